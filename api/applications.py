@@ -1,0 +1,44 @@
+"""Routes of /applications."""
+from api import route
+from api.schemas.applications import Application, ApplicationChanges, ApplicationFields
+from api.shapes import ListQuery, Page
+from controllers import applications
+from utils.decorators import auth, validate
+
+
+@route("GET", "/applications", summary="List applications", returns=Page[Application])
+@auth()
+@validate(query=ListQuery)
+def list_applications(actor, query):
+    """By name."""
+    return applications.listing(actor, **query)
+
+
+@route("POST", "/applications", summary="Make an application", status=201, returns=Application, location="/applications/{name}")
+@auth()
+@validate(ApplicationFields)
+def create_application(actor, fields):
+    """Its releases come from a git repository or from a package of a package index."""
+    return applications.create(actor, fields)
+
+
+@route("GET", "/applications/<name>", summary="Show an application", returns=Application)
+@auth()
+def show_application(actor, name):
+    """Its source and its processes."""
+    return applications.get(actor, name)
+
+
+@route("PATCH", "/applications/<name>", summary="Change an application", returns=Application)
+@auth()
+@validate(ApplicationChanges)
+def change_application(actor, name, fields, if_match):
+    """What is named is replaced whole; the rest stays."""
+    return applications.update(actor, name, fields, if_match)
+
+
+@route("DELETE", "/applications/<name>", summary="Delete an application", status=204)
+@auth()
+def delete_application(actor, name):
+    """With its releases and its history; refused while it has targets."""
+    applications.delete(actor, name)

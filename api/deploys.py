@@ -1,0 +1,93 @@
+"""Routes of /deploys, and the stream of all of them."""
+from api import Stream, Text, route
+from api.schemas.deploys import Deploy, DeployFields, EventList, EventQuery, HostRun, NoFields, StreamQuery
+from api.schemas.lists import DeployQuery
+from api.shapes import Page
+from api.sse import as_stream, place
+from controllers import deploys
+from utils.decorators import auth, validate
+
+
+@route("GET", "/deploys", summary="List deploys", returns=Page[Deploy])
+@auth()
+@validate(query=DeployQuery)
+def list_deploys(actor, query):
+    """Newest first."""
+    return deploys.listing(actor, **query)
+
+
+@route("POST", "/deploys", summary="Deploy a release", status=201, returns=Deploy, location="/deploys/{id}")
+@auth()
+@validate(DeployFields)
+def create_deploy(actor, fields):
+    """The rollout begins at once; follow its stream."""
+    return deploys.create(actor, fields)
+
+
+@route("GET", "/deploys/<number:int>", summary="Show a deploy", returns=Deploy)
+@auth()
+def show_deploy(actor, number):
+    """Its state and its progress."""
+    return deploys.get(actor, number)
+
+
+@route("GET", "/deploys/<number:int>/hosts", summary="Show a deploy's hosts", returns=Page[HostRun])
+@auth()
+def show_deploy_hosts(actor, number):
+    """Each with the steps of its newest attempt."""
+    return deploys.hosts(actor, number)
+
+
+@route("GET", "/deploys/<number:int>/events", summary="Show a deploy's events", returns=EventList)
+@auth()
+@validate(query=EventQuery)
+def show_deploy_events(actor, number, query):
+    """Oldest first; numbers have no gaps."""
+    return deploys.history(actor, number, **query)
+
+
+@route("GET", "/deploys/<number:int>/log", summary="Show a deploy's log", produces="text/plain")
+@auth()
+def show_deploy_log(actor, number):
+    """All events so far as lines of text."""
+    return Text(deploys.log(actor, number))
+
+
+@route("POST", "/deploys/<number:int>/cancel", summary="Cancel a deploy", returns=Deploy)
+@auth()
+@validate(NoFields)
+def cancel_deploy(actor, number, fields):
+    """Hosts under way go back to what they had; hosts that have switched stay."""
+    return deploys.cancel(actor, number)
+
+
+@route("POST", "/deploys/<number:int>/retry", summary="Retry a failed deploy", returns=Deploy)
+@auth()
+@validate(NoFields)
+def retry_deploy(actor, number, fields):
+    """Its hosts that have not succeeded are tried again."""
+    return deploys.retry(actor, number)
+
+
+@route("POST", "/deploys/<number:int>/rollback", summary="Roll a deploy back", status=201, returns=Deploy, location="/deploys/{id}")
+@auth()
+@validate(NoFields)
+def roll_deploy_back(actor, number, fields):
+    """A new deploy of the release that ran before this one."""
+    return deploys.rollback(actor, number)
+
+
+@route("GET", "/deploys/<number:int>/stream", summary="Follow a deploy", produces="text/event-stream")
+@auth()
+@validate(query=StreamQuery)
+def follow_deploy(actor, number, query, last_event_id):
+    """Its events as they come, after the one named by Last-Event-ID; the stream ends when the deploy has ended."""
+    return Stream(as_stream(deploys.follow(actor, number, place(last_event_id, query) or 0)))
+
+
+@route("GET", "/stream", summary="Follow all deploys", produces="text/event-stream")
+@auth()
+@validate(query=StreamQuery)
+def follow_deploys(actor, query, last_event_id):
+    """Changes of state of all deploys as they come, after the one named by Last-Event-ID; without end."""
+    return Stream(as_stream(deploys.follow_all(actor, place(last_event_id, query))))

@@ -1,0 +1,44 @@
+"""Routes of /integrations."""
+from api import route
+from api.schemas.inventory import Integration, IntegrationChanges, IntegrationFields
+from api.shapes import ListQuery, Page
+from controllers import integrations
+from utils.decorators import auth, validate
+
+
+@route("GET", "/integrations", summary="List integrations", returns=Page[Integration])
+@auth()
+@validate(query=ListQuery)
+def list_integrations(actor, query):
+    """By name; credentials are named, never shown."""
+    return integrations.listing(actor, **query)
+
+
+@route("POST", "/integrations", summary="Make an integration", status=201, returns=Integration, location="/integrations/{name}")
+@auth()
+@validate(IntegrationFields)
+def create_integration(actor, fields):
+    """A foreign system: its driver, where it is, and the credentials for it."""
+    return integrations.create(actor, fields)
+
+
+@route("GET", "/integrations/<name>", summary="Show an integration", returns=Integration)
+@auth()
+def show_integration(actor, name):
+    """Credentials are named, never shown."""
+    return integrations.get(actor, name)
+
+
+@route("PATCH", "/integrations/<name>", summary="Change an integration", returns=Integration)
+@auth()
+@validate(IntegrationChanges)
+def change_integration(actor, name, fields, if_match):
+    """Credentials and settings are replaced whole; null removes them."""
+    return integrations.update(actor, name, fields, if_match)
+
+
+@route("DELETE", "/integrations/<name>", summary="Delete an integration", status=204)
+@auth()
+def delete_integration(actor, name):
+    """Refused while an application's source uses it."""
+    integrations.delete(actor, name)

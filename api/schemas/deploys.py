@@ -1,0 +1,98 @@
+"""Bodies and answers of /deploys."""
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from api.schemas.names import Name, Paragraph, text
+from api.schemas.targets import Strategy, StrategyFields
+from api.shapes import Answer, Fields, ListQuery, Query, Time
+
+Version = text(r"[A-Za-z0-9][A-Za-z0-9._+-]*", "Use a release's version such as v12, or latest.", 100)
+
+
+class DeployFields(Fields):
+    """A rollout to ask for."""
+    application: Name
+    release: Version = Field(description="A release's version, or latest: the newest one that is ready.")
+    environment: Name
+    strategy: StrategyFields = Field(default=None, description="Overlays the target's strategy for this deploy.")
+    comment: Paragraph = None
+
+
+class NoFields(Fields):
+    """An action that takes nothing."""
+
+
+class EventQuery(ListQuery):
+    """A page of events."""
+    after: Annotated[int, Field(ge=0, lt=2**31, description="Number of the event after which to begin.")] = 0
+    limit: Annotated[int, Field(ge=1, le=1000)] = 200
+
+
+class StreamQuery(Query):
+    """Where a stream begins; the header Last-Event-ID says the same and is stronger."""
+    last_event_id: Annotated[int, Field(ge=0, lt=2**31, description="Number of the last event seen.")] | None = None
+
+
+class Progress(Answer):
+    """How many hosts there are, have ended and have failed."""
+    total: int
+    done: int
+    failed: int
+
+
+class Deploy(Answer):
+    """One rollout of a release to a target."""
+    id: int
+    application: str
+    release: str
+    environment: str
+    state: str
+    strategy: Strategy
+    plan: Any
+    progress: Progress
+    requested_by: str
+    comment: str | None
+    created_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    reason: str | None
+    previous_release: str | None
+    rollback_of: int | None
+
+
+class Step(Answer):
+    """One step of a host run."""
+    name: str
+    state: str
+    started_at: Time | None
+    ended_at: Time | None
+    message: str | None
+
+
+class HostRun(Answer):
+    """A deploy on one host."""
+    host: str
+    state: str
+    wave: int
+    attempt: int
+    steps: list[Step]
+    bytes_sent: int
+    message: str | None
+
+
+class Event(Answer):
+    """A numbered line of a history; numbers have no gaps."""
+    number: int
+    at: Time
+    kind: str
+    host: str | None = None
+    step: str | None = None
+    text: str | None = None
+    data: Any = None
+
+
+class EventList(Answer):
+    """A page of events; next is the number to go on after, null at the end of what is there now."""
+    items: list[Event]
+    next: int | None

@@ -1,0 +1,136 @@
+"""Bodies and answers of /hosts."""
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from api.schemas.names import Address, Argv, Folder, HostName, Line, Listen, Name, Port, Program, Tag, UserName, unique
+from api.shapes import Answer, Fields, Time
+from controllers import hostkeys
+
+Fingerprint = Annotated[str, Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$", examples=["SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"])]
+
+
+def host_key(value):
+    """Check a public host key and drop its comment."""
+    try:
+        return hostkeys.normalised(value)
+    except ValueError as error:
+        raise ValueError(str(error)) from None
+
+
+HostKey = Annotated[str, Field(max_length=4000, examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…"]), AfterValidator(host_key)]
+Tags = Annotated[list[Tag], Field(max_length=50), AfterValidator(unique)]
+
+
+class NginxFields(Fields):
+    """How nginx is run on a host; what is left out has the default for the host's user."""
+    sites: Folder = Field(default=None, description="Folder whose *.conf files nginx includes in its http block.")
+    command: Argv = Field(default=None, description="The command that -t and -s reload are appended to.")
+    listen: Listen = Field(default=None, description="Port, or address and port, that sites listen on.")
+
+
+class SupervisorFields(Fields):
+    """How supervisord is run on a host; what is left out has the default for the host's user."""
+    programs: Folder = Field(default=None, description="Folder whose *.conf files supervisord includes.")
+    command: Argv = Field(default=None, description="The command of supervisorctl.")
+
+
+class HostSettingsFields(Fields):
+    """What a host calls things; in a PATCH, what is left out stays."""
+    python: Program = Field(default=None, description="Interpreter that runs the host agent (3.8 or newer).")
+    nginx: NginxFields | None = Field(default=None, description="null: nothing is served through nginx on this host.")
+    supervisor: SupervisorFields = Field(default=None)
+
+
+class HostChanges(Fields):
+    """What can be changed of a host."""
+    address: Address = None
+    port: Port = None
+    user: UserName = None
+    zone: Name = None
+    tags: Tags = None
+    transport: Literal["ssh", "local"] = None
+    root: Folder = None
+    settings: HostSettingsFields = None
+
+
+class HostFields(HostChanges):
+    """A new host. `address` defaults to the name; `user` is needed with transport ssh."""
+    name: HostName
+    host_key: HostKey = Field(default=None, description="The host's public key, pinned from the start.")
+
+
+class TrustFields(Fields):
+    """Which key to pin; nothing given: the one the host shows now, unless another one is pinned."""
+    fingerprint: Fingerprint = Field(default=None, description="Pin only a key with this fingerprint; it may replace a pinned one.")
+    host_key: HostKey = Field(default=None, description="Pin this key without asking the host.")
+    preview: bool = Field(default=None, description="true: only show the key and its fingerprint, pin nothing.")
+
+    @model_validator(mode="after")
+    def one_of_both(self):
+        """Two statements could contradict each other."""
+        if len(self.model_fields_set) > 1:
+            raise ValueError("Give one of fingerprint, host_key and preview, not several.")
+        return self
+
+
+class MaintenanceFields(Fields):
+    """Take a host out of service with a reason, or put it back with enabled false."""
+    enabled: bool = True
+    reason: Line = None
+
+    @model_validator(mode="after")
+    def with_reason(self):
+        """Whoever finds a host out of service should find out why."""
+        if self.enabled and self.reason is None:
+            raise ValueError("Give a reason, or {\"enabled\": false} to put the host back into service.")
+        return self
+
+
+class NginxSettings(Answer):
+    """How nginx is run on a host."""
+    sites: str
+    command: list[str]
+    listen: str
+
+
+class SupervisorSettings(Answer):
+    """How supervisord is run on a host."""
+    programs: str
+    command: list[str]
+
+
+class HostSettings(Answer):
+    """What a host calls things."""
+    python: str
+    nginx: NginxSettings | None
+    supervisor: SupervisorSettings
+
+
+class Problem(Answer):
+    """Something on a host that stands in the way of deploys, and what to do about it."""
+    code: str
+    message: str
+    remedy: str | None = None
+
+
+class Host(Answer):
+    """A machine that applications are deployed to."""
+    name: str
+    address: str
+    port: int
+    user: str
+    zone: str
+    tags: list[str]
+    transport: Literal["ssh", "local"]
+    root: str
+    settings: HostSettings
+    state: Literal["new", "ready", "problems", "unreachable", "maintenance"]
+    host_key: str | None
+    host_key_fingerprint: str | None
+    maintenance_reason: str | None
+    facts: dict | None
+    problems: list[Problem]
+    observed_at: Time | None
+    created_at: Time
+    updated_at: Time

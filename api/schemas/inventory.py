@@ -1,0 +1,96 @@
+"""Bodies and answers of /environments, /zones and /integrations."""
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from api.schemas.names import CONTROL_BUT_NEWLINES, Name, text
+from api.shapes import Answer, Fields, Time
+
+URL = re.compile(r"(https?|ssh|git)://[^/@\s]+(/\S*)?|file:///\S+|/\S+")
+
+
+class EnvironmentChanges(Fields):
+    """What can be changed of an environment."""
+    position: int = Field(default=None, ge=0, le=1000, description="Its place in the order of promotion; staging comes before production.")
+
+
+class EnvironmentFields(EnvironmentChanges):
+    """A new environment; it comes last if no position is given."""
+    name: Name
+
+
+class Environment(Answer):
+    """staging, production, …"""
+    name: str
+    position: int
+    created_at: Time
+    updated_at: Time
+
+
+class ZoneChanges(Fields):
+    """A zone's key pair is its workers' own; null makes them tell the public key anew, after the private one was replaced."""
+    public_key: None = None
+
+
+class ZoneFields(Fields):
+    """A new zone."""
+    name: Name
+
+
+class Zone(Answer):
+    """A network segment with workers and an SSH key pair of its own; public_key is null until a worker has made it."""
+    name: str
+    public_key: str | None
+    created_at: Time
+    updated_at: Time
+
+
+def place(value):
+    """Check a foreign system's URL; it is shown, so it must hold no password."""
+    if "@" in value.split("://", 1)[-1].split("/", 1)[0]:
+        raise ValueError("Keep user names and passwords out of the URL: put them into credentials.")
+    if not value.isascii() or not URL.fullmatch(value):
+        raise ValueError("Use a URL such as https://git.example.net/.")
+    return value
+
+
+def credential(value):
+    """Check one secret value."""
+    if CONTROL_BUT_NEWLINES.search(value):
+        raise ValueError("Use text without control characters.")
+    return value
+
+
+CredentialName = text(r"[a-z][a-z0-9_]*", "Use 1 to 50 lower-case letters, digits and underscores.", 50)
+Credential = Annotated[str, StringConstraints(min_length=1, max_length=32_768), AfterValidator(credential)]
+Credentials = Annotated[dict[CredentialName, Credential], Field(max_length=20, description="Write-only: answers name what is set, never its value.",
+                                                                examples=[{"username": "deploy", "password": "…"}])]
+
+
+Url = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(place), Field(examples=["https://git.example.net"])]
+
+
+class IntegrationChanges(Fields):
+    """What can be changed of an integration; credentials and settings are replaced whole, null removes them."""
+    url: Url | None = None
+    credentials: Credentials | None = None
+    settings: dict | None = None
+
+
+class IntegrationFields(IntegrationChanges):
+    """A new integration."""
+    name: Name
+    driver: Name
+
+
+class Integration(Answer):
+    """A configured foreign system."""
+    name: str
+    driver: str
+    roles: list[str]
+    url: str | None
+    credentials: list[str] | None = Field(description="Names of the credentials that are set; null: their key is gone, enter them again.")
+    settings: dict
+    created_at: Time
+    updated_at: Time

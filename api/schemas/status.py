@@ -1,0 +1,66 @@
+"""Answers of /status."""
+from typing import Literal
+
+from pydantic import Field
+
+from api.shapes import Answer, Time
+
+
+class HostStatus(Answer):
+    """What was last seen on one host of a target."""
+    host: str
+    release: str | None
+    healthy: bool | None
+    observed_at: Time | None
+    url: str | None
+
+
+class DeployInShort(Answer):
+    """The newest deploy of a target."""
+    id: int
+    release: str
+    state: str
+    requested_by: str
+    reason: str | None
+    created_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+
+
+class TargetStatus(Answer):
+    """What should run in a target, what was last seen running, and how the two differ."""
+    application: str
+    environment: str
+    desired: str | None = Field(description="Release of the newest deploy that has succeeded or is running.")
+    observed: str | None = Field(description="Release that all hosts were last seen with; null when they differ or one is unknown.")
+    state: str = Field(description="State of the newest deploy; never: there was none.")
+    health: Literal["healthy", "unhealthy", "unknown"]
+    lock: dict | None
+    drift: bool
+    drift_detail: str | None
+    previous_release: str | None
+    url: str | None
+    observed_at: Time | None
+    deploy: DeployInShort | None
+    hosts: list[HostStatus]
+
+
+class EnvironmentInOrder(Answer):
+    """An environment and its place in the order of promotion."""
+    name: str
+    position: int
+
+
+class StatusList(Answer):
+    """A page of the status, and all environments in their order of promotion."""
+    items: list[TargetStatus]
+    next: str | None
+    environments: list[EnvironmentInOrder]
+
+
+class PublicStatus(Answer):
+    """What everybody may know of a target."""
+    application: str
+    environment: str
+    release: str | None
+    state: str

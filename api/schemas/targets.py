@@ -1,0 +1,159 @@
+"""Bodies and answers of /applications/<name>/targets/<environment> and its variables."""
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, WithJsonSchema
+
+from api.schemas.names import HealthPath, HostName, ProcessName, Seconds, ServerName, ShellLine, Tag, VariableName, checked, share_type, unique
+from api.shapes import Answer, Fields, Time
+
+VALUE_LIMIT_BYTES = 32 * 1024
+BatchSize = share_type(1, "how many hosts go at a time")
+FailureCount = share_type(0, "how many hosts may fail")
+
+
+def kind(value):
+    """Check how a rollout proceeds."""
+    if value == "canary":
+        raise ValueError("Canary rollouts are not available yet; use rolling with a small batch and a pause.")
+    if value not in ("all-at-once", "rolling"):
+        raise ValueError("Use all-at-once or rolling.")
+    return value
+
+
+Kind = checked(kind, {"type": "string", "enum": ["all-at-once", "rolling"]})
+
+
+class StrategyFields(Fields):
+    """How a rollout goes through its hosts."""
+    kind: Kind = None
+    batch: BatchSize = Field(default=None, description="Hosts that go at a time, for kind rolling; default 1.")
+    max_failures: FailureCount = Field(default=None, description="Hosts that may fail before the rollout stops; default 0.")
+    pause_s: Seconds = Field(default=None, description="Seconds to wait between two batches; default 0.")
+    bake_s: Seconds = Field(default=None, description="Seconds the last batch must stay healthy before the deploy has succeeded; default 0.")
+    on_failure: Literal["rollback", "stop", "continue"] = Field(default=None, description="default rollback")
+
+
+class HealthFields(Fields):
+    """How Windlass finds out that a new release works, before it takes over."""
+    path: HealthPath = Field(default=None, description="Path of the GET request; default /.")
+    timeout_s: Annotated[int, Field(ge=1, le=3600)] = Field(default=None, description="Seconds until the new release must answer as expected; default 30.")
+    expect_status: Annotated[int, Field(ge=100, le=599)] | None = Field(default=None, description="null: any 2xx or 3xx.")
+
+
+class TaggedHosts(Fields):
+    """All hosts that have all of these tags, now and later."""
+    tags: Annotated[list[Tag], Field(min_length=1, max_length=20), AfterValidator(unique)]
+
+
+HOST_NAMES = TypeAdapter(Annotated[list[HostName], Field(min_length=1, max_length=5000), AfterValidator(unique)])
+TAGGED_HOSTS = TypeAdapter(TaggedHosts)
+
+
+def selector(value):
+    """Check which hosts are meant: a list of names, or an object with tags."""
+    adapter = TAGGED_HOSTS if isinstance(value, dict) else HOST_NAMES
+    try:
+        checked_value = adapter.validate_python(value, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"Use a list of hosts' names or {{\"tags\": […]}}, with at least one{': ' + where if where else ''}.") from None
+    return checked_value.model_dump() if isinstance(value, dict) else checked_value
+
+
+HostSelector = checked(selector, {"anyOf": [HOST_NAMES.json_schema(), TAGGED_HOSTS.json_schema()]})
+
+
+class TargetFields(Fields):
+    """An application in an environment; what is left out has its default."""
+    hosts: HostSelector = Field(description="Hosts by name, or {\"tags\": […]}.")
+    strategy: StrategyFields = None
+    health: HealthFields = None
+    processes: Annotated[dict[ProcessName, ShellLine | None], Field(max_length=20)] = Field(
+        default=None, description="Commands that take precedence over the application's and the release's; null: do not run that process here.")
+    server_names: Annotated[list[ServerName], Field(max_length=100), AfterValidator(unique)] = Field(
+        default=None, description="Host names that nginx serves the application under; none: every name.")
+    drain_s: Annotated[int, Field(ge=0, le=3600)] = Field(default=None, description="Seconds the old release's connections may take to end; default 30.")
+    keep_warm: bool = Field(default=None, description="Leave the old release running for a rollback in an instant; default true.")
+
+
+class SecretValue(Fields):
+    """A value that no answer ever shows; without a value, the one that is stored stays."""
+    value: str = None
+    secret: bool = False
+
+
+def variable(value):
+    """Check a variable's value: a string, an object with value and secret, or null. Never repeats the value."""
+    if isinstance(value, str):
+        value = {"value": value}
+    if not isinstance(value, dict) or not set(value) <= {"value", "secret"} or not value:
+        raise ValueError("Use a string, or {\"value\": \"…\", \"secret\": true}; a number goes into quotes.")
+    if not isinstance(value.get("secret", False), bool) or not isinstance(value.get("value", ""), str):
+        raise ValueError("Use {\"value\": \"…\", \"secret\": true}: a string and true or false.")
+    if "value" not in value and not value.get("secret"):
+        raise ValueError("Give a value.")
+    try:
+        size = len(value.get("value", "").encode())
+    except UnicodeEncodeError:
+        raise ValueError("Use text that is valid Unicode.") from None
+    if "\0" in value.get("value", ""):
+        raise ValueError("A value cannot hold a NUL character.")
+    if size > VALUE_LIMIT_BYTES:
+        raise ValueError(f"Use at most {VALUE_LIMIT_BYTES} bytes; put larger things into a file under shared/ on the hosts.")
+    return value
+
+
+def change(value):
+    """Check a change of a variable; null removes it."""
+    return None if value is None else variable(value)
+
+
+VALUE_SCHEMA = {"anyOf": [
+    {"type": "string", "maxLength": VALUE_LIMIT_BYTES},
+    {"type": "object", "properties": {"value": {"type": "string", "maxLength": VALUE_LIMIT_BYTES}, "secret": {"type": "boolean"}},
+     "additionalProperties": False, "minProperties": 1}]}
+VariableValue = checked(variable, VALUE_SCHEMA)
+VariableChange = checked(change, {"anyOf": [*VALUE_SCHEMA["anyOf"], {"type": "null"}]})
+
+
+class VariableFields(Fields):
+    """All variables of a target."""
+    variables: Annotated[dict[VariableName, VariableValue], Field(max_length=500)]
+
+
+class VariableChanges(Fields):
+    """Variables to set, and with null to remove; the others stay."""
+    variables: Annotated[dict[VariableName, VariableChange], Field(max_length=500)]
+
+
+class Variables(Answer):
+    """A target's variables: plain values as strings, of secret ones only that they are there."""
+    variables: Annotated[dict[str, str | dict], WithJsonSchema({"type": "object"})]
+    updated_at: Time | None
+
+
+class Strategy(Answer):
+    """How a rollout goes through its hosts."""
+    kind: str
+    max_failures: int | str
+    pause_s: int
+    bake_s: int
+    on_failure: str
+    batch: int | str | None = None
+
+
+class Target(Answer):
+    """An application in an environment."""
+    application: str
+    environment: str
+    hosts: list[str] | dict
+    resolved_hosts: list[str] = Field(description="Names of the hosts it stands for now.")
+    strategy: Strategy
+    health: dict
+    processes: dict
+    server_names: list[str]
+    drain_s: int
+    keep_warm: bool
+    created_at: Time
+    updated_at: Time

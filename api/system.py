@@ -1,0 +1,39 @@
+"""Windlass itself: what there is, is it alive, is it ready."""
+from api import Outcome, route
+from api.openapi import document
+from api.routing import ENDPOINTS, PREFIX
+from api.schemas.system import Health, Index, Readiness
+from controllers import system
+from version import VERSION
+
+
+def links():
+    """Return {name: path} of everything that can be read without knowing a name."""
+    paths = sorted(endpoint.path for endpoint in ENDPOINTS if endpoint.method == "GET" and "<" not in endpoint.path)
+    return {path.strip("/").replace("/", ".").removesuffix(".json"): PREFIX + path for path in paths if path.strip("/")}
+
+
+@route("GET", "", summary="Index", returns=Index)
+@route("GET", "/", summary="Index", returns=Index)
+def show_index():
+    """Links to all there is."""
+    return {"name": "windlass", "version": VERSION, "links": links()}
+
+
+@route("GET", "/openapi.json", summary="This API as an OpenAPI 3.1 document")
+def show_openapi():
+    """The document is made from the routes and schemas that also do the work."""
+    return document()
+
+
+@route("GET", "/health", summary="Is this process alive", returns=Health)
+def show_health():
+    """200 as long as requests are answered at all."""
+    return {"status": "ok"}
+
+
+@route("GET", "/ready", summary="Would a deploy be carried out now", returns=Readiness, also={503: Readiness})
+def show_readiness():
+    """200 if so; else 503, with what each component lacks."""
+    readiness = system.readiness()
+    return Outcome(readiness, 200 if readiness["ready"] else 503)

@@ -1,0 +1,1 @@
+"""Benchmarks: what a deploy costs, beside the same work done by hand."""

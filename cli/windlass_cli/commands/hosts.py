@@ -1,0 +1,265 @@
+"""``windlass hosts``: the machines."""
+
+import json
+
+import click
+
+from windlass_cli import options
+from windlass_cli.errors import NeedsAnswer, WindlassError
+from windlass_cli.invocation import Group
+from windlass_cli.output import ago, state
+
+COLUMNS = ("NAME", "ADDRESS", "USER", "ZONE", "TAGS", "STATE")
+
+
+@click.group(cls=Group)
+def hosts():
+    """List, add, check and remove hosts."""
+
+
+@hosts.command("list")
+@click.option("--zone", metavar="ZONE", help="Only those in this zone.")
+@click.option("--tag", metavar="TAG", help="Only those with this tag.")
+@click.pass_obj
+def list_hosts(invocation, zone, tag):
+    """List the hosts."""
+    rows = list(invocation.client.items("hosts", zone=zone, tag=tag))
+    if invocation.as_json:
+        invocation.output.json({"items": rows})
+        return
+    cells = [
+        (
+            row.get("name"),
+            told_address(row),
+            row.get("user"),
+            row.get("zone"),
+            ",".join(row.get("tags") or []),
+            state(row.get("state")),
+        )
+        for row in rows
+    ]
+    empty = "There is no such host." if zone or tag else "There is no host yet. Add one: windlass hosts add --help"
+    invocation.output.table(COLUMNS, cells, empty)
+
+
+@hosts.command("show")
+@options.host
+@click.pass_obj
+def show(invocation, host):
+    """Show a host with what was last observed there."""
+    client, found = invocation.client, invocation.client.get("hosts", host)
+    show_host(invocation.output, found)
+    _hint_at_key(client, invocation.output, found)
+
+
+@hosts.command("add")
+@click.argument("name")
+@click.option("--address", metavar="ADDRESS", help="Its address or DNS name; its name by default.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The port of its SSH server.")
+@click.option("--user", metavar="USER", help="The user to log in as; needed with transport ssh.")
+@click.option("--zone", metavar="ZONE", help="The zone it is in.")
+@click.option("--tag", "tags", metavar="TAG", multiple=True, help="A tag to find it by; may be given several times.")
+@click.option("--transport", type=click.Choice(["ssh", "local"]), help="How to reach it.")
+@click.option("--root", metavar="DIRECTORY", help="The directory on the host that holds the applications.")
+@click.option("--host-key", metavar="KEY", help='Its public key, as in "ssh-ed25519 AAAA…", pinned from the start.')
+@click.option(
+    "--settings", metavar="JSON|@FILE", help="Its settings (python, nginx, supervisor) as JSON, or a file with them."
+)
+@click.pass_obj
+def add(invocation, name, tags, settings, **plain):
+    """Register a host.
+
+    Then install the zone's public key there, pin the host's own key with "windlass hosts trust", and look with
+    "windlass hosts check" whether it has everything.
+
+    \b
+      windlass hosts add web1 --address 10.0.0.11 --user deploy --zone dmz --tag web
+      windlass hosts add web2 --user deploy --settings @web2.json
+    """
+    body = {"name": name, **{member: value for member, value in plain.items() if value is not None}}
+    if tags:
+        body["tags"] = list(tags)
+    if settings:
+        body["settings"] = settings_of(settings)
+    client, output = invocation.client, invocation.output
+    added = client.post("hosts", body=body)
+    show_host(output, added)
+    _hint_at_key(client, output, added)
+
+
+def settings_of(text):
+    """Return the settings out of JSON text, or of the file after an ``@``; WindlassError when they are no object."""
+    source = "--settings"
+    if text.startswith("@"):
+        source = text[1:]
+        try:
+            with open(source, encoding="utf-8") as file:
+                text = file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            raise WindlassError(
+                f"The settings in {source} cannot be read: {getattr(error, 'strerror', None) or error}."
+            ) from None
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise WindlassError(f"The settings in {source} are not JSON: {error}.") from None
+    if not isinstance(found, dict):
+        raise WindlassError(
+            f"The settings in {source} are no JSON object.", remedy='Give them as {"python": "python3", …}.'
+        )
+    return found
+
+
+def _hint_at_key(client, output, host):
+    """Say which key to install on a host that cannot be used yet, and what to do then."""
+    if output.as_json or host.get("transport") == "local" or host.get("state") not in ("new", "unreachable"):
+        return
+    key = client.get("zones", host["zone"]).get("public_key") if host.get("zone") else None
+    if key is None:
+        output.hint(
+            f"Zone {host.get('zone')} has no key yet; once a worker of it runs: windlass hosts show {host['name']}"
+        )
+    else:
+        output.hint(
+            f"Let Windlass in: add this line to the file .ssh/authorized_keys of {host.get('user')} on {host['name']}:"
+        )
+        output.note(key)
+    if not host.get("host_key"):
+        output.hint(f"Pin the host's own key: windlass hosts trust {host['name']}")
+
+
+@hosts.command("check")
+@options.host
+@click.pass_obj
+def check(invocation, host):
+    """Look at a host now: what it is, and what is missing. Fails when there is a problem."""
+    client, output = invocation.client, invocation.output
+    found = client.post("hosts", host, "check")
+    problems = found.get("problems") or []
+    if invocation.as_json:
+        output.json(found)
+    else:
+        output.record(_facts(found.get("facts") or {}))
+    if problems:
+        lines = [line for problem in problems for line in told_problem(problem)]
+        raise WindlassError(f"{host} is not ready for deploys.", lines)
+    output.note(f"{host} has all it needs.")
+
+
+@hosts.command("trust")
+@options.host
+@click.option("--fingerprint", metavar="SHA256:…", help="Pin the key with this fingerprint, and no other.")
+@click.pass_obj
+def trust(invocation, host, fingerprint):
+    """Pin a host's key, after comparing its fingerprint with the one shown on the host itself.
+
+    On the host: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+    """
+    client, output = invocation.client, invocation.output
+    if fingerprint is None:
+        shown = client.post("hosts", host, "trust", body={"preview": True})
+        fingerprint = shown.get("fingerprint")
+        output.note(f"{host} shows the key {fingerprint}.")
+        if shown.get("pinned") and shown["pinned"].split()[:2] != str(shown.get("host_key")).split()[:2]:
+            output.warning(
+                f"Another key is pinned for {host}: either it was installed anew, or something stands between."
+            )
+        if not invocation.yes and not invocation.can_ask:
+            raise NeedsAnswer(
+                "Only you can say whether that is the host's key, and there is nobody to ask.",
+                remedy=f"Compare it, then: windlass hosts trust {host} --fingerprint {fingerprint}",
+            )
+        invocation.confirm("Is that the key you see on the host itself?")
+    pinned = client.post("hosts", host, "trust", body={"fingerprint": fingerprint})
+    if invocation.as_json:
+        output.json(pinned)
+        return
+    output.line(f"The key {fingerprint} of {host} is pinned.")
+    _warn_of_problems(output, pinned)
+
+
+@hosts.command("maintenance")
+@options.host
+@click.option("--off", "is_off", is_flag=True, help="Put it back into service.")
+@click.option("--reason", metavar="TEXT", help="Why; needed when taking it out of service.")
+@click.pass_obj
+def maintenance(invocation, host, is_off, reason):
+    """Take a host out of service for deploys, or with --off back in.
+
+    \b
+      windlass hosts maintenance web1 --reason "new disk"
+      windlass hosts maintenance web1 --off
+    """
+    if is_off == bool(reason):
+        raise click.UsageError("Give --reason TEXT to take it out of service, or --off to put it back.")
+    body = {"enabled": False} if is_off else {"enabled": True, "reason": reason}
+    show_host(invocation.output, invocation.client.post("hosts", host, "maintenance", body=body))
+
+
+@hosts.command("remove")
+@options.host
+@click.pass_obj
+def remove(invocation, host):
+    """Remove a host from Windlass; what runs on it is not touched."""
+    invocation.client.get("hosts", host)  # so that nobody is asked about what does not exist
+    invocation.confirm_for_good(f"Remove the host {host}? What runs on it is not touched.")
+    invocation.client.delete("hosts", host)
+    if invocation.as_json:
+        invocation.output.json({"name": host, "removed": True})
+    else:
+        invocation.output.line(f"{host} is removed.")
+
+
+def show_host(output, host):
+    """Write one host as a record, or as JSON."""
+    if output.as_json:
+        output.json(host)
+        return
+    output.record(
+        (
+            ("Name", host.get("name")),
+            ("Address", told_address(host)),
+            ("User", host.get("user")),
+            ("Zone", host.get("zone")),
+            ("Tags", ", ".join(host.get("tags") or [])),
+            ("Transport", host.get("transport")),
+            ("Root", host.get("root")),
+            ("State", state(host.get("state"))),
+            ("Maintenance", host.get("maintenance_reason")),
+            ("Host key", host.get("host_key")),
+            ("Observed", ago(host.get("observed_at"))),
+            *_facts(host.get("facts") or {}),
+        )
+    )
+    _warn_of_problems(output, host)
+
+
+def _warn_of_problems(output, host):
+    """Write what stands in the way of deploys to a host to stderr."""
+    for problem in host.get("problems") or []:
+        first, *rest = told_problem(problem)
+        output.warning(first)
+        for line in rest:
+            output.note(line)
+
+
+def told_address(host):
+    """Return a host's address with its port, unless that is the usual one."""
+    return f"{host.get('address')}:{host['port']}" if host.get("port") not in (None, 22) else host.get("address")
+
+
+def told_problem(problem):
+    """Return a problem of a host as lines: what is wrong, and what to do."""
+    if not isinstance(problem, dict):
+        return [str(problem)]
+    remedy = problem.get("remedy")
+    return [str(problem.get("message") or problem.get("code"))] + ([f"  → {remedy}"] if remedy else [])
+
+
+def _facts(facts):
+    """Return the plain facts of a host as names and values."""
+    return [
+        (name.replace("_", " ").capitalize(), value)
+        for name, value in facts.items()
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    ]

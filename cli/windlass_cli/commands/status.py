@@ -1,0 +1,64 @@
+"""``windlass status``: what should run where, and what does."""
+
+import click
+from rich.text import Text
+
+from windlass_cli import options
+from windlass_cli.invocation import Command
+from windlass_cli.output import clean, state
+
+COLUMNS = ("APPLICATION", "ENVIRONMENT", "DESIRED", "OBSERVED", "HEALTH", "DRIFT", "DEPLOY")
+
+
+@click.command(cls=Command)
+@options.application_filter
+@options.environment("--environment", help="Only of this environment.")
+@click.pass_obj
+def status(invocation, application, environment):
+    """Show what should run where, and what does.
+
+    One row per application and environment: the release that should run there, the one that was seen on all hosts
+    ("-" when they differ), health, drift, the newest deploy with its state, and a lock if there is one. What the drift
+    is goes to stderr.
+    """
+    show_status(invocation.client, invocation.output, application, environment)
+
+
+def show_status(client, output, application=None, environment=None):
+    """Write the status of all targets, or of those of one application or environment."""
+    rows = list(client.items("status", application=application, environment=environment))
+    if output.as_json:
+        output.json({"items": rows})
+        return
+    is_any_locked = any(row.get("lock") for row in rows)
+    empty = "There is no such target." if application or environment else "No application has a target yet."
+    output.table([*COLUMNS, "LOCK"] if is_any_locked else COLUMNS, [_row(row, is_any_locked) for row in rows], empty)
+    for row in rows:
+        if row.get("drift_detail"):
+            output.warning(f"{row.get('application')} in {row.get('environment')}: {row['drift_detail']}")
+
+
+def _row(row, with_lock):
+    desired, observed = clean(row.get("desired")) or "-", clean(row.get("observed")) or "-"
+    return (
+        row.get("application"),
+        row.get("environment"),
+        desired,
+        Text(observed, style="yellow" if observed != desired else ""),
+        state(row.get("health") or "-"),
+        Text("yes" if row.get("drift") else "-", style="yellow" if row.get("drift") else ""),
+        _told_deploy(row),
+        *([_told_lock(row.get("lock"))] if with_lock else []),
+    )
+
+
+def _told_deploy(row):
+    """Return number and state of the newest deploy; the API gives the number, or the deploy in short."""
+    newest = row.get("deploy")
+    number = newest.get("id") if isinstance(newest, dict) else newest
+    return Text(f"{clean(number)} " if number else "") + state(row.get("state") or "-")
+
+
+def _told_lock(lock):
+    """Return who holds a lock; the API may give it as an object or as text."""
+    return (lock.get("holder") or "yes") if isinstance(lock, dict) else lock or "-"

@@ -1,0 +1,234 @@
+"""``windlass targets``: where an application goes, how its rollouts go there, and which variables it gets."""
+
+import sys
+
+import click
+
+from windlass_cli import options
+from windlass_cli.commands.applications import processes_of
+from windlass_cli.commands.rollouts import strategy_of
+from windlass_cli.errors import NeedsAnswer, NotFound
+from windlass_cli.invocation import Group
+
+#: What a PUT takes; the rest of a target is the server's.
+SETTABLE = ("hosts", "strategy", "health", "processes", "server_names", "drain_s", "keep_warm")
+
+
+@click.group(cls=Group)
+def targets():
+    """Say where an application goes, and with which variables."""
+
+
+@targets.command("list")
+@options.application
+@click.pass_obj
+def list_targets(invocation, application):
+    """List where an application goes."""
+    rows = list(invocation.client.items("applications", application, "targets"))
+    if invocation.as_json:
+        invocation.output.json({"items": rows})
+        return
+    cells = [(row.get("environment"), told_hosts(row), (row.get("strategy") or {}).get("kind")) for row in rows]
+    empty = f"{application} has no target yet. Make one: windlass targets set {application} ENVIRONMENT --host HOST"
+    invocation.output.table(("ENVIRONMENT", "HOSTS", "STRATEGY"), cells, empty)
+
+
+@targets.command("show")
+@options.application
+@options.environment_argument
+@click.pass_obj
+def show(invocation, application, environment):
+    """Show where an application goes in an environment, and how."""
+    show_target(invocation.output, invocation.client.get("applications", application, "targets", environment))
+
+
+@targets.command("set")
+@options.application
+@options.environment_argument
+@click.option("--host", "hosts", metavar="HOST", multiple=True, help="A host it goes to; may be given several times.")
+@click.option(
+    "--tag",
+    "tags",
+    metavar="TAG",
+    multiple=True,
+    help="Instead: the hosts with this tag; given several times, with all of them.",
+)
+@click.option("--strategy", metavar="KIND", help="How rollouts go through the hosts: all-at-once or rolling.")
+@click.option("--batch", metavar="N|P%", help="How many hosts at a time, or which part of them.")
+@click.option("--health-path", metavar="PATH", help="The path that a new release must answer at before it takes over.")
+@click.option("--health-timeout", type=click.IntRange(min=1), help="The seconds within which it must answer.")
+@click.option("--health-status", type=click.IntRange(100, 599), help="The status it must answer with.")
+@click.option(
+    "--server-name",
+    "server_names",
+    metavar="NAME",
+    multiple=True,
+    help="A name that nginx serves it under; may be given several times.",
+)
+@click.option(
+    "--process",
+    "processes",
+    metavar="NAME=COMMAND",
+    multiple=True,
+    help="A process and its command here, before those of the application; may be given several times.",
+)
+@click.pass_obj
+def set_target(invocation, application, environment, hosts, tags, strategy, batch, server_names, processes, **health):
+    """Say where an application goes in an environment, and how.
+
+    What is not given stays as it is, or has the server's default in a new target; a list that is given replaces the
+    former one.
+
+    \b
+      windlass targets set shop production --host web1 --host web2 --strategy rolling --health-path /health
+    """
+    if hosts and tags:
+        raise click.UsageError("--host and --tag both say which hosts: give one kind of them.")
+    path = ("applications", application, "targets", environment)
+    before, tag = _target_before(invocation.client, path)
+    if not before and not hosts and not tags:
+        raise click.UsageError(
+            f"{application} has no target in {environment} yet: say which hosts, by --host or --tag."
+        )
+    changes = {
+        "hosts": list(hosts) or ({"tags": list(tags)} if tags else None),
+        "strategy": _merged(_strategy_before(before, strategy), strategy_of(strategy, batch)),
+        "health": _merged(before.get("health"), _health_of(**health)),
+        "server_names": list(server_names) or None,
+        "processes": _merged(before.get("processes"), processes_of(processes)),
+    }
+    body = {**before, **{name: value for name, value in changes.items() if value is not None}}
+    show_target(invocation.output, invocation.client.put(*path, body=body, if_match=tag))
+
+
+def _target_before(client, path):
+    """Return (what can be set of the target as it is now, its entity tag), an empty dict and None for a new one."""
+    try:
+        target, tag = client.get_with_tag(*path)
+    except NotFound:
+        return {}, None  # when it is the application or environment that is missing, the PUT says so
+    return {name: target[name] for name in SETTABLE if target.get(name) is not None}, tag
+
+
+def _strategy_before(before, kind):
+    """Return the strategy to change: another kind begins with that kind's own batch."""
+    strategy = {name: value for name, value in (before.get("strategy") or {}).items() if value is not None}
+    if kind and kind != strategy.get("kind"):
+        strategy.pop("batch", None)
+    return strategy
+
+
+def _health_of(health_path, health_timeout, health_status):
+    given = {"path": health_path, "timeout_s": health_timeout, "expect_status": health_status}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _merged(before, changes):
+    """Return ``before`` overlaid by ``changes`` (dicts), None when nothing changes."""
+    return {**(before or {}), **changes} if changes else None
+
+
+@targets.command("delete")
+@options.application
+@options.environment_argument
+@click.pass_obj
+def delete(invocation, application, environment):
+    """Delete a target with its variables; what runs on its hosts is left alone."""
+    path = ("applications", application, "targets", environment)
+    invocation.client.get(*path)  # so that nobody is asked about what does not exist
+    invocation.confirm_for_good(f"Delete the target of {application} in {environment} with its variables, for good?")
+    invocation.client.delete(*path)
+    if invocation.as_json:
+        invocation.output.json({"application": application, "environment": environment, "deleted": True})
+    else:
+        invocation.output.line(f"The target of {application} in {environment} is deleted.")
+
+
+@targets.command("variables")
+@options.application
+@options.environment_argument
+@click.option("--set", "plain", metavar="NAME=VALUE", multiple=True, help="Set a variable; may be given several times.")
+@click.option(
+    "--secret",
+    "secret",
+    metavar="NAME",
+    help="Set a variable that no answer ever shows; its value is asked for, or read from standard input.",
+)
+@click.option("--unset", "unset", metavar="NAME", multiple=True, help="Remove a variable; may be given several times.")
+@click.pass_obj
+def variables(invocation, application, environment, plain, secret, unset):
+    """Show the variables that an application gets in an environment, after changing some.
+
+    They take effect with the next deploy.
+
+    \b
+      windlass targets variables shop production --set WORKERS=4 --unset DEBUG
+      windlass targets variables shop production --secret DATABASE_URL < url
+    """
+    path = ("applications", application, "targets", environment, "variables")
+    changes = {**_assignments(plain), **dict.fromkeys(unset)}
+    if secret:
+        changes[secret] = {"value": _secret_value(invocation, secret), "secret": True}
+    client = invocation.client
+    found = client.patch(*path, body={"variables": changes}) if changes else client.get(*path)
+    if invocation.as_json:
+        invocation.output.json(found)
+        return
+    rows = [
+        (name, "(secret)" if isinstance(value, dict) else value)
+        for name, value in (found.get("variables") or {}).items()
+    ]
+    invocation.output.table(("NAME", "VALUE"), rows, f"{application} has no variables in {environment}.")
+
+
+def _assignments(texts):
+    """Return {name: value} of texts such as ``WORKERS=4``; UsageError for one without a name."""
+    pairs = [text.partition("=") for text in texts]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise click.UsageError("--set takes a name and a value: --set WORKERS=4")
+    return {name: value for name, _, value in pairs}
+
+
+def _secret_value(invocation, name):
+    """Return a secret that a person types unseen, or all of standard input without its last line break."""
+    if invocation.can_ask:
+        return click.prompt(name, hide_input=True, err=True)
+    text = "" if invocation.no_input or sys.stdin.isatty() else sys.stdin.read()
+    value = text.removesuffix("\n").removesuffix("\r")
+    if not value:
+        raise NeedsAnswer(
+            f"There is no value for {name}. Nothing was changed.", remedy="Give it on standard input: … < file"
+        )
+    return value
+
+
+def told_hosts(target):
+    """Return which hosts a target stands for: their names, or the tags and the names they stand for now."""
+    hosts, resolved = target.get("hosts"), ", ".join(target.get("resolved_hosts") or [])
+    if isinstance(hosts, dict):
+        return f"tagged {', '.join(hosts.get('tags') or [])}: {resolved or 'none'}"
+    return ", ".join(hosts or [])
+
+
+def show_target(output, target):
+    """Write one target as a record, or as JSON."""
+    if output.as_json:
+        output.json(target)
+        return
+    strategy, health = target.get("strategy") or {}, target.get("health") or {}
+    batch = f", {strategy['batch']} at a time" if strategy.get("batch") else ""
+    status = f", status {health['expect_status']}" if health.get("expect_status") else ""
+    output.record(
+        (
+            ("Application", target.get("application")),
+            ("Environment", target.get("environment")),
+            ("Hosts", told_hosts(target)),
+            ("Strategy", f"{strategy.get('kind')}{batch}"),
+            ("Health", f"GET {health.get('path')} within {health.get('timeout_s')} s{status}"),
+            ("Server names", ", ".join(target.get("server_names") or [])),
+            *(
+                (f"Process {name}", command or "(not run here)")
+                for name, command in (target.get("processes") or {}).items()
+            ),
+        )
+    )

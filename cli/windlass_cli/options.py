@@ -1,0 +1,89 @@
+"""Arguments and options that several commands share, with their completion out of the API."""
+
+import functools
+
+import click
+
+from windlass_cli import settings
+from windlass_cli.client import Client
+from windlass_cli.deadlines import Deadline
+from windlass_cli.errors import WindlassError
+from windlass_cli.watching import FOLLOW, QUIET
+
+
+def _names(path, member="name"):
+    """Return a completion function for the names that the API lists at ``path``, a function of the other arguments."""
+
+    def complete(context, parameter, incomplete):
+        try:
+            chosen = settings.load()
+            client = Client(chosen.url, chosen.token, pauses_s=())
+            found = [str(row.get(member)) for row in client.items(*path(context.params), limit=200)]
+        except (WindlassError, KeyError):
+            return []  # a completion has nowhere to say what went wrong; the command itself will
+        return [name for name in found if name.startswith(incomplete)]
+
+    return complete
+
+
+_applications = _names(lambda given: ("applications",))
+_environments = _names(lambda given: ("environments",))
+_hosts = _names(lambda given: ("hosts",))
+_releases = _names(lambda given: ("applications", given["application"], "releases"), "version")
+_deploys = _names(lambda given: ("deploys",), "id")
+
+application = click.argument("application", metavar="APPLICATION", shell_complete=_applications)
+host = click.argument("host", metavar="HOST", shell_complete=_hosts)
+deploy = click.argument("number", metavar="DEPLOY", type=click.IntRange(min=1), shell_complete=_deploys)
+
+
+def release(name="version", **details):
+    """Return the argument for a release's version."""
+    return click.argument(
+        name,
+        **{
+            "metavar": "RELEASE" if details.get("required", True) else "[RELEASE]",
+            "shell_complete": _releases,
+            **details,
+        },
+    )
+
+
+def environment(*names, **details):
+    """Return the option for an environment under the given names."""
+    return click.option(*names, "environment", metavar="ENVIRONMENT", shell_complete=_environments, **details)
+
+
+environment_argument = click.argument("environment", metavar="ENVIRONMENT", shell_complete=_environments)
+application_filter = click.option(
+    "--application", metavar="APPLICATION", shell_complete=_applications, help="Only of this application."
+)
+
+
+def waiting(command):
+    """Add ``--wait``, ``--follow``, ``--timeout``; the command gets ``manner`` and ``deadline``."""
+
+    @click.option("--wait", is_flag=True, help="Wait for the end; the exit code tells the outcome.")
+    @click.option("--follow", is_flag=True, help="Wait for the end and show the progress of every host.")
+    @timeout
+    @functools.wraps(command)
+    def with_manner(*args, wait, follow, **kwargs):
+        return command(*args, manner=FOLLOW if follow else QUIET if wait else None, **kwargs)
+
+    return with_manner
+
+
+def timeout(command):
+    """Add ``--timeout``; the command gets ``deadline``, which begins when the command does."""
+
+    @click.option(
+        "--timeout",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Wait no longer than this; then exit with 5, while the work goes on.",
+    )
+    @functools.wraps(command)
+    def with_deadline(*args, timeout, **kwargs):
+        return command(*args, deadline=Deadline(timeout), **kwargs)
+
+    return with_deadline

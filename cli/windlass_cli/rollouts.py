@@ -1,0 +1,144 @@
+"""The jobs that take more than one request: build a release, start a deploy, roll back, wait for the end.
+
+The commands and the fab tasks both drive these; nothing here prints.
+"""
+
+from windlass_cli.errors import BuildFailed, RolloutFailed, WindlassError
+from windlass_cli.following import DeployFeed, Ended, Event
+
+LATEST = "latest"
+#: Seconds between two looks at a release that is being built.
+BUILD_PAUSE_S = 1
+
+
+def newest_ready(client, application):
+    """Return the newest release of ``application`` that is ready; WindlassError when there is none."""
+    for release in client.items("applications", application, "releases"):
+        if release.get("state") == "ready":
+            return release
+    raise WindlassError(
+        f"{application} has no release that is ready.",
+        remedy=f"Make one: windlass releases create {application} --wait",
+    )
+
+
+def find_release(client, application, wanted):
+    """Return the release ``wanted``: a version, or ``latest`` for the newest one that is ready."""
+    if wanted == LATEST:
+        return newest_ready(client, application)
+    return client.get("applications", application, "releases", wanted)
+
+
+def create_release(client, application, ref=None, package_version=None):
+    """Ask for a release of a git reference or a package version and return it; it is being built then.
+
+    With neither, the application's own branch is built.
+    """
+    if ref is None and package_version is None:
+        ref = _default_ref(client, application)
+    body = {"ref": ref} if ref is not None else {"package_version": package_version}
+    return client.post("applications", application, "releases", body=body)
+
+
+def _default_ref(client, application):
+    source = client.get("applications", application).get("source") or {}
+    if source.get("branch"):
+        return source["branch"]
+    what = "--package-version VERSION" if source.get("package") else "--ref REF"
+    raise WindlassError(f"Windlass cannot tell what to build for {application}.", remedy=f"Say it: {what}")
+
+
+def await_release(client, application, version, show, deadline):
+    """Wait until the release is built and return it, handing every event of the build to ``show``.
+
+    Raises BuildFailed when it could not be built, and WaitTimedOut at the deadline.
+    """
+    last = 0
+    while True:
+        # The release is read before its events: once it has ended, no event comes after those read then.
+        release = client.get("applications", application, "releases", version)
+        for event in client.items("applications", application, "releases", version, "events", after=last):
+            last = max(last, event.get("number") or 0)
+            show(event)
+        if release.get("state") == "failed":
+            why = release.get("error") or "the build's output says why"
+            raise BuildFailed(
+                f"Release {version} of {application} could not be built: {why}",
+                release,
+                remedy=f"See the whole build: windlass releases show {application} {version} --log",
+            )
+        if release.get("state") != "building":
+            return release
+        deadline.sleep(BUILD_PAUSE_S)
+
+
+def start_deploy(client, application, release, environment, strategy=None, comment=None):
+    """Start a rollout of a release (a version) to an environment and return the deploy.
+
+    ``strategy`` is a dict of what to change in the target's own strategy, None for nothing.
+    """
+    body = {"application": application, "release": release, "environment": environment}
+    if strategy:
+        body["strategy"] = strategy
+    if comment:
+        body["comment"] = comment
+    return client.post("deploys", body=body)
+
+
+def newest_deploy(client, application, environment):
+    """Return the newest deploy of a target; WindlassError when nothing was ever deployed there."""
+    for deploy in client.items("deploys", application=application, environment=environment, limit=1):
+        return deploy
+    raise WindlassError(
+        f"Nothing was ever deployed of {application} to {environment}.", remedy="See what runs where: windlass status"
+    )
+
+
+def roll_back(client, deploy):
+    """Start going back to the release before ``deploy`` and return the new deploy."""
+    return client.post("deploys", deploy["id"], "rollback")
+
+
+def host_runs(client, number):
+    """Return the host runs of a deploy."""
+    return list(client.items("deploys", number, "hosts"))
+
+
+def await_deploy(client, number, display, deadline, after=0):
+    """Wait until the deploy has ended and return it, handing what happens to ``display`` (see ``displays``).
+
+    ``after`` is the number of the event after which to begin. Raises WaitTimedOut at the deadline.
+    """
+    for item in DeployFeed(client, number, after).items(deadline):
+        if isinstance(item, Ended):
+            return item.deploy
+        if isinstance(item, Event):
+            display.event(item.event)
+        else:
+            display.note(item.text)
+    raise AssertionError("a feed ends with Ended, or raises")
+
+
+def require_success(client, deploy):
+    """Raise RolloutFailed, naming hosts and reasons, unless the deploy has succeeded."""
+    if deploy.get("state") == "succeeded":
+        return
+    number = deploy.get("id")
+    words = {"rolled_back": "was rolled back", "cancelled": "was cancelled"}
+    reason = f": {deploy['reason']}" if deploy.get("reason") else "."
+    details = [
+        _told(run) for run in host_runs(client, number) if run.get("state") in ("failed", "unreachable", "rolled_back")
+    ]
+    raise RolloutFailed(
+        f"Deploy {number} {words.get(deploy.get('state'), 'failed')}{reason}",
+        details,
+        f"See everything: windlass logs {number}",
+    )
+
+
+def _told(run):
+    """Return one line about a host that did not go well: its name, state, step and the reason given."""
+    steps = [step for step in run.get("steps") or [] if step.get("state") == "failed"]
+    where = f" at {steps[-1].get('name')}" if steps else ""
+    why = (steps[-1].get("message") if steps else None) or run.get("message")
+    return f"{run.get('host')}: {run.get('state')}{where}" + (f": {why}" if why else "")

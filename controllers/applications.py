@@ -1,0 +1,80 @@
+"""Applications: what is deployed, and where its releases come from."""
+from controllers import etags, foreign, paging, rows
+from controllers.errors import Invalid
+from models import Application, Environment, Integration, Target
+from models.db import clock, database
+from utils.datekit import rfc3339
+
+DEFAULT_BRANCH = "main"
+
+
+def describe(application):
+    """Return an application in the API's shape."""
+    return {"name": application.name, "source": application.source, "team": application.team, "processes": application.processes,
+            "created_at": rfc3339(application.created_at), "updated_at": rfc3339(application.updated_at)}
+
+
+def complete_source(source):
+    """Return a source with its defaults filled in; raises Invalid when its integration does not exist or serves another kind."""
+    is_package = source.get("package") is not None
+    integration = source.get("integration")
+    if integration is not None:
+        check_integration(integration, "artifacts" if is_package else "source")
+    if is_package:
+        return {"integration": integration, "package": source["package"]}
+    return {"integration": integration, "repository": source["repository"], "branch": source.get("branch") or DEFAULT_BRANCH}
+
+
+def check_integration(name, role):
+    """Raise Invalid unless there is an integration of this name whose driver has the role that such a source needs."""
+    found = Integration.get_or_none(Integration.name == name)
+    if found is None:
+        raise Invalid([("source.integration", f"There is no integration '{name}'; make it first, or leave it out.")])
+    driver = foreign.drivers().get(found.driver)
+    if driver is None or driver.role != role:
+        fitting = [driver.name for driver in foreign.drivers().values() if driver.role == role]
+        raise Invalid([("source.integration", f"'{name}' is of driver {found.driver}; this needs one of driver {' or '.join(fitting)}.")])
+
+
+def listing(actor, limit=paging.LIMIT, after=None):
+    """Return a page of applications by name."""
+    return paging.page(Application.select(), Application.name, describe, limit, after)
+
+
+def get(actor, name):
+    """Return one application."""
+    return describe(rows.named(Application, name, "application"))
+
+
+def create(actor, fields):
+    """Make an application from name, source and maybe team and processes; returns it. Raises Invalid and Conflict."""
+    with database.atomic(), rows.once("an application", fields["name"]):
+        made_at = clock()
+        return describe(Application.create(
+            name=fields["name"], source=complete_source(fields["source"]), team=fields.get("team"),
+            processes=fields.get("processes") or {}, created_at=made_at, updated_at=made_at))
+
+
+def update(actor, name, changes, if_match=None):
+    """Change source, team or processes, each as a whole; returns the application. Raises Invalid and PreconditionFailed."""
+    with database.atomic():
+        application = rows.named_for_change(Application, name, "application")
+        etags.require_match(if_match, describe(application))
+        if "source" in changes:
+            application.source = complete_source(changes["source"])
+        if "team" in changes:
+            application.team = changes["team"]
+        if "processes" in changes:
+            application.processes = changes["processes"]
+        application.updated_at = clock()
+        application.save()
+        return describe(application)
+
+
+def delete(actor, name):
+    """Delete an application with its releases and its history; refused with Conflict while it has targets."""
+    with database.atomic():
+        application = rows.named_for_change(Application, name, "application")
+        environments = Environment.select(Environment.name).join(Target).where(Target.application == application).order_by(Environment.position)
+        rows.refuse_while_used(f"Application {name}", [f"its target in {environment.name}" for environment in environments])
+        application.delete_instance()

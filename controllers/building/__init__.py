@@ -1,0 +1,1 @@
+"""Builds: from a commit or a package version to a release and its virtualenvs."""

@@ -1,0 +1,195 @@
+"""Build one release: claim it, make its source tree, its lock and its virtualenvs, and say how it ended.
+
+Everything is made aside and named by its content, so a build that was killed anywhere is simply done again from the
+start, and finds what is there already.
+"""
+import errno
+import json
+import logging
+
+from peewee import InterfaceError, OperationalError
+
+import commands
+import store
+from config import settings
+from controllers import foreign, leases, states
+from controllers.building import environments, locks, platforms, project
+from controllers.building.output import Output
+from controllers.building.work import BuildFailed, Interrupted, Work
+from controllers.errors import WindlassError
+from models import Release, Target, db
+
+MOST_ATTEMPTS = 5
+MOST_PREVIOUS_LOCKS = 20
+TAIL_LINES = 15
+PACKAGE_FILE = "windlass-package.json"
+FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
+
+log = logging.getLogger(__name__)
+
+
+def carry_out(release_id):
+    """Build a release if it is still to be built and nobody else does; returns when it ended or is somebody else's."""
+    release = leases.claim(Release, release_id, Release.state == "building")
+    if release is not None:
+        Build(release).carry_out()
+
+
+class Build:
+    """One attempt to build a release whose lease is held."""
+
+    def __init__(self, release):
+        self.release = release
+        self.application = release.application
+        self.source = release.source
+        self.output = Output(f"release-{release.id}")
+        self.work = Work(self.output, settings.build.timeout_s, tick=self.output.tick)
+
+    def carry_out(self):
+        """Build and write down how it ended, whatever happens."""
+        with leases.heartbeats(self.release, lost=self.work.stop.set, look=self.look):
+            try:
+                self.end("ready", **self.make())
+            except (Interrupted, commands.Stopped):
+                leases.release(self.release)
+            except (OperationalError, InterfaceError) as error:
+                log.warning("the build of release %s could not reach the database (%s); it is done again", self.release.id, error)
+            except BuildFailed as error:
+                self.fail(str(error), error.tail)
+            except commands.CommandError as error:
+                self.fail(str(error), error.tail)
+            except (WindlassError, store.StoreError) as error:
+                self.fail(str(error))
+            except OSError as error:
+                self.fail(sentence_of(error))
+            except Exception as error:
+                log.exception("the build of release %s failed inside Windlass", self.release.id)
+                self.fail(f"Windlass itself failed: {type(error).__name__}. See the worker's log for release {self.release.id}.")
+
+    def look(self):
+        """Called at every heartbeat: a worker that is told to leave hands the build over."""
+        from controllers import workers
+        if workers.leaving.is_set():
+            self.work.stop.set()
+
+    # What is done, in order.
+
+    def make(self):
+        """Make everything the release consists of; returns the columns that say so."""
+        self.greet()
+        driver = foreign.driver_for(self.source)
+        self.output.hide(driver.access.secrets())
+        made = self.from_package() if self.source.get("package") else self.from_repository(driver)
+        self.work.check()
+        return made
+
+    def greet(self):
+        """Say what begins; give up what has killed its worker again and again."""
+        if self.release.epoch > MOST_ATTEMPTS:
+            raise BuildFailed(f"The build was begun {MOST_ATTEMPTS} times and each time its worker ended before it did: perhaps it needs more memory than there is.")
+        again = f", attempt {self.release.epoch}" if self.release.epoch > 1 else ""
+        self.output(f"Building {self.application.name} {self.release.version}{again}")
+
+    def from_repository(self, driver):
+        """Make a release of a commit."""
+        db.release()  # What follows takes long; the next query takes a fresh connection.
+        checkout = driver.checkout(self.source["repository"], self.release.commit or self.release.ref, self.source.get("branch"), self.work)
+        self.keep(commit=checkout.commit)
+        found = project.read(checkout.digest)
+        for note in found.notes:
+            self.output(note)
+        hosts = self.hosts()
+        python = self.python_for(hosts, found.python, found.lowest_python)
+        index = self.index()
+        lock = locks.settle(found, python, index, self.work, self.previous_locks(), self.source.get("upgrade_dependencies", False))
+        self.build_environments(lock, hosts, index)
+        return {**described(lock, checkout.digest), "processes": found.processes, "settings": found.settings}
+
+    def from_package(self):
+        """Make a release of a package of an index."""
+        hosts = self.hosts()
+        python = self.python_for(hosts)
+        index = self.index()
+        extras = self.source.get("extras") or []
+        package = self.source["package"] + (f"[{','.join(extras)}]" if extras else "")
+        lock, version = locks.settle_package(package, self.release.package_version, self.source.get("requirements") or [], python, index, self.work,
+                                             self.previous_locks(), self.source.get("upgrade_dependencies", False))
+        self.keep(package_version=version)
+        self.output(f"Package {package} {version}")
+        self.build_environments(lock, hosts, index)
+        content = json.dumps({"package": package, "version": version, "lock": lock.digest}, sort_keys=True, indent=2).encode() + b"\n"
+        sha256, size = store.add_bytes(content)
+        digest = store.add_manifest([[PACKAGE_FILE, 0o644, size, sha256]])
+        return {**described(lock, digest), "processes": {}, "settings": {}}
+
+    def index(self):
+        """Return where packages come from."""
+        index = environments.index_for(self.source)
+        self.output.hide(index.secrets())
+        return index
+
+    def hosts(self):
+        """Return the hosts of the application's targets that were observed."""
+        from controllers import targets
+        rows = Target.select().where(Target.application == self.application)
+        found = {host.name: host for target in rows for host in targets.hosts_of(target) if host.facts}
+        return [found[name] for name in sorted(found)]
+
+    def python_for(self, hosts, wanted=None, lowest=None):
+        """Return the version of Python the release is for, and tell hosts that lack it."""
+        python = platforms.pick_version([host.facts["pythons"] for host in hosts], wanted, lowest)
+        lacking = [host.name for host in hosts if python not in host.facts["pythons"]]
+        if lacking:
+            self.output(f"Note: there is no Python {python} on {', '.join(lacking)}; a deploy there will be refused.")
+        return python
+
+    def previous_locks(self):
+        """Return the locks of the application's earlier releases, newest first."""
+        rows = (Release.select(Release.lock).where(Release.application == self.application, Release.state == "ready", Release.id != self.release.id,
+                                                   Release.lock.is_null(False)).order_by(Release.number.desc()).limit(MOST_PREVIOUS_LOCKS))
+        return [row.lock for row in rows]
+
+    def build_environments(self, lock, hosts, index):
+        """Build the virtualenvs for the platforms of the hosts, or for this machine's where no host is known."""
+        wanted = {platforms.platform_of(host.facts, lock.python) for host in hosts if lock.python in host.facts["pythons"]}
+        if not hosts:
+            wanted = {platforms.own_platform(lock.python)}
+        for platform in sorted(wanted):
+            environments.ensure_for(lock, platform, index, self.work)
+
+    # Writing it down.
+
+    def keep(self, **columns):
+        """Write down what is known already: a build that is done again must take the same commit."""
+        if not Release.update(**columns).where(leases.is_held(self.release)).execute():
+            raise Interrupted()
+        for name, value in columns.items():
+            setattr(self.release, name, value)
+
+    def fail(self, sentence, tail=()):
+        """End the build as failed, saying why."""
+        tail = [line for line in tail if line.strip() and line.strip() not in sentence][-TAIL_LINES:]
+        error = "\n".join([self.output.mask(sentence), *map(self.output.mask, tail)])
+        try:
+            self.end("failed", error=error)
+        except (OperationalError, InterfaceError) as away:
+            log.warning("the failure of release %s could not be written down (%s); it is built again", self.release.id, away)
+
+    def end(self, state, **columns):
+        """Make the change of state, unless the lease was lost: then the outcome is the other worker's."""
+        self.output.flush()
+        states.move_release(self.release, state, guard=leases.is_held(self.release), lease_owner=None, lease_expires_at=None, **columns)
+
+
+def described(lock, digest):
+    """Return the columns that a lock and a tree fill."""
+    return {"digest": digest, "size_bytes": store.size(digest), "lock": lock.text, "lock_digest": lock.digest, "lock_kind": lock.kind,
+            "python_version": lock.python}
+
+
+def sentence_of(error):
+    """Return what the operating system's refusal means."""
+    if error.errno in FULL_DISK:
+        return f"This machine's disk is full: make room below {settings.data} and build the release again."
+    place = f" ({error.filename})" if error.filename else ""
+    return f"The build could not use this machine's files: {error.strerror or error}{place}."

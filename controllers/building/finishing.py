@@ -1,0 +1,107 @@
+"""Make what an installer wrote into a virtualenv's content that works anywhere and is the same each time.
+
+Scripts start the python beside them instead of one of this machine; bytecode is compiled here, once for all hosts, and
+never compared with its source again (PEP 552, unchecked hash-based files), because both are read-only from now on.
+"""
+import base64
+import csv
+import hashlib
+import io
+import os
+import re
+from pathlib import Path
+
+import commands
+
+# A line that sh takes for a command and Python for a string: sh starts the python beside the script, Python goes on below.
+TRAMPOLINE = b"""#!/bin/sh
+'''exec' "$(dirname -- "$(realpath -- "$0")")/python" "$0" "$@"
+' '''
+"""
+PYTHON_SHEBANG = re.compile(rb"#![^\n]*python[^\n/]*\n")
+# What uv leaves beside packages for its own later runs.
+LEFT_OVERS = {"uv_cache.json", "uv_build.json"}
+
+
+def finish(prefix, wanted, interpreter, work):
+    """Finish what was installed below `prefix` for a platform; `interpreter` compiles bytecode, None leaves that to the hosts."""
+    rename_library(prefix, wanted)
+    remove_left_overs(prefix)
+    changed = relocate_scripts(prefix / "bin")
+    for record in sorted(prefix.glob("lib/python*/site-packages/*.dist-info/RECORD")):
+        rewrite_record(record, changed)
+    if interpreter:
+        compile_bytecode(prefix, interpreter, work)
+
+
+def rename_library(prefix, wanted):
+    """Name the library's folder for the wanted version of Python; the installer uses its own interpreter's."""
+    right = prefix / "lib" / f"python{wanted.python}"
+    for folder in prefix.glob("lib/python*"):
+        if folder != right:
+            folder.rename(right)
+    if (prefix / "lib64").is_symlink():
+        (prefix / "lib64").unlink()
+
+
+def remove_left_overs(prefix):
+    """Remove the installer's lock file, its notes, and bytecode that packages brought along."""
+    (prefix / ".lock").unlink(missing_ok=True)
+    for folder, _, names in os.walk(prefix):
+        for name in names:
+            if name in LEFT_OVERS or name.endswith((".pyc", ".pyo")):
+                os.unlink(os.path.join(folder, name))
+
+
+def relocate_scripts(folder):
+    """Make the scripts in bin/ start the python beside them; returns their paths."""
+    changed = set()
+    if not folder.is_dir():
+        return changed
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or not path.is_file():
+            continue
+        with open(path, "rb") as file:
+            if file.read(2) != b"#!":
+                continue
+        content = path.read_bytes()
+        match = PYTHON_SHEBANG.match(content)
+        if match:
+            replace(path, TRAMPOLINE + content[match.end():], 0o755)
+            changed.add(path)
+    return changed
+
+
+def rewrite_record(record, changed):
+    """Bring a package's list of files (the binary distribution format's RECORD) up to date and into one order."""
+    rows = []
+    for row in csv.reader(io.StringIO(record.read_text(encoding="utf-8"))):
+        if len(row) != 3 or Path(row[0]).name in LEFT_OVERS or row[0].endswith((".pyc", ".pyo")):
+            continue
+        path = Path(os.path.normpath(record.parent.parent / row[0]))
+        if path in changed:
+            content = path.read_bytes()
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            row = [row[0], f"sha256={digest}", str(len(content))]
+        rows.append(row)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(sorted(rows))
+    replace(record, text.getvalue().encode(), 0o644)
+
+
+def replace(path, content, mode):
+    """Give a file new content by a new file: the old one may be a hard link into the installer's cache."""
+    aside = path.with_name(f"{path.name}.new")
+    aside.write_bytes(content)
+    aside.chmod(mode)
+    os.replace(aside, path)
+
+
+def compile_bytecode(prefix, interpreter, work):
+    """Compile all packages; a file for another Python's syntax is no failure, its importer will say so."""
+    argv = [interpreter, "-I", "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash", "-s", str(prefix), str(prefix / "lib")]
+    environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
+    try:
+        commands.run(argv, environment=environment, timeout_s=work.remaining_s(), merged=True, stop=work.stop, on_tick=work.tick)
+    except commands.Failed as error:
+        work.output(f"Some files could not be compiled to bytecode; Python compiles them when they are used. ({len(error.tail)} lines of reasons)")

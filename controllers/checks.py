@@ -1,0 +1,65 @@
+"""Ask a worker of a host's zone to look at it, and wait for what it finds; the worker's side is observations.py."""
+import time
+
+from controllers import dispatch, hostkeys
+from controllers.errors import Conflict, Invalid, NotFound, Unavailable
+from models import Host
+from models.db import clock, now
+
+PATIENCE_S = 25
+LOOK_EVERY_S = 0.1
+
+
+def find(name):
+    """Return a host's row; raises NotFound."""
+    row = Host.get_or_none(Host.name == name)
+    if row is None:
+        raise NotFound(f"There is no host {name}.")
+    return row
+
+
+def ask(host, request):
+    """Ask a worker in the host's zone to look at it and wait for what it finds; returns the answer it wrote."""
+    asked_at = clock()
+    Host.update(request={**request, "asked_at": asked_at}).where(Host.id == host.id).execute()
+    dispatch.ring("windlass.observe_host", host.id, zone=host.zone.name)
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        time.sleep(LOOK_EVERY_S)
+        answer = Host.select(Host.answer).where(Host.id == host.id).scalar()
+        if answer and answer["asked_at"] >= asked_at:
+            return answer
+    raise Unavailable(f"No worker of zone {host.zone.name} answered within {PATIENCE_S} s: start one, or see its log.", code="no-worker")
+
+
+def check(actor, name):
+    """Look at a host now; returns {"state", "facts", "problems", "observed_at"} as part of the host."""
+    from controllers import hosts
+    ask(find(name), {"do": "check"})
+    return hosts.get(actor, name)
+
+
+def trust(actor, name, fields):
+    """Pin the key a host shows now; returns the host.
+
+    With {"preview": true} it only returns the key and its fingerprint. With {"fingerprint"} only that key is accepted, and it may replace a pinned one. Raises Conflict when another key
+    is pinned or shown.
+    """
+    from controllers import hosts
+    host = find(name)
+    if host.transport != "ssh":
+        raise Invalid([("transport", f"host {name} is reached by transport {host.transport}, which has no host key")])
+    answer = ask(host, {"do": "read-key"})
+    if answer.get("error"):
+        raise Unavailable(f"{name}: {answer['error']}", code="host-unreachable")
+    shown, wanted = answer["host_key"], fields.get("fingerprint")
+    if fields.get("preview"):
+        return {"host_key": shown, "fingerprint": hostkeys.fingerprint(shown), "pinned": host.host_key}
+    if wanted and hostkeys.fingerprint(shown) != wanted:
+        raise Conflict(f"Host {name} shows {hostkeys.fingerprint(shown)}, not {wanted}.", code="fingerprint-mismatch")
+    if host.host_key and host.host_key.split()[:2] != shown.split()[:2] and not wanted:
+        raise Conflict(f"Another key is pinned for {name}; it now shows {hostkeys.fingerprint(shown)}. "
+                       "If that is right, send this fingerprint as \"fingerprint\" to replace the pinned key.", code="host-key-changed")
+    Host.update(host_key=shown, updated_at=now()).where(Host.id == host.id).execute()
+    ask(find(name), {"do": "check"})
+    return hosts.get(actor, name)

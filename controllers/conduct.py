@@ -1,0 +1,202 @@
+"""The conductor: one short, re-entrant tick over a deploy's rows. Read, decide, write, and only then ring.
+
+Ticks may come late, twice or at once; the deploy's row is locked for the length of a tick, and every change is a
+compare-and-set, so that only the rows decide what happens next.
+"""
+from controllers import dispatch, states
+from controllers.rollout import waves
+from models import Deploy, HostRun
+from models.db import clock, database, is_postgresql, now
+
+RING_AGAIN_MS = 10_000  # A bell that was lost is rung again after this time.
+
+
+def conduct(deploy_id):
+    """Carry a deploy one step further, then ring for the host runs that are to be carried out now."""
+    with database.atomic():
+        deploy = lock(deploy_id)
+        if deploy is None or deploy.state in states.DEPLOY_ENDED:
+            bells = []
+        else:
+            bells = Tick(deploy).run()
+    for task, row_id, zone in bells:
+        dispatch.ring(task, row_id, zone=zone)
+
+
+def lock(deploy_id):
+    """Return the deploy's row, locked until the transaction ends (SQLite's writers already exclude each other)."""
+    query = Deploy.select().where(Deploy.id == deploy_id)
+    if is_postgresql():
+        query = query.for_update()
+    return query.get_or_none()
+
+
+def others_ahead(deploy):
+    """Say whether an older deploy of the same target has not ended yet."""
+    return (Deploy.select().where(Deploy.application == deploy.application_id, Deploy.environment == deploy.environment_id, Deploy.id < deploy.id,
+                                  Deploy.state.not_in(states.DEPLOY_ENDED)).exists())
+
+
+def next_in_queue(deploy):
+    """Return the id of the oldest deploy waiting for this one's target, or None."""
+    return (Deploy.select(Deploy.id).where(Deploy.application == deploy.application_id, Deploy.environment == deploy.environment_id,
+                                           Deploy.state == "queued").order_by(Deploy.id).limit(1).scalar())
+
+
+class Tick:
+    """One look at a deploy and what follows from it. `bells` collects (task, id, zone) to ring after the commit."""
+
+    def __init__(self, deploy):
+        self.deploy = deploy
+        self.bells = []
+        self.clock = clock()
+        self.runs = list(HostRun.select().where(HostRun.deploy == deploy).order_by(HostRun.wave, HostRun.id))
+
+    def run(self):
+        """Decide and write; returns the bells."""
+        if self.deploy.state == "queued":
+            self.begin()
+        if self.deploy.state == "running":
+            self.advance()
+        if self.deploy.state == "rolling_back":
+            self.go_on_rolling_back()
+        if self.deploy.state in states.DEPLOY_ENDED:
+            self.wake_the_next()
+        return self.bells
+
+    def begin(self):
+        """Start a queued deploy when its target is free."""
+        if self.deploy.cancel_requested_by:
+            self.skip_pending("cancelled before it started")
+            states.move_deploy(self.deploy, "cancelled", reason=f"cancelled by {self.deploy.cancel_requested_by}")
+        elif not others_ahead(self.deploy):
+            states.move_deploy(self.deploy, "running", started_at=now())
+
+    def advance(self):
+        """Start the next hosts, or end the rollout."""
+        if self.deploy.cancel_requested_by:
+            self.cancel()
+        elif self.has_failed():
+            self.give_up()
+        elif all(run.state in states.HOST_RUN_ENDED for run in self.runs):
+            self.succeed()
+        else:
+            self.start_wave()
+
+    def start_wave(self):
+        """Ring for the hosts of the first wave that is not through."""
+        wave = min(run.wave for run in self.runs if run.state not in states.HOST_RUN_ENDED)
+        if self.is_pausing_before(wave):
+            return
+        for run in self.runs:
+            if run.wave == wave:
+                self.ring_for(run)
+
+    def is_pausing_before(self, wave):
+        """Say whether the strategy's pause between waves still lasts."""
+        pause_ms = (self.deploy.strategy["pause_s"] or 0) * 1000
+        ended = [run.ended_at for run in self.runs if run.wave < wave and run.ended_at]
+        return bool(pause_ms and ended and self.clock < max(ended) + pause_ms)
+
+    def ring_for(self, run):
+        """Ring for one host run unless it is being carried out, is not due, or was rung for a moment ago."""
+        if run.state not in ("pending", "running") or (run.due_at and run.due_at > self.clock):
+            return
+        if run.lease_expires_at and run.lease_expires_at > self.clock:
+            return
+        if run.rung_at and run.rung_at > self.clock - RING_AGAIN_MS and not run.lease_expires_at:
+            return
+        HostRun.update(rung_at=now()).where(HostRun.id == run.id).execute()
+        self.bells.append(("windlass.host_run", run.id, run.host.zone.name))
+
+    # Ends.
+
+    def bad(self):
+        """Return the runs that did not do what was asked."""
+        return [run for run in self.runs if run.state in states.HOST_RUN_BAD]
+
+    def has_failed(self):
+        """Say whether more hosts failed than the strategy tolerates."""
+        if self.deploy.strategy["on_failure"] == "continue" and any(run.state not in states.HOST_RUN_ENDED for run in self.runs):
+            return False
+        return len(self.bad()) > waves.tolerated(self.deploy.strategy, len(self.runs))
+
+    def is_busy(self):
+        """Say whether any host is still being worked on."""
+        return any(run.state == "running" for run in self.runs)
+
+    def skip_pending(self, message):
+        """Leave out the hosts that have not begun."""
+        for run in self.runs:
+            if run.state == "pending":
+                states.move_host_run(run, "skipped", message=message)
+
+    def keep_going_with_running(self):
+        """Wait for hosts under way; ring for those whose worker died, because they must not stay half done."""
+        for run in self.runs:
+            if run.state == "running":
+                self.ring_for(run)
+
+    def give_up(self):
+        """Too many hosts failed: stop, and take the switched hosts back where that is asked."""
+        self.skip_pending("the rollout stopped before this host")
+        if self.is_busy():
+            self.keep_going_with_running()
+            return
+        reason = self.failure_reason()
+        switched = [run for run in self.runs if run.state == "succeeded"]
+        if self.deploy.strategy["on_failure"] != "rollback":
+            states.move_deploy(self.deploy, "failed", reason=reason)
+        elif switched:
+            states.move_deploy(self.deploy, "rolling_back", reason=reason)
+            for run in switched:
+                states.move_host_run(run, "pending", goal="restore", attempt=0, rung_at=None, due_at=None, ended_at=None, message="going back")
+        else:
+            restored = any(run.before and run.before.get("current") for run in self.bad())
+            states.move_deploy(self.deploy, "rolled_back" if restored else "failed", reason=reason)
+
+    def failure_reason(self):
+        """Return the first failure as people read it, and how many there are."""
+        bad = self.bad()
+        more = f" ({len(bad)} of {len(self.runs)} hosts failed.)" if len(bad) > 1 else ""
+        return (bad[0].message or "a host failed") + more
+
+    def go_on_rolling_back(self):
+        """Ring for the hosts that are still to go back; end when all have."""
+        going_back = [run for run in self.runs if run.goal == "restore"]
+        for run in going_back:
+            self.ring_for(run)
+        if any(run.state in ("pending", "running") for run in going_back):
+            return
+        stuck = [run for run in going_back if run.state != "rolled_back"]
+        if stuck:
+            names = ", ".join(run.host.name for run in stuck)
+            states.move_deploy(self.deploy, "failed", reason=f"{self.deploy.reason} These hosts could not be taken back and still run the new release: {names}.")
+        else:
+            states.move_deploy(self.deploy, "rolled_back", reason=self.deploy.reason)
+
+    def cancel(self):
+        """Stop where we are: hosts under way put themselves back, switched ones stay and are named."""
+        self.skip_pending("cancelled before this host")
+        if self.is_busy():
+            self.keep_going_with_running()
+            return
+        switched = [run.host.name for run in self.runs if run.state == "succeeded"]
+        stays = f"; the new release stays on {', '.join(switched)}" if switched else "; no host was switched"
+        states.move_deploy(self.deploy, "cancelled", reason=f"cancelled by {self.deploy.cancel_requested_by}{stays}")
+
+    def succeed(self):
+        """Every host is through."""
+        bad, skipped = self.bad(), [run for run in self.runs if run.state == "skipped"]
+        notes = []
+        if bad:
+            notes.append(f"{len(bad)} of {len(self.runs)} hosts failed, which the strategy tolerates: {', '.join(run.host.name for run in bad)}")
+        if skipped:
+            notes.append(f"left out: {', '.join(run.host.name for run in skipped)}")
+        states.move_deploy(self.deploy, "succeeded", reason="; ".join(notes) or None)
+
+    def wake_the_next(self):
+        """Ring for the deploy that waits for this target."""
+        waiting = next_in_queue(self.deploy)
+        if waiting:
+            self.bells.append(("windlass.conduct", waiting, None))

@@ -1,0 +1,269 @@
+"""Ask for deploys, look at them, and change their course."""
+from peewee import JOIN
+
+from controllers import dispatch, events, paging, snapshots, states, targets
+from controllers.errors import Conflict, NotFound
+from controllers.record import STEPS
+from controllers.rollout import waves
+from controllers.rollout.spec import RELEASE_PROCESS
+from models import Application, Deploy, Environment, Host, HostRun, Release, Step
+from models.db import connection, database, now
+from utils.datekit import rfc3339
+
+
+def listing(actor, limit=50, after=None, application=None, environment=None, state=None):
+    """Return a page of deploys, newest first."""
+    query = with_names()
+    if application:
+        query = query.where(Application.name == application)
+    if environment:
+        query = query.where(Environment.name == environment)
+    if state:
+        query = query.where(Deploy.state == state)
+    page = paging.page(query, Deploy.id, lambda row: row, limit, after, newest_first=True)
+    progress = progress_of([row.id for row in page["items"]])
+    return {**page, "items": [describe(row, progress[row.id]) for row in page["items"]]}
+
+
+def with_names():
+    """Return the query for deploys with everything that describing one needs, in one statement."""
+    previous = Release.alias("previous")
+    return (Deploy.select(Deploy, Application, Environment, Release, previous).join_from(Deploy, Application).join_from(Deploy, Environment)
+            .join_from(Deploy, Release, on=(Deploy.release == Release.id)).join_from(Deploy, previous, on=(Deploy.previous_release == previous.id),
+                                                                                     join_type=JOIN.LEFT_OUTER, attr="previous_release"))
+
+
+def find(deploy_id):
+    """Return a deploy's row; raises NotFound."""
+    row = with_names().where(Deploy.id == deploy_id).get_or_none()
+    if row is None:
+        raise NotFound(f"There is no deploy {deploy_id}.")
+    return row
+
+
+def get(actor, deploy_id):
+    """Return one deploy."""
+    row = find(deploy_id)
+    return describe(row, progress_of([row.id])[row.id])
+
+
+def progress_of(deploy_ids):
+    """Return {deploy id: {"total", "done", "failed"}} in one query."""
+    counts = {deploy_id: {"total": 0, "done": 0, "failed": 0} for deploy_id in deploy_ids}
+    for deploy_id, state in HostRun.select(HostRun.deploy, HostRun.state).where(HostRun.deploy.in_(deploy_ids)).tuples():
+        counts[deploy_id]["total"] += 1
+        counts[deploy_id]["done"] += state in states.HOST_RUN_ENDED
+        counts[deploy_id]["failed"] += state in states.HOST_RUN_BAD
+    return counts
+
+
+def describe(row, progress):
+    """Return a deploy in the API's shape."""
+    return {
+        "id": row.id, "application": row.application.name, "release": row.release.version, "environment": row.environment.name,
+        "state": row.state, "strategy": row.strategy, "plan": None, "progress": progress, "requested_by": row.requested_by, "comment": row.comment,
+        "created_at": rfc3339(row.created_at), "started_at": rfc3339(row.started_at), "ended_at": rfc3339(row.ended_at), "reason": row.reason,
+        "previous_release": row.previous_release.version if row.previous_release_id else None, "rollback_of": row.rollback_of_id,
+        "cancel_requested_by": row.cancel_requested_by,
+    }
+
+
+# Asking for one.
+
+def create(actor, fields):
+    """Ask for a deploy of a release to a target; returns it. Raises NotFound, Invalid, Conflict."""
+    target = targets.find(fields["application"], fields["environment"])
+    release = release_of(target.application, fields["release"])
+    return start(actor, target, release, fields.get("strategy"), fields.get("comment"))
+
+
+def release_of(application, version):
+    """Return a release that can be deployed, by version or "latest"; raises NotFound, Conflict."""
+    if version == "latest":
+        row = Release.select().where(Release.application == application, Release.state == "ready").order_by(Release.number.desc()).first()
+        if row is None:
+            raise Conflict(f"{application.name} has no release that is ready: make one first.", code="no-ready-release")
+        return row
+    row = Release.get_or_none(Release.application == application, Release.version == version)
+    if row is None:
+        raise NotFound(f"{application.name} has no release {version}.")
+    if row.state != "ready":
+        said = f" It says: {row.error}" if row.error else ""
+        raise Conflict(f"Release {version} of {application.name} is {row.state} and cannot be deployed.{said}", code="release-not-ready")
+    return row
+
+
+def start(actor, target, release, strategy=None, comment=None, rollback_of=None):
+    """Write the deploy with its host runs and ring for it; returns it."""
+    with database.atomic():
+        snapshot = snapshots.take(target)
+        plan = targets.complete_strategy(strategy or {}, snapshot["strategy"])
+        hosts = list(Host.select().where(Host.name.in_(snapshot["hosts"])).order_by(Host.name))
+        deploy = Deploy.create(application=target.application, environment=target.environment, release=release, previous_release=previous_release(target),
+                               rollback_of=rollback_of, state="queued", strategy=plan, snapshot=snapshot, comment=comment,
+                               requested_by=actor.name, created_at=now())
+        write_host_runs(deploy, hosts, RELEASE_PROCESS in snapshots.commands(release, snapshot) and rollback_of is None)
+        note_queued(deploy, target, release)
+    dispatch.ring("windlass.conduct", deploy.id)
+    return get(actor, deploy.id)
+
+
+def previous_release(target):
+    """Return the release of the target's newest successful deploy, or None."""
+    row = Deploy.select(Deploy.release).where(Deploy.application == target.application, Deploy.environment == target.environment,
+                                              Deploy.state == "succeeded").order_by(Deploy.id.desc()).first()
+    return row.release if row else None
+
+
+def write_host_runs(deploy, hosts, lead_host):
+    """Write one run a host, in waves; hosts in maintenance are skipped and say so."""
+    in_service = [host for host in hosts if not host.maintenance_reason]
+    by_wave = waves.batches(in_service, deploy.strategy, lead_host)
+    rows = [{"deploy": deploy, "host": host, "state": "pending", "wave": wave, "message": None} for wave, members in enumerate(by_wave) for host in members]
+    rows += [{"deploy": deploy, "host": host, "state": "skipped", "wave": 0, "message": f"in maintenance: {host.maintenance_reason}"}
+             for host in hosts if host.maintenance_reason]
+    HostRun.insert_many(rows).execute()
+
+
+def note_queued(deploy, target, release):
+    """Append the first event of a deploy's history."""
+    item = {"kind": "deploy", "data": {"state": "queued", "deploy": deploy.id, "application": target.application.name, "environment": target.environment.name,
+                                       "release": release.version}}
+    events.append(f"deploy-{deploy.id}", [item])
+    events.append("deploys", [item])
+
+
+# Changing its course.
+
+def cancel(actor, deploy_id):
+    """Ask a deploy to stop; hosts under way go back, switched ones stay. Raises Conflict when it has ended."""
+    row = find(deploy_id)
+    asked = Deploy.update(cancel_requested_by=actor.name).where(Deploy.id == row.id, Deploy.state.in_(("queued", "running")), Deploy.cancel_requested_by.is_null()).execute()
+    if not asked:
+        row = find(deploy_id)
+        if row.cancel_requested_by is None:
+            raise Conflict(f"Deploy {deploy_id} is {row.state} and cannot be cancelled.", code="not-cancellable")
+    dispatch.ring("windlass.conduct", row.id)
+    return get(actor, deploy_id)
+
+
+def retry(actor, deploy_id):
+    """Try the hosts of a failed deploy again that failed or were left out. Raises Conflict when that is not possible."""
+    row = find(deploy_id)
+    if row.state != "failed":
+        raise Conflict(f"Deploy {deploy_id} is {row.state}; only a failed deploy can be retried. Start a new one instead.", code="not-retryable")
+    with database.atomic():
+        newer = Deploy.select().where(Deploy.application == row.application, Deploy.environment == row.environment, Deploy.id > row.id).exists()
+        if newer:
+            raise Conflict(f"A newer deploy of {row.application.name} to {row.environment.name} exists; retrying deploy {deploy_id} would undo it.", code="superseded")
+        if not states.move_deploy(row, "running", ended_at=None, reason=None, cancel_requested_by=None):
+            raise Conflict(f"Deploy {deploy_id} has just changed; look again.", code="not-retryable")
+        again = HostRun.select().where(HostRun.deploy == row, HostRun.state.in_(("failed", "unreachable", "skipped", "rolled_back")))
+        for run in again:
+            states.move_host_run(run, "pending", goal="deploy", attempt=0, rung_at=None, due_at=None, ended_at=None, message=None)
+        Step.delete().where(Step.host_run.in_([run.id for run in again])).execute()
+    dispatch.ring("windlass.conduct", row.id)
+    return get(actor, deploy_id)
+
+
+def rollback(actor, deploy_id):
+    """Make a deploy back to the release that ran before this deploy; returns the new deploy. Raises Conflict."""
+    row = find(deploy_id)
+    if row.state not in states.DEPLOY_ENDED:
+        raise Conflict(f"Deploy {deploy_id} is {row.state}: cancel it, or wait for its end, before rolling back.", code="deploy-running")
+    running = Deploy.select(Deploy.id).where(Deploy.application == row.application, Deploy.environment == row.environment, Deploy.state.not_in(states.DEPLOY_ENDED)).scalar()
+    if running:
+        raise Conflict(f"Deploy {running} of {row.application.name} to {row.environment.name} has not ended yet.", code="deploy-running")
+    if row.previous_release_id is None:
+        raise Conflict(f"Nothing of {row.application.name} ran in {row.environment.name} before deploy {deploy_id}.", code="nothing-to-roll-back-to")
+    target = targets.find(row.application.name, row.environment.name)
+    return start(actor, target, row.previous_release, comment=f"rollback of deploy {deploy_id}", rollback_of=row)
+
+
+# Looking closer.
+
+def hosts(actor, deploy_id):
+    """Return a deploy's host runs with the steps of their newest attempt."""
+    row = find(deploy_id)
+    runs = list(HostRun.select(HostRun, Host).join(Host, JOIN.LEFT_OUTER).where(HostRun.deploy == row).order_by(HostRun.wave, Host.name))
+    steps = {}
+    for step in Step.select().where(Step.host_run.in_([run.id for run in runs])).order_by(Step.position):
+        steps.setdefault((step.host_run_id, step.attempt), []).append(step)
+    return {"items": [describe_run(run, steps.get((run.id, run.attempt), [])) for run in runs], "next": None}
+
+
+def describe_run(run, done):
+    """Return a host run in the API's shape; steps that have not begun are listed as pending."""
+    by_name = {step.name: step for step in done}
+    return {
+        "host": run.host.name if run.host_id else run.host_name, "state": run.state, "goal": run.goal, "wave": run.wave, "attempt": run.attempt, "message": run.message,
+        "bytes_sent": run.bytes_sent, "started_at": rfc3339(run.started_at), "ended_at": rfc3339(run.ended_at),
+        "steps": [describe_step(name, by_name.get(name)) for name in STEPS],
+    }
+
+
+def describe_step(name, step):
+    """Return one step in the API's shape."""
+    if step is None:
+        return {"name": name, "state": "pending", "started_at": None, "ended_at": None, "message": None}
+    return {"name": name, "state": step.state, "started_at": rfc3339(step.started_at), "ended_at": rfc3339(step.ended_at), "message": step.message}
+
+
+def history(actor, deploy_id, after=0, limit=200):
+    """Return a page of a deploy's events that come after number `after`."""
+    find(deploy_id)
+    items = events.read(f"deploy-{deploy_id}", after, limit)
+    return {"items": items, "next": items[-1]["number"] if len(items) == limit else None}
+
+
+def log(actor, deploy_id):
+    """Return an iterator over a deploy's history as lines of text."""
+    find(deploy_id)
+    return log_lines(deploy_id)
+
+
+def log_lines(deploy_id):
+    """Yield the lines; a database connection is held only while a page is read."""
+    after = 0
+    while True:
+        with connection():
+            page = events.read(f"deploy-{deploy_id}", after)
+        if not page:
+            return
+        for event in page:
+            yield from as_text(event)
+        after = page[-1]["number"]
+
+
+def as_text(event):
+    """Yield an event as lines for people: time, host, step, what happened."""
+    where = " ".join(part for part in (event.get("host"), event.get("step")) if part)
+    state = (event.get("data") or {}).get("state")
+    if event["kind"] == "progress":
+        return
+    text = event.get("text") or ""
+    for line in (text.splitlines() or [""]):
+        parts = [event["at"], f"[{where}]" if where else "", f"{event['kind']} {state}:" if state else "", line]
+        yield " ".join(part for part in parts if part).rstrip(": ") + "\n"
+
+
+def follow(actor, deploy_id, after=0):
+    """Return an iterator over a deploy's events as they come, with None as heartbeat, ending after its end."""
+    row = find(deploy_id)
+    if row.state in states.DEPLOY_ENDED and after >= events.newest(f"deploy-{deploy_id}"):
+        return iter(())
+    return events.follow(f"deploy-{deploy_id}", after, lambda event: event["kind"] == "deploy" and is_last(deploy_id, event))
+
+
+def is_last(deploy_id, event):
+    """Say whether an event is the end of a deploy: a state it has ended in, with nothing after it (a retry goes on)."""
+    if event["data"]["state"] not in states.DEPLOY_ENDED:
+        return False
+    with connection():
+        return event["number"] >= events.newest(f"deploy-{deploy_id}")
+
+
+def follow_all(actor, after=None):
+    """Return an iterator over the state changes of all deploys, with None as heartbeat; without end."""
+    start_at = events.newest("deploys") if after is None else after
+    return events.follow("deploys", start_at, lambda event: False)

@@ -1,0 +1,271 @@
+"""Drive one host through its part of a deploy: claim the run, open one connection, go through the steps, say how it ended."""
+import contextlib
+import logging
+
+from config import settings
+from controllers import dispatch, leases, placements, snapshots, states, transports, workers
+from controllers.building import environments, platforms
+from controllers.record import Recorder
+from controllers.rollout import ship, spec
+from models import Deploy, Fence, HostRun, Release
+from models.db import database, now
+from remote.session import AgentError, ConnectionLost
+from remote.ssh import Unreachable
+
+MOST_ATTEMPTS = 3
+RETRY_AFTER_MS = (1_000, 4_000)
+LOCK_WAIT_S = 20
+ADVISORY_PROBLEMS = {"disk-low", "clock-skew"}
+
+log = logging.getLogger(__name__)
+
+
+def carry_out(host_run_id):
+    """Carry out a host run if nobody else does; returns when it ended, was handed over or is to be tried again later."""
+    run = claim(host_run_id)
+    if run is None:
+        return
+    if run.deploy.state in states.DEPLOY_ENDED:
+        leases.release(run)
+        return
+    HostRunDriver(run).drive()
+    dispatch.ring("windlass.conduct", run.deploy_id)
+
+
+def claim(host_run_id):
+    """Take the run's lease and make it running; returns the fresh row or None."""
+    with database.atomic():
+        run = leases.claim(HostRun, host_run_id, HostRun.state.in_(("pending", "running")), attempt=HostRun.attempt + 1, due_at=None)
+        if run and run.state == "pending":
+            states.move_host_run(run, "running", started_at=run.started_at or now())
+    return run
+
+
+def next_epoch(application, host):
+    """Return a new epoch for an application on a host, higher than any given out before."""
+    where = (Fence.application == application, Fence.host == host)
+    with database.atomic():
+        if not Fence.update(epoch=Fence.epoch + 1).where(*where).execute():
+            Fence.insert(application=application, host=host, epoch=0).on_conflict_ignore().execute()
+            Fence.update(epoch=Fence.epoch + 1).where(*where).execute()
+        return Fence.select(Fence.epoch).where(*where).scalar()
+
+
+class HostRunDriver:
+    """One attempt of one host run."""
+
+    def __init__(self, run):
+        self.run = run
+        self.deploy = run.deploy
+        self.host = run.host
+        self.application = run.deploy.application
+        self.variables, secret_values = snapshots.open_variables(run.deploy.snapshot)
+        self.record = Recorder(run, secret_values)
+        self.session = None
+        self.stopped_because = None
+
+    def drive(self):
+        """Go through the steps and write down how it ended, whatever happens."""
+        with leases.heartbeats(self.run, lost=lambda: self.stop("fenced"), look=self.look):
+            try:
+                with contextlib.closing(self):
+                    outcome, message = self.restore() if self.run.goal == "restore" else self.deploy_release()
+                self.end(outcome, message)
+            except AgentError as error:
+                self.refused(error)
+            except Unreachable as error:
+                self.not_reached(error)
+            except ConnectionLost as error:
+                self.cut_off(error)
+            except Exception as error:
+                log.exception("host run %s failed inside Windlass", self.run.id)
+                self.fail(f"Windlass itself failed: {type(error).__name__}: {error}. See the worker's log for host run {self.run.id}.")
+
+    # What is done, in order.
+
+    def deploy_release(self):
+        """Bring the deploy's release to the host; returns (end state, message)."""
+        release = self.deploy.release
+        state = self.connect_and_begin()
+        python, environment = self.find_environment(release, state["facts"])
+        wanted = self.specification(release, environment, python, state)
+        if spec.is_in_place(wanted, state):
+            self.record.skip_rest("nothing to do")
+            placements.write(self.deploy, self.host, state["application"])
+            return "unchanged", "already runs exactly this"
+        self.remember(state["application"])
+        self.ship_release(release, state["application"])
+        self.ship_environment(environment, python, state["application"])
+        answer = self.activate(release, wanted)
+        placements.write(self.deploy, self.host, answer["application"])
+        return "succeeded", "switched to the slot that was still up" if answer.get("warm") else None
+
+    def restore(self):
+        """Bring the host back to what it ran before this deploy; returns (end state, message)."""
+        self.connect_and_begin()
+        before = self.run.before or {}
+        answer = self.session.request("restore", on_event=self.record.heard, timeout_s=settings.deploy.time_limit_s,
+                                      slot=before.get("active"), reason="the rollout is rolled back")
+        placements.write(self.deploy, self.host, answer["application"])
+        return "rolled_back", "back on what ran before" if before.get("active") else "nothing ran before; taken out again"
+
+    def connect_and_begin(self):
+        """Steps connect and preflight: log in, take the host's lock, see what is there."""
+        self.record.step("connect", "running")
+        self.session = transports.open_host(self.host)
+        if self.stopped_because:
+            self.session.abort()
+        self.record.step("connect", "done")
+        state = self.session.request("begin", on_event=self.record.heard, timeout_s=LOCK_WAIT_S + 30, root=self.host.root, app=self.application.name,
+                                     settings=self.host.settings, epoch=next_epoch(self.application, self.host), deploy=self.deploy.id, lock_wait_s=LOCK_WAIT_S)
+        for problem in state["problems"]:
+            if problem["code"] not in ADVISORY_PROBLEMS:
+                raise AgentError(problem["code"], "preflight", problem["message"], problem["remedy"])
+            self.record.output("preflight", f"{problem['message']}. {problem['remedy']}")
+        return state
+
+    def find_environment(self, release, facts):
+        """Return (python, built environment) for this host, building it where no build for its platform exists yet."""
+        version = release.python_version or ".".join(facts["python"].split(".")[:2])
+        interpreter = facts["pythons"].get(version)
+        if not interpreter:
+            raise AgentError("python-version-missing", "preflight", f"the release needs Python {version}; the host has {', '.join(sorted(facts['pythons']))}",
+                             f"Install python{version} on the host, or change .python-version.")
+        platform = platforms.platform_of(facts, version)
+        environment = environments.ensure(release, platform, lambda text: self.record.output("preflight", text))
+        return {"path": interpreter, "version": version}, environment
+
+    def specification(self, release, environment, python, state):
+        """Return what the host is to be, for the agent."""
+        host = {"root": self.host.root, "settings": self.host.settings, "address": self.host.address}
+        build = {"digest": release.digest, "version": release.version, "processes": snapshots.commands(release, self.deploy.snapshot)}
+        return spec.build(self.application.name, build, environment.name, python, self.deploy.snapshot, self.variables, host, state, self.deploy.id)
+
+    def remember(self, before):
+        """Keep what the host ran before this deploy touched it first; a later attempt must not overwrite that."""
+        if self.run.before is None:
+            kept = {"active": before["active"], "current": before["current"]}
+            HostRun.update(before=kept).where(leases.is_held(self.run)).execute()
+            self.run.before = kept
+
+    def ship_release(self, release, before):
+        """Step ship: send what the host lacks of the code."""
+        if release.digest in before["releases"]:
+            self.record.step("ship", "skipped", "the release is already there")
+            return
+        ship.ship(self.session, "release", release.digest, release.digest, self.record.heard, settings.deploy.time_limit_s)
+
+    def ship_environment(self, environment, python, before):
+        """Step environment: send what the host lacks of the virtualenv."""
+        if environment.name in before["environments"]:
+            self.record.step("environment", "skipped", "the virtualenv is already there")
+            return
+        ship.ship(self.session, "environment", environment.name, environment.digest, self.record.heard, settings.deploy.time_limit_s, python=python)
+
+    def activate(self, release, wanted):
+        """Steps configure to clean, on the host."""
+        return self.session.request("activate", on_event=self.record.heard, timeout_s=settings.deploy.time_limit_s, spec=wanted,
+                                    once=self.release_process(release, wanted), keep=self.kept(release, wanted))
+
+    def release_process(self, release, wanted):
+        """Return the `release` process for the one host that runs it, or None; a rollback does not run it."""
+        command = snapshots.commands(release, self.deploy.snapshot).get(spec.RELEASE_PROCESS)
+        if not command or self.run.wave > 0 or self.deploy.rollback_of_id:
+            return None
+        return {"name": spec.RELEASE_PROCESS, "command": command, "key": f"{self.deploy.id}-release", "timeout_s": settings.deploy.time_limit_s}
+
+    def kept(self, release, wanted):
+        """Return which releases and environments retention keeps: those of the last successful deploys, failed ones never."""
+        rows = (Release.select(Release, HostRun.id).join(Deploy, on=(Deploy.release == Release.id)).join(HostRun, on=(HostRun.deploy == Deploy.id))
+                .where(HostRun.host == self.host, HostRun.state.in_(("succeeded", "unchanged")), Deploy.application == self.application, Deploy.state != "rolled_back")
+                .order_by(HostRun.id.desc()).limit(settings.deploy.retention * 20))
+        kept = {release.digest: release.lock_digest}
+        for row in rows:
+            if len(kept) >= settings.deploy.retention:
+                break
+            kept.setdefault(row.digest, row.lock_digest)
+        names = environments.names_for(set(kept.values()))
+        return {"releases": list(kept), "environments": sorted({wanted["environment"], *names})}
+
+    # What else is asked in the meantime.
+
+    def look(self):
+        """Called at every heartbeat: a cancelled deploy, or a worker that is told to leave, stops at the next safe point."""
+        self.record.flush()
+        if workers.leaving.is_set():
+            self.stop("handed-over")
+        elif self.run.goal == "deploy" and Deploy.select().where(Deploy.id == self.deploy.id, Deploy.cancel_requested_by.is_null(False)).exists():
+            self.stop("cancelled")
+
+    def stop(self, why):
+        """Ask the agent to stop; `why` decides what the run becomes."""
+        if self.stopped_because is None:
+            self.stopped_because = why
+            if self.session:
+                self.session.abort()
+
+    def close(self):
+        """End the connection."""
+        if self.session:
+            self.run.bytes_sent += self.session.bytes_sent
+            self.session.close()
+
+    # How it ended.
+
+    def end(self, state, message):
+        """Write the run's end, if it is still ours."""
+        self.record.flush()
+        states.move_host_run(self.run, state, guard=leases.is_held(self.run), message=message, bytes_sent=self.run.bytes_sent,
+                             lease_owner=None, lease_expires_at=None)
+
+    def fail(self, message, state="failed"):
+        """Write a failure with host, step and remedy."""
+        self.record.fail_current(message)
+        self.end(state, self.record.masked(message))
+
+    def refused(self, error):
+        """The host's agent reported an error."""
+        if error.code == "fenced" or self.stopped_because in ("fenced", "handed-over"):
+            self.put_back(0)
+        elif error.code == "locked" and self.run.attempt < MOST_ATTEMPTS:
+            self.put_back(RETRY_AFTER_MS[-1])
+        elif self.stopped_because == "cancelled":
+            self.fail("cancelled; the host is as it was before", "rolled_back")
+        else:
+            ran_before = self.run.before and self.run.before.get("current")
+            restored = " The release that ran before still serves." if error.restored and ran_before else ""
+            self.fail(sentence(self.host.name, error.step or self.record.current, error.message, error.remedy) + restored)
+
+    def not_reached(self, error):
+        """The host could not be logged in to."""
+        if error.is_final or self.run.attempt >= MOST_ATTEMPTS:
+            self.fail(sentence(self.host.name, "connect", str(error), error.remedy), "unreachable")
+        else:
+            self.try_again(str(error))
+
+    def cut_off(self, error):
+        """The connection broke while the host was worked on."""
+        if self.stopped_because in ("fenced", "handed-over"):
+            self.put_back(0)
+        elif self.run.attempt >= MOST_ATTEMPTS:
+            self.fail(sentence(self.host.name, self.record.current, str(error), "See that the host and the network to it are up, then retry; nothing needs cleaning up."), "unreachable")
+        else:
+            self.try_again(str(error))
+
+    def try_again(self, message):
+        """Leave the run to a later attempt, which first looks at what the host is like."""
+        self.record.fail_current(message)
+        self.record.output(self.record.current, f"{message}; trying again (attempt {self.run.attempt} of {MOST_ATTEMPTS})")
+        self.record.flush()
+        self.put_back(RETRY_AFTER_MS[min(self.run.attempt, len(RETRY_AFTER_MS)) - 1])
+
+    def put_back(self, after_ms):
+        """Give the lease back; the sweep rings when the time has come. An attempt that was not used does not count."""
+        unused = 1 if self.stopped_because == "handed-over" else 0
+        HostRun.update(due_at=now() + after_ms, rung_at=None, lease_owner=None, lease_expires_at=None, attempt=HostRun.attempt - unused,
+                       bytes_sent=self.run.bytes_sent).where(leases.is_held(self.run)).execute()
+
+
+def sentence(host, step, message, remedy):
+    """Return an error as people read it: where, what, what to do."""
+    return f"{host}: {step}: {message.rstrip('.')}." + (f" {remedy.rstrip('.')}." if remedy else "")

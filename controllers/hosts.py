@@ -1,0 +1,198 @@
+"""Hosts: machines that applications are deployed to, and what was last seen of them."""
+import os
+import pwd
+
+from controllers import etags, hostkeys, paging, rows, zones
+from controllers.errors import Invalid
+from controllers.states import DEPLOY_ENDED
+from models import Application, Deploy, Environment, Host, HostRun, Placement, Target, Zone
+from models.db import clock, database
+from utils.datekit import rfc3339
+
+DEFAULT_ROOT = "/srv/windlass"
+DEFAULT_PORT = 22
+SIMPLE_FIELDS = ("address", "port", "user", "tags", "transport", "root")
+
+
+def describe(host):
+    """Return a host in the API's shape."""
+    return {"name": host.name, "address": host.address, "port": host.port, "user": host.user, "zone": host.zone.name, "tags": host.tags,
+            "transport": host.transport, "root": host.root, "settings": host.settings, "state": state_of(host),
+            "host_key": host.host_key, "host_key_fingerprint": hostkeys.fingerprint(host.host_key),
+            "maintenance_reason": host.maintenance_reason, "facts": host.facts, "problems": host.problems or [],
+            "observed_at": rfc3339(host.observed_at), "created_at": rfc3339(host.created_at), "updated_at": rfc3339(host.updated_at)}
+
+
+def state_of(host):
+    """Return what a host is in one word: maintenance, new (never looked at), unreachable, problems or ready."""
+    if host.maintenance_reason is not None:
+        return "maintenance"
+    if host.observed_at is None:
+        return "new"
+    if host.is_reachable is False:
+        return "unreachable"
+    return "problems" if host.problems else "ready"
+
+
+def default_settings(user):
+    """Return how things are on a target prepared by etc/provision.sh; a user other than root needs sudo for nginx."""
+    sudo = [] if user == "root" else ["sudo", "-n"]
+    return {"python": "python3",
+            "nginx": {"sites": "/etc/windlass/sites", "command": [*sudo, "/usr/sbin/nginx"], "listen": "80"},
+            "supervisor": {"programs": "/etc/windlass/programs", "command": ["supervisorctl", "-c", "/etc/windlass/supervisord.conf"]}}
+
+
+def complete_settings(user, *layers):
+    """Return complete settings: the defaults for a user, overlaid by each layer part by part; nginx None: there is none."""
+    defaults = default_settings(user)
+    settings = dict(defaults)
+    for layer in layers:
+        for name, value in layer.items():
+            settings[name] = {**(settings[name] or defaults[name]), **value} if isinstance(value, dict) else value
+    return settings
+
+
+def chosen_settings(settings, user):
+    """Return what of complete settings was chosen: all that is not the default for the user."""
+    defaults = default_settings(user)
+    return {name: {key: part for key, part in value.items() if part != defaults[name].get(key)} if isinstance(value, dict) else value
+            for name, value in settings.items()}
+
+
+def zone_named(name):
+    """Return a zone's row; raises Invalid on the field `zone`."""
+    zone = Zone.get_or_none(Zone.name == name)
+    if zone is None:
+        raise Invalid([("zone", f"There is no zone '{name}'; make it first.")])
+    return zone
+
+
+def host_query():
+    """Return the query for hosts with their zones."""
+    return Host.select(Host, Zone).join(Zone)
+
+
+def listing(actor, limit=paging.LIMIT, after=None, zone=None, tag=None):
+    """Return a page of hosts by name, of one zone or with one tag if asked for."""
+    query = host_query()
+    if zone is not None:
+        query = query.where(Zone.name == zone)
+    if tag is not None:
+        query = query.where(Host.id.in_([host.id for host in tagged([tag])]))
+    return paging.page(query, Host.name, describe, limit, after)
+
+
+def tagged(tags):
+    """Return the hosts that have all of these tags, by name; tags are JSON in both databases, so they are compared here."""
+    wanted = set(tags)
+    return [host for host in Host.select().order_by(Host.name) if wanted <= set(host.tags)]
+
+
+def get(actor, name):
+    """Return one host."""
+    return describe(rows.found(host_query().where(Host.name == name), "host", name))
+
+
+def create(actor, fields):
+    """Register a host; returns it. Raises Invalid for an unknown zone or a missing user, Conflict for a name that is taken."""
+    transport = fields.get("transport", "ssh")
+    user = fields.get("user") or default_user(transport)
+    with database.atomic(), rows.once("a host", fields["name"]):
+        made_at = clock()
+        return describe(Host.create(
+            name=fields["name"], zone=zone_named(fields.get("zone", zones.DEFAULT)), transport=transport, user=user,
+            address=fields.get("address") or default_address(transport, fields["name"]), port=fields.get("port", DEFAULT_PORT),
+            root=fields.get("root", DEFAULT_ROOT), tags=fields.get("tags") or [], settings=complete_settings(user, fields.get("settings") or {}),
+            host_key=fields.get("host_key"), created_at=made_at, updated_at=made_at))
+
+
+def default_user(transport):
+    """Return who works on a host when nobody was named: this process's own user for local; over SSH it must be said."""
+    if transport == "local":
+        return pwd.getpwuid(os.getuid()).pw_name
+    raise Invalid([("user", "Name the user that Windlass logs in as on this host.")])
+
+
+def default_address(transport, name):
+    """Return where a host is when nothing was said."""
+    return "127.0.0.1" if transport == "local" else name
+
+
+def update(actor, name, changes, if_match=None):
+    """Change a host; returns it. Raises Invalid, PreconditionFailed, and Conflict where its root holds what runs there."""
+    with database.atomic():
+        host = rows.named_for_change(Host, name, "host")
+        etags.require_match(if_match, describe(host))
+        refuse_moving_root(host, changes)
+        chosen = chosen_settings(host.settings, host.user)
+        for field in SIMPLE_FIELDS:
+            setattr(host, field, changes.get(field, getattr(host, field)))
+        if "zone" in changes:
+            host.zone = zone_named(changes["zone"])
+        host.settings = complete_settings(host.user, chosen, changes.get("settings") or {})
+        forget_what_was_seen(host, changes)
+        host.updated_at = clock()
+        host.save()
+        return describe(host)
+
+
+def refuse_moving_root(host, changes):
+    """Raise Conflict when a change would leave running applications behind under the old root."""
+    if changes.get("root", host.root) != host.root:
+        rows.refuse_while_used(f"Root {host.root} of host {host.name}", placed_on(host))
+
+
+def forget_what_was_seen(host, changes):
+    """Drop facts and problems that were seen under other settings; a pinned key stays, so that no other machine slips in."""
+    if set(changes) & {"address", "port", "transport", "user", "root", "zone", "settings"}:
+        host.facts = host.problems = host.is_reachable = host.observed_at = None
+
+
+def placed_on(host):
+    """Return short texts naming what was last seen on a host."""
+    placements = (Placement.select(Placement, Application, Environment).join(Application).switch(Placement).join(Environment)
+                  .where(Placement.host == host, Placement.digest.is_null(False)).order_by(Application.name))
+    return [f"{placement.application.name} in {placement.environment.name}, which runs there" for placement in placements]
+
+
+def delete(actor, name):
+    """Delete a host; refused with Conflict while a target names it or a deploy goes to it. Its history keeps its name."""
+    with database.atomic():
+        host = rows.named_for_change(Host, name, "host")
+        rows.refuse_while_used(f"Host {name}", [*naming(host), *going_to(host)])
+        HostRun.update(host_name=name).where(HostRun.host == host).execute()
+        host.delete_instance()
+
+
+def naming(host):
+    """Return short texts for the targets that name this host."""
+    targets = (Target.select(Target, Application.name, Environment.name).join(Application).switch(Target).join(Environment)
+               .order_by(Application.name, Environment.name))
+    return [f"the target of {target.application.name} in {target.environment.name}" for target in targets
+            if isinstance(target.hosts, list) and host.name in target.hosts]
+
+
+def going_to(host):
+    """Return short texts for the deploys that are under way to this host."""
+    deploys = (Deploy.select(Deploy.id).join(HostRun).where(HostRun.host == host, Deploy.state.not_in(DEPLOY_ENDED)).order_by(Deploy.id))
+    return [f"deploy {deploy.id}, which is under way" for deploy in deploys]
+
+
+def set_maintenance(actor, name, fields):
+    """Take a host out of service ({"reason"}) or put it back ({"enabled": False}); returns it."""
+    with database.atomic():
+        host = rows.named_for_change(Host, name, "host")
+        host.maintenance_reason = fields["reason"] if fields.get("enabled", True) else None
+        host.updated_at = clock()
+        host.save()
+        return describe(host)
+
+
+def pin(actor, name, host_key):
+    """Pin a host's public key without asking the host, whatever was pinned before; returns the host."""
+    with database.atomic():
+        host = rows.named_for_change(Host, name, "host")
+        host.host_key = host_key
+        host.updated_at = clock()
+        host.save()
+        return describe(host)

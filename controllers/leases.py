@@ -1,0 +1,78 @@
+"""Claims on work with an end: whoever holds a row's lease works on it, until it ends or the heartbeats stop.
+
+A claim is a compare-and-set in database time, so no worker's clock matters, and it raises the row's epoch, so that a
+worker that slept through its lease can be told from the one that took over.
+"""
+import contextlib
+import logging
+import os
+import socket
+import threading
+import uuid
+
+from config import settings
+from models.db import connection, now
+
+log = logging.getLogger(__name__)
+OWNER = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def claim(model, row_id, *conditions, **changes):
+    """Take the lease of one row if it is free or over and `conditions` hold; returns the fresh row or None.
+
+    `changes` are set in the same statement.
+    """
+    free = model.lease_expires_at.is_null() | (model.lease_expires_at < now())
+    claimed = model.update(lease_owner=OWNER, lease_expires_at=now() + settings.worker.lease_s * 1000, epoch=model.epoch + 1,
+                           **changes).where(model.id == row_id, free, *conditions).execute()
+    if not claimed:
+        return None
+    row = model.get_by_id(row_id)
+    return row if row.lease_owner == OWNER else None
+
+
+def is_held(row):
+    """Return the condition that this claim on `row` is still the newest one."""
+    model = type(row)
+    return (model.id == row.id) & (model.epoch == row.epoch) & (model.lease_owner == OWNER)
+
+
+def release(row):
+    """Give a lease back at once, so that nobody has to wait for its end."""
+    type(row).update(lease_owner=None, lease_expires_at=None).where(is_held(row)).execute()
+
+
+@contextlib.contextmanager
+def heartbeats(row, lost, look=None):
+    """Keep a lease alive from a thread of its own while the block runs.
+
+    `lost()` is called once from that thread when somebody else took over; `look()` is called at every beat, with a
+    connection open, to notice what else was asked of this work in the meantime.
+    """
+    over = threading.Event()
+
+    def beat():
+        while not over.wait(settings.worker.lease_s / 5):
+            try:
+                with connection():
+                    if not extend(row):
+                        lost()
+                        return
+                    if look:
+                        look()
+            except Exception as error:  # A database that is away for a moment is no reason to give the host up.
+                log.warning("no heartbeat for %s %s: %s", type(row).__name__, row.id, error)
+
+    thread = threading.Thread(target=beat, name=f"lease-{type(row).__name__}-{row.id}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(timeout=5)
+
+
+def extend(row):
+    """Prolong a lease; returns False when it is no longer ours."""
+    model = type(row)
+    return bool(model.update(lease_expires_at=now() + settings.worker.lease_s * 1000).where(is_held(row)).execute())

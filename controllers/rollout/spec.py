@@ -1,0 +1,119 @@
+"""The specification of one application's state on one host, rendered from facts and settings; pure but for reading templates."""
+import functools
+import hashlib
+import json
+import shlex
+from pathlib import Path
+
+from bottle import SimpleTemplate
+
+from config import ROOT
+from processes import binding_of, shell_line
+
+TEMPLATES = Path(ROOT) / "etc" / "templates"
+SLOTS = ("a", "b")
+STOP_WAIT_S = 30
+RELEASE_PROCESS = "release"
+
+
+@functools.cache
+def template(name):
+    """Return a compiled template of etc/templates/ that escapes nothing: these are configuration files, not HTML."""
+    return SimpleTemplate((TEMPLATES / name).read_text(encoding="utf-8"), noescape=True)
+
+
+def sha256(text):
+    """Return the SHA-256 of a text in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def long_running(processes):
+    """Return the processes that stay up: all but the `release` process."""
+    return {name: command for name, command in sorted(processes.items()) if name != RELEASE_PROCESS}
+
+
+def supervisor_text(application, slot, commands, host, facts):
+    """Return the supervisord configuration of one slot's processes.
+
+    A line that the shell does not replace itself by leaves a shell in between, so the whole group is told to stop.
+    """
+    base = f"{host['root']}/{application}"
+    user = facts["user"] if facts["supervisor"].get("is_root") and facts["uid"] else None
+    return template("supervisor.conf.tpl").render(
+        application=application, slot=slot, names=list(commands), user=user, stop_wait_s=STOP_WAIT_S,
+        shared=_for_supervisor(f"{base}/shared"), logs=_for_supervisor(f"{base}/shared/logs"),
+        stop_group=lambda name: "false" if shell_line(commands[name]).startswith("exec ") else "true",
+        launcher=lambda name: _for_supervisor(shlex.quote(f"{base}/run/{slot}-{name}")))
+
+
+def _for_supervisor(text):
+    """Escape what supervisord would expand."""
+    return text.replace("%", "%%")
+
+
+def upstream(application, slot, binding, host, ports):
+    """Return nginx's address of the application: the switched socket, or the port of a slot."""
+    if binding == "socket":
+        return f"unix:{host['root']}/{application}/run/current.sock"
+    return f"127.0.0.1:{ports[slot]}"
+
+
+def nginx_text(application, slot, binding, host, ports, server_names):
+    """Return the nginx site that serves one slot."""
+    return template("nginx.conf.tpl").render(
+        application=application, name=application.replace("-", "_"), listen=host["settings"]["nginx"]["listen"],
+        server_names=" ".join(server_names) or "_", upstream=upstream(application, slot, binding, host, ports))
+
+
+def build(application, release, environment_name, python, snapshot, variables, host, state, deploy_id):
+    """Return the `spec` of the agent's verb `activate` (docs/agent.md).
+
+    release: {"digest", "version", "processes"}; environment_name, python: what the host's virtualenv is
+    called and made with; snapshot: the target's; variables: plain values; host: {"root", "settings", "address"}; state: what
+    the agent answered to `begin`.
+    """
+    facts, ports = state["facts"], state["application"]["ports"]
+    commands = long_running(release["processes"])
+    binding = binding_of(commands["web"]) if "web" in commands else None
+    spec = {
+        "deploy": deploy_id, "release": release["digest"], "environment": environment_name, "python": python, "version": release["version"],
+        "processes": {name: {"command": shell_line(command), "exec": False} for name, command in commands.items()},
+        "web": "web" if "web" in commands else None, "binding": binding, "variables": variables,
+        "supervisor": {slot: {"path": f"windlass-{application}-{slot}.conf", "text": supervisor_text(application, slot, commands, host, facts)}
+                       for slot in SLOTS},
+        "nginx": _nginx(application, binding, host, ports, snapshot["server_names"]),
+        "health": {**snapshot["health"], "host": (snapshot["server_names"] or ["localhost"])[0]},
+        "drain_s": snapshot.get("drain_s", 30), "keep_warm": snapshot.get("keep_warm", True),
+    }
+    spec["spec_digest"] = digest(spec)
+    return spec
+
+
+def _nginx(application, binding, host, ports, server_names):
+    if binding is None or not host["settings"].get("nginx"):
+        return None
+    return {"path": f"windlass-{application}.conf",
+            "text": {slot: nginx_text(application, slot, binding, host, ports, server_names) for slot in SLOTS}}
+
+
+def digest(spec):
+    """Return the digest over all that makes two slots the same; the deploy's number and the site do not."""
+    same = {name: spec[name] for name in ("release", "environment", "python", "processes", "binding", "variables", "supervisor")}
+    return sha256(json.dumps(same, sort_keys=True))
+
+
+def is_in_place(spec, state):
+    """Say whether a host already is, and runs, exactly what `spec` asks for."""
+    application = state["application"]
+    slot = application["active"]
+    held = slot and application["slots"].get(slot)
+    if not held or application["current"] != spec["release"] or held["spec_digest"] != spec["spec_digest"]:
+        return False
+    if not held["serving"] or any(process["state"] != "RUNNING" for process in held["processes"].values()):
+        return False
+    if set(held["processes"]) != set(spec["processes"]):
+        return False
+    files = application["files"]
+    if files.get(f"supervisor-{slot}") != sha256(spec["supervisor"][slot]["text"]):
+        return False
+    return spec["nginx"] is None or files.get("nginx") == sha256(spec["nginx"]["text"][slot])

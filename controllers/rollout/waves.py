@@ -1,0 +1,42 @@
+"""Which hosts go together: pure functions from hosts and strategy to waves."""
+import math
+
+DEFAULTS = {"kind": "all-at-once", "max_failures": 0, "pause_s": 0, "bake_s": 0, "on_failure": "rollback"}
+
+
+def complete(strategy):
+    """Return a strategy with its defaults filled in."""
+    filled = {**DEFAULTS, **(strategy or {})}
+    if filled["kind"] == "rolling":
+        filled.setdefault("batch", 1)
+    return filled
+
+
+def share(value, total):
+    """Return how many of `total` hosts a count (2) or a percentage ("25%") means, rounded down."""
+    if isinstance(value, str) and value.endswith("%"):
+        return math.floor(total * float(value[:-1]) / 100)
+    return int(value)
+
+
+def batches(hosts, strategy, lead_host=False):
+    """Return the hosts in waves (a list of lists).
+
+    With `lead_host` the first host goes alone, because it runs the `release` process before any other host switches.
+    """
+    rest = list(hosts)
+    waves = []
+    if lead_host and rest:
+        waves.append([rest.pop(0)])
+    size = len(rest)
+    if strategy["kind"] == "rolling":
+        size = max(1, share(strategy["batch"], len(hosts)))
+    while rest:
+        waves.append(rest[:size])
+        rest = rest[size:]
+    return waves
+
+
+def tolerated(strategy, total):
+    """Return how many hosts may fail before the rollout stops."""
+    return share(strategy["max_failures"], total)

@@ -1,0 +1,74 @@
+"""Rows by name: find them, take them for a change, make them once."""
+import contextlib
+
+from peewee import IntegrityError
+
+from controllers.errors import Conflict, NotFound
+from models import Application, Environment, Target
+from models.db import is_postgresql
+
+LISTED_USERS = 10
+
+
+def named(model, name, what):
+    """Return the row of a model with this name; raises NotFound saying that there is no such `what`."""
+    return found(model.select().where(model.name == name), what, name)
+
+
+def named_for_change(model, name, what):
+    """Return the row as `named` does and hold it until the transaction ends, so that two changes cannot mix."""
+    return found(for_change(model.select().where(model.name == name), model), what, name)
+
+
+def found(query, what, name):
+    """Return a query's first row; raises NotFound. No name holds a NUL, which PostgreSQL would refuse to look for."""
+    row = None if "\0" in name else query.first()
+    if row is None:
+        raise NotFound(f"There is no {what} '{name}'.")
+    return row
+
+
+def for_change(query, model):
+    """Return a query that locks the model's rows it reads; SQLite's transactions exclude other writers by themselves."""
+    return query.for_update(of=model) if is_postgresql() else query
+
+
+def target_query():
+    """Return the query for targets with their application and environment."""
+    return Target.select(Target, Application, Environment).join(Application).switch(Target).join(Environment)
+
+
+def target(application_name, environment_name, to_change=False):
+    """Return the target of an application in an environment, both joined; raises NotFound for whichever is missing."""
+    query = target_query().where(Application.name == application_name, Environment.name == environment_name)
+    row = None
+    if "\0" not in application_name + environment_name:
+        row = (for_change(query, Target) if to_change else query).first()
+    if row is None:
+        named(Application, application_name, "application")
+        named(Environment, environment_name, "environment")
+        raise NotFound(f"{application_name} has no target in {environment_name}: PUT one to deploy it there.")
+    return row
+
+
+@contextlib.contextmanager
+def once(what, name):
+    """Turn the refusal of a second row with the same name into Conflict "already-exists"."""
+    try:
+        yield
+    except IntegrityError:
+        raise Conflict(f"There is already {what} '{name}'; choose another name or change that one.", code="already-exists") from None
+
+
+def enumerated(names):
+    """Return names as one text for people, the first few of them if there are many."""
+    names = list(names)
+    more = len(names) - LISTED_USERS
+    return ", ".join(names[:LISTED_USERS]) + (f" and {more} more" if more > 0 else "")
+
+
+def refuse_while_used(what, users):
+    """Raise Conflict "in-use" naming what uses a thing, unless nothing does; `users` are short texts."""
+    users = list(users)
+    if users:
+        raise Conflict(f"{what} is still used by {enumerated(users)}; change or delete that first.", code="in-use", used_by=users)

@@ -1,0 +1,23 @@
+"""What a deploy uses is kept on its row, as it was when the deploy was asked for; variables are sealed there."""
+import json
+
+import secretbox
+from controllers import targets, variables
+
+
+def take(target):
+    """Return the target as a deploy needs it, its variables sealed inside."""
+    kept = {"values": variables.environment_of(target), "secrets": sorted(variables.secrets_of(target))}
+    return {**targets.snapshot(target), "variables": secretbox.seal(json.dumps(kept))}
+
+
+def open_variables(snapshot):
+    """Return (plain values by name, the secret ones among the values) of a snapshot."""
+    kept = json.loads(secretbox.open_sealed(snapshot["variables"]))
+    return kept["values"], kept["secrets"]
+
+
+def commands(release, snapshot):
+    """Return the processes of a release as the target runs them: overlaid by the target's, null switching one off."""
+    merged = {**release.processes, **snapshot["processes"]}
+    return {name: command for name, command in merged.items() if command}

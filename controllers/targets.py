@@ -1,0 +1,141 @@
+"""Targets: an application in an environment, on which hosts, and how its rollouts go."""
+from controllers import etags, hosts, paging, rows
+from controllers.errors import Conflict, Invalid
+from controllers.rollout import waves
+from controllers.states import DEPLOY_ENDED
+from models import Application, Deploy, Environment, Host, Target
+from models.db import clock, database
+from utils.datekit import rfc3339
+
+DEFAULT_HEALTH = {"path": "/", "timeout_s": 30, "expect_status": None}
+DEFAULT_DRAIN_S = 30
+
+find = rows.target
+
+
+def complete_strategy(changes, base=None):
+    """Return a complete strategy: the defaults, overlaid by `base` and then by `changes` (dicts)."""
+    base = base or {}
+    if changes.get("kind", base.get("kind")) != base.get("kind"):
+        base = {name: value for name, value in base.items() if name != "batch"}
+    return waves.complete({**base, **changes})
+
+
+def hosts_of(target):
+    """Return the rows of the hosts that a target stands for now, by name."""
+    if isinstance(target.hosts, dict):
+        return hosts.tagged(target.hosts["tags"])
+    return list(Host.select().where(Host.name.in_(target.hosts)).order_by(Host.name))
+
+
+def describe(target):
+    """Return a target in the API's shape."""
+    return describe_on(target, [host.name for host in hosts_of(target)])
+
+
+def describe_on(target, host_names):
+    """Return a target in the API's shape, the names of its hosts being known."""
+    return {"application": target.application.name, "environment": target.environment.name, "hosts": target.hosts, "resolved_hosts": host_names,
+            "strategy": target.strategy, "health": target.health, "processes": target.processes, "server_names": target.server_names,
+            "drain_s": target.drain_s, "keep_warm": target.keep_warm,
+            "created_at": rfc3339(target.created_at), "updated_at": rfc3339(target.updated_at)}
+
+
+def listing(actor, application, limit=paging.LIMIT, after=None):
+    """Return a page of an application's targets, in the order they were made. Raises NotFound."""
+    row = rows.named(Application, application, "application")
+    query = rows.target_query().where(Target.application == row)
+    return paging.page(query, Target.id, describe, limit, after)
+
+
+def get(actor, application, environment):
+    """Return one target. Raises NotFound."""
+    return describe(rows.target(application, environment))
+
+
+def put(actor, application, environment, fields, if_match=None):
+    """Make a target or replace it, its variables untouched; returns (target, whether it is new).
+
+    Raises NotFound, Invalid for unknown hosts, Conflict "host-taken" where a host serves the application in another
+    environment, and PreconditionFailed.
+    """
+    with database.atomic():
+        # The application's row is held, so that two targets of it cannot take the same host at the same time.
+        application_row = rows.named_for_change(Application, application, "application")
+        environment_row = rows.named(Environment, environment, "environment")
+        target = rows.target_query().where(Target.application == application_row, Target.environment == environment_row).first()
+        require_match(if_match, target)
+        is_new = target is None
+        target = target or Target(application=application_row, environment=environment_row, created_at=clock())
+        fill(target, fields)
+        check_hosts(target)
+        target.save()
+        return describe(target), is_new
+
+
+def require_match(if_match, target):
+    """Raise PreconditionFailed unless the header If-Match allows this change; nothing matches a target that is not there."""
+    if target is not None:
+        etags.require_match(if_match, describe(target))
+    elif if_match is not None:
+        raise etags.PreconditionFailed("There is no target yet; leave If-Match out to make it.")
+
+
+def fill(target, fields):
+    """Set everything of a target, with the defaults for what was left out."""
+    target.hosts = fields["hosts"]
+    target.strategy = complete_strategy(fields.get("strategy") or {})
+    target.health = {**DEFAULT_HEALTH, **(fields.get("health") or {})}
+    target.processes = fields.get("processes") or {}
+    target.server_names = fields.get("server_names") or []
+    target.drain_s = fields.get("drain_s", DEFAULT_DRAIN_S)
+    target.keep_warm = fields.get("keep_warm", True)
+    target.updated_at = clock()
+
+
+def check_hosts(target):
+    """Raise Invalid for hosts that do not exist, and Conflict for those that another environment has."""
+    found = [host.name for host in hosts_of(target)]
+    if isinstance(target.hosts, list) and (unknown := [name for name in target.hosts if name not in found]):
+        raise Invalid([("hosts", f"There is no host {rows.enumerated(unknown)}; register it first.")])
+    refuse_taken(target, found)
+
+
+def refuse_taken(target, host_names):
+    """Raise Conflict "host-taken" where a host serves the same application in another environment.
+
+    On a host <root>/<application> belongs to one environment: two would switch each other's processes.
+    """
+    others = rows.target_query().where(Target.application == target.application, Target.environment != target.environment)
+    for other in others:
+        taken = sorted({host.name for host in hosts_of(other)} & set(host_names))
+        if taken:
+            raise Conflict(
+                f"{target.application.name} is deployed in {other.environment.name} on {rows.enumerated(taken)} already; "
+                "a host serves an application in one environment only.", code="host-taken", hosts=taken, environment=other.environment.name)
+
+
+def delete(actor, application, environment):
+    """Delete a target with its variables; what runs on its hosts stays there. Refused with Conflict during a deploy."""
+    with database.atomic():
+        target = rows.target(application, environment, to_change=True)
+        under_way = Deploy.select(Deploy.id).where(
+            Deploy.application == target.application, Deploy.environment == target.environment, Deploy.state.not_in(DEPLOY_ENDED)).order_by(Deploy.id)
+        rows.refuse_while_used(f"The target of {application} in {environment}", [f"deploy {deploy.id}, which is under way" for deploy in under_way])
+        target.delete_instance()
+
+
+def snapshot(target):
+    """Return all of a target that a rollout goes by, as it is now; variables are apart.
+
+    `processes` are the application's overlaid by the target's; None switches off one of the release's. Raises Conflict
+    "no-hosts" when it stands for no host now, and "host-taken" when tags have put a host into two environments.
+    """
+    names = [host.name for host in hosts_of(target)]
+    if not names:
+        raise Conflict(f"The target of {target.application.name} in {target.environment.name} stands for no host now; "
+                       "register hosts for it or change its hosts.", code="no-hosts")
+    refuse_taken(target, names)
+    return {"application": target.application.name, "environment": target.environment.name, "hosts": names, "selector": target.hosts,
+            "strategy": target.strategy, "health": target.health, "processes": {**target.application.processes, **target.processes},
+            "server_names": target.server_names, "drain_s": target.drain_s, "keep_warm": target.keep_warm}

@@ -1,0 +1,62 @@
+"""Zones: network segments, each with workers and an SSH key pair of its own."""
+from controllers import dispatch, etags, paging, rows
+from models import Host, Zone
+from models.db import clock, database
+from utils.datekit import rfc3339
+
+DEFAULT = "default"
+
+
+def ensure_default():
+    """Make the zone that hosts are in when nothing is said, unless there are zones already."""
+    with database.atomic():
+        if not Zone.select().exists():
+            made_at = clock()
+            Zone.create(name=DEFAULT, created_at=made_at, updated_at=made_at)
+
+
+def describe(zone):
+    """Return a zone in the API's shape."""
+    return {"name": zone.name, "public_key": zone.public_key, "created_at": rfc3339(zone.created_at), "updated_at": rfc3339(zone.updated_at)}
+
+
+def listing(actor, limit=paging.LIMIT, after=None):
+    """Return a page of zones by name."""
+    return paging.page(Zone.select(), Zone.name, describe, limit, after)
+
+
+def get(actor, name):
+    """Return one zone."""
+    return describe(rows.named(Zone, name, "zone"))
+
+
+def create(actor, fields):
+    """Make a zone from its name and ask its workers for a key pair; returns it. Raises Conflict."""
+    with database.atomic(), rows.once("a zone", fields["name"]):
+        made_at = clock()
+        zone = Zone.create(name=fields["name"], created_at=made_at, updated_at=made_at)
+    dispatch.ring("windlass.prepare_zone", zone.id, zone=zone.name)
+    return describe(zone)
+
+
+def update(actor, name, changes, if_match=None):
+    """Forget the public key ({"public_key": None}), so that a worker tells the one it holds now; returns the zone. Raises PreconditionFailed."""
+    with database.atomic():
+        zone = rows.named_for_change(Zone, name, "zone")
+        etags.require_match(if_match, describe(zone))
+        if "public_key" in changes:
+            zone.public_key = None
+            zone.updated_at = clock()
+            zone.save()
+    if zone.public_key is None:
+        dispatch.ring("windlass.prepare_zone", zone.id, zone=zone.name)
+    return describe(zone)
+
+
+def delete(actor, name):
+    """Delete a zone; refused with Conflict while it has hosts. Its key pair stays with the workers that made it."""
+    with database.atomic():
+        zone = rows.named_for_change(Zone, name, "zone")
+        hosts = Host.select(Host.name).where(Host.zone == zone).order_by(Host.name)
+        rows.refuse_while_used(f"Zone {name}", [f"host {host.name}" for host in hosts])
+        zone.delete_instance()

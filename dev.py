@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Set Windlass up and start it on this machine, or run its tests. Needs Python 3.11 or newer and nothing else.
+
+    python3 dev.py              everything: web, worker, the sample application; Ctrl-C stops it all
+    python3 dev.py test [...]   every test (further arguments go to pytest)
+    python3 dev.py lock         resolve the dependencies anew
+"""
+import argparse
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "lib"))
+
+from dev import setup  # noqa: E402
+
+
+def parser():
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(prog="dev.py", description="Set Windlass up and start it on this machine.",
+                                   epilog="python3 dev.py test [pytest arguments] runs the tests; python3 dev.py lock resolves the dependencies anew.")
+    made.add_argument("--port", type=int, help="port of the dashboard and the API (default: the setting web.port, 8080)")
+    made.add_argument("--data", type=Path, help="folder for everything Windlass keeps (default: var/)")
+    made.add_argument("--empty", action="store_true", help="do not deploy the sample application")
+    made.add_argument("--config", type=Path, help="configuration file (default: etc/config.json)")
+    return made
+
+
+def start(arguments):
+    """Set up what is missing, then serve until Ctrl-C; returns the exit code."""
+    options = parser().parse_args(arguments)
+    setup.ensure()
+    from dev import serve
+    return serve.main(options)
+
+
+def test(arguments):
+    """Set up what the tests need, then run them; returns pytest's exit code."""
+    setup.ensure(with_tests=True)
+    from dev import testing
+    return testing.main(arguments)
+
+
+def lock():
+    """Resolve the dependencies and write the three locks; returns the exit code."""
+    setup.ensure()
+    from dev import locks
+    locks.lock()
+    return 0
+
+
+def main(arguments):
+    """Carry out one of the three commands; returns the exit code."""
+    try:
+        if arguments[:1] == ["test"]:
+            return test(arguments[1:])
+        if arguments == ["lock"]:
+            return lock()
+        return start(arguments)
+    except setup.SetupError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,25 @@
+"""Run every test: install what they need where that is allowed, then hand over to pytest."""
+import os
+import subprocess
+
+from dev import places, setup
+
+MISSING = 3  # Exit code of etc/provision.sh --check when something is not installed.
+
+
+def main(arguments):
+    """Run pytest with the given arguments (default: everything, in parallel); returns its exit code."""
+    provision()
+    given = arguments or ["tests", "-n", str(os.cpu_count() or 2), "--dist", "loadgroup"]
+    return subprocess.run([str(places.PYTHON), "-m", "pytest", *given], cwd=places.ROOT).returncode
+
+
+def provision():
+    """Install the Debian packages the tests need; without the right to, say what is missing and go on without."""
+    script = ["bash", str(places.ROOT / "etc" / "provision.sh")]
+    if subprocess.run([*script, "--check", "test"], stdout=subprocess.DEVNULL).returncode != MISSING:
+        return
+    try:
+        setup.provision("test")
+    except setup.SetupError:
+        print("Tests that need what is missing above are skipped and say so.", flush=True)

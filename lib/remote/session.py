@@ -1,0 +1,324 @@
+"""A session with the agent on one host: requests, events, answers, over any pair of byte streams.
+
+    session = open_local("python3")                       # or open_ssh(…)
+    seen = session.request("observe", root="/srv/apps", app="shop", settings=host_settings)
+    session.close()
+
+Every wait has an end: a request has a total time limit, a silent host is given up after `silence_s` seconds, and whatever
+the other side sends is bounded. docs/agent.md describes the protocol.
+"""
+import json
+import queue
+import struct
+import threading
+import time
+import zlib
+from pathlib import Path
+
+PING_S = 5
+SILENCE_S = 60
+MAX_LINE = 16 << 20
+MAX_NOISE = 64 << 10
+FRAME = 256 << 10
+CANCELLED = struct.pack(">I", 0xFFFFFFFF)
+LENGTH = struct.Struct(">Q")
+
+# Reads "<length>\n", then that many bytes of zlib data, and runs what they hold. It reads byte by byte up to the newline,
+# so that nothing meant for the agent is swallowed, and runs under any Python, so that an old one gets a clear answer.
+BOOTSTRAP = """
+import os, sys, zlib
+def exactly(count):
+    data = b""
+    while len(data) < count:
+        piece = os.read(0, count - len(data))
+        if not piece:
+            raise SystemExit("the connection ended before the agent had arrived")
+        data += piece
+    return data
+line = b""
+while not line.endswith(b"\\n"):
+    line += exactly(1)
+source = zlib.decompress(exactly(int(line)))
+if sys.version_info < (3, 8):
+    sys.stdout.write('{"event": "hello", "too_old": "%d.%d"}\\n' % sys.version_info[:2])
+    sys.stdout.flush()
+else:
+    exec(compile(source, "<windlass agent>", "exec"), {"__name__": "__main__"})
+""".strip()
+
+
+class RemoteError(Exception):
+    """Something went wrong with a host.
+
+    RemoteError
+    ├── AgentError       the agent answered with an error
+    └── ConnectionLost   it did not answer
+    """
+
+
+class AgentError(RemoteError):
+    """What the agent said: stable `code`, `step` or None, `message`, `remedy`, and everything else in `detail` (a dict)."""
+
+    def __init__(self, code, step, message, remedy, detail=None):
+        super().__init__(message)
+        self.code, self.step, self.message, self.remedy, self.detail = code, step, message, remedy, detail or {}
+
+    @property
+    def restored(self):
+        """Whether the agent put everything back after a failed activation; None where that was no question."""
+        return self.detail.get("restored")
+
+
+class ConnectionLost(RemoteError):
+    """The connection to the agent is of no use any more; `message` says how that showed."""
+
+    def __init__(self, message):
+        super().__init__(message)
+        self.message = message
+
+
+def agent_argv(python):
+    """Return the argv that starts an agent with the host's interpreter; it then waits for `agent_source()` on its input."""
+    return [python, "-I", "-u", "-c", BOOTSTRAP]
+
+
+def agent_source():
+    """Return the bytes that turn a started interpreter into the agent: the length of the packed source, then that."""
+    packed = zlib.compress(Path(__file__).with_name("agent.py").read_bytes(), 9)
+    return b"%d\n" % len(packed) + packed
+
+
+class Session:
+    """One agent. A request at a time; `abort()` and `close()` may be called from any thread.
+
+    `reader(limit)` returns up to `limit` bytes, b"" at the end; `writer(data)` writes all of `data`; both may raise OSError or
+    EOFError. `close()` must make a reader or writer that is blocked return. `explain()`, optional, returns what else is known
+    of why the connection ended (standard error, exit status), as text. `silence_s` is how long the agent may say nothing.
+    """
+
+    def __init__(self, reader, writer, close, explain=None, silence_s=SILENCE_S, source=agent_source):
+        self.reader, self.writer, self.closer, self.explain, self.silence_s = reader, writer, close, explain, silence_s
+        self.bytes_sent = 0
+        self.hello = None
+        self.lost = None
+        self.is_aborting = self.is_closed = False
+        self.number = 0
+        self.noise = b""
+        self.inbox = queue.Queue(maxsize=1000)
+        self.write_lock = threading.RLock()
+        self.heard_at = time.monotonic()
+        self.deadline = None
+        self.ended = threading.Event()
+        threading.Thread(target=self.read, daemon=True, name="agent-reader").start()
+        threading.Thread(target=self.keep, daemon=True, name="agent-keeper").start()
+        self.send(source)
+
+    # What other threads do
+
+    def read(self):
+        """Read lines until the end; every message goes to whoever waits for it."""
+        buffer = bytearray()
+        try:
+            while True:
+                data = self.reader(1 << 16)
+                if not data:
+                    self.lose("The connection to the host's agent ended.")
+                    return
+                self.heard_at = time.monotonic()
+                searched = len(buffer)
+                buffer += data
+                while True:
+                    end = buffer.find(b"\n", searched)
+                    if end < 0:
+                        break
+                    self.take(bytes(buffer[:end]))
+                    del buffer[:end + 1]
+                    searched = 0
+                if len(buffer) > (MAX_LINE if self.hello else MAX_NOISE):
+                    self.lose("The host sent a line of more than {:,} bytes, which no agent does.".format(len(buffer) - 1))
+                    return
+        except (OSError, EOFError) as error:
+            self.lose(f"The connection to the host's agent broke: {error}.")
+
+    def take(self, line):
+        """Sort one line: a message, or noise that a login script printed before the agent started."""
+        try:
+            message = json.loads(line)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            if self.hello is None and len(self.noise) < 4096:
+                self.noise += line[:500] + b"\n"
+            elif self.hello is not None:
+                self.lose(f"The host's agent sent something else than messages: {line[:80]!r}.")
+        elif message.get("event") == "hello":
+            self.hello = message
+            if "too_old" in message:
+                self.lose(f"The host's Python is {message['too_old']}; the agent needs 3.8 or newer.")
+        elif message.get("event") != "alive":
+            self.queue_up(message)
+
+    def queue_up(self, message):
+        """Hand a message on; while nobody takes it the agent has to wait, and when the session ends nobody will."""
+        while not self.ended.is_set():
+            try:
+                self.inbox.put(message, timeout=0.5)
+                return
+            except queue.Full:
+                continue
+
+    def keep(self):
+        """Send pings; give up a host that is silent or takes longer than the request at hand may take."""
+        pinged_at = time.monotonic()
+        while not self.ended.wait(0.25):
+            now = time.monotonic()
+            is_read_late = self.inbox.full()  # Our own side is slow then; the host is not silent.
+            if now - self.heard_at > self.silence_s and not is_read_late:
+                self.lose(f"The host's agent was silent for {self.silence_s} seconds.")
+            elif self.deadline is not None and now > self.deadline:
+                self.lose("The host's agent did not finish in the time it was given.")
+            elif now - pinged_at > PING_S and self.write_lock.acquire(blocking=False):
+                pinged_at = now
+                try:
+                    self.write(b'{"do": "ping"}\n')
+                except ConnectionLost:
+                    return
+                finally:
+                    self.write_lock.release()
+
+    def lose(self, message):
+        """Give the connection up, once, and wake up whoever waits."""
+        if self.lost is None:
+            self.lost = message
+        self.ended.set()
+        self.closer()
+        try:
+            self.inbox.put_nowait(None)
+        except queue.Full:
+            return  # Whoever empties the queue sees `lost` next.
+
+    # What the user of the session does
+
+    def request(self, verb, blobs=None, on_event=None, timeout_s=60, **fields):
+        """Have the agent carry out one verb; return its answer, a dict.
+
+        blobs: an iterable of bytes that are sent with the request as one stream, or None.
+        on_event: called in this thread with each event (a dict) that comes before the answer.
+        timeout_s: seconds the whole request may take, the sending included.
+        Raises AgentError when the agent answers with an error, ConnectionLost when it does not answer. What `on_event` or
+        the iterable raises passes through, and the session is closed then.
+        """
+        self.number += 1
+        number = self.number
+        message = dict(fields, do=verb, id=number, **({"blobs": True} if blobs is not None else {}))
+        self.deadline = time.monotonic() + timeout_s
+        try:
+            with self.write_lock:
+                self.write(json.dumps(message).encode() + b"\n")
+                if blobs is not None:
+                    self.send_frames(blobs)
+            return self.await_answer(number, on_event)
+        except RemoteError:
+            raise
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self.deadline = None
+
+    def send(self, source):
+        """Send bytes outside a request; a connection that is gone shows at the next request."""
+        with self.write_lock:
+            try:
+                self.write(source())
+            except ConnectionLost:
+                return
+
+    def write(self, data):
+        """Write all of `data`, counting it."""
+        if self.lost is not None:
+            raise self.loss()
+        try:
+            self.writer(data)
+        except (OSError, EOFError) as error:
+            self.lose(f"The connection to the host's agent broke: {error}.")
+            raise self.loss() from None
+        self.bytes_sent += len(data)
+
+    def send_frames(self, blobs):
+        """Send a byte stream in frames of at most FRAME bytes, gathered from pieces of any size."""
+        buffer, size = [], 0
+        for piece in blobs:
+            for start in range(0, len(piece), FRAME):
+                part = piece[start:start + FRAME]
+                if size + len(part) > FRAME:
+                    self.send_frame(b"".join(buffer))
+                    buffer, size = [], 0
+                buffer.append(part)
+                size += len(part)
+                if self.is_aborting:
+                    self.write(CANCELLED)
+                    return
+        if size:
+            self.send_frame(b"".join(buffer))
+        self.write(struct.pack(">I", 0))
+
+    def send_frame(self, data):
+        """Send one frame."""
+        self.write(struct.pack(">I", len(data)) + data)
+
+    def await_answer(self, number, on_event):
+        """Pass events on until the answer comes."""
+        while True:
+            message = self.inbox.get() if self.lost is None or not self.inbox.empty() else None
+            if message is None:
+                raise self.loss()
+            if message.get("id") == number and "done" in message:
+                return message["done"]
+            if message.get("id") == number and "error" in message:
+                error = dict(message["error"])
+                raise AgentError(error.pop("code", "agent-error"), error.pop("step", None), error.pop("message", ""),
+                                 error.pop("remedy", ""), error)
+            if on_event is not None and "event" in message:
+                on_event(message)
+
+    def loss(self):
+        """Return the error for a connection that is gone, with all that is known of why."""
+        message = self.lost
+        if self.hello is not None and "too_old" in self.hello:
+            return AgentError("python-too-old", "connect", message, "Install a newer Python on the host, or name one in the "
+                              "host's settings (python).")
+        if self.hello is None and not self.is_closed:
+            return self.not_started(message)
+        return ConnectionLost(message)
+
+    def not_started(self, message):
+        """Return the error for an agent that never said anything."""
+        text = self.explain() if self.explain else ""
+        noise = self.noise.decode("utf-8", "replace").strip()
+        said = " ".join(part for part in (text.strip()[-500:], noise[-500:]) if part)
+        low = said.lower()
+        if any(phrase in low for phrase in ("not found", "no such file", "exit status 127", "exit status 126")):
+            return AgentError("python-missing", "connect", f"The host has no such Python: {said}",
+                              "Install Python 3.8 or newer on the host, or name it in the host's settings (python).")
+        return ConnectionLost(f"{message} It had not started. {said}".strip())
+
+    def abort(self, why="cancelled"):
+        """Ask the agent to stop at the next safe point; the request at hand ends with an AgentError.
+
+        why: "cancelled" has it put back what is half-done; "handed-over" and "fenced" leave that to whoever goes on, a command
+        that must run once included.
+        """
+        self.is_aborting = True  # A transfer that is under way sees this and holds the write lock until it has stopped.
+        self.send(lambda: json.dumps({"do": "abort", "why": why}).encode() + b"\n")
+
+    def close(self):
+        """End the session. The agent puts back what is half-done, releases its lock and ends."""
+        self.is_closed = True
+        self.lose("The session is closed.")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        self.close()

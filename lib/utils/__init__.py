@@ -1,0 +1,1 @@
+"""Small things that more than one layer needs; nothing here knows what Windlass is about."""

@@ -1,0 +1,27 @@
+"""Times: whole milliseconds since 1970-01-01 UTC inside, RFC 3339 in UTC outside."""
+from datetime import datetime, timedelta, timezone
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+MILLISECOND = timedelta(milliseconds=1)
+
+
+def rfc3339(milliseconds):
+    """Return "2026-11-21T03:00:00.000Z" for milliseconds since 1970, and None for None."""
+    if milliseconds is None:
+        return None
+    moment = EPOCH + milliseconds * MILLISECOND
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def to_milliseconds(moment):
+    """Return the milliseconds since 1970 of an aware datetime, and None for None; a naive one is a ValueError."""
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise ValueError("a time needs its offset from UTC")
+    return (moment - EPOCH) // MILLISECOND
+
+
+def from_rfc3339(text):
+    """Return the milliseconds since 1970 of an RFC 3339 time; raises ValueError when it is none or has no offset."""
+    return to_milliseconds(datetime.fromisoformat(text))

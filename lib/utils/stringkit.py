@@ -1,0 +1,25 @@
+"""Work on short texts that people typed."""
+import difflib
+import re
+
+VERSION = re.compile(r"v?(\d{1,9}(?:\.\d{1,9}){0,3})(.*)", re.S)
+
+
+def nearest(word, words):
+    """Return the one of `words` that was probably meant by `word`, or None."""
+    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def version_key(text):
+    """Return a key that orders version numbers such as "1.10.2" or "2.0rc1"; None when `text` is no version.
+
+    A suffix that starts with a letter (rc1, .dev0, a2) marks what comes before the release of the same number.
+    """
+    match = VERSION.fullmatch(text.strip())
+    if not match:
+        return None
+    numbers = [int(part) for part in match[1].split(".")]
+    suffix = match[2].lstrip(".-")
+    is_before_release = suffix[:1].isalpha() and not suffix.startswith("post")
+    return tuple(numbers + [0] * (4 - len(numbers))), not is_before_release

@@ -1,0 +1,98 @@
+"""Rollouts: deploys, their host runs with steps, and the fence that keeps stale workers off a host."""
+from peewee import BigIntegerField, BooleanField, CharField, ForeignKeyField, IntegerField, TextField
+
+from models.db import BaseModel
+from models.fields import JSONField, TimeField
+from models.inventory import Application, Environment, Host
+from models.release import Release
+
+
+class Deploy(BaseModel):
+    """One rollout of a release to a target; `snapshot` is the target as it was when the deploy was asked for."""
+    application = ForeignKeyField(Application, backref="deploys", on_delete="CASCADE")
+    environment = ForeignKeyField(Environment, backref="deploys", on_delete="RESTRICT")
+    release = ForeignKeyField(Release, backref="deploys", on_delete="CASCADE")
+    previous_release = ForeignKeyField(Release, null=True, on_delete="SET NULL")
+    rollback_of = ForeignKeyField("self", null=True, on_delete="SET NULL")
+    state = CharField()
+    strategy = JSONField()
+    snapshot = JSONField()
+    comment = TextField(null=True)
+    reason = TextField(null=True)
+    cancel_requested_by = CharField(null=True)
+    requested_by = CharField()
+    created_at = TimeField()
+    started_at = TimeField(null=True)
+    ended_at = TimeField(null=True)
+
+    class Meta:
+        indexes = ((("state",), False), (("application", "environment", "id"), False))
+
+
+class HostRun(BaseModel):
+    """One deploy on one host. `goal` is "deploy", or "restore" once the host is to go back to `before`.
+
+    `before` is what the host answered when it was first observed by this run; a restore goes back to it.
+    `host_name` is filled when the host is deleted, so that its history keeps its name.
+    """
+    deploy = ForeignKeyField(Deploy, backref="host_runs", on_delete="CASCADE")
+    host = ForeignKeyField(Host, null=True, backref="runs", on_delete="SET NULL")
+    host_name = CharField(null=True)
+    state = CharField()
+    goal = CharField(default="deploy")
+    wave = IntegerField()
+    attempt = IntegerField(default=0)
+    before = JSONField(null=True)
+    bytes_sent = BigIntegerField(default=0)
+    message = TextField(null=True)
+    started_at = TimeField(null=True)
+    ended_at = TimeField(null=True)
+    due_at = TimeField(null=True)
+    rung_at = TimeField(null=True)
+    lease_owner = CharField(null=True)
+    lease_expires_at = TimeField(null=True)
+    epoch = IntegerField(default=0)
+
+    class Meta:
+        indexes = ((("deploy", "host"), True), (("state",), False))
+
+
+class Step(BaseModel):
+    """One step of one attempt of a host run, recorded before and after."""
+    host_run = ForeignKeyField(HostRun, backref="steps", on_delete="CASCADE")
+    attempt = IntegerField()
+    position = IntegerField()
+    name = CharField()
+    state = CharField()
+    message = TextField(null=True)
+    started_at = TimeField()
+    ended_at = TimeField(null=True)
+
+    class Meta:
+        indexes = ((("host_run", "attempt", "name"), True),)
+
+
+class Fence(BaseModel):
+    """The newest epoch given out for an application on a host; a host refuses any lower one."""
+    application = ForeignKeyField(Application, on_delete="CASCADE")
+    host = ForeignKeyField(Host, on_delete="CASCADE")
+    epoch = IntegerField(default=0)
+
+    class Meta:
+        indexes = ((("application", "host"), True),)
+
+
+class Placement(BaseModel):
+    """What was last seen of an application on a host: the observed side of /status."""
+    application = ForeignKeyField(Application, backref="placements", on_delete="CASCADE")
+    environment = ForeignKeyField(Environment, on_delete="CASCADE")
+    host = ForeignKeyField(Host, backref="placements", on_delete="CASCADE")
+    digest = CharField(null=True)
+    release = ForeignKeyField(Release, null=True, on_delete="SET NULL")
+    is_healthy = BooleanField(null=True)
+    address = CharField(null=True)
+    detail = JSONField(null=True)
+    observed_at = TimeField()
+
+    class Meta:
+        indexes = ((("application", "host"), True),)

@@ -1,0 +1,101 @@
+"""What can be deployed and where to: integrations, applications, environments, zones, hosts, targets."""
+from peewee import BooleanField, CharField, ForeignKeyField, IntegerField, TextField
+
+from models.db import BaseModel
+from models.fields import JSONField, TimeField
+
+
+class Integration(BaseModel):
+    """A configured foreign system; `credentials` is an encrypted JSON object."""
+    name = CharField(unique=True)
+    driver = CharField()
+    url = CharField(null=True)
+    credentials = TextField(null=True)
+    settings = JSONField(default=dict)
+    created_at = TimeField()
+    updated_at = TimeField()
+
+
+class Application(BaseModel):
+    """Something deployed; `source` and `processes` have the shapes of the API."""
+    name = CharField(unique=True)
+    source = JSONField()
+    team = CharField(null=True)
+    processes = JSONField(default=dict)
+    created_at = TimeField()
+    updated_at = TimeField()
+
+
+class Environment(BaseModel):
+    """staging, production, …: `position` orders them for promotion."""
+    name = CharField(unique=True)
+    position = IntegerField(default=0)
+    created_at = TimeField()
+    updated_at = TimeField()
+
+
+class Zone(BaseModel):
+    """A network segment; the public key is told by the worker that holds the private one."""
+    name = CharField(unique=True)
+    public_key = TextField(null=True)
+    created_at = TimeField()
+    updated_at = TimeField()
+
+
+class Host(BaseModel):
+    """A machine; `facts` and `problems` are what was last observed there.
+
+    `request` is what the web process last asked a worker to find out, `answer` what that worker found.
+    """
+    name = CharField(unique=True)
+    zone = ForeignKeyField(Zone, backref="hosts", on_delete="RESTRICT")
+    address = CharField()
+    port = IntegerField(default=22)
+    user = CharField()
+    transport = CharField(default="ssh")
+    root = CharField()
+    tags = JSONField(default=list)
+    settings = JSONField(default=dict)
+    host_key = TextField(null=True)
+    maintenance_reason = CharField(null=True)
+    facts = JSONField(null=True)
+    problems = JSONField(null=True)
+    is_reachable = BooleanField(null=True)
+    request = JSONField(null=True)
+    answer = JSONField(null=True)
+    observed_at = TimeField(null=True)
+    created_at = TimeField()
+    updated_at = TimeField()
+
+
+class Target(BaseModel):
+    """An application in an environment: where it goes and how.
+
+    `drain_s` is how long the old slot's connections may take to end; `keep_warm` leaves it running for a quick rollback.
+    """
+    application = ForeignKeyField(Application, backref="targets", on_delete="CASCADE")
+    environment = ForeignKeyField(Environment, backref="targets", on_delete="RESTRICT")
+    hosts = JSONField()
+    strategy = JSONField()
+    health = JSONField()
+    processes = JSONField(default=dict)
+    server_names = JSONField(default=list)
+    drain_s = IntegerField(default=30)
+    keep_warm = BooleanField(default=True)
+    created_at = TimeField()
+    updated_at = TimeField()
+
+    class Meta:
+        indexes = ((("application", "environment"), True),)
+
+
+class Variable(BaseModel):
+    """An environment variable of a target; the value of a secret one is encrypted."""
+    target = ForeignKeyField(Target, backref="variables", on_delete="CASCADE")
+    name = CharField()
+    value = TextField()
+    is_secret = BooleanField(default=False)
+    updated_at = TimeField()
+
+    class Meta:
+        indexes = ((("target", "name"), True),)

@@ -1,0 +1,337 @@
+"""The first schema."""
+from peewee import *
+from models.fields import JSONField
+from models.fields import TimeField
+
+def up(migrator, db):
+    class Application(Model):
+        name = CharField(unique=True)
+        source = JSONField()
+        team = CharField(null=True)
+        processes = JSONField(default=dict)
+        created_at = TimeField()
+        updated_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'application'
+    db.create_tables([Application])
+
+    class BuiltEnvironment(Model):
+        name = CharField(unique=True)
+        lock_digest = CharField(index=True)
+        platform = CharField()
+        digest = CharField()
+        size_bytes = BigIntegerField()
+        created_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'built_environment'
+    db.create_tables([BuiltEnvironment])
+
+    class Environment(Model):
+        name = CharField(unique=True)
+        position = IntegerField(default=0)
+        created_at = TimeField()
+        updated_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'environment'
+    db.create_tables([Environment])
+
+    class Release(Model):
+        application = ForeignKeyField(Application, on_delete='CASCADE')
+        number = IntegerField()
+        version = CharField()
+        ref = CharField(null=True)
+        commit = CharField(null=True)
+        package_version = CharField(null=True)
+        source = JSONField()
+        state = CharField()
+        digest = CharField(null=True)
+        lock_digest = CharField(null=True)
+        lock_kind = CharField(null=True)
+        lock = TextField(null=True)
+        python_version = CharField(null=True)
+        processes = JSONField(default=dict)
+        settings = JSONField(default=dict)
+        size_bytes = BigIntegerField(null=True)
+        error = TextField(null=True)
+        requested_by = CharField()
+        created_at = TimeField()
+        ended_at = TimeField(null=True)
+        lease_owner = CharField(null=True)
+        lease_expires_at = TimeField(null=True)
+        epoch = IntegerField(default=0)
+        class Meta:
+            database = db
+            table_name = 'release'
+            indexes = ((('application', 'number'), True), (('application', 'version'), True), (('state',), False))
+    db.create_tables([Release])
+
+    class Deploy(Model):
+        application = ForeignKeyField(Application, on_delete='CASCADE')
+        environment = ForeignKeyField(Environment, on_delete='RESTRICT')
+        release = ForeignKeyField(Release, on_delete='CASCADE')
+        previous_release = ForeignKeyField(Release, null=True, on_delete='SET NULL')
+        rollback_of = ForeignKeyField('self', null=True, on_delete='SET NULL')
+        state = CharField()
+        strategy = JSONField()
+        snapshot = JSONField()
+        comment = TextField(null=True)
+        reason = TextField(null=True)
+        cancel_requested_by = CharField(null=True)
+        requested_by = CharField()
+        created_at = TimeField()
+        started_at = TimeField(null=True)
+        ended_at = TimeField(null=True)
+        class Meta:
+            database = db
+            table_name = 'deploy'
+            indexes = ((('state',), False), (('application', 'environment', 'id'), False))
+    db.create_tables([Deploy])
+
+    class Event(Model):
+        topic = CharField()
+        number = IntegerField()
+        at = TimeField()
+        kind = CharField()
+        host = CharField(null=True)
+        step = CharField(null=True)
+        text = TextField(null=True)
+        data = JSONField(null=True)
+        class Meta:
+            database = db
+            table_name = 'event'
+            indexes = ((('topic', 'number'), True),)
+    db.create_tables([Event])
+
+    class Zone(Model):
+        name = CharField(unique=True)
+        public_key = TextField(null=True)
+        created_at = TimeField()
+        updated_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'zone'
+    db.create_tables([Zone])
+
+    class Host(Model):
+        name = CharField(unique=True)
+        zone = ForeignKeyField(Zone, on_delete='RESTRICT')
+        address = CharField()
+        port = IntegerField(default=22)
+        user = CharField()
+        transport = CharField(default='ssh')
+        root = CharField()
+        tags = JSONField(default=list)
+        settings = JSONField(default=dict)
+        host_key = TextField(null=True)
+        maintenance_reason = CharField(null=True)
+        facts = JSONField(null=True)
+        problems = JSONField(null=True)
+        is_reachable = BooleanField(null=True)
+        request = JSONField(null=True)
+        answer = JSONField(null=True)
+        observed_at = TimeField(null=True)
+        created_at = TimeField()
+        updated_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'host'
+    db.create_tables([Host])
+
+    class Fence(Model):
+        application = ForeignKeyField(Application, on_delete='CASCADE')
+        host = ForeignKeyField(Host, on_delete='CASCADE')
+        epoch = IntegerField(default=0)
+        class Meta:
+            database = db
+            table_name = 'fence'
+            indexes = ((('application', 'host'), True),)
+    db.create_tables([Fence])
+
+    class HostRun(Model):
+        deploy = ForeignKeyField(Deploy, on_delete='CASCADE')
+        host = ForeignKeyField(Host, null=True, on_delete='SET NULL')
+        host_name = CharField(null=True)
+        state = CharField()
+        goal = CharField(default='deploy')
+        wave = IntegerField()
+        attempt = IntegerField(default=0)
+        before = JSONField(null=True)
+        bytes_sent = BigIntegerField(default=0)
+        message = TextField(null=True)
+        started_at = TimeField(null=True)
+        ended_at = TimeField(null=True)
+        due_at = TimeField(null=True)
+        rung_at = TimeField(null=True)
+        lease_owner = CharField(null=True)
+        lease_expires_at = TimeField(null=True)
+        epoch = IntegerField(default=0)
+        class Meta:
+            database = db
+            table_name = 'host_run'
+            indexes = ((('deploy', 'host'), True), (('state',), False))
+    db.create_tables([HostRun])
+
+    class User(Model):
+        name = CharField(unique=True)
+        password_hash = CharField(null=True)
+        is_administrator = BooleanField(default=False)
+        created_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'user'
+    db.create_tables([User])
+
+    class IdempotencyKey(Model):
+        user = ForeignKeyField(User, on_delete='CASCADE')
+        key = CharField()
+        request_hash = CharField()
+        status = IntegerField(null=True)
+        response = TextField(null=True)
+        created_at = TimeField(index=True)
+        class Meta:
+            database = db
+            table_name = 'idempotency_key'
+            indexes = ((('user', 'key'), True),)
+    db.create_tables([IdempotencyKey])
+
+    class Integration(Model):
+        name = CharField(unique=True)
+        driver = CharField()
+        url = CharField(null=True)
+        credentials = TextField(null=True)
+        settings = JSONField(default=dict)
+        created_at = TimeField()
+        updated_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'integration'
+    db.create_tables([Integration])
+
+    class Placement(Model):
+        application = ForeignKeyField(Application, on_delete='CASCADE')
+        environment = ForeignKeyField(Environment, on_delete='CASCADE')
+        host = ForeignKeyField(Host, on_delete='CASCADE')
+        digest = CharField(null=True)
+        release = ForeignKeyField(Release, null=True, on_delete='SET NULL')
+        is_healthy = BooleanField(null=True)
+        address = CharField(null=True)
+        detail = JSONField(null=True)
+        observed_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'placement'
+            indexes = ((('application', 'host'), True),)
+    db.create_tables([Placement])
+
+    class Session(Model):
+        user = ForeignKeyField(User, on_delete='CASCADE')
+        secret_hash = CharField(unique=True)
+        csrf_token = CharField()
+        created_at = TimeField()
+        expires_at = TimeField(index=True)
+        class Meta:
+            database = db
+            table_name = 'session'
+    db.create_tables([Session])
+
+    class Step(Model):
+        host_run = ForeignKeyField(HostRun, on_delete='CASCADE')
+        attempt = IntegerField()
+        position = IntegerField()
+        name = CharField()
+        state = CharField()
+        message = TextField(null=True)
+        started_at = TimeField()
+        ended_at = TimeField(null=True)
+        class Meta:
+            database = db
+            table_name = 'step'
+            indexes = ((('host_run', 'attempt', 'name'), True),)
+    db.create_tables([Step])
+
+    class Target(Model):
+        application = ForeignKeyField(Application, on_delete='CASCADE')
+        environment = ForeignKeyField(Environment, on_delete='RESTRICT')
+        hosts = JSONField()
+        strategy = JSONField()
+        health = JSONField()
+        processes = JSONField(default=dict)
+        server_names = JSONField(default=list)
+        drain_s = IntegerField(default=30)
+        keep_warm = BooleanField(default=True)
+        created_at = TimeField()
+        updated_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'target'
+            indexes = ((('application', 'environment'), True),)
+    db.create_tables([Target])
+
+    class Token(Model):
+        user = ForeignKeyField(User, on_delete='CASCADE')
+        name = CharField()
+        secret_hash = CharField(unique=True)
+        created_at = TimeField()
+        expires_at = TimeField(null=True)
+        last_used_at = TimeField(null=True)
+        class Meta:
+            database = db
+            table_name = 'token'
+    db.create_tables([Token])
+
+    class Topic(Model):
+        name = CharField(unique=True)
+        newest = IntegerField(default=0)
+        class Meta:
+            database = db
+            table_name = 'topic'
+    db.create_tables([Topic])
+
+    class Variable(Model):
+        target = ForeignKeyField(Target, on_delete='CASCADE')
+        name = CharField()
+        value = TextField()
+        is_secret = BooleanField(default=False)
+        updated_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'variable'
+            indexes = ((('target', 'name'), True),)
+    db.create_tables([Variable])
+
+    class Worker(Model):
+        name = CharField(unique=True)
+        zones = JSONField()
+        version = CharField()
+        seen_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'worker'
+    db.create_tables([Worker])
+
+
+def down(migrator, db):
+    migrator.migrate(migrator.drop_table('worker'))
+    migrator.migrate(migrator.drop_table('variable'))
+    migrator.migrate(migrator.drop_table('topic'))
+    migrator.migrate(migrator.drop_table('token'))
+    migrator.migrate(migrator.drop_table('target'))
+    migrator.migrate(migrator.drop_table('step'))
+    migrator.migrate(migrator.drop_table('session'))
+    migrator.migrate(migrator.drop_table('placement'))
+    migrator.migrate(migrator.drop_table('integration'))
+    migrator.migrate(migrator.drop_table('idempotency_key'))
+    migrator.migrate(migrator.drop_table('user'))
+    migrator.migrate(migrator.drop_table('host_run'))
+    migrator.migrate(migrator.drop_table('fence'))
+    migrator.migrate(migrator.drop_table('host'))
+    migrator.migrate(migrator.drop_table('zone'))
+    migrator.migrate(migrator.drop_table('event'))
+    migrator.migrate(migrator.drop_table('deploy'))
+    migrator.migrate(migrator.drop_table('release'))
+    migrator.migrate(migrator.drop_table('environment'))
+    migrator.migrate(migrator.drop_table('built_environment'))
+    migrator.migrate(migrator.drop_table('application'))

@@ -1,0 +1,54 @@
+"""Builds: releases and the virtualenvs that releases with the same locked dependencies share."""
+from peewee import BigIntegerField, CharField, ForeignKeyField, IntegerField, TextField
+
+from models.db import BaseModel
+from models.fields import JSONField, TimeField
+from models.inventory import Application
+
+
+class Release(BaseModel):
+    """An immutable build; `number` counts per application, `version` is what people call it ("v12").
+
+    `digest` names the source archive, `lock_digest` the locked dependencies, both SHA-256 in hex. `lock` is the text of
+    the lock itself, `processes` what the Procfile or windlass.json says, `settings` the rest of windlass.json.
+    """
+    application = ForeignKeyField(Application, backref="releases", on_delete="CASCADE")
+    number = IntegerField()
+    version = CharField()
+    ref = CharField(null=True)
+    commit = CharField(null=True)
+    package_version = CharField(null=True)
+    source = JSONField()
+    state = CharField()
+    digest = CharField(null=True)
+    lock_digest = CharField(null=True)
+    lock_kind = CharField(null=True)
+    lock = TextField(null=True)
+    python_version = CharField(null=True)
+    processes = JSONField(default=dict)
+    settings = JSONField(default=dict)
+    size_bytes = BigIntegerField(null=True)
+    error = TextField(null=True)
+    requested_by = CharField()
+    created_at = TimeField()
+    ended_at = TimeField(null=True)
+    lease_owner = CharField(null=True)
+    lease_expires_at = TimeField(null=True)
+    epoch = IntegerField(default=0)
+
+    class Meta:
+        indexes = ((("application", "number"), True), (("application", "version"), True), (("state",), False))
+
+
+class BuiltEnvironment(BaseModel):
+    """A virtualenv's content built for one lock and one platform; `digest` is its archive's SHA-256.
+
+    `platform` is a string such as "cpython-311-x86_64-linux-gnu-2.36"; `name` (SHA-256 over lock and platform) is the
+    folder's name under envs/ on a host.
+    """
+    name = CharField(unique=True)
+    lock_digest = CharField(index=True)
+    platform = CharField()
+    digest = CharField()
+    size_bytes = BigIntegerField()
+    created_at = TimeField()

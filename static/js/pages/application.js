@@ -1,0 +1,137 @@
+/** An application: where it runs, its releases with their builds, its newest deploys. */
+import { change, get } from "../api.js";
+import { ApplicationForm } from "../application_form.js";
+import { BuildPanel } from "../build_panel.js";
+import { DeployDialog } from "../deploy_dialog.js";
+import { showDeploys } from "../deploy_rows.js";
+import { Form } from "../form.js";
+import { bytes, plain, short } from "../formats.js";
+import { updateKeyed } from "../keyed.js";
+import ko from "../ko.js";
+import { Live } from "../live.js";
+import { start, subject } from "../shell.js";
+import { strategyText } from "../strategy.js";
+import { TargetCell } from "../target_cell.js";
+import { TargetForm } from "../target_form.js";
+
+const BUILDING_MS = 2000;
+const USUAL_MS = 15_000;
+
+class ReleaseRow {
+  constructor(page) {
+    this.data = ko.observable({});
+    const of = (read) => ko.pureComputed(() => read(this.data()));
+    this.from = of((release) => release.ref || release.package_version || "");
+    this.commit = of((release) => short(release.commit));
+    this.size = of((release) => bytes(release.size_bytes));
+    this.error = of((release) => plain(release.error ?? ""));
+    this.outputName = of((release) => `Show the build output of ${release.version}`);
+    this.showOutput = () => page.build.show(this.data().version);
+  }
+
+  update(release) {
+    this.data(release);
+  }
+}
+
+class TargetRow {
+  constructor(page) {
+    this.cell = new TargetCell(page.shell, page.deployDialog);
+    this.target = ko.observable({});
+    this.environment = ko.pureComputed(() => this.target().environment);
+    this.hosts = ko.pureComputed(() => hostsText(this.target()));
+    this.strategy = ko.pureComputed(() => strategyText(this.target().strategy));
+    this.health = ko.pureComputed(() => healthText(this.target().health));
+    this.editName = ko.pureComputed(() => `Edit the target ${this.environment()}`);
+    this.edit = () => page.targetForm.edit(this.environment());
+  }
+
+  update({ target, item }) {
+    this.target(target);
+    this.cell.update(item);
+  }
+}
+
+function hostsText({ hosts, resolved_hosts: resolved }) {
+  if (Array.isArray(hosts)) return hosts.join(", ");
+  const now = resolved?.length ? resolved.join(", ") : "none now";
+  return hosts?.tags ? `tagged ${hosts.tags.join(" and ")} (${now})` : "";
+}
+
+function healthText(health) {
+  if (!health?.path) return "";
+  return `GET ${health.path} answers ${health.expect_status ?? "2xx or 3xx"} within ${health.timeout_s} s`;
+}
+
+class ApplicationPage {
+  constructor(shell) {
+    this.shell = shell;
+    this.name = subject().application;
+    this.application = ko.observable(null);
+    this.targets = ko.observableArray();
+    this.releases = ko.observableArray();
+    this.deploys = ko.observableArray();
+    this.deployDialog = new DeployDialog();
+    this.live = new Live({ load: () => this.load() });
+    this.build = new BuildPanel(shell, this.name, () => this.live.hint());
+    this.applicationForm = new ApplicationForm(() => this.live.refresh());
+    this.targetForm = new TargetForm(shell, this.name, () => this.live.refresh());
+    this.releaseForm = this.makeReleaseForm();
+    this.edit = () => this.applicationForm.show(this.application());
+    this.describe();
+    shell.follow(this.live);
+    this.live.start();
+  }
+
+  describe() {
+    const source = ko.pureComputed(() => this.application()?.source ?? {});
+    this.isPackage = ko.pureComputed(() => Boolean(source().package));
+    this.sourceText = ko.pureComputed(() => source().repository ?? source().package ?? "");
+    this.sourceNote = ko.pureComputed(() => [
+      source().branch && `branch ${source().branch}`, source().integration && `through ${source().integration}`,
+      this.application()?.team && `team ${this.application().team}`].filter(Boolean).join(", "));
+    this.refHint = ko.pureComputed(() => source().branch ?? "main");
+    this.isMissing = ko.pureComputed(() => this.live.error()?.status === 404);
+    this.missing = ko.pureComputed(() => this.live.error()?.message);
+    this.isLoading = ko.pureComputed(() => !this.application() && !this.isMissing());
+    this.hasNoTargets = ko.pureComputed(() => !this.targets().length);
+    this.hasNoReleases = ko.pureComputed(() => !this.releases().length);
+    this.hasNoDeploys = ko.pureComputed(() => !this.deploys().length);
+    this.allDeploysHref = `/deploys?application=${encodeURIComponent(this.name)}`;
+  }
+
+  makeReleaseForm() {
+    return new Form({
+      initial: { ref: "", package_version: "" },
+      submit: (values, key) => {
+        const name = this.isPackage() ? "package_version" : "ref";
+        const value = values[name].trim() || (this.isPackage() ? "" : this.refHint());
+        return change("POST", ["applications", this.name, "releases"], { [name]: value }, { key });
+      },
+      done: (release) => {
+        this.releaseForm.reset();
+        this.build.show(release.version);
+        return this.live.refresh();
+      },
+    });
+  }
+
+  async load() {
+    const path = ["applications", this.name];
+    const [application, targets, status, releases, deploys] = await Promise.all([
+      get(path), get([...path, "targets"], { limit: 200 }), get(["status"], { application: this.name, limit: 200 }),
+      get([...path, "releases"], { limit: 30 }), get(["deploys"], { application: this.name, limit: 10 })]);
+    this.application(application);
+    const items = new Map(status.items.filter((item) => item.application === this.name).map((item) => [item.environment, item]));
+    const order = new Map(status.environments.map(({ name }, index) => [name, index]));
+    const rows = targets.items.filter((target) => items.has(target.environment))
+      .map((target) => ({ target, item: items.get(target.environment) }))
+      .sort((a, b) => order.get(a.target.environment) - order.get(b.target.environment));
+    updateKeyed(this.targets, rows, ({ target }) => target.environment, () => new TargetRow(this));
+    updateKeyed(this.releases, releases.items, (release) => release.version, () => new ReleaseRow(this));
+    showDeploys(this.deploys, deploys.items);
+    this.live.everyMs = releases.items.some(({ state }) => state === "building") ? BUILDING_MS : USUAL_MS;
+  }
+}
+
+start((shell) => new ApplicationPage(shell));

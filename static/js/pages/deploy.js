@@ -1,0 +1,119 @@
+/** A deploy: what it is, its hosts with their steps, its log, all of it live, and what can be done about it. */
+import { get } from "../api.js";
+import { Feed } from "../feed.js";
+import { HostRun } from "../host_run.js";
+import { updateKeyed } from "../keyed.js";
+import ko from "../ko.js";
+import { Live } from "../live.js";
+import { LogView } from "../log_view.js";
+import { askCancel, askRetry, askRollback, isUnderWay } from "../rollout_actions.js";
+import { start, subject } from "../shell.js";
+import { look, STEPS } from "../states.js";
+import { strategyText } from "../strategy.js";
+
+const MANY_HOSTS = 20;
+
+class DeployPage {
+  constructor(shell) {
+    this.shell = shell;
+    this.id = Number(subject().deploy);
+    this.deploy = ko.observable(null);
+    this.runs = ko.observableArray();
+    this.byHost = new Map();
+    this.stepNames = STEPS;
+    this.log = new LogView();
+    this.feed = ko.observable(null);
+    this.describe();
+    this.offer();
+    this.live = new Live({ load: () => this.load(), hints: false });
+    this.isMissing = ko.pureComputed(() => this.live.error()?.status === 404);
+    this.missing = ko.pureComputed(() => this.live.error()?.message);
+    this.isLoading = ko.pureComputed(() => !this.deploy() && !this.isMissing());
+    shell.follow({ state: ko.pureComputed(() => this.connection()), error: this.live.error, updatedAt: this.live.updatedAt });
+    this.live.start();
+  }
+
+  /** What the head of the page says. */
+  describe() {
+    const of = (read) => ko.pureComputed(() => (this.deploy() ? read(this.deploy()) : ""));
+    this.applicationHref = of((deploy) => `/applications/${encodeURIComponent(deploy.application)}`);
+    this.strategy = of((deploy) => strategyText(deploy.strategy));
+    this.total = of((deploy) => deploy.progress.total);
+    this.doneCount = of((deploy) => deploy.progress.done);
+    this.progressText = of(({ progress }) =>
+      `${progress.done} of ${progress.total} hosts done${progress.failed ? `, ${progress.failed} failed` : ""}`);
+    this.isUnderWay = of(isUnderWay);
+    this.tookText = of((deploy) => (deploy.ended_at ? "Took" : "Running for"));
+    this.isCancelling = of((deploy) => isUnderWay(deploy) && Boolean(deploy.cancel_requested_by));
+    this.rollbackOfHref = of((deploy) => (deploy.rollback_of ? `/deploys/${deploy.rollback_of}` : null));
+    this.rollbackOfText = of((deploy) => (deploy.rollback_of ? `#${deploy.rollback_of}` : ""));
+    this.length = { from: of((deploy) => deploy.started_at), to: of((deploy) => deploy.ended_at) };
+    this.logHref = `/api/v1/deploys/${this.id}/log`;
+  }
+
+  /** The buttons, as the state allows; the server has the last word. */
+  offer() {
+    const refresh = () => this.live.refresh();
+    const of = (read) => ko.pureComputed(() => Boolean(this.deploy()) && read(this.deploy()));
+    this.canCancel = of((deploy) => isUnderWay(deploy) && !deploy.cancel_requested_by);
+    this.canRetry = of((deploy) => deploy.state === "failed");
+    this.canRollBack = of((deploy) => !isUnderWay(deploy) && Boolean(deploy.previous_release));
+    this.rollbackText = ko.pureComputed(() => `Roll back to ${this.deploy()?.previous_release ?? ""}`);
+    this.cancel = () => askCancel(this.shell, this.deploy(), refresh);
+    this.retry = () => askRetry(this.shell, this.deploy(), refresh);
+    this.rollBack = () => askRollback(this.shell, this.deploy(), this.deploy().previous_release);
+    this.showLogOf = (run) => this.log.host(run.key);
+  }
+
+  connection() {
+    const state = this.live.state();
+    if (state !== "polling") return state;
+    return this.feed()?.state() ?? "connecting";
+  }
+
+  async load() {
+    const [deploy, runs] = await Promise.all([get(["deploys", this.id]), get(["deploys", this.id, "hosts"])]);
+    updateKeyed(this.runs, runs.items, (run) => run.host, () => new HostRun());
+    this.byHost = new Map(this.runs.peek().map((run) => [run.key, run]));
+    this.live.hintPauseMs = runs.items.length > MANY_HOSTS ? 1000 : 250;
+    this.show(deploy);
+    this.followEvents();
+  }
+
+  show(deploy) {
+    const before = this.deploy.peek();
+    this.deploy(deploy);
+    const { shape, word } = look(deploy.state);
+    document.title = `${shape} Deploy ${deploy.id} ${word} · Windlass`;
+    if (before && before.state !== deploy.state) this.shell.notice(`Deploy ${deploy.id} ${word}`);
+  }
+
+  /** Follow the history; a deploy that has ended may go on after a retry, then it is followed again. */
+  followEvents() {
+    const feed = this.feed.peek();
+    if (!feed) this.feed(this.makeFeed());
+    else if (feed.state.peek() !== "over" || !isUnderWay(this.deploy.peek())) return;
+    this.feed.peek().run().then(() => this.live.refresh());
+  }
+
+  makeFeed() {
+    return new Feed({
+      parts: ["deploys", this.id],
+      hasEnded: async () => !isUnderWay(await get(["deploys", this.id])),
+      onEvents: (events) => this.heard(events),
+      onRefused: (error) => this.shell.problem(`The log cannot be read: ${error.message}`),
+    });
+  }
+
+  heard(events) {
+    this.log.append(events);
+    let hasNews = false;
+    for (const event of events) {
+      if (event.host) this.byHost.get(event.host)?.heard(event);
+      if (event.kind === "deploy" || event.kind === "host") hasNews = true;
+    }
+    if (hasNews) this.live.hint();
+  }
+}
+
+start((shell) => new DeployPage(shell));

@@ -1,0 +1,78 @@
+/** All deploys, newest first, filtered by what the address says, so that a filtered list can be passed on as a link. */
+import { get } from "../api.js";
+import { showDeploys } from "../deploy_rows.js";
+import ko from "../ko.js";
+import { Live } from "../live.js";
+import { start } from "../shell.js";
+
+const FILTERS = ["application", "environment", "state"];
+const STATES = ["queued", "running", "rolling_back", "succeeded", "failed", "rolled_back", "cancelled"];
+const PAGE = 50;
+
+class DeploysPage {
+  constructor(shell) {
+    const search = new URLSearchParams(location.search);
+    this.shell = shell;
+    this.filters = Object.fromEntries(FILTERS.map((name) => [name, ko.observable(search.get(name) ?? "")]));
+    this.applications = ko.observableArray();
+    this.environments = ko.observableArray();
+    this.states = STATES.map((state) => ({ state, label: state.replaceAll("_", " ") }));
+    this.rows = ko.observableArray();
+    this.older = [];
+    this.next = ko.observable(null);
+    this.live = new Live({ load: () => this.load() });
+    this.isEmpty = ko.pureComputed(() => this.live.isLoaded() && !this.rows().length && !this.isFiltered());
+    this.isNothingFound = ko.pureComputed(() => this.live.isLoaded() && !this.rows().length && this.isFiltered());
+    this.isFiltered = ko.pureComputed(() => FILTERS.some((name) => this.filters[name]()));
+    this.isLoading = ko.pureComputed(() => !this.live.isLoaded());
+    this.hasRows = ko.pureComputed(() => this.rows().length > 0);
+    this.more = () => this.loadOlder();
+    FILTERS.forEach((name) => this.filters[name].subscribe(() => this.changed()));
+    shell.follow(this.live);
+    this.live.start();
+  }
+
+  query() {
+    return Object.fromEntries(FILTERS.map((name) => [name, this.filters[name]()]));
+  }
+
+  changed() {
+    const given = Object.entries(this.query()).filter(([, value]) => value);
+    history.replaceState(null, "", given.length ? `?${new URLSearchParams(given)}` : location.pathname);
+    this.older = [];
+    this.live.refresh();
+  }
+
+  async load() {
+    const query = this.query();
+    const [page] = await Promise.all([get(["deploys"], { limit: PAGE, ...query }), this.loadChoices()]);
+    if (JSON.stringify(query) !== JSON.stringify(this.query())) return; // The filter has changed since; the next load is under way.
+    this.show(page);
+  }
+
+  /** Older pages stay as they were loaded; what moved down from the first one is not shown twice. */
+  show(page) {
+    if (!this.older.length) this.next(page.next);
+    const newest = new Set(page.items.map(({ id }) => id));
+    showDeploys(this.rows, [...page.items, ...this.older.filter(({ id }) => !newest.has(id))]);
+    this.newest = page;
+  }
+
+  loadOlder() {
+    return this.shell.attempt(async () => {
+      const page = await get(["deploys"], { limit: PAGE, ...this.query(), after: this.next() });
+      this.older.push(...page.items);
+      this.next(page.next);
+      this.show(this.newest);
+    });
+  }
+
+  async loadChoices() {
+    if (this.applications.peek().length) return;
+    const [applications, environments] = await Promise.all([get(["applications"], { limit: 200 }), get(["environments"], { limit: 200 })]);
+    this.applications(applications.items.map(({ name }) => name));
+    this.environments(environments.items.map(({ name }) => name));
+  }
+}
+
+start((shell) => new DeploysPage(shell));

@@ -1,0 +1,50 @@
+/** All hosts with their state and what is wrong with them. */
+import { getAll } from "../api.js";
+import { counted } from "../formats.js";
+import { HostForm } from "../host_form.js";
+import { updateKeyed } from "../keyed.js";
+import ko from "../ko.js";
+import { Live } from "../live.js";
+import { start } from "../shell.js";
+
+class HostRow {
+  constructor() {
+    this.data = ko.observable({});
+    const of = (read) => ko.pureComputed(() => read(this.data()));
+    this.href = of((host) => `/hosts/${encodeURIComponent(host.name)}`);
+    this.place = of((host) => (host.transport === "local" ? "this machine" : `${host.user}@${host.address}${host.port === 22 ? "" : `:${host.port}`}`));
+    this.tags = of((host) => (host.tags ?? []).join(", "));
+    this.note = of(noteOf);
+  }
+
+  update(host) {
+    this.data(host);
+  }
+}
+
+function noteOf({ maintenance_reason: reason, problems = [] }) {
+  if (reason) return reason;
+  if (!problems?.length) return "";
+  const [first, ...rest] = problems;
+  return rest.length ? `${first.message} (and ${counted(rest.length, "more problem")})` : first.message;
+}
+
+class HostsPage {
+  constructor(shell) {
+    this.rows = ko.observableArray();
+    this.hostForm = new HostForm(shell, (host) => location.assign(`/hosts/${encodeURIComponent(host.name)}`));
+    this.live = new Live({ load: () => this.load() });
+    this.isLoading = ko.pureComputed(() => !this.live.isLoaded());
+    this.isEmpty = ko.pureComputed(() => this.live.isLoaded() && !this.rows().length);
+    this.hasRows = ko.pureComputed(() => this.rows().length > 0);
+    shell.follow(this.live);
+    this.live.start();
+  }
+
+  async load() {
+    const hosts = await getAll(["hosts"]);
+    updateKeyed(this.rows, hosts.items, (host) => host.name, () => new HostRow());
+  }
+}
+
+start((shell) => new HostsPage(shell));

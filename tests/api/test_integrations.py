@@ -1,0 +1,126 @@
+"""/integrations as callers see them, and that nobody ever sees their credentials."""
+import logging
+
+import pytest
+
+import secretbox
+from controllers import integrations
+from models import Integration
+from tests import factories
+from tests.client import assert_problem
+
+SECRET = "geheim-77b1-wort"
+INDEX = {"name": "our-index", "driver": "package-index", "url": "https://pypi.example.net/simple"}
+LOGIN = {"username": "deploy", "password": SECRET}
+
+
+def make(api, **fields):
+    """Make an integration that is expected to be made; returns it."""
+    answer = api.post("/integrations", {**INDEX, **fields})
+    assert answer.status_code == 201, answer.text
+    return answer.json
+
+
+def stored(name="our-index"):
+    """Return the credentials as a driver gets them."""
+    return integrations.credentials_of(Integration.get(Integration.name == name))
+
+
+def test_it_is_made_and_shown_without_its_credentials(api):
+    answer = api.post("/integrations", {**INDEX, "credentials": LOGIN})
+    assert (answer.status_code, answer.headers["Location"]) == (201, "/api/v1/integrations/our-index")
+    made = answer.json
+    assert (made["driver"], made["url"], made["credentials"], made["settings"]) == ("package-index", INDEX["url"], ["password", "username"], {})
+    assert made["roles"]
+    assert api.get("/integrations/our-index").json == made
+    assert api.get("/integrations").json["items"] == [made]
+    assert stored() == LOGIN
+
+
+def test_credentials_are_in_no_answer_and_no_log_and_encrypted_at_rest(api, caplog):
+    caplog.set_level(logging.DEBUG)
+    answers = [api.post("/integrations", {**INDEX, "credentials": LOGIN}), api.get("/integrations"), api.get("/integrations/our-index"),
+               api.patch("/integrations/our-index", {"credentials": LOGIN}), api.post("/integrations", {**INDEX, "credentials": LOGIN}),
+               api.post("/integrations", {**INDEX, "name": "b", "credentials": {"password": SECRET}}),
+               api.post("/integrations", {**INDEX, "name": "b", "credentials": {"pass_word": SECRET}}), api.post("/integrations", {**INDEX, "name": "b", "credentials": SECRET}),
+               api.post("/integrations", {**INDEX, "name": "b", "credentials": {"token": [SECRET]}}),
+               api.post("/integrations", {**INDEX, "name": "b", "url": f"https://deploy:{SECRET}@pypi.example.net/simple"})]
+    assert [answer.status_code for answer in answers] == [201, 200, 200, 200, 409] + [422] * 5
+    assert not [answer.text for answer in answers if SECRET in answer.text]
+    assert SECRET not in caplog.text
+    assert SECRET not in Integration.get().credentials
+
+
+def test_an_unknown_driver_is_refused_with_those_there_are(api):
+    problem = assert_problem(api.post("/integrations", {**INDEX, "driver": "jenkinz"}), 422, "invalid")
+    assert problem["errors"][0]["field"] == "driver"
+    assert "git" in problem["errors"][0]["message"] and "package-index" in problem["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("fields, field", [
+    ({"name": "Our"}, "name"), ({"name": None}, "name"), ({"url": "ftp://x"}, "url"), ({"url": None}, "url"), ({"credentials": {"password": "x"}}, "credentials"),
+    ({"credentials": {"color": "x"}}, "credentials.color"), ({"credentials": {"token": ""}}, "credentials.token"), ({"credentials": {"token": 1}}, "credentials.token"),
+    ({"settings": {"color": "x"}}, "settings.color"), ({"settings": []}, "settings"), ({"token": "x"}, "token")])
+def test_what_the_driver_cannot_use_is_refused_field_by_field(api, fields, field):
+    problem = assert_problem(api.post("/integrations", {**INDEX, **fields}), 422, "invalid")
+    assert field in [error["field"] for error in problem["errors"]]
+    assert Integration.select().count() == 0
+
+
+def test_a_change_leaves_credentials_alone_unless_it_names_them(api):
+    make(api, credentials=LOGIN)
+    assert api.patch("/integrations/our-index", {"url": "https://other.example.net/simple"}).json["credentials"] == ["password", "username"]
+    assert stored() == LOGIN
+    assert api.patch("/integrations/our-index", {"credentials": {"token": "t"}}).json["credentials"] == ["token"]
+    assert stored() == {"token": "t"}
+    assert api.patch("/integrations/our-index", {"credentials": None}).json["credentials"] == []
+    assert stored() == {}
+
+
+@pytest.mark.parametrize("change", [{"name": "x"}, {"driver": "git"}, {"url": None}, {"credentials": {"username": "only"}}, {"settings": {"x": 1}}])
+def test_a_bad_change_changes_nothing(api, change):
+    before = make(api, credentials=LOGIN)
+    assert_problem(api.patch("/integrations/our-index", change), 422, "invalid")
+    assert api.get("/integrations/our-index").json == before
+    assert stored() == LOGIN
+
+
+def test_if_match_sees_new_credentials_too(api):
+    make(api, credentials=LOGIN)
+    tag = api.get("/integrations/our-index").headers["ETag"]
+    assert api.patch("/integrations/our-index", {"credentials": {**LOGIN, "password": "new"}}, headers={"If-Match": tag}).status_code == 200
+    assert_problem(api.patch("/integrations/our-index", {"credentials": LOGIN}, headers={"If-Match": tag}), 412, "precondition-failed")
+    assert stored()["password"] == "new"
+
+
+def test_a_lost_key_is_shown_and_new_credentials_heal_it(api, settings, tmp_path):
+    make(api, credentials=LOGIN)
+    settings.secret.key_file = str(tmp_path / "another.key")
+    secretbox.box_of.cache_clear()
+    assert api.get("/integrations/our-index").json["credentials"] is None
+    assert_problem(api.patch("/integrations/our-index", {"url": "https://x.example.net/simple"}), 503, "secret-unreadable")
+    assert api.patch("/integrations/our-index", {"credentials": LOGIN}).json["credentials"] == ["password", "username"]
+
+
+def test_a_second_one_of_the_same_name_is_refused(api):
+    make(api, credentials=LOGIN)
+    assert_problem(api.post("/integrations", {**INDEX, "credentials": {"token": "x"}}), 409, "already-exists")
+    assert stored() == LOGIN
+
+
+def test_one_that_a_source_names_is_not_deleted(api):
+    make(api)
+    factories.application("shop", source={"integration": "our-index", "package": "shop"})
+    problem = assert_problem(api.delete("/integrations/our-index"), 409, "in-use")
+    assert problem["used_by"] == ["the source of application shop"]
+    api.delete("/applications/shop")
+    assert api.delete("/integrations/our-index").status_code == 204
+    assert_problem(api.get("/integrations/our-index"), 404, "not-found")
+
+
+def test_lists_are_paged_by_name(api):
+    for name in ("c", "a", "b"):
+        make(api, name=name)
+    first = api.get("/integrations?limit=2").json
+    rest = api.get(f"/integrations?limit=2&after={first['next']}").json
+    assert [item["name"] for item in first["items"] + rest["items"]] == ["a", "b", "c"]

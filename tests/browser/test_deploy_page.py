@@ -1,0 +1,243 @@
+"""A deploy's page: hosts, steps and log live, complete and in order, whatever happens to the connection."""
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import data
+
+NASTY = "<script>document.title='owned'</script>"
+
+
+@pytest.fixture
+def running(stand_in):
+    """Deploy 42 is under way on two hosts."""
+    stand_in.world.deploys[42] = data.deploy(42, "running")
+    stand_in.world.runs[42] = [data.host_run("web1", "running", 2), data.host_run("web2", "pending", 0, bytes_sent=0)]
+    return stand_in.world
+
+
+@pytest.fixture
+def ended(stand_in):
+    """Deploy 43 failed on one of two hosts."""
+    stand_in.world.deploys[43] = data.deploy(43, "failed", reason="check failed on web2", progress={"total": 2, "done": 2, "failed": 1})
+    failed = data.host_run("web2", "failed", 6, message="the old release is serving again")
+    failed["steps"][6] = data.step("check", "failed", "GET /health answered 500")
+    stand_in.world.runs[43] = [data.host_run("web1"), failed]
+    stand_in.publish("deploy-43", data.deploy_event("running"), data.output("hello\n"), data.deploy_event("failed"))
+    return stand_in.world
+
+
+def step(page, host, name):
+    """Return a step's cell."""
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=host))
+    return row.locator(f'td[data-step="{name}"]')
+
+
+def log_lines(page):
+    """Return the texts of all lines of the log, scrolling through it as a person would."""
+    return page.evaluate("""async () => {
+        const viewport = document.querySelector(".viewport");
+        const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        const lines = new Map();
+        for (let top = 0; ; top += viewport.clientHeight) {
+            viewport.scrollTop = top;
+            await frame();
+            for (const line of viewport.querySelectorAll(".line")) {
+                lines.set(Number.parseFloat(line.style.top), line.querySelector(".log-text").textContent);
+            }
+            if (top + viewport.clientHeight >= viewport.scrollHeight) break;
+        }
+        return [...lines].sort((a, b) => a[0] - b[0]).map(([, text]) => text);
+    }""")
+
+
+def test_head_tells_what_goes_where_and_how_far_it_is(page, stand_in, running):
+    running.deploys[42].update(progress={"total": 4, "done": 1, "failed": 0}, strategy={**data.ALL_AT_ONCE, "kind": "rolling", "batch": 2})
+    page.goto(f"{stand_in.url}/deploys/42")
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"#42\s+shop\s+v12\s+to\s+production"))
+    expect(page.get_by_text("1 of 4 hosts done")).to_be_visible()
+    expect(page.get_by_text("rolling, 2 hosts at a time, roll back on failure")).to_be_visible()
+    assert page.locator("progress").evaluate("bar => [bar.value, bar.max]") == [1, 4]
+    expect(page).to_have_title("◐ Deploy 42 running · Windlass")
+
+
+def test_steps_and_log_follow_the_server(page, stand_in, running):
+    page.goto(f"{stand_in.url}/deploys/42")
+    expect(step(page, "web1", "preflight")).to_contain_text("done")
+    expect(step(page, "web1", "ship")).to_contain_text("running")
+    expect(step(page, "web2", "connect")).to_contain_text("pending")
+    stand_in.publish("deploy-42", {"kind": "progress", "host": "web1", "step": "ship", "data": {"done": 45, "total": 100}})
+    expect(step(page, "web1", "ship")).to_contain_text("45 %")
+    stand_in.publish("deploy-42", data.output("sent 12 files\n"), data.step_event("ship", "done"), data.step_event("environment", "running"),
+                     data.step_event("connect", "failed", "web2", "connection refused"))
+    expect(step(page, "web1", "ship")).to_contain_text("done")
+    expect(step(page, "web1", "environment")).to_contain_text("running")
+    expect(page.get_by_text("connect: connection refused")).to_be_visible()
+    assert log_lines(page) == ["sent 12 files", "✓ ship done", "◐ environment running", "✕ connect failed: connection refused"]
+
+
+def test_end_is_shown_and_the_stream_is_left_alone_afterwards(page, stand_in, running):
+    page.goto(f"{stand_in.url}/deploys/42")
+    expect(page.locator(".connection")).to_have_text("live")
+    running.runs[42] = [data.host_run("web1"), data.host_run("web2")]
+    running.deploys[42]["progress"] = {"total": 2, "done": 2, "failed": 0}
+    stand_in.finish(42, "succeeded", data.host_event("succeeded"), data.host_event("succeeded", "web2"))
+    expect(page.locator("#deploy-state")).to_contain_text("succeeded")
+    expect(page.get_by_text("2 of 2 hosts done")).to_be_visible()
+    expect(page.locator(".connection")).to_have_text("complete")
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    expect(page.get_by_role("status").filter(has_text="Deploy 42 succeeded")).to_have_count(1)
+    assert len(stand_in.asked_for("deploys/42/stream")) == 1
+
+
+@pytest.mark.parametrize("how", ["close", "break", "garble"])
+def test_log_is_complete_and_in_order_over_streams_that_are_cut(page, stand_in, running, how):
+    for after in (7, 20, 3):
+        stand_in.cut(after, how)
+    stand_in.publish("deploy-42", *[data.output(f"line {number}\n") for number in range(1, 41)])
+    page.goto(f"{stand_in.url}/deploys/42")
+    expect(page.get_by_text("40 lines", exact=True)).to_be_visible()
+    stand_in.finish(42, "succeeded", *[data.output(f"line {number}\n") for number in range(41, 61)])
+    expect(page.locator(".connection")).to_have_text("complete")
+    assert log_lines(page) == [f"line {number}" for number in range(1, 61)] + ["✓ deploy succeeded"]
+    assert [asked.headers["last-event-id"] for asked in stand_in.asked_for("deploys/42/stream")] == ["0", "7", "27", "30"]
+
+
+def test_events_that_come_twice_are_shown_once_and_a_gap_is_filled(page, stand_in, running):
+    events = stand_in.topics["deploy-42"] = [{"number": number, "at": data.at(), **data.output(f"line {number}\n")} for number in range(1, 10)]
+    page.goto(f"{stand_in.url}/deploys/42")
+    expect(page.get_by_text("9 lines", exact=True)).to_be_visible()
+    gapless = list(events) + [{"number": number, "at": data.at(), **data.output(f"line {number}\n")} for number in range(10, 16)]
+    stand_in.events = lambda topic, asked: {"items": [event for event in gapless if event["number"] > int(asked.query["after"])], "next": None}
+    with stand_in.changed:
+        events.extend([gapless[7], gapless[8], gapless[9], gapless[14], gapless[14]])  # 8 and 9 again, 10, then 15 twice: 11 to 14 are missing.
+        stand_in.changed.notify_all()
+    expect(page.get_by_text("15 lines", exact=True)).to_be_visible()
+    assert log_lines(page) == [f"line {number}" for number in range(1, 16)]
+
+
+def test_lost_stream_is_said_and_comes_back(page, stand_in, running):
+    stand_in.cut(1)
+    stand_in.fail("deploys/42/stream", 503, times=0)
+    page.goto(f"{stand_in.url}/deploys/42")
+    expect(page.locator(".connection")).to_have_text("live")
+    stand_in.faults[0]["times"] = 2
+    stand_in.publish("deploy-42", data.output("one\n"), data.output("two\n"))
+    expect(page.locator(".connection")).to_have_text("reconnecting…")
+    expect(page.get_by_text("2 lines", exact=True)).to_be_visible()
+    expect(page.locator(".connection")).to_have_text("live")
+
+
+def test_session_that_ends_during_a_rollout_leads_to_sign_in(page, stand_in, running):
+    stand_in.cut(1)
+    page.goto(f"{stand_in.url}/deploys/42")
+    expect(page.locator(".connection")).to_have_text("live")
+    stand_in.sessions.clear()
+    stand_in.publish("deploy-42", data.output("one\n"), data.output("two\n"))
+    page.wait_for_url("**/sign-in?next=%2Fdeploys%2F42")
+
+
+def test_failed_step_tells_its_message_and_which_buttons_help(page, stand_in, ended):
+    page.goto(f"{stand_in.url}/deploys/43")
+    expect(page.get_by_text("check failed on web2", exact=True)).to_be_visible()
+    expect(page.get_by_text("check: GET /health answered 500 the old release is serving again")).to_be_visible()
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()
+    expect(page.get_by_role("button", name="Roll back to v11")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+
+
+def test_cancel_asks_first_and_shows_that_it_was_asked_for(page, stand_in, running):
+    page.goto(f"{stand_in.url}/deploys/42")
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Cancel deploy 42?")
+    assert dialog.locator("dd").all_inner_texts() == ["shop", "v12", "production"]
+    dialog.get_by_role("button", name="Cancel this deploy").click()
+    expect(page.get_by_text("Cancelling, as admin asked…")).to_be_visible()
+    assert len(stand_in.asked_for("deploys/42/cancel", "POST")) == 1
+
+
+def test_retry_goes_on_with_the_same_log(page, stand_in, ended):
+    page.goto(f"{stand_in.url}/deploys/43")
+    expect(page.locator(".connection")).to_have_text("complete")
+    page.get_by_role("button", name="Retry").click()
+    ended.runs[43][1].update(data.host_run("web2", "pending", 0))
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    expect(page.locator("#deploy-state")).to_contain_text("running")
+    expect(step(page, "web2", "check")).to_contain_text("pending")
+    stand_in.publish("deploy-43", data.host_event("pending", "web2"), data.host_event("running", "web2"), data.step_event("connect", "running", "web2"))
+    expect(step(page, "web2", "connect")).to_contain_text("running")
+    expect(page.get_by_role("button", name="Retry")).to_be_hidden()
+    assert log_lines(page) == ["◐ deploy running", "hello", "✕ deploy failed", "○ web2 pending", "◐ web2 running", "◐ connect running"]
+    assert [asked.headers["last-event-id"] for asked in stand_in.asked_for("deploys/43/stream")] == ["0", "3"]
+
+
+def test_roll_back_from_a_deploy_leads_to_the_new_one(page, stand_in, ended):
+    page.goto(f"{stand_in.url}/deploys/43")
+    page.get_by_role("button", name="Roll back to v11").click()
+    page.get_by_role("dialog").get_by_role("button", name="Roll back to v11").click()
+    page.wait_for_url("**/deploys/44")
+    assert len(stand_in.asked_for("deploys/43/rollback", "POST")) == 1
+
+
+def test_log_is_filtered_by_host_and_text(page, stand_in, running):
+    stand_in.publish("deploy-42", data.deploy_event("running"), data.output("alpha one\n"), data.output("beta two\n", "web2"), data.output("Alpha three\n", "web2"))
+    page.goto(f"{stand_in.url}/deploys/42")
+    expect(page.get_by_text("4 lines", exact=True)).to_be_visible()
+    page.get_by_label("Contains").fill("ALPHA")
+    expect(page.get_by_text("2 of 4 lines")).to_be_visible()
+    assert log_lines(page) == ["alpha one", "Alpha three"]
+    page.get_by_role("button", name="Show the log of web2 only").click()
+    expect(page.get_by_text("1 of 4 lines")).to_be_visible()
+    page.get_by_label("Contains").fill("")
+    expect(page.get_by_text("3 of 4 lines")).to_be_visible()
+    assert log_lines(page) == ["◐ deploy running", "beta two", "Alpha three"]
+    assert page.get_by_role("combobox", name="Host").input_value() == "web2"
+
+
+def test_a_hundred_thousand_lines_are_drawn_by_the_screenful(page, stand_in, running):
+    for begin in range(0, 100_000, 20_000):
+        stand_in.publish("deploy-42", *[data.output("".join(f"line {number}\n" for number in range(first, first + 100))) for first in range(begin, begin + 20_000, 100)])
+    page.goto(f"{stand_in.url}/deploys/42")
+    expect(page.get_by_text("100,000 lines")).to_be_visible()
+    viewport = page.locator(".viewport")
+    expect(viewport.get_by_text("line 99999", exact=True)).to_be_visible()
+    assert page.locator(".line").count() < 100
+    viewport.evaluate("element => { element.scrollTop = 0; }")
+    expect(viewport.get_by_text("line 0", exact=True)).to_be_visible()
+    page.get_by_label("Contains").fill("77777")
+    expect(page.get_by_text("1 of 100,000 lines")).to_be_visible()
+    expect(viewport.get_by_text("line 77777", exact=True)).to_be_visible()
+
+
+def test_scrolling_up_stops_following_until_asked_again(page, stand_in, running):
+    stand_in.publish("deploy-42", *[data.output(f"line {number}\n") for number in range(300)])
+    page.goto(f"{stand_in.url}/deploys/42")
+    viewport = page.locator(".viewport")
+    expect(viewport.get_by_text("line 299", exact=True)).to_be_visible()
+    viewport.evaluate("element => { element.scrollTop = 400; }")
+    expect(page.get_by_role("button", name="Follow")).to_be_visible()
+    top = viewport.evaluate("element => element.scrollTop")
+    stand_in.publish("deploy-42", data.output("newest\n"))
+    expect(page.get_by_text("301 lines", exact=True)).to_be_visible()
+    assert viewport.evaluate("element => element.scrollTop") == top
+    page.get_by_role("button", name="Follow").click()
+    expect(viewport.get_by_text("newest", exact=True)).to_be_visible()
+    stand_in.publish("deploy-42", data.output("newer still\n"))
+    expect(viewport.get_by_text("newer still", exact=True)).to_be_visible()
+
+
+def test_what_hosts_print_stays_plain_text(page, stand_in, running):
+    running.runs[42][1]["message"] = NASTY
+    stand_in.publish("deploy-42", data.output(f"\x1b[31mred\x1b[0m {NASTY}\n"), data.output("10 %\r55 %\r100 %\n"), data.output("\x1b]0;title\x07after \x1b[2Ja bell\x07\n"))
+    page.goto(f"{stand_in.url}/deploys/42")
+    expect(page.get_by_text("3 lines", exact=True)).to_be_visible()
+    assert log_lines(page) == [f"red {NASTY}", "100 %", "after a bell"]
+    expect(page.locator(".message-row").filter(has_text=NASTY)).to_be_visible()
+    assert "owned" not in page.title()
+
+
+def test_unknown_deploy_says_so(page, stand_in):
+    page.goto(f"{stand_in.url}/deploys/99")
+    expect(page.get_by_role("heading", name="No such deploy")).to_be_visible()
+    expect(page.get_by_text("There is no deploy 99.")).to_be_visible()

@@ -1,0 +1,108 @@
+"""What most tests stand on: settings in a folder of their own, the database (both kinds), the application, a client.
+
+    database        the models on an empty, migrated database; a test that uses it runs on SQLite and on PostgreSQL
+    administrator   the first administrator as an Actor; their token is ADMIN_TOKEN
+    api             a client that calls as the administrator; `anonymous` calls as nobody
+"""
+import shutil
+import sys
+
+import pytest
+
+import config
+import secretbox
+from tests.client import ApiClient
+from tests.fleet.fixtures import fleet, fleet_factory, host, postgresql_url, redis_url
+
+__all__ = ["fleet", "fleet_factory", "host", "postgresql_url", "redis_url"]
+ADMIN_TOKEN = "the-administrators-token-in-tests"
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """The settings' defaults, with all data in the test's own folder; a test may change them as it likes."""
+    loaded = config.load(environ={"WINDLASS_DATA": str(tmp_path / "data"), "WINDLASS_ADMIN_TOKEN": ADMIN_TOKEN})
+    (tmp_path / "data").mkdir()
+    forget_what_depends_on_settings()
+    yield loaded
+    forget_what_depends_on_settings()
+
+
+def forget_what_depends_on_settings():
+    """Empty what the process keeps of settings and answers; a module that no test has imported keeps nothing."""
+    secretbox.box_of.cache_clear()
+    dispatch = sys.modules.get("controllers.dispatch")
+    if dispatch:
+        dispatch.celery.cache_clear()
+    decorators = sys.modules.get("utils.decorators")
+    for answers in decorators.CACHES if decorators else ():
+        answers.clear()
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory):
+    """A migrated, empty SQLite file to copy: quicker than migrating for each test."""
+    from models import db
+    path = tmp_path_factory.mktemp("sqlite") / "windlass.db"
+    opened = db.connect_to(f"sqlite:///{path}")
+    db.migrate()
+    opened.close_all()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql_url):
+    """The URL of a migrated PostgreSQL database; each test that uses it empties the tables."""
+    from models import db
+    opened = db.connect_to(postgresql_url)
+    db.migrate()
+    opened.close_all()
+    return postgresql_url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, settings):
+    """The models on an empty, migrated database."""
+    from models import MODELS, db
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), f"{settings.data}/windlass.db")
+    else:
+        settings.database.url = request.getfixturevalue("migrated_postgresql")
+    opened = db.connect_to(settings.database.url)
+    if request.param == "postgresql":
+        tables = ", ".join(f'"{model._meta.table_name}"' for model in MODELS)
+        opened.execute_sql(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+    yield opened
+    db.release()
+    opened.close_all()
+
+
+@pytest.fixture(scope="session")
+def application():
+    """The WSGI application as app.py makes it; which database it uses is up to `database`."""
+    import api
+    import routes
+    from api.envelope import Envelope
+    api.load()
+    routes.mount(api.site)
+    return Envelope(api.site)
+
+
+@pytest.fixture
+def administrator(database):
+    """The first administrator."""
+    from controllers import sessions, system
+    system.ensure_administrator(ADMIN_TOKEN)
+    return sessions.by_token(ADMIN_TOKEN)
+
+
+@pytest.fixture
+def api(application, administrator):
+    """A client that calls as the administrator."""
+    return ApiClient(application, ADMIN_TOKEN)
+
+
+@pytest.fixture
+def anonymous(application, database):
+    """A client that calls as nobody."""
+    return ApiClient(application)

@@ -1,0 +1,265 @@
+"""The conductor decides from rows alone: these tests write the rows that hosts' runs would leave, and tick."""
+import pytest
+
+from controllers import conduct, dispatch, events, states
+from models import Deploy, HostRun
+from models.db import now
+from tests import factories
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def bells(monkeypatch):
+    """What is rung for: (task, ids, zone)."""
+    rung = []
+    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: rung.append((task, ids, zone)))
+    return rung
+
+
+@pytest.fixture
+def hosts():
+    return [factories.host(f"app{number}") for number in range(1, 5)]
+
+
+def runs_of(deploy):
+    return list(HostRun.select().where(HostRun.deploy == deploy).order_by(HostRun.id))
+
+
+def end(run, state, **changes):
+    """Let a host run be carried out with an outcome."""
+    run = HostRun.get_by_id(run.id)
+    if run.state == "pending":
+        assert states.move_host_run(run, "running")
+    assert states.move_host_run(run, state, **changes)
+
+
+def tick(deploy):
+    """One tick; returns the deploy as it is then."""
+    conduct.conduct(deploy.id)
+    return Deploy.get_by_id(deploy.id)
+
+
+def rung_hosts(bells):
+    return [ids[0] for task, ids, _ in bells if task == "windlass.host_run"]
+
+
+def test_a_queued_deploy_starts_and_rings_for_every_host_in_its_zone(bells, hosts):
+    deploy = factories.deploy(hosts)
+    assert tick(deploy).state == "running"
+    assert rung_hosts(bells) == [run.id for run in runs_of(deploy)]
+    assert {zone for _, _, zone in bells} == {"default"}
+
+
+def test_ticks_at_once_ring_once(bells, hosts):
+    deploy = factories.deploy(hosts)
+    for _ in range(10):
+        tick(deploy)
+    assert len(rung_hosts(bells)) == len(hosts)
+
+
+def test_a_rolling_deploy_waits_for_a_wave_before_the_next(bells, hosts):
+    deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 2})
+    tick(deploy)
+    first, second, third, fourth = runs_of(deploy)
+    assert rung_hosts(bells) == [first.id, second.id]
+    end(first, "succeeded")
+    tick(deploy)
+    assert rung_hosts(bells) == [first.id, second.id], "the third host must wait for the second"
+    end(second, "succeeded")
+    tick(deploy)
+    assert rung_hosts(bells) == [first.id, second.id, third.id, fourth.id]
+
+
+def test_the_pause_between_waves_holds_the_next_one_back(bells, hosts):
+    deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 2, "pause_s": 3600})
+    tick(deploy)
+    for run in runs_of(deploy)[:2]:
+        end(run, "succeeded")
+    tick(deploy)
+    assert len(rung_hosts(bells)) == 2
+    HostRun.update(ended_at=now() - 3_600_001).where(HostRun.deploy == deploy, HostRun.wave == 0).execute()
+    tick(deploy)
+    assert len(rung_hosts(bells)) == 4
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "unchanged"])
+def test_it_succeeds_when_every_host_did(bells, hosts, outcome):
+    deploy = factories.deploy(hosts)
+    tick(deploy)
+    for run in runs_of(deploy):
+        end(run, outcome)
+    ended = tick(deploy)
+    assert (ended.state, ended.reason) == ("succeeded", None)
+    assert ended.ended_at
+
+
+def test_a_failure_leaves_later_waves_out_and_takes_switched_hosts_back(bells, hosts):
+    deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 1})
+    tick(deploy)
+    first, second, third, fourth = runs_of(deploy)
+    end(first, "succeeded", before={"active": "a", "current": "0" * 64})
+    tick(deploy)
+    end(second, "failed", message="app2: check: answered 500.")
+    going_back = tick(deploy)
+    assert going_back.state == "rolling_back"
+    assert [run.state for run in runs_of(deploy)] == ["pending", "failed", "skipped", "skipped"]
+    assert HostRun.get_by_id(first.id).goal == "restore"
+    tick(deploy)
+    assert rung_hosts(bells)[-1] == first.id
+    end(first, "rolled_back")
+    ended = tick(deploy)
+    assert ended.state == "rolled_back"
+    assert "answered 500" in ended.reason
+
+
+def test_hosts_under_way_are_waited_for_before_going_back(bells, hosts):
+    deploy = factories.deploy(hosts[:2])
+    tick(deploy)
+    first, second = runs_of(deploy)
+    states.move_host_run(first, "running")
+    end(second, "failed", message="no")
+    assert tick(deploy).state == "running"
+    end(first, "succeeded")
+    assert tick(deploy).state == "rolling_back"
+
+
+def test_a_host_that_cannot_go_back_is_named_and_nothing_claims_success(bells, hosts):
+    deploy = factories.deploy(hosts[:2])
+    tick(deploy)
+    first, second = runs_of(deploy)
+    end(first, "succeeded")
+    end(second, "failed", message="app2 broke.")
+    tick(deploy)
+    end(first, "unreachable", message="gone")
+    ended = tick(deploy)
+    assert ended.state == "failed"
+    assert "app1" in ended.reason and "app2 broke." in ended.reason
+
+
+def test_a_first_deploy_that_fails_everywhere_is_failed_not_rolled_back(bells, hosts):
+    deploy = factories.deploy(hosts[:1])
+    tick(deploy)
+    end(runs_of(deploy)[0], "failed", message="no", before={"active": None, "current": None})
+    assert tick(deploy).state == "failed"
+
+
+def test_a_failed_check_on_the_only_host_ends_as_rolled_back_because_the_old_release_serves(bells, hosts):
+    deploy = factories.deploy(hosts[:1])
+    tick(deploy)
+    end(runs_of(deploy)[0], "failed", message="no", before={"active": "a", "current": "1" * 64})
+    assert tick(deploy).state == "rolled_back"
+
+
+def test_on_failure_stop_leaves_switched_hosts_as_they_are(bells, hosts):
+    deploy = factories.deploy(hosts[:2], {"on_failure": "stop"})
+    tick(deploy)
+    first, second = runs_of(deploy)
+    end(first, "succeeded")
+    end(second, "failed", message="no")
+    assert tick(deploy).state == "failed"
+    assert HostRun.get_by_id(first.id).state == "succeeded"
+
+
+def test_on_failure_continue_tries_every_host_and_still_tells_the_truth(bells, hosts):
+    deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 1, "on_failure": "continue"})
+    for position in range(4):
+        tick(deploy)
+        end(runs_of(deploy)[position], "failed" if position == 0 else "succeeded", message="no" if position == 0 else None)
+    assert tick(deploy).state == "failed"
+
+
+def test_tolerated_failures_do_not_stop_the_rollout_but_are_told(bells, hosts):
+    deploy = factories.deploy(hosts, {"max_failures": 1})
+    tick(deploy)
+    for position, run in enumerate(runs_of(deploy)):
+        end(run, "failed" if position == 2 else "succeeded", message="no" if position == 2 else None)
+    ended = tick(deploy)
+    assert ended.state == "succeeded"
+    assert "app3" in ended.reason
+
+
+def test_a_second_deploy_of_the_same_target_waits_for_the_first(bells, hosts):
+    first, second = factories.deploy(hosts[:1]), factories.deploy(hosts[:1])
+    tick(first)
+    assert tick(second).state == "queued"
+    end(runs_of(first)[0], "succeeded")
+    tick(first)
+    assert ("windlass.conduct", (second.id,), None) in bells
+    assert tick(second).state == "running"
+
+
+def test_deploys_of_other_targets_do_not_wait(bells, hosts):
+    tick(factories.deploy(hosts[:1]))
+    other = factories.deploy(hosts[1:2], release=factories.release(factories.application("blog")))
+    assert tick(other).state == "running"
+
+
+def test_a_queued_deploy_is_cancelled_without_touching_a_host(bells, hosts):
+    deploy = factories.deploy(hosts, cancel_requested_by="ann")
+    ended = tick(deploy)
+    assert ended.state == "cancelled" and "ann" in ended.reason
+    assert rung_hosts(bells) == []
+
+
+def test_cancelling_waits_for_hosts_under_way_and_names_switched_ones(bells, hosts):
+    deploy = factories.deploy(hosts[:3], {"kind": "rolling", "batch": 2})
+    tick(deploy)
+    first, second, _ = runs_of(deploy)
+    end(first, "succeeded")
+    states.move_host_run(second, "running")
+    Deploy.update(cancel_requested_by="ann").where(Deploy.id == deploy.id).execute()
+    assert tick(deploy).state == "running"
+    end(second, "rolled_back")
+    ended = tick(deploy)
+    assert ended.state == "cancelled"
+    assert "app1" in ended.reason and "app2" not in ended.reason
+
+
+def test_a_run_whose_worker_died_is_rung_for_again_when_its_lease_is_over(bells, hosts):
+    deploy = factories.deploy(hosts[:1])
+    tick(deploy)
+    run = runs_of(deploy)[0]
+    states.move_host_run(run, "running")
+    HostRun.update(lease_owner="elsewhere", lease_expires_at=now() + 60_000).where(HostRun.id == run.id).execute()
+    bells.clear()
+    tick(deploy)
+    assert bells == []
+    HostRun.update(lease_expires_at=now() - 1).where(HostRun.id == run.id).execute()
+    tick(deploy)
+    assert rung_hosts(bells) == [run.id]
+
+
+def test_a_run_that_is_to_be_tried_later_is_left_alone_until_then(bells, hosts):
+    deploy = factories.deploy(hosts[:1])
+    HostRun.update(due_at=now() + 60_000).where(HostRun.deploy == deploy).execute()
+    tick(deploy)
+    assert rung_hosts(bells) == []
+    HostRun.update(due_at=now() - 1).where(HostRun.deploy == deploy).execute()
+    tick(deploy)
+    assert len(rung_hosts(bells)) == 1
+
+
+def test_events_have_no_gaps_and_every_change_of_state_is_among_them(bells, hosts):
+    deploy = factories.deploy(hosts[:2])
+    tick(deploy)
+    for run in runs_of(deploy):
+        end(run, "succeeded")
+    tick(deploy)
+    history = events.read(f"deploy-{deploy.id}")
+    assert [event["number"] for event in history] == list(range(1, len(history) + 1))
+    assert [event["data"]["state"] for event in history if event["kind"] == "deploy"] == ["running", "succeeded"]
+    assert [event["data"]["state"] for event in history if event["kind"] == "host"] == ["running", "succeeded"] * 2
+
+
+def test_an_ended_deploy_and_one_that_never_was_are_left_alone(bells, hosts):
+    deploy = factories.deploy(hosts[:1], state="succeeded")
+    tick(deploy)
+    conduct.conduct(10**9)
+    assert bells == []
+
+
+def test_the_tables_refuse_changes_they_do_not_know(bells, hosts):
+    deploy = factories.deploy(hosts[:1], state="succeeded")
+    with pytest.raises(states.IllegalTransition):
+        states.move_deploy(deploy, "running")
