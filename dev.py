@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "lib"))
 
-from dev import setup  # noqa: E402
+from devkit import setup  # noqa: E402
 
 
 def parser():
@@ -31,21 +31,21 @@ def start(arguments):
     """Set up what is missing, then serve until Ctrl-C; returns the exit code."""
     options = parser().parse_args(arguments)
     setup.ensure()
-    from dev import serve
+    from devkit import serve
     return serve.main(options)
 
 
 def test(arguments):
     """Set up what the tests need, then run them; returns pytest's exit code."""
     setup.ensure(with_tests=True)
-    from dev import testing
+    from devkit import testing
     return testing.main(arguments)
 
 
 def lock():
     """Resolve the dependencies and write the three locks; returns the exit code."""
     setup.ensure()
-    from dev import locks
+    from devkit import locks
     locks.lock()
     return 0
 

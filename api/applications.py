@@ -1,9 +1,10 @@
 """Routes of /applications."""
+from utils.decorators import auth, validate
+
 from api import route
 from api.schemas.applications import Application, ApplicationChanges, ApplicationFields
 from api.shapes import ListQuery, Page
 from controllers import applications
-from utils.decorators import auth, validate
 
 
 @route("GET", "/applications", summary="List applications", returns=Page[Application])
@@ -14,7 +15,14 @@ def list_applications(actor, query):
     return applications.listing(actor, **query)
 
 
-@route("POST", "/applications", summary="Make an application", status=201, returns=Application, location="/applications/{name}")
+@route(
+    "POST",
+    "/applications",
+    summary="Make an application",
+    status=201,
+    returns=Application,
+    location="/applications/{name}",
+)
 @auth()
 @validate(ApplicationFields)
 def create_application(actor, fields):

@@ -1,11 +1,12 @@
 """Routes of /deploys, and the stream of all of them."""
+from utils.decorators import auth, validate
+
 from api import Stream, Text, route
 from api.schemas.deploys import Deploy, DeployFields, EventList, EventQuery, HostRun, NoFields, StreamQuery
 from api.schemas.lists import DeployQuery
 from api.shapes import Page
 from api.sse import as_stream, place
 from controllers import deploys
-from utils.decorators import auth, validate
 
 
 @route("GET", "/deploys", summary="List deploys", returns=Page[Deploy])
@@ -69,7 +70,14 @@ def retry_deploy(actor, number, fields):
     return deploys.retry(actor, number)
 
 
-@route("POST", "/deploys/<number:int>/rollback", summary="Roll a deploy back", status=201, returns=Deploy, location="/deploys/{id}")
+@route(
+    "POST",
+    "/deploys/<number:int>/rollback",
+    summary="Roll a deploy back",
+    status=201,
+    returns=Deploy,
+    location="/deploys/{id}",
+)
 @auth()
 @validate(NoFields)
 def roll_deploy_back(actor, number, fields):

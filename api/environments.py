@@ -1,9 +1,10 @@
 """Routes of /environments."""
+from utils.decorators import auth, validate
+
 from api import route
 from api.schemas.inventory import Environment, EnvironmentChanges, EnvironmentFields
 from api.shapes import ListQuery, Page
 from controllers import environments
-from utils.decorators import auth, validate
 
 
 @route("GET", "/environments", summary="List environments", returns=Page[Environment])
@@ -14,7 +15,14 @@ def list_environments(actor, query):
     return environments.listing(actor, **query)
 
 
-@route("POST", "/environments", summary="Make an environment", status=201, returns=Environment, location="/environments/{name}")
+@route(
+    "POST",
+    "/environments",
+    summary="Make an environment",
+    status=201,
+    returns=Environment,
+    location="/environments/{name}",
+)
 @auth()
 @validate(EnvironmentFields)
 def create_environment(actor, fields):

@@ -1,9 +1,10 @@
 """Routes of /integrations."""
+from utils.decorators import auth, validate
+
 from api import route
 from api.schemas.inventory import Integration, IntegrationChanges, IntegrationFields
 from api.shapes import ListQuery, Page
 from controllers import integrations
-from utils.decorators import auth, validate
 
 
 @route("GET", "/integrations", summary="List integrations", returns=Page[Integration])
@@ -14,7 +15,14 @@ def list_integrations(actor, query):
     return integrations.listing(actor, **query)
 
 
-@route("POST", "/integrations", summary="Make an integration", status=201, returns=Integration, location="/integrations/{name}")
+@route(
+    "POST",
+    "/integrations",
+    summary="Make an integration",
+    status=201,
+    returns=Integration,
+    location="/integrations/{name}",
+)
 @auth()
 @validate(IntegrationFields)
 def create_integration(actor, fields):

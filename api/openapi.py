@@ -120,6 +120,8 @@ def responses(endpoint, references):
         good["content"] = {endpoint.produces: {"schema": {"type": "string"}}}
     elif endpoint.returns is not None:
         good["content"] = {JSON: {"schema": references[(endpoint.returns, "serialization")]}}
+        if "jsonp" in endpoint.marks:
+            good["content"]["text/javascript"] = {"schema": {"type": "string"}}
     elif endpoint.method == "GET":
         good["content"] = {JSON: {"schema": {"type": "object"}}}
     found = {str(204 if not good.get("content") else endpoint.status): good}
@@ -137,7 +139,7 @@ def responses(endpoint, references):
 def errors_of(endpoint):
     """Return the statuses of the errors that a route can answer with."""
     statuses = {400, 422, 503}
-    if endpoint.marks.get("auth"):
+    if endpoint.marks.get("auth") or endpoint.method != "GET":
         statuses |= {401, 403}
     if "<" in endpoint.path or endpoint.marks.get("fields") is not None:
         statuses.add(404)

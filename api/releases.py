@@ -1,11 +1,13 @@
 """Routes of /applications/<name>/releases."""
+
+from utils.decorators import auth, validate
+
 from api import Stream, route
 from api.schemas.deploys import EventList, EventQuery, StreamQuery
 from api.schemas.releases import Comparison, Release, ReleaseFields, ReleaseInFull, ReleaseQuery
 from api.shapes import Page
 from api.sse import as_stream, place
 from controllers import releases
-from utils.decorators import auth, validate
 
 RELEASES = "/applications/<name>/releases"
 RELEASE = RELEASES + "/<version>"
@@ -19,7 +21,14 @@ def list_releases(actor, name, query):
     return releases.listing(actor, name, **query)
 
 
-@route("POST", RELEASES, summary="Build a release", status=202, returns=Release, location="/applications/{application}/releases/{version}")
+@route(
+    "POST",
+    RELEASES,
+    summary="Build a release",
+    status=202,
+    returns=Release,
+    location="/applications/{application}/releases/{version}",
+)
 @auth()
 @validate(ReleaseFields)
 def create_release(actor, name, fields):

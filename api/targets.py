@@ -1,9 +1,10 @@
 """Routes of /applications/<name>/targets and their variables."""
+from utils.decorators import auth, validate
+
 from api import Made, route
 from api.schemas.targets import Target, TargetFields, VariableChanges, VariableFields, Variables
 from api.shapes import ListQuery, Page
 from controllers import targets, variables
-from utils.decorators import auth, validate
 
 
 @route("GET", "/applications/<name>/targets", summary="List an application's targets", returns=Page[Target])
@@ -21,7 +22,13 @@ def show_target(actor, name, environment):
     return targets.get(actor, name, environment)
 
 
-@route("PUT", "/applications/<name>/targets/<environment>", summary="Make or replace a target", returns=Target, also={201: Target})
+@route(
+    "PUT",
+    "/applications/<name>/targets/<environment>",
+    summary="Make or replace a target",
+    returns=Target,
+    also={201: Target},
+)
 @auth()
 @validate(TargetFields)
 def put_target(actor, name, environment, fields, if_match):
@@ -44,7 +51,9 @@ def show_variables(actor, name, environment):
     return variables.get(actor, name, environment)
 
 
-@route("PUT", "/applications/<name>/targets/<environment>/variables", summary="Replace all variables", returns=Variables)
+@route(
+    "PUT", "/applications/<name>/targets/<environment>/variables", summary="Replace all variables", returns=Variables
+)
 @auth()
 @validate(VariableFields)
 def replace_variables(actor, name, environment, fields, if_match):
@@ -52,7 +61,9 @@ def replace_variables(actor, name, environment, fields, if_match):
     return variables.replace(actor, name, environment, fields, if_match)
 
 
-@route("PATCH", "/applications/<name>/targets/<environment>/variables", summary="Change some variables", returns=Variables)
+@route(
+    "PATCH", "/applications/<name>/targets/<environment>/variables", summary="Change some variables", returns=Variables
+)
 @auth()
 @validate(VariableChanges)
 def change_variables(actor, name, environment, fields, if_match):

@@ -1,28 +1,39 @@
 """Applications: what is deployed, and where its releases come from."""
+from utils.datekit import rfc3339
+
 from controllers import etags, foreign, paging, rows
 from controllers.errors import Invalid
 from models import Application, Environment, Integration, Target
 from models.db import clock, database
-from utils.datekit import rfc3339
 
 DEFAULT_BRANCH = "main"
 
 
 def describe(application):
     """Return an application in the API's shape."""
-    return {"name": application.name, "source": application.source, "team": application.team, "processes": application.processes,
-            "created_at": rfc3339(application.created_at), "updated_at": rfc3339(application.updated_at)}
+    return {
+        "name": application.name,
+        "source": application.source,
+        "team": application.team,
+        "processes": application.processes,
+        "created_at": rfc3339(application.created_at),
+        "updated_at": rfc3339(application.updated_at),
+    }
 
 
 def complete_source(source):
-    """Return a source with its defaults filled in; raises Invalid when its integration does not exist or serves another kind."""
+    """Return a source with its defaults filled in; raises Invalid when its integration cannot give it."""
     is_package = source.get("package") is not None
     integration = source.get("integration")
     if integration is not None:
         check_integration(integration, "artifacts" if is_package else "source")
     if is_package:
-        return {"integration": integration, "package": source["package"]}
-    return {"integration": integration, "repository": source["repository"], "branch": source.get("branch") or DEFAULT_BRANCH}
+        return {"integration": integration, "package": source["package"], "requirements": source.get("requirements") or []}
+    return {
+        "integration": integration,
+        "repository": source["repository"],
+        "branch": source.get("branch") or DEFAULT_BRANCH,
+    }
 
 
 def check_integration(name, role):
@@ -33,7 +44,14 @@ def check_integration(name, role):
     driver = foreign.drivers().get(found.driver)
     if driver is None or driver.role != role:
         fitting = [driver.name for driver in foreign.drivers().values() if driver.role == role]
-        raise Invalid([("source.integration", f"'{name}' is of driver {found.driver}; this needs one of driver {' or '.join(fitting)}.")])
+        raise Invalid(
+            [
+                (
+                    "source.integration",
+                    f"'{name}' is of driver {found.driver}; this needs one of driver {' or '.join(fitting)}.",
+                )
+            ]
+        )
 
 
 def listing(actor, limit=paging.LIMIT, after=None):
@@ -56,7 +74,7 @@ def create(actor, fields):
 
 
 def update(actor, name, changes, if_match=None):
-    """Change source, team or processes, each as a whole; returns the application. Raises Invalid and PreconditionFailed."""
+    """Change source, team or processes, each as a whole; returns it. Raises Invalid and PreconditionFailed."""
     with database.atomic():
         application = rows.named_for_change(Application, name, "application")
         etags.require_match(if_match, describe(application))
@@ -75,6 +93,13 @@ def delete(actor, name):
     """Delete an application with its releases and its history; refused with Conflict while it has targets."""
     with database.atomic():
         application = rows.named_for_change(Application, name, "application")
-        environments = Environment.select(Environment.name).join(Target).where(Target.application == application).order_by(Environment.position)
-        rows.refuse_while_used(f"Application {name}", [f"its target in {environment.name}" for environment in environments])
+        environments = (
+            Environment.select(Environment.name)
+            .join(Target)
+            .where(Target.application == application)
+            .order_by(Environment.position)
+        )
+        rows.refuse_while_used(
+            f"Application {name}", [f"its target in {environment.name}" for environment in environments]
+        )
         application.delete_instance()

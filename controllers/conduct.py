@@ -152,7 +152,7 @@ class Tick:
             for run in switched:
                 states.move_host_run(run, "pending", goal="restore", attempt=0, rung_at=None, due_at=None, ended_at=None, message="going back")
         else:
-            restored = any(run.before and run.before.get("current") for run in self.bad())
+            restored = any(run.before and run.before.get("restored") for run in self.bad())
             states.move_deploy(self.deploy, "rolled_back" if restored else "failed", reason=reason)
 
     def failure_reason(self):

@@ -48,12 +48,13 @@ def get(actor, deploy_id):
 
 
 def progress_of(deploy_ids):
-    """Return {deploy id: {"total", "done", "failed"}} in one query."""
-    counts = {deploy_id: {"total": 0, "done": 0, "failed": 0} for deploy_id in deploy_ids}
+    """Return {deploy id: {"total", "done", "failed", "switched"}} in one query; switched hosts run what was deployed."""
+    counts = {deploy_id: {"total": 0, "done": 0, "failed": 0, "switched": 0} for deploy_id in deploy_ids}
     for deploy_id, state in HostRun.select(HostRun.deploy, HostRun.state).where(HostRun.deploy.in_(deploy_ids)).tuples():
         counts[deploy_id]["total"] += 1
         counts[deploy_id]["done"] += state in states.HOST_RUN_ENDED
         counts[deploy_id]["failed"] += state in states.HOST_RUN_BAD
+        counts[deploy_id]["switched"] += state == "succeeded"
     return counts
 
 
@@ -99,7 +100,7 @@ def start(actor, target, release, strategy=None, comment=None, rollback_of=None)
         snapshot = snapshots.take(target)
         plan = targets.complete_strategy(strategy or {}, snapshot["strategy"])
         hosts = list(Host.select().where(Host.name.in_(snapshot["hosts"])).order_by(Host.name))
-        deploy = Deploy.create(application=target.application, environment=target.environment, release=release, previous_release=previous_release(target),
+        deploy = Deploy.create(application=target.application, environment=target.environment, release=release, previous_release=previous_release(target, release),
                                rollback_of=rollback_of, state="queued", strategy=plan, snapshot=snapshot, comment=comment,
                                requested_by=actor.name, created_at=now())
         write_host_runs(deploy, hosts, RELEASE_PROCESS in snapshots.commands(release, snapshot) and rollback_of is None)
@@ -108,11 +109,13 @@ def start(actor, target, release, strategy=None, comment=None, rollback_of=None)
     return get(actor, deploy.id)
 
 
-def previous_release(target):
-    """Return the release of the target's newest successful deploy, or None."""
-    row = Deploy.select(Deploy.release).where(Deploy.application == target.application, Deploy.environment == target.environment,
+def previous_release(target, release):
+    """Return what a rollback goes back to: the newest other release that was deployed successfully before, or None."""
+    row = Deploy.select().where(Deploy.application == target.application, Deploy.environment == target.environment,
                                               Deploy.state == "succeeded").order_by(Deploy.id.desc()).first()
-    return row.release if row else None
+    if row is None:
+        return None
+    return row.previous_release if row.release_id == release.id else row.release
 
 
 def write_host_runs(deploy, hosts, lead_host):
@@ -156,7 +159,7 @@ def retry(actor, deploy_id):
         newer = Deploy.select().where(Deploy.application == row.application, Deploy.environment == row.environment, Deploy.id > row.id).exists()
         if newer:
             raise Conflict(f"A newer deploy of {row.application.name} to {row.environment.name} exists; retrying deploy {deploy_id} would undo it.", code="superseded")
-        if not states.move_deploy(row, "running", ended_at=None, reason=None, cancel_requested_by=None):
+        if not states.move_deploy(row, "running", ended_at=None, reason=None, cancel_requested_by=None, retries=Deploy.retries + 1):
             raise Conflict(f"Deploy {deploy_id} has just changed; look again.", code="not-retryable")
         again = HostRun.select().where(HostRun.deploy == row, HostRun.state.in_(("failed", "unreachable", "skipped", "rolled_back")))
         for run in again:
@@ -174,6 +177,8 @@ def rollback(actor, deploy_id):
     running = Deploy.select(Deploy.id).where(Deploy.application == row.application, Deploy.environment == row.environment, Deploy.state.not_in(states.DEPLOY_ENDED)).scalar()
     if running:
         raise Conflict(f"Deploy {running} of {row.application.name} to {row.environment.name} has not ended yet.", code="deploy-running")
+    if row.state == "rolled_back":
+        raise Conflict(f"Deploy {deploy_id} has already gone back; roll back the deploy whose release runs now.", code="already-rolled-back")
     if row.previous_release_id is None:
         raise Conflict(f"Nothing of {row.application.name} ran in {row.environment.name} before deploy {deploy_id}.", code="nothing-to-roll-back-to")
     target = targets.find(row.application.name, row.environment.name)

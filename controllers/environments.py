@@ -1,10 +1,10 @@
 """Environments: staging, production, …, in the order of promotion."""
 from peewee import fn
+from utils.datekit import rfc3339
 
 from controllers import etags, paging, rows
 from models import Application, Deploy, Environment, Target
 from models.db import clock, database
-from utils.datekit import rfc3339
 
 FIRST = (("staging", 1), ("production", 2))
 
@@ -41,7 +41,9 @@ def create(actor, fields):
         if position is None:
             position = (Environment.select(fn.MAX(Environment.position)).scalar() or 0) + 1
         made_at = clock()
-        return describe(Environment.create(name=fields["name"], position=position, created_at=made_at, updated_at=made_at))
+        return describe(
+            Environment.create(name=fields["name"], position=position, created_at=made_at, updated_at=made_at)
+        )
 
 
 def update(actor, name, changes, if_match=None):
@@ -59,7 +61,12 @@ def delete(actor, name):
     """Delete an environment; refused with Conflict while it has targets, or deploys in its history."""
     with database.atomic():
         environment = rows.named_for_change(Environment, name, "environment")
-        targets = Application.select(Application.name).join(Target).where(Target.environment == environment).order_by(Application.name)
+        targets = (
+            Application.select(Application.name)
+            .join(Target)
+            .where(Target.environment == environment)
+            .order_by(Application.name)
+        )
         history = (Application.select(Application.name).join(Deploy).where(Deploy.environment == environment)
                    .distinct().order_by(Application.name))
         rows.refuse_while_used(f"Environment {name}", [f"the target of {row.name}" for row in targets]

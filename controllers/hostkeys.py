@@ -15,13 +15,15 @@ def normalised(line):
     """
     words = line.split()
     start = 0 if words and words[0] in TYPES else 1
-    kind, blob = (words[start:start + 2] + ["", ""])[:2]
+    kind, blob = [*words[start : start + 2], "", ""][:2]
     if "\n" in line.strip() or kind not in TYPES:
         raise ValueError(f"Use one line such as \"ssh-ed25519 AAAA…\"; known types are {', '.join(TYPES)}.")
     try:
         load_ssh_public_key(f"{kind} {blob}".encode())
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("This is not a whole public key: copy the line from ssh-keyscan or from /etc/ssh/ssh_host_ed25519_key.pub.") from None
+        raise ValueError(
+            "This is not a whole public key: copy the line from ssh-keyscan or from /etc/ssh/ssh_host_ed25519_key.pub."
+        ) from None
     return f"{kind} {blob}"
 
 

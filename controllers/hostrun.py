@@ -114,15 +114,21 @@ class HostRunDriver:
         self.record.step("connect", "running")
         self.session = transports.open_host(self.host)
         if self.stopped_because:
-            self.session.abort()
-        self.record.step("connect", "done")
-        state = self.session.request("begin", on_event=self.record.heard, timeout_s=LOCK_WAIT_S + 30, root=self.host.root, app=self.application.name,
+            self.session.abort(self.stopped_because)
+        state = self.session.request("begin", on_event=self.heard_first, timeout_s=LOCK_WAIT_S + 30, root=self.host.root, app=self.application.name,
                                      settings=self.host.settings, epoch=next_epoch(self.application, self.host), deploy=self.deploy.id, lock_wait_s=LOCK_WAIT_S)
         for problem in state["problems"]:
             if problem["code"] not in ADVISORY_PROBLEMS:
+                self.record.step("preflight", "failed", problem["message"])
                 raise AgentError(problem["code"], "preflight", problem["message"], problem["remedy"])
             self.record.output("preflight", f"{problem['message']}. {problem['remedy']}")
         return state
+
+    def heard_first(self, event):
+        """The agent's first word shows that the host has a Python that runs it."""
+        if self.record.current == "connect":
+            self.record.step("connect", "done")
+        self.record.heard(event)
 
     def find_environment(self, release, facts):
         """Return (python, built environment) for this host, building it where no build for its platform exists yet."""
@@ -172,7 +178,7 @@ class HostRunDriver:
         command = snapshots.commands(release, self.deploy.snapshot).get(spec.RELEASE_PROCESS)
         if not command or self.run.wave > 0 or self.deploy.rollback_of_id:
             return None
-        return {"name": spec.RELEASE_PROCESS, "command": command, "key": f"{self.deploy.id}-release", "timeout_s": settings.deploy.time_limit_s}
+        return {"name": spec.RELEASE_PROCESS, "command": command, "key": f"{self.deploy.id}-{self.deploy.retries}-release", "timeout_s": settings.deploy.time_limit_s}
 
     def kept(self, release, wanted):
         """Return which releases and environments retention keeps: those of the last successful deploys, failed ones never."""
@@ -202,7 +208,7 @@ class HostRunDriver:
         if self.stopped_because is None:
             self.stopped_because = why
             if self.session:
-                self.session.abort()
+                self.session.abort(why)
 
     def close(self):
         """End the connection."""
@@ -218,8 +224,10 @@ class HostRunDriver:
         states.move_host_run(self.run, state, guard=leases.is_held(self.run), message=message, bytes_sent=self.run.bytes_sent,
                              lease_owner=None, lease_expires_at=None)
 
-    def fail(self, message, state="failed"):
-        """Write a failure with host, step and remedy."""
+    def fail(self, message, state="failed", step=None):
+        """Write a failure with host, step and remedy; `step` is the one that failed where it is not the one under way."""
+        if step and step != self.record.current:
+            self.record.step(step, "failed", message)
         self.record.fail_current(message)
         self.end(state, self.record.masked(message))
 
@@ -232,9 +240,15 @@ class HostRunDriver:
         elif self.stopped_because == "cancelled":
             self.fail("cancelled; the host is as it was before", "rolled_back")
         else:
-            ran_before = self.run.before and self.run.before.get("current")
-            restored = " The release that ran before still serves." if error.restored and ran_before else ""
-            self.fail(sentence(self.host.name, error.step or self.record.current, error.message, error.remedy) + restored)
+            restored = " The release that ran before still serves." if self.is_back(error) else ""
+            self.fail(sentence(self.host.name, error.step or self.record.current, error.message, error.remedy) + restored, step=error.step)
+
+    def is_back(self, error):
+        """Say whether the agent put the host back on what it ran before, and note that for the conductor."""
+        if not error.restored or not (self.run.before and self.run.before["current"]):
+            return False
+        HostRun.update(before={**self.run.before, "restored": True}).where(leases.is_held(self.run)).execute()
+        return True
 
     def not_reached(self, error):
         """The host could not be logged in to."""

@@ -2,12 +2,13 @@
 import os
 import pwd
 
+from utils.datekit import rfc3339
+
 from controllers import etags, hostkeys, paging, rows, zones
 from controllers.errors import Invalid
 from controllers.states import DEPLOY_ENDED
 from models import Application, Deploy, Environment, Host, HostRun, Placement, Target, Zone
 from models.db import clock, database
-from utils.datekit import rfc3339
 
 DEFAULT_ROOT = "/srv/windlass"
 DEFAULT_PORT = 22
@@ -16,11 +17,26 @@ SIMPLE_FIELDS = ("address", "port", "user", "tags", "transport", "root")
 
 def describe(host):
     """Return a host in the API's shape."""
-    return {"name": host.name, "address": host.address, "port": host.port, "user": host.user, "zone": host.zone.name, "tags": host.tags,
-            "transport": host.transport, "root": host.root, "settings": host.settings, "state": state_of(host),
-            "host_key": host.host_key, "host_key_fingerprint": hostkeys.fingerprint(host.host_key),
-            "maintenance_reason": host.maintenance_reason, "facts": host.facts, "problems": host.problems or [],
-            "observed_at": rfc3339(host.observed_at), "created_at": rfc3339(host.created_at), "updated_at": rfc3339(host.updated_at)}
+    return {
+        "name": host.name,
+        "address": host.address,
+        "port": host.port,
+        "user": host.user,
+        "zone": host.zone.name,
+        "tags": host.tags,
+        "transport": host.transport,
+        "root": host.root,
+        "settings": host.settings,
+        "state": state_of(host),
+        "host_key": host.host_key,
+        "host_key_fingerprint": hostkeys.fingerprint(host.host_key),
+        "maintenance_reason": host.maintenance_reason,
+        "facts": host.facts,
+        "problems": host.problems or [],
+        "observed_at": rfc3339(host.observed_at),
+        "created_at": rfc3339(host.created_at),
+        "updated_at": rfc3339(host.updated_at),
+    }
 
 
 def state_of(host):
@@ -37,13 +53,18 @@ def state_of(host):
 def default_settings(user):
     """Return how things are on a target prepared by etc/provision.sh; a user other than root needs sudo for nginx."""
     sudo = [] if user == "root" else ["sudo", "-n"]
-    return {"python": "python3",
-            "nginx": {"sites": "/etc/windlass/sites", "command": [*sudo, "/usr/sbin/nginx"], "listen": "80"},
-            "supervisor": {"programs": "/etc/windlass/programs", "command": ["supervisorctl", "-c", "/etc/windlass/supervisord.conf"]}}
+    return {
+        "python": "python3",
+        "nginx": {"sites": "/etc/windlass/sites", "command": [*sudo, "/usr/sbin/nginx"], "listen": "80"},
+        "supervisor": {
+            "programs": "/etc/windlass/programs",
+            "command": ["supervisorctl", "-c", "/etc/windlass/supervisord.conf"],
+        },
+    }
 
 
 def complete_settings(user, *layers):
-    """Return complete settings: the defaults for a user, overlaid by each layer part by part; nginx None: there is none."""
+    """Return complete settings: the defaults for a user, overlaid by each layer part by part; nginx may be None."""
     defaults = default_settings(user)
     settings = dict(defaults)
     for layer in layers:
@@ -55,8 +76,12 @@ def complete_settings(user, *layers):
 def chosen_settings(settings, user):
     """Return what of complete settings was chosen: all that is not the default for the user."""
     defaults = default_settings(user)
-    return {name: {key: part for key, part in value.items() if part != defaults[name].get(key)} if isinstance(value, dict) else value
-            for name, value in settings.items()}
+    return {
+        name: {key: part for key, part in value.items() if part != defaults[name].get(key)}
+        if isinstance(value, dict)
+        else value
+        for name, value in settings.items()
+    }
 
 
 def zone_named(name):
@@ -83,7 +108,7 @@ def listing(actor, limit=paging.LIMIT, after=None, zone=None, tag=None):
 
 
 def tagged(tags):
-    """Return the hosts that have all of these tags, by name; tags are JSON in both databases, so they are compared here."""
+    """Return the hosts that have all of these tags, by name; tags are JSON in the database, so Python compares them."""
     wanted = set(tags)
     return [host for host in Host.select().order_by(Host.name) if wanted <= set(host.tags)]
 
@@ -94,16 +119,27 @@ def get(actor, name):
 
 
 def create(actor, fields):
-    """Register a host; returns it. Raises Invalid for an unknown zone or a missing user, Conflict for a name that is taken."""
+    """Register a host; returns it. Raises Invalid (unknown zone, missing user) and Conflict (name is taken)."""
     transport = fields.get("transport", "ssh")
     user = fields.get("user") or default_user(transport)
     with database.atomic(), rows.once("a host", fields["name"]):
         made_at = clock()
-        return describe(Host.create(
-            name=fields["name"], zone=zone_named(fields.get("zone", zones.DEFAULT)), transport=transport, user=user,
-            address=fields.get("address") or default_address(transport, fields["name"]), port=fields.get("port", DEFAULT_PORT),
-            root=fields.get("root", DEFAULT_ROOT), tags=fields.get("tags") or [], settings=complete_settings(user, fields.get("settings") or {}),
-            host_key=fields.get("host_key"), created_at=made_at, updated_at=made_at))
+        return describe(
+            Host.create(
+                name=fields["name"],
+                zone=zone_named(fields.get("zone", zones.DEFAULT)),
+                transport=transport,
+                user=user,
+                address=fields.get("address") or default_address(transport, fields["name"]),
+                port=fields.get("port", DEFAULT_PORT),
+                root=fields.get("root", DEFAULT_ROOT),
+                tags=fields.get("tags") or [],
+                settings=complete_settings(user, fields.get("settings") or {}),
+                host_key=fields.get("host_key"),
+                created_at=made_at,
+                updated_at=made_at,
+            )
+        )
 
 
 def default_user(transport):
@@ -119,7 +155,7 @@ def default_address(transport, name):
 
 
 def update(actor, name, changes, if_match=None):
-    """Change a host; returns it. Raises Invalid, PreconditionFailed, and Conflict where its root holds what runs there."""
+    """Change a host; returns it. Raises Invalid, PreconditionFailed, and Conflict (root in use)."""
     with database.atomic():
         host = rows.named_for_change(Host, name, "host")
         etags.require_match(if_match, describe(host))
@@ -143,20 +179,28 @@ def refuse_moving_root(host, changes):
 
 
 def forget_what_was_seen(host, changes):
-    """Drop facts and problems that were seen under other settings; a pinned key stays, so that no other machine slips in."""
+    """Drop facts and problems that were seen elsewhere; a pinned key stays, so that no other machine slips in."""
     if set(changes) & {"address", "port", "transport", "user", "root", "zone", "settings"}:
         host.facts = host.problems = host.is_reachable = host.observed_at = None
 
 
 def placed_on(host):
     """Return short texts naming what was last seen on a host."""
-    placements = (Placement.select(Placement, Application, Environment).join(Application).switch(Placement).join(Environment)
-                  .where(Placement.host == host, Placement.digest.is_null(False)).order_by(Application.name))
-    return [f"{placement.application.name} in {placement.environment.name}, which runs there" for placement in placements]
+    placements = (
+        Placement.select(Placement, Application, Environment)
+        .join(Application)
+        .switch(Placement)
+        .join(Environment)
+        .where(Placement.host == host, Placement.digest.is_null(False))
+        .order_by(Application.name)
+    )
+    return [
+        f"{placement.application.name} in {placement.environment.name}, which runs there" for placement in placements
+    ]
 
 
 def delete(actor, name):
-    """Delete a host; refused with Conflict while a target names it or a deploy goes to it. Its history keeps its name."""
+    """Delete a host; refused with Conflict while a target names it or a deploy goes to it; history keeps its name."""
     with database.atomic():
         host = rows.named_for_change(Host, name, "host")
         rows.refuse_while_used(f"Host {name}", [*naming(host), *going_to(host)])
@@ -166,15 +210,25 @@ def delete(actor, name):
 
 def naming(host):
     """Return short texts for the targets that name this host."""
-    targets = (Target.select(Target, Application.name, Environment.name).join(Application).switch(Target).join(Environment)
-               .order_by(Application.name, Environment.name))
+    targets = (
+        Target.select(Target, Application.name, Environment.name)
+        .join(Application)
+        .switch(Target)
+        .join(Environment)
+        .order_by(Application.name, Environment.name)
+    )
     return [f"the target of {target.application.name} in {target.environment.name}" for target in targets
             if isinstance(target.hosts, list) and host.name in target.hosts]
 
 
 def going_to(host):
     """Return short texts for the deploys that are under way to this host."""
-    deploys = (Deploy.select(Deploy.id).join(HostRun).where(HostRun.host == host, Deploy.state.not_in(DEPLOY_ENDED)).order_by(Deploy.id))
+    deploys = (
+        Deploy.select(Deploy.id)
+        .join(HostRun)
+        .where(HostRun.host == host, Deploy.state.not_in(DEPLOY_ENDED))
+        .order_by(Deploy.id)
+    )
     return [f"deploy {deploy.id}, which is under way" for deploy in deploys]
 
 

@@ -2,19 +2,27 @@
 import json
 
 import secretbox
+from utils.datekit import rfc3339
+
 from controllers import etags, foreign, paging, rows
 from controllers.errors import Invalid, Unavailable
 from models import Application, Integration
 from models.db import clock, database
-from utils.datekit import rfc3339
 
 
 def describe(integration):
     """Return an integration in the API's shape: of its credentials only the names, kept beside the sealed values."""
     driver = foreign.drivers().get(integration.driver)
-    return {"name": integration.name, "driver": integration.driver, "roles": [driver.role] if driver else [], "url": integration.url,
-            "credentials": credential_names(integration), "settings": integration.settings,
-            "created_at": rfc3339(integration.created_at), "updated_at": rfc3339(integration.updated_at)}
+    return {
+        "name": integration.name,
+        "driver": integration.driver,
+        "roles": [driver.role] if driver else [],
+        "url": integration.url,
+        "credentials": credential_names(integration),
+        "settings": integration.settings,
+        "created_at": rfc3339(integration.created_at),
+        "updated_at": rfc3339(integration.updated_at),
+    }
 
 
 def credential_names(integration):
@@ -32,7 +40,9 @@ def credentials_of(integration):
     try:
         return json.loads(secretbox.open_sealed(integration.credentials))
     except secretbox.SecretBoxError as error:
-        raise Unavailable(f"The credentials of integration {integration.name}: {error}", code="secret-unreadable") from None
+        raise Unavailable(
+            f"The credentials of integration {integration.name}: {error}", code="secret-unreadable"
+        ) from None
 
 
 def sealed(credentials):
@@ -58,7 +68,7 @@ def get(actor, name):
 
 
 def create(actor, fields):
-    """Make an integration from name, driver and maybe url, credentials and settings; returns it. Raises Invalid and Conflict."""
+    """Make an integration from name, driver, url, credentials and settings; returns it. Raises Invalid and Conflict."""
     url, settings, credentials = fields.get("url"), fields.get("settings") or {}, fields.get("credentials") or {}
     check(fields["driver"], url, settings, credentials)
     with database.atomic(), rows.once("an integration", fields["name"]):
@@ -92,6 +102,12 @@ def delete(actor, name):
     with database.atomic():
         integration = rows.named_for_change(Integration, name, "integration")
         sources = Application.select(Application.name, Application.source).order_by(Application.name)
-        rows.refuse_while_used(f"Integration {name}", [f"the source of application {application.name}" for application in sources
-                                                       if application.source.get("integration") == name])
+        rows.refuse_while_used(
+            f"Integration {name}",
+            [
+                f"the source of application {application.name}"
+                for application in sources
+                if application.source.get("integration") == name
+            ],
+        )
         integration.delete_instance()

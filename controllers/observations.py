@@ -55,7 +55,7 @@ def look(host):
 def observe_over(session, host):
     """Return (facts, problems) of a host and refresh what is known of the applications there."""
     try:
-        seen = session.request("observe", timeout_s=30, root=host.root, app=None, settings=host.settings)
+        seen = session.request("observe", timeout_s=30, root=host.root, app=None, settings=host.settings, deep=True)
         for placement in Placement.select().where(Placement.host == host):
             refresh(session, host, placement)
     finally:

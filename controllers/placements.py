@@ -1,4 +1,5 @@
 """What was last seen of an application on a host: the observed side of the truth."""
+from controllers.rollout.spec import UP
 from models import Placement, Release
 from models.db import now
 
@@ -25,7 +26,7 @@ def is_healthy(slot):
     """Say whether the active slot serves with all its processes up; None when nothing is there."""
     if slot is None:
         return None
-    return bool(slot["serving"]) and all(process["state"] == "RUNNING" for process in slot["processes"].values())
+    return bool(slot["serving"]) and all(process["state"] in UP for process in slot["processes"].values())
 
 
 def address_of(host, seen, slot):

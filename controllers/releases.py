@@ -1,5 +1,7 @@
 """Releases: ask for a build, look at it, compare two."""
+
 from peewee import IntegrityError, fn
+from utils.datekit import rfc3339
 
 from controllers import dispatch, events, paging, rows, states
 from controllers.building import build as building
@@ -10,7 +12,6 @@ from controllers.foreign import ForeignError
 from controllers.foreign.source.git import check_ref
 from models import Application, BuiltEnvironment, Release
 from models.db import clock, database, now
-from utils.datekit import rfc3339
 
 NUMBER_ATTEMPTS = 20
 
@@ -21,14 +22,24 @@ def listing(actor, application, limit=paging.LIMIT, after=None, state=None):
     query = Release.select().where(Release.application == row)
     if state:
         query = query.where(Release.state == state)
-    return paging.page(query, Release.number, lambda release: describe(release, row.name), limit, after, newest_first=True)
+    return paging.page(
+        query, Release.number, lambda release: describe(release, row.name), limit, after, newest_first=True
+    )
 
 
 def get(actor, application, version):
     """Return one release with its dependencies and the virtualenvs that are built for it. Raises NotFound."""
     release = find(application, version)
-    environments = BuiltEnvironment.select().where(BuiltEnvironment.lock_digest == release.lock_digest).order_by(BuiltEnvironment.platform)
-    built = [{"platform": row.platform, "digest": row.digest, "size_bytes": row.size_bytes} for row in environments] if release.lock_digest else []
+    environments = (
+        BuiltEnvironment.select()
+        .where(BuiltEnvironment.lock_digest == release.lock_digest)
+        .order_by(BuiltEnvironment.platform)
+    )
+    built = (
+        [{"platform": row.platform, "digest": row.digest, "size_bytes": row.size_bytes} for row in environments]
+        if release.lock_digest
+        else []
+    )
     return {**describe(release, application), "dependencies": locks.packages(release.lock), "environments": built}
 
 
@@ -49,11 +60,24 @@ def find(application, version):
 def describe(release, application):
     """Return a release in the API's shape."""
     return {
-        "application": application, "version": release.version, "number": release.number, "state": release.state, "ref": release.ref,
-        "commit": release.commit, "package_version": release.package_version, "digest": release.digest, "lock_digest": release.lock_digest,
-        "lock_kind": release.lock_kind, "python_version": release.python_version, "processes": release.processes, "settings": release.settings,
-        "size_bytes": release.size_bytes, "error": release.error, "requested_by": release.requested_by,
-        "created_at": rfc3339(release.created_at), "ended_at": rfc3339(release.ended_at),
+        "application": application,
+        "version": release.version,
+        "number": release.number,
+        "state": release.state,
+        "ref": release.ref,
+        "commit": release.commit,
+        "package_version": release.package_version,
+        "digest": release.digest,
+        "lock_digest": release.lock_digest,
+        "lock_kind": release.lock_kind,
+        "python_version": release.python_version,
+        "processes": release.processes,
+        "settings": release.settings,
+        "size_bytes": release.size_bytes,
+        "error": release.error,
+        "requested_by": release.requested_by,
+        "created_at": rfc3339(release.created_at),
+        "ended_at": rfc3339(release.ended_at),
     }
 
 
@@ -66,7 +90,9 @@ def create(actor, application, fields):
     check_fields(row.source, fields)
     source = {**row.source, "upgrade_dependencies": True} if fields.get("upgrade_dependencies") else row.source
     ref = None if is_package(row) else fields.get("ref") or row.source.get("branch")
-    release = insert(row, source=source, ref=ref, package_version=fields.get("package_version"), requested_by=actor.name)
+    release = insert(
+        row, source=source, ref=ref, package_version=fields.get("package_version"), requested_by=actor.name
+    )
     dispatch.ring("windlass.build", release.id)
     return describe(release, row.name)
 
@@ -94,9 +120,21 @@ def insert(application, **columns):
     for _ in range(NUMBER_ATTEMPTS):
         try:
             with database.atomic():
-                number = (Release.select(fn.MAX(Release.number)).where(Release.application == application).scalar() or 0) + 1
-                release = Release.create(application=application, number=number, version=f"v{number}", state="building", created_at=clock(), **columns)
-                events.append(f"release-{release.id}", [{"kind": "release", "data": {"state": "building", "version": release.version}}])
+                number = (
+                    Release.select(fn.MAX(Release.number)).where(Release.application == application).scalar() or 0
+                ) + 1
+                release = Release.create(
+                    application=application,
+                    number=number,
+                    version=f"v{number}",
+                    state="building",
+                    created_at=clock(),
+                    **columns,
+                )
+                events.append(
+                    f"release-{release.id}",
+                    [{"kind": "release", "data": {"state": "building", "version": release.version}}],
+                )
                 return release
         except IntegrityError:
             continue
@@ -131,7 +169,11 @@ def follow(actor, application, version, after=0):
     release = find(application, version)
     if release.state != "building" and after >= events.newest(topic_of(release)):
         return iter(())
-    return events.follow(topic_of(release), after, lambda event: event["kind"] == "release" and not states.RELEASE[event["data"]["state"]])
+    return events.follow(
+        topic_of(release),
+        after,
+        lambda event: event["kind"] == "release" and not states.RELEASE[event["data"]["state"]],
+    )
 
 
 def topic_of(release):
@@ -144,5 +186,8 @@ def compare(actor, application, older, newer):
     pair = [find(application, version) for version in (older, newer)]
     for release in pair:
         if release.state != "ready":
-            raise Conflict(f"Release {release.version} of {application} is {release.state}; only releases that are ready can be compared.", code="release-not-ready")
+            raise Conflict(
+                f"Release {release.version} of {application} is {release.state}; only releases that are ready can be compared.",
+                code="release-not-ready",
+            )
     return {"application": application, "from": pair[0].version, "to": pair[1].version, **comparing.compare(*pair)}

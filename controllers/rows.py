@@ -29,7 +29,7 @@ def found(query, what, name):
 
 
 def for_change(query, model):
-    """Return a query that locks the model's rows it reads; SQLite's transactions exclude other writers by themselves."""
+    """Return a query that locks the model's rows it reads; SQLite's transactions exclude other writers anyway."""
     return query.for_update(of=model) if is_postgresql() else query
 
 
@@ -57,7 +57,9 @@ def once(what, name):
     try:
         yield
     except IntegrityError:
-        raise Conflict(f"There is already {what} '{name}'; choose another name or change that one.", code="already-exists") from None
+        raise Conflict(
+            f"There is already {what} '{name}'; choose another name or change that one.", code="already-exists"
+        ) from None
 
 
 def enumerated(names):
@@ -71,4 +73,6 @@ def refuse_while_used(what, users):
     """Raise Conflict "in-use" naming what uses a thing, unless nothing does; `users` are short texts."""
     users = list(users)
     if users:
-        raise Conflict(f"{what} is still used by {enumerated(users)}; change or delete that first.", code="in-use", used_by=users)
+        raise Conflict(
+            f"{what} is still used by {enumerated(users)}; change or delete that first.", code="in-use", used_by=users
+        )

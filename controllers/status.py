@@ -6,11 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from peewee import JOIN, Tuple, fn
+from utils.datekit import rfc3339
 
 from controllers import paging, rows
 from controllers.states import DEPLOY_ENDED
 from models import Application, Deploy, Environment, Host, Placement, Release
-from utils.datekit import rfc3339
 
 WANTED = ("running", "paused", "succeeded")
 NEVER = "never"
@@ -30,15 +30,24 @@ def listing(actor, limit=paging.LIMIT, after=None, application=None, environment
     """Return a page of the status of targets by application and environment, and all environments in their order."""
     targets, following = targets_page(limit, after, application, environment)
     known = read_known(targets)
-    return {"items": [describe(target, known) for target in targets], "next": following, "environments": environments_in_order()}
+    return {
+        "items": [describe(target, known) for target in targets],
+        "next": following,
+        "environments": environments_in_order(),
+    }
 
 
 def public(limit=paging.LIMIT, after=None):
     """Return what everybody may know: names, releases and states of a page of targets."""
     page = listing(None, limit, after)
     shown = ("application", "environment", "state")
-    return {"items": [{**{name: item[name] for name in shown}, "release": item["observed"] or item["desired"]} for item in page["items"]],
-            "next": page["next"]}
+    return {
+        "items": [
+            {**{name: item[name] for name in shown}, "release": item["observed"] or item["desired"]}
+            for item in page["items"]
+        ],
+        "next": page["next"],
+    }
 
 
 def environments_in_order():
@@ -69,21 +78,43 @@ def read_known(targets):
         return Known()
     application_ids = sorted({target.application_id for target in targets})
     newest, wanted = newest_deploys(application_ids)
-    return Known(newest, wanted, list(Host.select(Host.id, Host.name, Host.tags).order_by(Host.name)), placements_of(application_ids))
+    return Known(
+        newest,
+        wanted,
+        list(Host.select(Host.id, Host.name, Host.tags).order_by(Host.name)),
+        placements_of(application_ids),
+    )
 
 
 def newest_deploys(application_ids):
-    """Return ({key: newest deploy}, {key: newest deploy that is wanted to be there}), releases joined, in two queries."""
+    """Return ({key: newest deploy}, {key: newest wanted deploy}), releases joined, in two queries."""
     keys = (Deploy.application, Deploy.environment)
     is_wanted = fn.MAX(Deploy.id).filter(Deploy.state.in_(WANTED))
-    query = Deploy.select(*keys, fn.MAX(Deploy.id), is_wanted).where(Deploy.application.in_(application_ids)).group_by(*keys)
+    query = (
+        Deploy.select(*keys, fn.MAX(Deploy.id), is_wanted)
+        .where(Deploy.application.in_(application_ids))
+        .group_by(*keys)
+    )
     ids = {(application, environment): (newest, wanted) for application, environment, newest, wanted in query.tuples()}
     previous = Release.alias("previous")
-    deploys = (Deploy.select(Deploy.id, Deploy.state, Deploy.requested_by, Deploy.reason, Deploy.created_at, Deploy.started_at, Deploy.ended_at,
-                             Release.id, Release.version, Release.digest, previous.version)
-               .join_from(Deploy, Release, on=(Deploy.release == Release.id))
-               .join_from(Deploy, previous, JOIN.LEFT_OUTER, on=(Deploy.previous_release == previous.id), attr="previous")
-               .where(Deploy.id.in_([number for pair in ids.values() for number in pair if number is not None])))
+    deploys = (
+        Deploy.select(
+            Deploy.id,
+            Deploy.state,
+            Deploy.requested_by,
+            Deploy.reason,
+            Deploy.created_at,
+            Deploy.started_at,
+            Deploy.ended_at,
+            Release.id,
+            Release.version,
+            Release.digest,
+            previous.version,
+        )
+        .join_from(Deploy, Release, on=(Deploy.release == Release.id))
+        .join_from(Deploy, previous, JOIN.LEFT_OUTER, on=(Deploy.previous_release == previous.id), attr="previous")
+        .where(Deploy.id.in_([number for pair in ids.values() for number in pair if number is not None]))
+    )
     by_id = {deploy.id: deploy for deploy in deploys}
     return ({key: by_id[newest] for key, (newest, _) in ids.items()},
             {key: by_id[wanted] for key, (_, wanted) in ids.items() if wanted is not None})
@@ -91,9 +122,20 @@ def newest_deploys(application_ids):
 
 def placements_of(application_ids):
     """Return {(application id, host id): placement}, releases joined."""
-    query = (Placement.select(Placement.application, Placement.environment, Placement.host, Placement.digest, Placement.is_healthy,
-                              Placement.address, Placement.observed_at, Release.version)
-             .join(Release, JOIN.LEFT_OUTER).where(Placement.application.in_(application_ids)))
+    query = (
+        Placement.select(
+            Placement.application,
+            Placement.environment,
+            Placement.host,
+            Placement.digest,
+            Placement.is_healthy,
+            Placement.address,
+            Placement.observed_at,
+            Release.version,
+        )
+        .join(Release, JOIN.LEFT_OUTER)
+        .where(Placement.application.in_(application_ids))
+    )
     return {(placement.application_id, placement.host_id): placement for placement in query}
 
 
@@ -101,19 +143,29 @@ def describe(target, known):
     """Return the status of one target in the API's shape."""
     key = (target.application_id, target.environment_id)
     newest, wanted = known.newest.get(key), known.wanted.get(key)
-    seen = [(host, known.placements.get((target.application_id, host.id))) for host in hosts_among(known.hosts, target.hosts)]
+    seen = [
+        (host, known.placements.get((target.application_id, host.id)))
+        for host in hosts_among(known.hosts, target.hosts)
+    ]
     desired = wanted.release if wanted else None
     is_over = newest is None or newest.state in DEPLOY_ENDED
     drift = drift_detail(desired, seen) if is_over else None
     times = [placement.observed_at for _, placement in seen if placement]
     return {
-        "application": target.application.name, "environment": target.environment.name,
-        "desired": desired.version if desired else None, "observed": observed(desired, seen),
-        "state": newest.state if newest else NEVER, "health": health([placement for _, placement in seen]), "lock": None,
-        "drift": drift is not None, "drift_detail": drift, "previous_release": previous_of(wanted),
+        "application": target.application.name,
+        "environment": target.environment.name,
+        "desired": desired.version if desired else None,
+        "observed": observed(desired, seen),
+        "state": newest.state if newest else NEVER,
+        "health": health([placement for _, placement in seen]),
+        "lock": None,
+        "drift": drift is not None,
+        "drift_detail": drift,
+        "previous_release": previous_of(wanted),
         "url": next((placement.address for _, placement in seen if placement and placement.address), None),
         "observed_at": rfc3339(min(times)) if times else None,
-        "deploy": describe_deploy(newest), "hosts": [describe_host(host, placement, desired) for host, placement in seen],
+        "deploy": describe_deploy(newest),
+        "hosts": [describe_host(host, placement, desired) for host, placement in seen],
     }
 
 
@@ -148,14 +200,19 @@ def drift_detail(desired, seen):
     others = defaultdict(list)
     for host, placement in seen:
         if placement is None or placement.digest != desired.digest:
-            others[version_of(placement, desired) or ("another build" if placement and placement.digest else "nothing")].append(host.name)
+            others[
+                version_of(placement, desired) or ("another build" if placement and placement.digest else "nothing")
+            ].append(host.name)
     if not others:
         return None
-    return "; ".join(f"{rows.enumerated(names)}: {what}" for what, names in sorted(others.items())) + f"; it should be {desired.version}."
+    return (
+        "; ".join(f"{rows.enumerated(names)}: {what}" for what, names in sorted(others.items()))
+        + f"; it should be {desired.version}."
+    )
 
 
 def health(placements):
-    """Return healthy when every host was last seen so, unhealthy when any was seen otherwise, unknown in all other cases."""
+    """Return healthy when every host was last seen so, unhealthy when any was not, else unknown."""
     states = [placement.is_healthy if placement else None for placement in placements]
     if any(state is False for state in states):
         return "unhealthy"
@@ -172,11 +229,24 @@ def describe_deploy(deploy):
     """Return the newest deploy in short, or None."""
     if deploy is None:
         return None
-    return {"id": deploy.id, "release": deploy.release.version, "state": deploy.state, "requested_by": deploy.requested_by, "reason": deploy.reason,
-            "created_at": rfc3339(deploy.created_at), "started_at": rfc3339(deploy.started_at), "ended_at": rfc3339(deploy.ended_at)}
+    return {
+        "id": deploy.id,
+        "release": deploy.release.version,
+        "state": deploy.state,
+        "requested_by": deploy.requested_by,
+        "reason": deploy.reason,
+        "created_at": rfc3339(deploy.created_at),
+        "started_at": rfc3339(deploy.started_at),
+        "ended_at": rfc3339(deploy.ended_at),
+    }
 
 
 def describe_host(host, placement, desired):
     """Return what was last seen on one host."""
-    return {"host": host.name, "release": version_of(placement, desired), "healthy": placement.is_healthy if placement else None,
-            "observed_at": rfc3339(placement.observed_at) if placement else None, "url": placement.address if placement else None}
+    return {
+        "host": host.name,
+        "release": version_of(placement, desired),
+        "healthy": placement.is_healthy if placement else None,
+        "observed_at": rfc3339(placement.observed_at) if placement else None,
+        "url": placement.address if placement else None,
+    }

@@ -1,11 +1,12 @@
 """Targets: an application in an environment, on which hosts, and how its rollouts go."""
+from utils.datekit import rfc3339
+
 from controllers import etags, hosts, paging, rows
 from controllers.errors import Conflict, Invalid
 from controllers.rollout import waves
 from controllers.states import DEPLOY_ENDED
 from models import Application, Deploy, Environment, Host, Target
 from models.db import clock, database
-from utils.datekit import rfc3339
 
 DEFAULT_HEALTH = {"path": "/", "timeout_s": 30, "expect_status": None}
 DEFAULT_DRAIN_S = 30
@@ -35,10 +36,20 @@ def describe(target):
 
 def describe_on(target, host_names):
     """Return a target in the API's shape, the names of its hosts being known."""
-    return {"application": target.application.name, "environment": target.environment.name, "hosts": target.hosts, "resolved_hosts": host_names,
-            "strategy": target.strategy, "health": target.health, "processes": target.processes, "server_names": target.server_names,
-            "drain_s": target.drain_s, "keep_warm": target.keep_warm,
-            "created_at": rfc3339(target.created_at), "updated_at": rfc3339(target.updated_at)}
+    return {
+        "application": target.application.name,
+        "environment": target.environment.name,
+        "hosts": target.hosts,
+        "resolved_hosts": host_names,
+        "strategy": target.strategy,
+        "health": target.health,
+        "processes": target.processes,
+        "server_names": target.server_names,
+        "drain_s": target.drain_s,
+        "keep_warm": target.keep_warm,
+        "created_at": rfc3339(target.created_at),
+        "updated_at": rfc3339(target.updated_at),
+    }
 
 
 def listing(actor, application, limit=paging.LIMIT, after=None):
@@ -63,7 +74,11 @@ def put(actor, application, environment, fields, if_match=None):
         # The application's row is held, so that two targets of it cannot take the same host at the same time.
         application_row = rows.named_for_change(Application, application, "application")
         environment_row = rows.named(Environment, environment, "environment")
-        target = rows.target_query().where(Target.application == application_row, Target.environment == environment_row).first()
+        target = (
+            rows.target_query()
+            .where(Target.application == application_row, Target.environment == environment_row)
+            .first()
+        )
         require_match(if_match, target)
         is_new = target is None
         target = target or Target(application=application_row, environment=environment_row, created_at=clock())
@@ -74,7 +89,7 @@ def put(actor, application, environment, fields, if_match=None):
 
 
 def require_match(if_match, target):
-    """Raise PreconditionFailed unless the header If-Match allows this change; nothing matches a target that is not there."""
+    """Raise PreconditionFailed unless the header If-Match allows this; it matches no target that is not there."""
     if target is not None:
         etags.require_match(if_match, describe(target))
     elif if_match is not None:
@@ -106,22 +121,38 @@ def refuse_taken(target, host_names):
 
     On a host <root>/<application> belongs to one environment: two would switch each other's processes.
     """
-    others = rows.target_query().where(Target.application == target.application, Target.environment != target.environment)
+    others = rows.target_query().where(
+        Target.application == target.application, Target.environment != target.environment
+    )
     for other in others:
         taken = sorted({host.name for host in hosts_of(other)} & set(host_names))
         if taken:
             raise Conflict(
-                f"{target.application.name} is deployed in {other.environment.name} on {rows.enumerated(taken)} already; "
-                "a host serves an application in one environment only.", code="host-taken", hosts=taken, environment=other.environment.name)
+                f"{target.application.name} is deployed in {other.environment.name} on {rows.enumerated(taken)} "
+                "already; a host serves an application in one environment only.",
+                code="host-taken",
+                hosts=taken,
+                environment=other.environment.name,
+            )
 
 
 def delete(actor, application, environment):
     """Delete a target with its variables; what runs on its hosts stays there. Refused with Conflict during a deploy."""
     with database.atomic():
         target = rows.target(application, environment, to_change=True)
-        under_way = Deploy.select(Deploy.id).where(
-            Deploy.application == target.application, Deploy.environment == target.environment, Deploy.state.not_in(DEPLOY_ENDED)).order_by(Deploy.id)
-        rows.refuse_while_used(f"The target of {application} in {environment}", [f"deploy {deploy.id}, which is under way" for deploy in under_way])
+        under_way = (
+            Deploy.select(Deploy.id)
+            .where(
+                Deploy.application == target.application,
+                Deploy.environment == target.environment,
+                Deploy.state.not_in(DEPLOY_ENDED),
+            )
+            .order_by(Deploy.id)
+        )
+        rows.refuse_while_used(
+            f"The target of {application} in {environment}",
+            [f"deploy {deploy.id}, which is under way" for deploy in under_way],
+        )
         target.delete_instance()
 
 
@@ -136,6 +167,15 @@ def snapshot(target):
         raise Conflict(f"The target of {target.application.name} in {target.environment.name} stands for no host now; "
                        "register hosts for it or change its hosts.", code="no-hosts")
     refuse_taken(target, names)
-    return {"application": target.application.name, "environment": target.environment.name, "hosts": names, "selector": target.hosts,
-            "strategy": target.strategy, "health": target.health, "processes": {**target.application.processes, **target.processes},
-            "server_names": target.server_names, "drain_s": target.drain_s, "keep_warm": target.keep_warm}
+    return {
+        "application": target.application.name,
+        "environment": target.environment.name,
+        "hosts": names,
+        "selector": target.hosts,
+        "strategy": target.strategy,
+        "health": target.health,
+        "processes": {**target.application.processes, **target.processes},
+        "server_names": target.server_names,
+        "drain_s": target.drain_s,
+        "keep_warm": target.keep_warm,
+    }

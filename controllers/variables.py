@@ -1,10 +1,11 @@
 """Variables: what an application finds in its environment in one target; the values of secret ones are write-only."""
 import secretbox
+from utils.datekit import rfc3339
+
 from controllers import etags, rows
 from controllers.errors import Invalid, Unavailable
 from models import Variable
 from models.db import clock, database
-from utils.datekit import rfc3339
 
 RESERVED = frozenset({"SOCKET", "PORT", "PATH", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME"})
 SHELLS_OWN = frozenset({"IFS", "PPID", "UID", "EUID", "SHELLOPTS", "BASHOPTS", "BASH_ENV", "ENV"})
@@ -13,8 +14,10 @@ OWN_PREFIX = "WINDLASS_"
 
 def describe(found):
     """Return variables in the API's shape: plain values, and of secret ones only that they are there."""
-    return {"variables": {name: {"secret": True} if row.is_secret else row.value for name, row in sorted(found.items())},
-            "updated_at": rfc3339(max((row.updated_at for row in found.values()), default=None))}
+    return {
+        "variables": {name: {"secret": True} if row.is_secret else row.value for name, row in sorted(found.items())},
+        "updated_at": rfc3339(max((row.updated_at for row in found.values()), default=None)),
+    }
 
 
 def by_name(target):
@@ -52,7 +55,11 @@ def change(application, environment, if_match, wanted):
 
 def check(changes, found):
     """Raise Invalid for names that Windlass or the shell sets, and for secrets of which no value is known."""
-    errors = [(f"variables.{name}", trouble) for name, value in changes.items() if value is not None and (trouble := trouble_with(name, value, found))]
+    errors = [
+        (f"variables.{name}", trouble)
+        for name, value in changes.items()
+        if value is not None and (trouble := trouble_with(name, value, found))
+    ]
     if errors:
         raise Invalid(errors)
 

@@ -1,8 +1,9 @@
 """Zones: network segments, each with workers and an SSH key pair of its own."""
+from utils.datekit import rfc3339
+
 from controllers import dispatch, etags, paging, rows
 from models import Host, Zone
 from models.db import clock, database
-from utils.datekit import rfc3339
 
 DEFAULT = "default"
 
@@ -17,7 +18,12 @@ def ensure_default():
 
 def describe(zone):
     """Return a zone in the API's shape."""
-    return {"name": zone.name, "public_key": zone.public_key, "created_at": rfc3339(zone.created_at), "updated_at": rfc3339(zone.updated_at)}
+    return {
+        "name": zone.name,
+        "public_key": zone.public_key,
+        "created_at": rfc3339(zone.created_at),
+        "updated_at": rfc3339(zone.updated_at),
+    }
 
 
 def listing(actor, limit=paging.LIMIT, after=None):
@@ -40,7 +46,10 @@ def create(actor, fields):
 
 
 def update(actor, name, changes, if_match=None):
-    """Forget the public key ({"public_key": None}), so that a worker tells the one it holds now; returns the zone. Raises PreconditionFailed."""
+    """Forget the public key ({"public_key": None}), so that a worker tells the one it holds now.
+
+    Returns the zone; raises PreconditionFailed.
+    """
     with database.atomic():
         zone = rows.named_for_change(Zone, name, "zone")
         etags.require_match(if_match, describe(zone))

@@ -11,6 +11,7 @@ CommandError
 ├── TooMuchOutput   it wrote more than the caller can take
 └── Stopped         the caller asked for its end
 """
+
 import contextlib
 import os
 import re
@@ -66,6 +67,7 @@ class Stopped(CommandError):
 @dataclass
 class Done:
     """What a command that succeeded wrote: its standard output as bytes and the last lines of everything else."""
+
     output: bytes
     tail: list = field(default_factory=list)
 
@@ -98,13 +100,27 @@ class Lines:
             return
         if len(line) > LONGEST_LINE:
             text += f" … ({len(line) - LONGEST_LINE} bytes more)"
-        self.tail = [*self.tail[1 - TAIL_LINES:], text]
+        self.tail = [*self.tail[1 - TAIL_LINES :], text]
         if self.on_line:
             self.on_line(text)
 
 
-def run(argv, *, environment, timeout_s, folder=None, silence_s=None, stdin=b"", on_output=None, on_line=None, merged=False,
-        most_output=MOST_OUTPUT, keep_open=(), stop=None, on_tick=None):
+def run(
+    argv,
+    *,
+    environment,
+    timeout_s,
+    folder=None,
+    silence_s=None,
+    stdin=b"",
+    on_output=None,
+    on_line=None,
+    merged=False,
+    most_output=MOST_OUTPUT,
+    keep_open=(),
+    stop=None,
+    on_tick=None,
+):
     """Run a command to its end and return what it wrote (Done).
 
     environment: all variables it gets; folder: where it runs; timeout_s, silence_s: seconds it may take, and may write
@@ -114,7 +130,8 @@ def run(argv, *, environment, timeout_s, folder=None, silence_s=None, stdin=b"",
     Raises a CommandError.
     """
     return _Run(argv, environment, folder, merged, keep_open).go(
-        stdin, timeout_s, silence_s, on_output, Lines(on_line), most_output, stop, on_tick)
+        stdin, timeout_s, silence_s, on_output, Lines(on_line), most_output, stop, on_tick
+    )
 
 
 class _Run:
@@ -126,8 +143,15 @@ class _Run:
         self.kept = bytearray()
         try:
             self.process = subprocess.Popen(
-                argv, env=environment, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT if merged else subprocess.PIPE, start_new_session=True, pass_fds=keep_open)
+                argv,
+                env=environment,
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if merged else subprocess.PIPE,
+                start_new_session=True,
+                pass_fds=keep_open,
+            )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise NotStarted(f"{self.program} cannot be started: {reason}.", self.program) from error
@@ -151,8 +175,11 @@ class _Run:
     def _keeper(self, most_output):
         def keep(data):
             if len(self.kept) + len(data) > most_output:
-                raise TooMuchOutput(f"{self.program} wrote more than {most_output} bytes.", self.program, self.lines.tail)
+                raise TooMuchOutput(
+                    f"{self.program} wrote more than {most_output} bytes.", self.program, self.lines.tail
+                )
             self.kept.extend(data)
+
         return keep
 
     def _converse(self, stdin, timeout_s, silence_s, stop, on_tick):
@@ -219,7 +246,7 @@ class _Run:
 
     def _send(self, selector):
         try:
-            self.unsent = self.unsent[os.write(self.process.stdin.fileno(), self.unsent[:READ_BYTES]):]
+            self.unsent = self.unsent[os.write(self.process.stdin.fileno(), self.unsent[:READ_BYTES]) :]
         except BrokenPipeError:
             self.unsent = self.unsent[:0]  # It ended without reading all; its status says whether that was a failure.
         if not self.unsent:

@@ -6,12 +6,13 @@
 `load()` fills `settings` once at the start of a process. A value comes from, last wins: the default in `SETTINGS`, the
 JSON file, the variable WINDLASS_<NAME> (dots become underscores). An unknown key is an error that names the nearest one.
 """
-import difflib
 import ipaddress
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from utils.stringkit import nearest
 
 ROOT = Path(__file__).resolve().parent.parent
 PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
@@ -106,8 +107,8 @@ def flatten(document, prefix=""):
 
 def unknown(name, where):
     """Return the error for a setting that does not exist, with the nearest one that does."""
-    near = difflib.get_close_matches(name, TABLE, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else "; docs/configuration.md lists them all."
+    near = nearest(name, TABLE)
+    hint = f"; did you mean '{near}'?" if near else "; docs/configuration.md lists them all."
     return ConfigError(f"{where}: there is no setting '{name}'{hint}")
 
 

@@ -5,6 +5,7 @@ given this proxy and nothing else, and it judges every connection with the addre
 
 Protocol: RFC 1928 (SOCKS version 5), without authentication, command CONNECT only.
 """
+
 import contextlib
 import logging
 import socket
@@ -131,7 +132,9 @@ def read_host(plug, kind):
     if kind == NAME:
         return read(plug, read(plug, 1)[0]).decode("idna")
     if kind in (IPV4, IPV6):
-        return socket.inet_ntop(*((socket.AF_INET, read(plug, 4)) if kind == IPV4 else (socket.AF_INET6, read(plug, 16))))
+        return socket.inet_ntop(
+            *((socket.AF_INET, read(plug, 4)) if kind == IPV4 else (socket.AF_INET6, read(plug, 16)))
+        )
     raise ValueError("unknown kind of address in a SOCKS request")
 
 

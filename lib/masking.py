@@ -1,4 +1,5 @@
 """Keep secrets out of what people read: output, error messages, logs."""
+
 import re
 from urllib.parse import quote
 
@@ -17,7 +18,9 @@ class Masker:
 
     def __init__(self, secrets=()):
         values = {str(secret) for secret in secrets if secret}
-        values |= {line for value in values for line in value.splitlines()}  # A key of several lines shows up line by line.
+        values |= {
+            line for value in values for line in value.splitlines()
+        }  # A key of several lines shows up line by line.
         values |= {quote(value, safe="") for value in values}
         self.values = sorted((value for value in values if len(value) >= SHORTEST), key=len, reverse=True)
 

@@ -5,6 +5,7 @@ open; of the others only the networks of the setting `network.allow` are, and ne
 metadata service unless they are listed. The addresses a name resolves to are judged, not the name, and connections go
 to the very address that was judged.
 """
+
 import functools
 import ipaddress
 import os
@@ -16,10 +17,25 @@ from config import settings
 DEFAULT_PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # What organisations use inside (RFC 1918, 6598, 4193 and their like). Addresses for documentation lead nowhere and stay open.
-INSIDE = tuple(map(ipaddress.ip_network, ("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15")))
+INSIDE = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "172.16.0.0/12",
+            "192.0.0.0/24",
+            "192.168.0.0/16",
+            "198.18.0.0/15",
+        ),
+    )
+)
 GLOBAL_IPV6 = ipaddress.ip_network("2000::/3")
 # These answer with a machine's credentials although they are in networks that are otherwise public or private.
-METADATA = frozenset(map(ipaddress.ip_address, ("169.254.169.254", "fd00:ec2::254", "168.63.129.16", "100.100.100.200")))
+METADATA = frozenset(
+    map(ipaddress.ip_address, ("169.254.169.254", "fd00:ec2::254", "168.63.129.16", "100.100.100.200"))
+)
 PROXY_VARIABLES = ("https_proxy", "http_proxy", "all_proxy")
 
 
@@ -78,7 +94,9 @@ def check_address(text):
     if address in METADATA:
         allowed = [network for network in allowed if network.num_addresses == 1]
     if not allowed:
-        raise Refused(f"{address} is {kind}, where Windlass does not go. If it is meant to, add it to the setting network.allow.")
+        raise Refused(
+            f"{address} is {kind}, where Windlass does not go. If it is meant to, add it to the setting network.allow."
+        )
 
 
 def addresses_of(host, port):

@@ -3,6 +3,7 @@
 A Procfile has a line `name: command` for each process. windlass.json overrides it and says more about the release; its
 schema is strict and small: docs/releases.md lists it. Commands are lines of the POSIX shell.
 """
+
 import json
 import re
 
@@ -19,9 +20,14 @@ GROUP_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 SOCKET = re.compile(r"\$(?:SOCKET\b|\{SOCKET\b)")
 
 # Words after which a line is no single program any more, and those the shell carries out itself.
-RESERVED = frozenset("if then else elif fi for while until do done case esac in function select time ! { } [[".split())
-BUILTIN = frozenset(". : break cd command continue eval exit export read readonly return set shift source times trap ulimit umask "
-                    "unset alias bg fg hash jobs local type wait".split())
+RESERVED = frozenset((
+    "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "in", "function", "select", "time",
+    "!", "{", "}", "[[",
+))  # fmt: skip
+BUILTIN = frozenset((
+    ".", ":", "break", "cd", "command", "continue", "eval", "exit", "export", "read", "readonly", "return", "set", "shift",
+    "source", "times", "trap", "ulimit", "umask", "unset", "alias", "bg", "fg", "hash", "jobs", "local", "type", "wait",
+))  # fmt: skip
 ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 
 
@@ -35,13 +41,15 @@ class BadDescription(ValueError):
 def parse_procfile(text):
     """Return {name: command} of a Procfile's text; raises BadDescription naming the line."""
     found = {}
-    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
-        line = line.strip()
+    for number, raw in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+        line = raw.strip()
         if not line or line.startswith("#"):
             continue
         match = LINE.fullmatch(line)
         if not match or not match[2]:
-            raise BadDescription(f"Procfile, line {number}: write a process as 'name: command', such as 'web: gunicorn app:app'.")
+            raise BadDescription(
+                f"Procfile, line {number}: write a process as 'name: command', such as 'web: gunicorn app:app'."
+            )
         name, command = match[1], match[2]
         problem = problem_of(name, command)
         if problem:
@@ -57,7 +65,10 @@ def parse_procfile(text):
 def problem_of(name, command):
     """Return what is wrong with a process's name or command, or None."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        return f"'{name}' is no process name: use 1 to 30 lower-case letters, digits, hyphens and underscores, beginning with a letter."
+        return (
+            f"'{name}' is no process name: use 1 to 30 lower-case letters, digits, hyphens and underscores, "
+            "beginning with a letter."
+        )
     if not isinstance(command, str) or not command.strip():
         return f"the command of '{name}' must be one line of text."
     if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", command):
@@ -100,7 +111,11 @@ def mistakes_in(document, keys, prefix):
     for key, value in document.items():
         if key not in keys:
             near = nearest(key, keys)
-            hint = f"did you mean '{prefix}{near}'?" if near else f"known are {', '.join(sorted(prefix + name for name in keys))}."
+            hint = (
+                f"did you mean '{prefix}{near}'?"
+                if near
+                else f"known are {', '.join(sorted(prefix + name for name in keys))}."
+            )
             yield f"There is no key '{prefix}{key}'; {hint}"
             continue
         yield from keys[key](prefix + key, value)
@@ -110,6 +125,7 @@ def _whole_number(least, most):
     def check(name, value):
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             yield f"'{name}' must be a whole number from {least} to {most}."
+
     return check
 
 
@@ -117,6 +133,7 @@ def _text(pattern, wanted):
     def check(name, value):
         if not isinstance(value, str) or len(value) > 500 or not pattern.fullmatch(value):
             yield f"'{name}' must be {wanted}."
+
     return check
 
 
@@ -128,7 +145,10 @@ def _command(name, value):
 
 def _processes(name, value):
     if not isinstance(value, dict) or len(value) > MOST_PROCESSES:
-        yield f"'{name}' must be an object of at most {MOST_PROCESSES} commands by process name; null instead of a command removes a process of the Procfile."
+        yield (
+            f"'{name}' must be an object of at most {MOST_PROCESSES} commands by process name; "
+            "null instead of a command removes a process of the Procfile."
+        )
         return
     for process, command in value.items():
         problem = problem_of(process, "-" if command is None else command)
@@ -138,7 +158,7 @@ def _processes(name, value):
 
 def _health(name, value):
     if not isinstance(value, dict):
-        yield f"'{name}' must be an object such as {{\"path\": \"/health\"}}."
+        yield f'\'{name}\' must be an object such as {{"path": "/health"}}.'
         return
     yield from mistakes_in(value, HEALTH_KEYS, name + ".")
 
@@ -157,7 +177,7 @@ KEYS = {
     "processes": _processes,
     RELEASE: _command,
     "health": _health,
-    "python": _text(PYTHON_VERSION, "a version of Python such as \"3.11\""),
+    "python": _text(PYTHON_VERSION, 'a version of Python such as "3.11"'),
     "dependencies": _text(RELATIVE_PATH, "the path of a file in the repository such as requirements/production.txt"),
     "extras": _names,
     "groups": _names,
@@ -186,7 +206,9 @@ def python_version_in(text):
         return None
     match = PYTHON_VERSION.fullmatch(wanted)
     if not match:
-        raise BadDescription(f".python-version: '{wanted[:60]}' is no version of CPython that Windlass knows; write one such as 3.11.")
+        raise BadDescription(
+            f".python-version: '{wanted[:60]}' is no version of CPython that Windlass knows; write one such as 3.11."
+        )
     return match[1]
 
 
@@ -234,7 +256,7 @@ def last_command(line):
             if position is None:
                 return None
             continue
-        pair = line[position:position + 2]
+        pair = line[position : position + 2]
         if pair in ("&&", "||"):
             start = position = position + 2
             continue
@@ -280,7 +302,7 @@ def skip_quoted(line, position):
 
 def skip_expansion(line, position):
     """Return the place after $NAME, ${…} or $(…) that begins at `position`, or None if it never ends."""
-    opening = line[position + 1:position + 2]
+    opening = line[position + 1 : position + 2]
     closing = {"(": ")", "{": "}"}.get(opening)
     if closing is None:
         return position + 1

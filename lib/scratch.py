@@ -3,6 +3,7 @@
 <data>/scratch/<name>/ belongs to the process that holds the lock of <data>/scratch/<name>.lock; the kernel lets go of
 the lock when that process ends, however it ends.
 """
+
 import contextlib
 import fcntl
 import os
@@ -47,6 +48,7 @@ def sweep(base):
 
 def remove(path):
     """Remove a folder and its lock file; folders that a program left without write permission are opened up first."""
+
     def open_up(function, failed, _):
         os.chmod(os.path.dirname(failed), 0o700)
         with contextlib.suppress(OSError):

@@ -8,6 +8,7 @@ A manifest is a list sorted by path of [path, mode, size, sha256] for files (mod
 alone. Objects and manifests are written aside and renamed, manifests last: what has a manifest is complete, whatever
 was killed meanwhile, and any number of processes may write at the same time.
 """
+
 import contextlib
 import hashlib
 import json
@@ -91,7 +92,7 @@ class Writer:
             return
         if self._file is None:
             self._path = aside()
-            self._file = open(self._path, "xb")
+            self._file = open(self._path, "xb")  # noqa: SIM115  (closed by __exit__)
             self._compressor = zlib.compressobj(LEVEL)
             self._file.write(self._compressor.compress(bytes(self._start)))
             self._start.clear()
@@ -136,7 +137,8 @@ def add_tree(folder):
         else:
             raise BadTree(f"{name} is neither a file nor a symbolic link.")
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:  # zlib and hashlib work outside the GIL.
-        for (path, name), (sha256, size) in zip(files, pool.map(add_file, [path for path, _ in files])):
+        stored = pool.map(add_file, [path for path, _ in files])
+        for (path, name), (sha256, size) in zip(files, stored, strict=True):
             mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
             entries.append([name, mode, size, sha256])
     return add_manifest(entries)

@@ -20,6 +20,7 @@ class Deploy(BaseModel):
     comment = TextField(null=True)
     reason = TextField(null=True)
     cancel_requested_by = CharField(null=True)
+    retries = IntegerField(default=0)
     requested_by = CharField()
     created_at = TimeField()
     started_at = TimeField(null=True)

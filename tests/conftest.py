@@ -72,6 +72,7 @@ def database(request, settings):
     if request.param == "postgresql":
         tables = ", ".join(f'"{model._meta.table_name}"' for model in MODELS)
         opened.execute_sql(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+        opened.close()
     yield opened
     db.release()
     opened.close_all()

@@ -57,7 +57,7 @@ def test_deploy_rolls_the_newest_release_out_and_follows_it(fab, api):
     done = fab("deploy", "--application=shop", "--environment=production")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "deploy 1  shop v2 → production  succeeded  2/2 hosts\n"
-    assert "web1  ship done" in done.stderr
+    assert "web1      ship done" in done.stderr
     assert api.sent("POST", "/deploys")[0].body == {"application": "shop", "release": "v2", "environment": "production"}
 
 

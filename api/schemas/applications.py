@@ -13,17 +13,25 @@ SSH_SHORT = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]
 RELATIVE = re.compile(r"[A-Za-z0-9_~][A-Za-z0-9_.~-]*(/[A-Za-z0-9_~][A-Za-z0-9_.~-]*)*")
 BAD_IN_REF = re.compile(r"\.\.|@\{|//|[\x00-\x20\x7f~^:?*\[\\]")
 
-Package = text(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._, -]+\])?",
-               "Use a package's name as the index has it, with its extras if need be: httpbin or httpbin[mainapp].", 200)
+Package = text(
+    r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._, -]+\])?",
+    "Use a package's name as the index has it, with its extras if need be: httpbin or httpbin[mainapp].",
+    200,
+)
 
 
 def repository(value):
     """Check how a repository is named, so that git can take it for nothing but a place."""
     if CONTROL.search(value) or " " in value or value.startswith("-") or "::" in value:
-        raise ValueError("Use a repository's URL such as https://git.example.net/team/shop.git, without spaces and '::'.")
+        raise ValueError(
+            "Use a repository's URL such as https://git.example.net/team/shop.git, without spaces and '::'."
+        )
     if not value.startswith(SCHEMES):
         if "://" in value or not (value.startswith("/") or SSH_SHORT.fullmatch(value) or RELATIVE.fullmatch(value)):
-            raise ValueError(f"Use a URL that begins with one of {', '.join(SCHEMES)}, user@host:path, an absolute path, or a path below the integration's URL.")
+            raise ValueError(
+                f"Use a URL that begins with one of {', '.join(SCHEMES)}, user@host:path, "
+                "an absolute path, or a path below the integration's URL."
+            )
         return value
     parts = AUTHORITY.fullmatch(value)
     if not parts:
@@ -45,16 +53,34 @@ def branch(value):
 
 Repository = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(repository),
                        Field(examples=["https://git.example.net/team/shop.git"])]
-Branch = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(branch), Field(examples=["main"])]
-Processes = Annotated[dict[ProcessName, ShellLine], Field(max_length=20, examples=[{"web": "gunicorn --bind unix:$SOCKET shop:app"}])]
+Branch = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(branch), Field(examples=["main"])
+]
+Requirement = text(
+    r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?\s*([<>=!~][^;@\s#]*(\s*,\s*[<>=!~][^;@\s#,]*)*)?",
+    "Use a package with the versions that will do, such as gunicorn or gunicorn>=23,<24.",
+    200,
+)
+Processes = Annotated[
+    dict[ProcessName, ShellLine], Field(max_length=20, examples=[{"web": "gunicorn --bind unix:$SOCKET shop:app"}])
+]
 
 
 class SourceFields(Fields):
     """Where releases come from: a git repository, or a package of a package index."""
-    integration: Name | None = Field(default=None, description="Integration that knows the URL and the credentials; null: none is needed.")
-    repository: Repository = Field(default=None, description="A git repository; below the integration's URL when it is a relative path.")
+
+    integration: Name | None = Field(
+        default=None, description="Integration that knows the URL and the credentials; null: none is needed."
+    )
+    repository: Repository = Field(
+        default=None, description="A git repository; below the integration's URL when it is a relative path."
+    )
     branch: Branch = Field(default=None, description="Branch that is built when no ref is given; default main.")
     package: Package = Field(default=None, description="A package of a Python package index.")
+    requirements: list[Requirement] = Field(
+        default=None, max_length=50, description="More packages to install beside the package, such as a server.",
+        examples=[["gunicorn>=23"]],
+    )
 
     @model_validator(mode="after")
     def repository_or_package(self):
@@ -63,6 +89,8 @@ class SourceFields(Fields):
             raise ValueError("Give a repository or a package.")
         if self.package is not None and self.branch is not None:
             raise ValueError("A package has no branch; its version is chosen when a release is made.")
+        if self.repository is not None and self.requirements:
+            raise ValueError("A repository brings its own requirements; only a package takes more beside it.")
         return self
 
 
@@ -70,7 +98,9 @@ class ApplicationChanges(Fields):
     """What can be changed of an application; source and processes are replaced whole."""
     source: SourceFields = None
     team: Line | None = None
-    processes: Processes = Field(default=None, description="Commands that take precedence over those of the release's Procfile.")
+    processes: Processes = Field(
+        default=None, description="Commands that take precedence over those of the release's Procfile."
+    )
 
 
 class ApplicationFields(ApplicationChanges):

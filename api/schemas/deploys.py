@@ -35,10 +35,11 @@ class StreamQuery(Query):
 
 
 class Progress(Answer):
-    """How many hosts there are, have ended and have failed."""
+    """How many hosts there are, have ended, have failed, and run what was deployed because this deploy switched them."""
     total: int
     done: int
     failed: int
+    switched: int
 
 
 class Deploy(Answer):

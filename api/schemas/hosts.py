@@ -7,7 +7,9 @@ from api.schemas.names import Address, Argv, Folder, HostName, Line, Listen, Nam
 from api.shapes import Answer, Fields, Time
 from controllers import hostkeys
 
-Fingerprint = Annotated[str, Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$", examples=["SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"])]
+Fingerprint = Annotated[
+    str, Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$", examples=["SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"])
+]
 
 
 def host_key(value):
@@ -18,7 +20,9 @@ def host_key(value):
         raise ValueError(str(error)) from None
 
 
-HostKey = Annotated[str, Field(max_length=4000, examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…"]), AfterValidator(host_key)]
+HostKey = Annotated[
+    str, Field(max_length=4000, examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…"]), AfterValidator(host_key)
+]
 Tags = Annotated[list[Tag], Field(max_length=50), AfterValidator(unique)]
 
 
@@ -62,7 +66,10 @@ class HostFields(HostChanges):
 
 class TrustFields(Fields):
     """Which key to pin; nothing given: the one the host shows now, unless another one is pinned."""
-    fingerprint: Fingerprint = Field(default=None, description="Pin only a key with this fingerprint; it may replace a pinned one.")
+
+    fingerprint: Fingerprint = Field(
+        default=None, description="Pin only a key with this fingerprint; it may replace a pinned one."
+    )
     host_key: HostKey = Field(default=None, description="Pin this key without asking the host.")
     preview: bool = Field(default=None, description="true: only show the key and its fingerprint, pin nothing.")
 

@@ -12,7 +12,10 @@ URL = re.compile(r"(https?|ssh|git)://[^/@\s]+(/\S*)?|file:///\S+|/\S+")
 
 class EnvironmentChanges(Fields):
     """What can be changed of an environment."""
-    position: int = Field(default=None, ge=0, le=1000, description="Its place in the order of promotion; staging comes before production.")
+
+    position: int = Field(
+        default=None, ge=0, le=1000, description="Its place in the order of promotion; staging comes before production."
+    )
 
 
 class EnvironmentFields(EnvironmentChanges):
@@ -29,7 +32,7 @@ class Environment(Answer):
 
 
 class ZoneChanges(Fields):
-    """A zone's key pair is its workers' own; null makes them tell the public key anew, after the private one was replaced."""
+    """A zone's key pair is its workers' own; null makes them tell the public key anew, when it was replaced."""
     public_key: None = None
 
 
@@ -64,11 +67,22 @@ def credential(value):
 
 CredentialName = text(r"[a-z][a-z0-9_]*", "Use 1 to 50 lower-case letters, digits and underscores.", 50)
 Credential = Annotated[str, StringConstraints(min_length=1, max_length=32_768), AfterValidator(credential)]
-Credentials = Annotated[dict[CredentialName, Credential], Field(max_length=20, description="Write-only: answers name what is set, never its value.",
-                                                                examples=[{"username": "deploy", "password": "…"}])]
+Credentials = Annotated[
+    dict[CredentialName, Credential],
+    Field(
+        max_length=20,
+        description="Write-only: answers name what is set, never its value.",
+        examples=[{"username": "deploy", "password": "…"}],
+    ),
+]
 
 
-Url = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(place), Field(examples=["https://git.example.net"])]
+Url = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=500),
+    AfterValidator(place),
+    Field(examples=["https://git.example.net"]),
+]
 
 
 class IntegrationChanges(Fields):
@@ -90,7 +104,9 @@ class Integration(Answer):
     driver: str
     roles: list[str]
     url: str | None
-    credentials: list[str] | None = Field(description="Names of the credentials that are set; null: their key is gone, enter them again.")
+    credentials: list[str] | None = Field(
+        description="Names of the credentials that are set; null: their key is gone, enter them again."
+    )
     settings: dict
     created_at: Time
     updated_at: Time

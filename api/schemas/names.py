@@ -37,27 +37,50 @@ def unique(items):
     return list(dict.fromkeys(items))
 
 
-Name = text(r"[a-z0-9][a-z0-9-]*", "Use 1 to 40 lower-case letters, digits and hyphens, beginning with a letter or digit.", 40)
+Name = text(
+    r"[a-z0-9][a-z0-9-]*", "Use 1 to 40 lower-case letters, digits and hyphens, beginning with a letter or digit.", 40
+)
 HostName = text(r"[a-z0-9]([a-z0-9-]|\.(?=[a-z0-9]))*",
                 "Use 1 to 100 lower-case letters, digits, hyphens and dots, such as web-1 or web-1.example.net.", 100)
-ProcessName = text(r"[a-z][a-z0-9_-]*", "Use 1 to 30 lower-case letters, digits, hyphens and underscores, beginning with a letter.", 30)
-VariableName = text(r"[A-Za-z_][A-Za-z0-9_]*", "Use 1 to 100 letters, digits and underscores, not beginning with a digit.", 100)
-Tag = text(r"[a-z0-9][a-z0-9._:=-]*", "Use 1 to 50 lower-case letters, digits and . _ : = -, beginning with a letter or digit.", 50)
-UserName = text(r"[A-Za-z_][A-Za-z0-9_.-]*", "Use the name of a user on the host: letters, digits and _ . -, not beginning with a digit or a hyphen.", 32)
-Program = text(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]*", "Use a program's name or path, such as python3 or /usr/local/bin/python3.12.", 200)
+ProcessName = text(
+    r"[a-z][a-z0-9_-]*", "Use 1 to 30 lower-case letters, digits, hyphens and underscores, beginning with a letter.", 30
+)
+VariableName = text(
+    r"[A-Za-z_][A-Za-z0-9_]*", "Use 1 to 100 letters, digits and underscores, not beginning with a digit.", 100
+)
+Tag = text(
+    r"[a-z0-9][a-z0-9._:=-]*",
+    "Use 1 to 50 lower-case letters, digits and . _ : = -, beginning with a letter or digit.",
+    50,
+)
+UserName = text(
+    r"[A-Za-z_][A-Za-z0-9_.-]*",
+    "Use the name of a user on the host: letters, digits and _ . -, not beginning with a digit or a hyphen.",
+    32,
+)
+Program = text(
+    r"[A-Za-z0-9_./][A-Za-z0-9_./+-]*",
+    "Use a program's name or path, such as python3 or /usr/local/bin/python3.12.",
+    200,
+)
 HealthPath = text(r"/[!-~]*", "Use a path that begins with / and has no spaces, such as /health.", 500)
 
 
 def folder(value):
-    """Check an absolute path that has one spelling only, because it becomes part of commands and configuration files."""
+    """Check an absolute path that has one spelling only; it becomes part of commands and configuration files."""
     parts = value.split("/")[1:]
     safe = re.fullmatch(r"(/[A-Za-z0-9._@+=-]+)+", value)
     if not safe or len(value) > 200 or "." in parts or ".." in parts:
-        raise ValueError("Use an absolute path below /, such as /srv/windlass: letters, digits and . _ @ + = - in its names, no '..', no '/' at the end.")
+        raise ValueError(
+            "Use an absolute path below /, such as /srv/windlass: "
+            "letters, digits and . _ @ + = - in its names, no '..', no '/' at the end."
+        )
     return value
 
 
-Folder = Annotated[str, AfterValidator(folder), Field(json_schema_extra={"pattern": "^(/[A-Za-z0-9._@+=-]+)+$", "maxLength": 200})]
+Folder = Annotated[
+    str, AfterValidator(folder), Field(json_schema_extra={"pattern": "^(/[A-Za-z0-9._@+=-]+)+$", "maxLength": 200})
+]
 
 
 def is_host_name(value):
@@ -92,13 +115,19 @@ def listen(value):
         raise ValueError("Use a port such as 80, or an address and a port such as 10.0.0.1:8080 or [::1]:8080.")
     if separator and where != "*":
         try:
-            ipaddress.ip_address(where[1:-1] if where.startswith("[") and where.endswith("]") else where.replace(":", "!"))
+            ipaddress.ip_address(
+                where[1:-1] if where.startswith("[") and where.endswith("]") else where.replace(":", "!")
+            )
         except ValueError:
-            raise ValueError("Use an IP address before the port, IPv6 in brackets: 10.0.0.1:8080 or [::1]:8080.") from None
+            raise ValueError(
+                "Use an IP address before the port, IPv6 in brackets: 10.0.0.1:8080 or [::1]:8080."
+            ) from None
     return value
 
 
-Address = Annotated[str, AfterValidator(address), Field(json_schema_extra={"examples": ["web-1.example.net", "10.0.0.5"]})]
+Address = Annotated[
+    str, AfterValidator(address), Field(json_schema_extra={"examples": ["web-1.example.net", "10.0.0.5"]})
+]
 ServerName = Annotated[str, AfterValidator(server_name), Field(json_schema_extra={"examples": ["www.example.net"]})]
 Listen = Annotated[str, AfterValidator(listen), Field(json_schema_extra={"examples": ["80", "10.0.0.1:8080"]})]
 Port = Annotated[int, Field(ge=1, le=65535)]

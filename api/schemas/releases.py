@@ -1,4 +1,5 @@
 """Bodies and answers of /applications/<name>/releases."""
+
 from typing import Annotated
 
 from pydantic import Field
@@ -12,18 +13,23 @@ PackageVersion = text(r"[A-Za-z0-9][A-Za-z0-9.!+_-]*", "Use a version as the pac
 
 class ReleaseFields(Fields):
     """A release to build; with nothing given, of the application's branch or of the newest version of its package."""
+
     ref: Ref | None = Field(default=None, description="Branch, tag or commit of the repository.")
     package_version: PackageVersion | None = Field(default=None, description="Version of the package.")
-    upgrade_dependencies: bool = Field(default=False, description="Resolve dependencies anew that the application keeps without hashes.")
+    upgrade_dependencies: bool = Field(
+        default=False, description="Resolve dependencies anew that the application keeps without hashes."
+    )
 
 
 class ReleaseQuery(ListQuery):
     """A page of releases, newest first."""
+
     state: Annotated[str, Field(max_length=20, description="Only releases in this state.")] | None = None
 
 
 class Release(Answer):
     """An immutable build of an application at one commit or package version."""
+
     application: str
     version: str
     number: int
@@ -46,6 +52,7 @@ class Release(Answer):
 
 class Environment(Answer):
     """A virtualenv that is built for a release's dependencies."""
+
     platform: str
     digest: str
     size_bytes: int
@@ -53,12 +60,14 @@ class Environment(Answer):
 
 class ReleaseInFull(Release):
     """A release with its dependencies and virtualenvs."""
+
     dependencies: dict[str, str]
     environments: list[Environment]
 
 
 class Commit(Answer):
     """A commit as its author wrote it."""
+
     commit: str
     author: str
     at: str
@@ -67,6 +76,7 @@ class Commit(Answer):
 
 class FileChange(Answer):
     """A file that was added, removed or changed."""
+
     path: str
     change: str
     size_before: int | None
@@ -75,6 +85,7 @@ class FileChange(Answer):
 
 class DependencyChanges(Answer):
     """Packages that came, went or changed their version."""
+
     added: list[dict]
     removed: list[dict]
     changed: list[dict]
@@ -82,6 +93,7 @@ class DependencyChanges(Answer):
 
 class Comparison(Answer):
     """What changes from one release to another; null stands for what this machine does not know."""
+
     commits: list[Commit] | None
     reverted_commits: list[Commit] | None
     files: list[FileChange] | None

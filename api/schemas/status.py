@@ -32,7 +32,9 @@ class TargetStatus(Answer):
     application: str
     environment: str
     desired: str | None = Field(description="Release of the newest deploy that has succeeded or is running.")
-    observed: str | None = Field(description="Release that all hosts were last seen with; null when they differ or one is unknown.")
+    observed: str | None = Field(
+        description="Release that all hosts were last seen with; null when they differ or one is unknown."
+    )
     state: str = Field(description="State of the newest deploy; never: there was none.")
     health: Literal["healthy", "unhealthy", "unknown"]
     lock: dict | None

@@ -3,7 +3,19 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, WithJsonSchema
 
-from api.schemas.names import HealthPath, HostName, ProcessName, Seconds, ServerName, ShellLine, Tag, VariableName, checked, share_type, unique
+from api.schemas.names import (
+    HealthPath,
+    HostName,
+    ProcessName,
+    Seconds,
+    ServerName,
+    ShellLine,
+    Tag,
+    VariableName,
+    checked,
+    share_type,
+    unique,
+)
 from api.shapes import Answer, Fields, Time
 
 VALUE_LIMIT_BYTES = 32 * 1024
@@ -27,17 +39,25 @@ class StrategyFields(Fields):
     """How a rollout goes through its hosts."""
     kind: Kind = None
     batch: BatchSize = Field(default=None, description="Hosts that go at a time, for kind rolling; default 1.")
-    max_failures: FailureCount = Field(default=None, description="Hosts that may fail before the rollout stops; default 0.")
+    max_failures: FailureCount = Field(
+        default=None, description="Hosts that may fail before the rollout stops; default 0."
+    )
     pause_s: Seconds = Field(default=None, description="Seconds to wait between two batches; default 0.")
-    bake_s: Seconds = Field(default=None, description="Seconds the last batch must stay healthy before the deploy has succeeded; default 0.")
+    bake_s: Seconds = Field(
+        default=None, description="Seconds the last batch must stay healthy before the deploy has succeeded; default 0."
+    )
     on_failure: Literal["rollback", "stop", "continue"] = Field(default=None, description="default rollback")
 
 
 class HealthFields(Fields):
     """How Windlass finds out that a new release works, before it takes over."""
     path: HealthPath = Field(default=None, description="Path of the GET request; default /.")
-    timeout_s: Annotated[int, Field(ge=1, le=3600)] = Field(default=None, description="Seconds until the new release must answer as expected; default 30.")
-    expect_status: Annotated[int, Field(ge=100, le=599)] | None = Field(default=None, description="null: any 2xx or 3xx.")
+    timeout_s: Annotated[int, Field(ge=1, le=3600)] = Field(
+        default=None, description="Seconds until the new release must answer as expected; default 30."
+    )
+    expect_status: Annotated[int, Field(ge=100, le=599)] | None = Field(
+        default=None, description="null: any 2xx or 3xx."
+    )
 
 
 class TaggedHosts(Fields):
@@ -57,7 +77,9 @@ def selector(value):
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"Use a list of hosts' names or {{\"tags\": […]}}, with at least one{': ' + where if where else ''}.") from None
+        raise ValueError(
+            f'Use a list of hosts\' names or {{"tags": […]}}, with at least one{": " + where if where else ""}.'
+        ) from None
     return checked_value.model_dump() if isinstance(value, dict) else checked_value
 
 
@@ -70,11 +92,18 @@ class TargetFields(Fields):
     strategy: StrategyFields = None
     health: HealthFields = None
     processes: Annotated[dict[ProcessName, ShellLine | None], Field(max_length=20)] = Field(
-        default=None, description="Commands that take precedence over the application's and the release's; null: do not run that process here.")
+        default=None,
+        description="Commands that take precedence over the application's and the release's; "
+        "null: do not run that process here.",
+    )
     server_names: Annotated[list[ServerName], Field(max_length=100), AfterValidator(unique)] = Field(
         default=None, description="Host names that nginx serves the application under; none: every name.")
-    drain_s: Annotated[int, Field(ge=0, le=3600)] = Field(default=None, description="Seconds the old release's connections may take to end; default 30.")
-    keep_warm: bool = Field(default=None, description="Leave the old release running for a rollback in an instant; default true.")
+    drain_s: Annotated[int, Field(ge=0, le=3600)] = Field(
+        default=None, description="Seconds the old release's connections may take to end; default 30."
+    )
+    keep_warm: bool = Field(
+        default=None, description="Leave the old release running for a rollback in an instant; default true."
+    )
 
 
 class SecretValue(Fields):
@@ -100,7 +129,9 @@ def variable(value):
     if "\0" in value.get("value", ""):
         raise ValueError("A value cannot hold a NUL character.")
     if size > VALUE_LIMIT_BYTES:
-        raise ValueError(f"Use at most {VALUE_LIMIT_BYTES} bytes; put larger things into a file under shared/ on the hosts.")
+        raise ValueError(
+            f"Use at most {VALUE_LIMIT_BYTES} bytes; put larger things into a file under shared/ on the hosts."
+        )
     return value
 
 
@@ -109,10 +140,17 @@ def change(value):
     return None if value is None else variable(value)
 
 
-VALUE_SCHEMA = {"anyOf": [
-    {"type": "string", "maxLength": VALUE_LIMIT_BYTES},
-    {"type": "object", "properties": {"value": {"type": "string", "maxLength": VALUE_LIMIT_BYTES}, "secret": {"type": "boolean"}},
-     "additionalProperties": False, "minProperties": 1}]}
+VALUE_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "maxLength": VALUE_LIMIT_BYTES},
+        {
+            "type": "object",
+            "properties": {"value": {"type": "string", "maxLength": VALUE_LIMIT_BYTES}, "secret": {"type": "boolean"}},
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
+    ]
+}
 VariableValue = checked(variable, VALUE_SCHEMA)
 VariableChange = checked(change, {"anyOf": [*VALUE_SCHEMA["anyOf"], {"type": "null"}]})
 

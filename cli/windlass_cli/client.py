@@ -19,7 +19,7 @@ import urllib3
 
 from windlass_cli import __version__
 from windlass_cli.errors import BadAnswer, Unreachable, WindlassError
-from windlass_cli.problems import is_in_flight, problem_from, redirect_from, wait_asked_for
+from windlass_cli.problems import is_in_flight, is_worth_repeating, problem_from, redirect_from, wait_asked_for
 
 BASE = "/api/v1"
 CONNECT_S = 5
@@ -36,7 +36,6 @@ IN_FLIGHT_PAUSE_S = 1
 LONGEST_PAUSE_S = 10
 PAGE = 200
 STREAM_CHUNK = 65536
-BUSY = {429, 502, 503, 504}
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -81,7 +80,7 @@ class Client:
 
     def get(self, *path, **query):
         """Return the JSON object at ``path`` (its segments); ``query`` members that are None are left out."""
-        return self._decoded("GET", path, query=query)
+        return self._object_of(self._request("GET", path, query=query), path)
 
     def post(self, *path, body=None, key=None):
         """POST ``body`` (JSON, None for none) and return the answer's object, None for an empty answer.
@@ -167,12 +166,11 @@ class Client:
 
     def _decoded(self, method, path, **details):
         """Send a request and return the JSON object that came, None when there was no content."""
-        return self._object_of(self._request(method, path, **details), path)
+        response = self._request(method, path, **details)
+        return self._object_of(response, path) if response.content else None
 
     def _object_of(self, response, path):
-        """Return the JSON object of a successful answer, None when it has no content."""
-        if response.status_code == requests.codes.no_content or not response.content:
-            return None
+        """Return the JSON object of a successful answer; BadAnswer when it has none."""
         try:
             answer = response.json()
         except requests.JSONDecodeError:
@@ -202,14 +200,14 @@ class Client:
                 if pause_s is None:
                     raise
             # Many clients that lost the same server must not come back in the same instant.
-            time.sleep(pause_s * random.uniform(1, 1.25))
+            time.sleep(pause_s * random.uniform(1, 1.25))  # noqa: S311  (no secret)
 
     def _pause_before_repeating(self, response, pauses_s, patient_until):
         """Return the seconds to wait before the request may do better, None when its answer is to be taken as it is."""
         asked_s = wait_asked_for(response)
         if is_in_flight(response) and time.monotonic() < patient_until:
             return asked_s or IN_FLIGHT_PAUSE_S
-        if response.status_code not in BUSY or (asked_s or 0) > LONGEST_PAUSE_S:
+        if not is_worth_repeating(response) or (asked_s or 0) > LONGEST_PAUSE_S:
             return None
         pause_s = next(pauses_s, None)
         return None if pause_s is None else max(pause_s, asked_s or 0)

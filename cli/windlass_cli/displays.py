@@ -25,6 +25,8 @@ MARKS = {
     "skipped": "-",
     "pending": "·",
 }
+#: What stands before lines that are about no host.
+OURSELVES = "windlass"
 #: Lines of the terminal left free below and above the table of hosts.
 MARGIN = 5
 
@@ -72,10 +74,12 @@ class PlainDisplay(Display):
 
     def __init__(self, output, rollout):
         super().__init__(output, rollout)
-        self._width = max((len(name) for name in rollout.hosts), default=0)
+        self._width = max(len(name) for name in (OURSELVES, *rollout.hosts))
 
     def show(self, event, run):
-        """Write the event as a line, its output as one line each."""
+        """Write the event as a line, its output as one line each; a step is told when it is over."""
+        if event.get("kind") == "step" and state_of(event) == "running":
+            return
         for line in lines_of(event, self._width):
             self.output.note(line)
 
@@ -217,7 +221,7 @@ def lines_of(event, width):
     if kind == "progress":
         return []
     prefix = Text(
-        clean(event.get("host") or "windlass").ljust(width) + "  ", style="bold" if event.get("host") else "dim"
+        clean(event.get("host") or OURSELVES).ljust(width) + "  ", style="bold" if event.get("host") else "dim"
     )
     if kind == "output":
         return [

@@ -71,6 +71,7 @@ class DeployFeed:
         self._items = queue.Queue(maxsize=10_000)
         self._stop = threading.Event()
         self._response = None
+        self._heard_at = None
 
     def items(self, deadline):
         """Yield Event, Note and at last Ended; raise WaitTimedOut at the deadline, and errors that will not pass."""
@@ -118,16 +119,17 @@ class DeployFeed:
     def _happenings(self):
         """Yield what happens, over as many connections as it takes, until the deploy itself says that it has ended."""
         failures, lost = 0, False
-        reached_at = time.monotonic()
+        self._heard_at = time.monotonic()
         while not self._stop.is_set():
             before = self._last
             try:
                 yield from self._one_connection()
                 deploy = self._client.get("deploys", self._number)
+                self._heard_at = time.monotonic()
                 yield from self._missed()
             except PASSING as error:
                 _require_passing(error)
-                if time.monotonic() - reached_at > self._patience_s:
+                if time.monotonic() - self._heard_at > self._patience_s:
                     raise Unreachable(f"Lost the server for {self._patience_s:g} s: {error.message}") from None
                 if not lost:
                     yield Note(f"{error.message} Trying to reach the server again.")
@@ -136,7 +138,7 @@ class DeployFeed:
                 if deploy.get("state") in ENDED_STATES:
                     yield Ended(deploy)
                     return
-                reached_at, lost = time.monotonic(), False
+                lost = False
             failures = 0 if self._last > before else failures + 1
             self._stop.wait(self._pauses_s[min(failures, len(self._pauses_s) - 1)])
 
@@ -171,6 +173,7 @@ class DeployFeed:
             chunk = response.raw.read1(CHUNK)
             if not chunk:
                 return
+            self._heard_at = time.monotonic()
             for message in parser.feed(chunk):
                 for event in self._in_order(event_of(message)):
                     yield Event(event)
@@ -183,9 +186,11 @@ class DeployFeed:
 
     def _in_order(self, event):
         """Return the events to show now: none when it was seen before, and those of a gap before it."""
-        number = event.get("number") if event else None
-        if not isinstance(number, int):
-            return [event] if event else []
+        if event is None:
+            return []
+        number = number_of(event)
+        if not number:
+            return [event]
         if number <= self._last:
             return []
         gap = list(self._events_until(number)) if number > self._last + 1 else []
@@ -195,16 +200,16 @@ class DeployFeed:
     def _events_until(self, number):
         """Yield the events between the last one seen and ``number``."""
         for event in self._client.items("deploys", self._number, "events", after=self._last):
-            if event.get("number", 0) >= number:
+            if number_of(event) >= number:
                 return
-            yield event
+            yield tidied(event)
 
     def _missed(self):
         """Yield the events that no stream brought."""
         for event in self._client.items("deploys", self._number, "events", after=self._last):
-            if event.get("number", 0) > self._last:
-                self._last = event["number"]
-                yield Event(event)
+            if number_of(event) > self._last:
+                self._last = number_of(event)
+                yield Event(tidied(event))
 
 
 def event_of(message):
@@ -216,7 +221,20 @@ def event_of(message):
     if not isinstance(event, dict):
         return None
     number = int(message.id) if message.id.isascii() and message.id.isdigit() else None
-    return {"number": number, "kind": message.event, **event}
+    return tidied({"number": number, "kind": message.event, **event})
+
+
+def tidied(event):
+    """Return an event without the members that are no text where text is promised; its kind is a text in any case."""
+    texts = ("kind", "host", "step", "text")
+    kept = {name: value for name, value in event.items() if name not in texts or isinstance(value, str)}
+    return {"kind": "unknown", **kept}
+
+
+def number_of(event):
+    """Return the event's number, 0 when it has none."""
+    number = event.get("number")
+    return number if isinstance(number, int) else 0
 
 
 def data_of(event):
@@ -227,7 +245,8 @@ def data_of(event):
 
 def state_of(event):
     """Return the state that the event tells, None when it tells none."""
-    return data_of(event).get("state") or event.get("state")
+    told = data_of(event).get("state") or event.get("state")
+    return told if isinstance(told, str) else None
 
 
 def ends(event):

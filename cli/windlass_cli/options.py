@@ -15,6 +15,7 @@ def _names(path, member="name"):
     """Return a completion function for the names that the API lists at ``path``, a function of the other arguments."""
 
     def complete(context, parameter, incomplete):
+        """Return the names that begin with ``incomplete``."""
         try:
             chosen = settings.load()
             client = Client(chosen.url, chosen.token, pauses_s=())

@@ -71,9 +71,11 @@ def ago(text, now=None):
 
 
 def duration(seconds):
-    """Return seconds as ``42s`` or ``3:07``."""
-    seconds = max(0, int(seconds))
-    return f"{seconds}s" if seconds < 60 else f"{seconds // 60}:{seconds % 60:02d}"
+    """Return seconds as ``0.8s``, ``42s`` or ``3:07``."""
+    if seconds < 10:
+        return f"{max(0, seconds):.1f}s"
+    whole = int(seconds)
+    return f"{whole}s" if whole < 60 else f"{whole // 60}:{whole % 60:02d}"
 
 
 def size(count):

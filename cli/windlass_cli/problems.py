@@ -38,6 +38,16 @@ def is_in_flight(response):
     return response.status_code == 409 and _document(response).get("code") == IN_FLIGHT
 
 
+def is_worth_repeating(response):
+    """Say whether the same request may succeed in a moment: the server says when, or a proxy has lost it just now.
+
+    A 503 of Windlass itself without Retry-After has tried already; it says what is missing.
+    """
+    if CLASSES.get(response.status_code) is not Busy:
+        return False
+    return wait_asked_for(response) is not None or not _document(response)
+
+
 def wait_asked_for(response):
     """Return the seconds of the Retry-After header (RFC 9110, 10.2.3), None without one or when it is a date."""
     text = response.headers.get("Retry-After", "").strip()
@@ -82,7 +92,7 @@ def _remedy(status, document, url, has_token, retry_after):
         return f"Try again in {retry_after} s."
     if not document:
         return f"That does not come from Windlass itself: look at what answers at {url}, and at any proxy between."
-    if status >= 500:
+    if status == 500:
         return "The server's log says more, under the request's id."
     return None
 

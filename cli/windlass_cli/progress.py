@@ -83,7 +83,8 @@ class Rollout:
     def _host(self, run, event):
         run.state = state_of(event) or run.state
         run.wave = data_of(event).get("wave", run.wave)
-        run.text = event.get("text") or run.text
+        # The last words of a host's last step explain a failure; after a success they say nothing.
+        run.text = event.get("text") or ("" if run.is_over and not run.is_bad else run.text)
         if run.is_over:
             run.took_s = _seconds_between(run.began_at, event.get("at"))
             run.fraction = None

@@ -3,19 +3,25 @@
 The commands and the fab tasks both drive these; nothing here prints.
 """
 
-from windlass_cli.errors import BuildFailed, RolloutFailed, WindlassError
-from windlass_cli.following import DeployFeed, Ended, Event
+from windlass_cli.errors import BadAnswer, BuildFailed, RolloutFailed, WindlassError
+from windlass_cli.following import DeployFeed, Ended, Event, number_of
 
 LATEST = "latest"
 #: Seconds between two looks at a release that is being built.
 BUILD_PAUSE_S = 1
 
 
+def having(answer, name):
+    """Return the API's ``answer`` when it has the member ``name`` that is needed next; else raise BadAnswer."""
+    if not isinstance(answer, dict) or not answer.get(name):
+        raise BadAnswer(f"The server's answer has no {name}.", remedy="Is the address that of a Windlass server?")
+    return answer
+
+
 def newest_ready(client, application):
     """Return the newest release of ``application`` that is ready; WindlassError when there is none."""
-    for release in client.items("applications", application, "releases"):
-        if release.get("state") == "ready":
-            return release
+    for release in client.items("applications", application, "releases", state="ready", limit=1):
+        return having(release, "version")
     raise WindlassError(
         f"{application} has no release that is ready.",
         remedy=f"Make one: windlass releases create {application} --wait",
@@ -26,26 +32,17 @@ def find_release(client, application, wanted):
     """Return the release ``wanted``: a version, or ``latest`` for the newest one that is ready."""
     if wanted == LATEST:
         return newest_ready(client, application)
-    return client.get("applications", application, "releases", wanted)
+    return having(client.get("applications", application, "releases", wanted), "version")
 
 
-def create_release(client, application, ref=None, package_version=None):
+def create_release(client, application, ref=None, package_version=None, upgrade_dependencies=False):
     """Ask for a release of a git reference or a package version and return it; it is being built then.
 
-    With neither, the application's own branch is built.
+    With neither, the application's own branch is built, or the newest version of its package.
     """
-    if ref is None and package_version is None:
-        ref = _default_ref(client, application)
-    body = {"ref": ref} if ref is not None else {"package_version": package_version}
-    return client.post("applications", application, "releases", body=body)
-
-
-def _default_ref(client, application):
-    source = client.get("applications", application).get("source") or {}
-    if source.get("branch"):
-        return source["branch"]
-    what = "--package-version VERSION" if source.get("package") else "--ref REF"
-    raise WindlassError(f"Windlass cannot tell what to build for {application}.", remedy=f"Say it: {what}")
+    given = {"ref": ref, "package_version": package_version, "upgrade_dependencies": upgrade_dependencies}
+    body = {name: value for name, value in given.items() if value}
+    return having(client.post("applications", application, "releases", body=body), "version")
 
 
 def await_release(client, application, version, show, deadline):
@@ -58,7 +55,7 @@ def await_release(client, application, version, show, deadline):
         # The release is read before its events: once it has ended, no event comes after those read then.
         release = client.get("applications", application, "releases", version)
         for event in client.items("applications", application, "releases", version, "events", after=last):
-            last = max(last, event.get("number") or 0)
+            last = max(last, number_of(event))
             show(event)
         if release.get("state") == "failed":
             why = release.get("error") or "the build's output says why"
@@ -82,21 +79,36 @@ def start_deploy(client, application, release, environment, strategy=None, comme
         body["strategy"] = strategy
     if comment:
         body["comment"] = comment
-    return client.post("deploys", body=body)
+    return having(client.post("deploys", body=body), "id")
 
 
 def newest_deploy(client, application, environment):
-    """Return the newest deploy of a target; WindlassError when nothing was ever deployed there."""
-    for deploy in client.items("deploys", application=application, environment=environment, limit=1):
-        return deploy
+    """Return the newest deploy of a target that left its release somewhere; WindlassError when there is none.
+
+    One that went back by itself, or failed before it switched a host, changed nothing that could be rolled back.
+    """
+    for deploy in client.items("deploys", application=application, environment=environment, limit=20):
+        if not is_without_effect(having(deploy, "id")):
+            return deploy
     raise WindlassError(
         f"Nothing was ever deployed of {application} to {environment}.", remedy="See what runs where: windlass status"
     )
 
 
+def is_without_effect(deploy):
+    """Say whether a deploy has ended without leaving its release on any host."""
+    switched = (deploy.get("progress") or {}).get("switched", 1)
+    return deploy.get("state") == "rolled_back" or (deploy.get("state") in ("failed", "cancelled") and not switched)
+
+
 def roll_back(client, deploy):
     """Start going back to the release before ``deploy`` and return the new deploy."""
-    return client.post("deploys", deploy["id"], "rollback")
+    return having(client.post("deploys", deploy["id"], "rollback"), "id")
+
+
+def find_deploy(client, number):
+    """Return the deploy with this number."""
+    return having(client.get("deploys", number), "id")
 
 
 def host_runs(client, number):

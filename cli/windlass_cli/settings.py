@@ -20,7 +20,7 @@ from windlass_cli.errors import SettingsError
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 URL_VARIABLE = "WINDLASS_URL"
-TOKEN_VARIABLE = "WINDLASS_TOKEN"
+TOKEN_VARIABLE = "WINDLASS_TOKEN"  # noqa: S105  (a name)
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 

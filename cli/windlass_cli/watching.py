@@ -1,6 +1,6 @@
 """Waiting in front of a person: a display for the deploy, and what Ctrl-C and a passed deadline leave behind."""
 
-from windlass_cli.displays import LiveDisplay, LogDisplay, PlainDisplay, QuietDisplay, lines_of, title
+from windlass_cli.displays import LiveDisplay, LogDisplay, PlainDisplay, QuietDisplay, title
 from windlass_cli.errors import Interrupted, WaitTimedOut
 from windlass_cli.progress import Rollout
 from windlass_cli.rollouts import await_deploy, await_release, host_runs
@@ -34,9 +34,7 @@ def watch_build(client, output, application, release, deadline):
     version = release["version"]
     remedy = f"See how it ends: windlass releases show {application} {version}"
     try:
-        output.note(
-            f"Building release {version} of {application} from {release.get('ref') or release.get('package_version')}."
-        )
+        output.note(f"Building release {version} of {application}.")
         return await_release(client, application, version, lambda event: _show_build(output, event), deadline)
     except KeyboardInterrupt:
         raise Interrupted(
@@ -54,8 +52,8 @@ def _display(output, rollout, manner):
 
 
 def _show_build(output, event):
-    for line in lines_of({**event, "host": None}, 0):
-        output.note(line)
+    for line in str(event.get("text") or "").splitlines():
+        output.note("│ ", line)
 
 
 def _how_on(number):

@@ -3,15 +3,16 @@
 Everything is made aside and named by its content, so a build that was killed anywhere is simply done again from the
 start, and finds what is there already.
 """
+
 import errno
 import json
 import logging
 
-from peewee import InterfaceError, OperationalError
-
 import commands
 import store
 from config import settings
+from peewee import InterfaceError, OperationalError
+
 from controllers import foreign, leases, states
 from controllers.building import environments, locks, platforms, project
 from controllers.building.output import Output
@@ -53,7 +54,11 @@ class Build:
             except (Interrupted, commands.Stopped):
                 leases.release(self.release)
             except (OperationalError, InterfaceError) as error:
-                log.warning("the build of release %s could not reach the database (%s); it is done again", self.release.id, error)
+                log.warning(
+                    "the build of release %s could not reach the database (%s); it is done again",
+                    self.release.id,
+                    error,
+                )
             except BuildFailed as error:
                 self.fail(str(error), error.tail)
             except commands.CommandError as error:
@@ -64,11 +69,14 @@ class Build:
                 self.fail(sentence_of(error))
             except Exception as error:
                 log.exception("the build of release %s failed inside Windlass", self.release.id)
-                self.fail(f"Windlass itself failed: {type(error).__name__}. See the worker's log for release {self.release.id}.")
+                self.fail(
+                    f"Windlass itself failed: {type(error).__name__}. See the worker's log for release {self.release.id}."
+                )
 
     def look(self):
         """Called at every heartbeat: a worker that is told to leave hands the build over."""
         from controllers import workers
+
         if workers.leaving.is_set():
             self.work.stop.set()
 
@@ -86,14 +94,19 @@ class Build:
     def greet(self):
         """Say what begins; give up what has killed its worker again and again."""
         if self.release.epoch > MOST_ATTEMPTS:
-            raise BuildFailed(f"The build was begun {MOST_ATTEMPTS} times and each time its worker ended before it did: perhaps it needs more memory than there is.")
+            raise BuildFailed(
+                f"The build was begun {MOST_ATTEMPTS} times and each time its worker ended before it did: "
+                "perhaps it needs more memory than there is."
+            )
         again = f", attempt {self.release.epoch}" if self.release.epoch > 1 else ""
         self.output(f"Building {self.application.name} {self.release.version}{again}")
 
     def from_repository(self, driver):
         """Make a release of a commit."""
         db.release()  # What follows takes long; the next query takes a fresh connection.
-        checkout = driver.checkout(self.source["repository"], self.release.commit or self.release.ref, self.source.get("branch"), self.work)
+        checkout = driver.checkout(
+            self.source["repository"], self.release.commit or self.release.ref, self.source.get("branch"), self.work
+        )
         self.keep(commit=checkout.commit)
         found = project.read(checkout.digest)
         for note in found.notes:
@@ -101,7 +114,9 @@ class Build:
         hosts = self.hosts()
         python = self.python_for(hosts, found.python, found.lowest_python)
         index = self.index()
-        lock = locks.settle(found, python, index, self.work, self.previous_locks(), self.source.get("upgrade_dependencies", False))
+        lock = locks.settle(
+            found, python, index, self.work, self.previous_locks(), self.source.get("upgrade_dependencies", False)
+        )
         self.build_environments(lock, hosts, index)
         return {**described(lock, checkout.digest), "processes": found.processes, "settings": found.settings}
 
@@ -112,12 +127,23 @@ class Build:
         index = self.index()
         extras = self.source.get("extras") or []
         package = self.source["package"] + (f"[{','.join(extras)}]" if extras else "")
-        lock, version = locks.settle_package(package, self.release.package_version, self.source.get("requirements") or [], python, index, self.work,
-                                             self.previous_locks(), self.source.get("upgrade_dependencies", False))
+        lock, version = locks.settle_package(
+            package,
+            self.release.package_version,
+            self.source.get("requirements") or [],
+            python,
+            index,
+            self.work,
+            self.previous_locks(),
+            self.source.get("upgrade_dependencies", False),
+        )
         self.keep(package_version=version)
         self.output(f"Package {package} {version}")
         self.build_environments(lock, hosts, index)
-        content = json.dumps({"package": package, "version": version, "lock": lock.digest}, sort_keys=True, indent=2).encode() + b"\n"
+        content = (
+            json.dumps({"package": package, "version": version, "lock": lock.digest}, sort_keys=True, indent=2).encode()
+            + b"\n"
+        )
         sha256, size = store.add_bytes(content)
         digest = store.add_manifest([[PACKAGE_FILE, 0o644, size, sha256]])
         return {**described(lock, digest), "processes": {}, "settings": {}}
@@ -131,6 +157,7 @@ class Build:
     def hosts(self):
         """Return the hosts of the application's targets that were observed."""
         from controllers import targets
+
         rows = Target.select().where(Target.application == self.application)
         found = {host.name: host for target in rows for host in targets.hosts_of(target) if host.facts}
         return [found[name] for name in sorted(found)]
@@ -145,13 +172,24 @@ class Build:
 
     def previous_locks(self):
         """Return the locks of the application's earlier releases, newest first."""
-        rows = (Release.select(Release.lock).where(Release.application == self.application, Release.state == "ready", Release.id != self.release.id,
-                                                   Release.lock.is_null(False)).order_by(Release.number.desc()).limit(MOST_PREVIOUS_LOCKS))
+        rows = (
+            Release.select(Release.lock)
+            .where(
+                Release.application == self.application,
+                Release.state == "ready",
+                Release.id != self.release.id,
+                Release.lock.is_null(False),
+            )
+            .order_by(Release.number.desc())
+            .limit(MOST_PREVIOUS_LOCKS)
+        )
         return [row.lock for row in rows]
 
     def build_environments(self, lock, hosts, index):
         """Build the virtualenvs for the platforms of the hosts, or for this machine's where no host is known."""
-        wanted = {platforms.platform_of(host.facts, lock.python) for host in hosts if lock.python in host.facts["pythons"]}
+        wanted = {
+            platforms.platform_of(host.facts, lock.python) for host in hosts if lock.python in host.facts["pythons"]
+        }
         if not hosts:
             wanted = {platforms.own_platform(lock.python)}
         for platform in sorted(wanted):
@@ -173,18 +211,28 @@ class Build:
         try:
             self.end("failed", error=error)
         except (OperationalError, InterfaceError) as away:
-            log.warning("the failure of release %s could not be written down (%s); it is built again", self.release.id, away)
+            log.warning(
+                "the failure of release %s could not be written down (%s); it is built again", self.release.id, away
+            )
 
     def end(self, state, **columns):
         """Make the change of state, unless the lease was lost: then the outcome is the other worker's."""
         self.output.flush()
-        states.move_release(self.release, state, guard=leases.is_held(self.release), lease_owner=None, lease_expires_at=None, **columns)
+        states.move_release(
+            self.release, state, guard=leases.is_held(self.release), lease_owner=None, lease_expires_at=None, **columns
+        )
 
 
 def described(lock, digest):
     """Return the columns that a lock and a tree fill."""
-    return {"digest": digest, "size_bytes": store.size(digest), "lock": lock.text, "lock_digest": lock.digest, "lock_kind": lock.kind,
-            "python_version": lock.python}
+    return {
+        "digest": digest,
+        "size_bytes": store.size(digest),
+        "lock": lock.text,
+        "lock_digest": lock.digest,
+        "lock_kind": lock.kind,
+        "python_version": lock.python,
+    }
 
 
 def sentence_of(error):

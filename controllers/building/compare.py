@@ -1,5 +1,7 @@
 """What changed between two releases of an application: commits, files, dependencies."""
+
 import store
+
 from controllers import foreign
 from controllers.building import locks
 from controllers.errors import WindlassError
@@ -15,8 +17,10 @@ def compare(older, newer):
     """
     files = file_changes(older.digest, newer.digest)
     return {
-        "commits": commits_between(older, newer), "reverted_commits": commits_between(newer, older),
-        "files": files[:MOST_FILES] if files is not None else None, "files_total": len(files) if files is not None else None,
+        "commits": commits_between(older, newer),
+        "reverted_commits": commits_between(newer, older),
+        "files": files[:MOST_FILES] if files is not None else None,
+        "files_total": len(files) if files is not None else None,
         "dependencies": dependency_changes(older.lock, newer.lock),
         "python": {"from": older.python_version, "to": newer.python_version},
         "processes": value_changes(older.processes, newer.processes),
@@ -60,8 +64,13 @@ def dependency_changes(older, newer):
     """Return {"added", "removed", "changed"}: packages of two locks' texts with their versions."""
     changes = value_changes(locks.packages(older), locks.packages(newer))
     as_list = {"added": "version", "removed": "version"}
-    return {kind: [{"name": name, as_list[kind]: value} if kind in as_list else {"name": name, **value} for name, value in items.items()]
-            for kind, items in changes.items()}
+    return {
+        kind: [
+            {"name": name, as_list[kind]: value} if kind in as_list else {"name": name, **value}
+            for name, value in items.items()
+        ]
+        for kind, items in changes.items()
+    }
 
 
 def value_changes(before, after):
@@ -69,5 +78,9 @@ def value_changes(before, after):
     return {
         "added": {name: after[name] for name in sorted(after.keys() - before.keys())},
         "removed": {name: before[name] for name in sorted(before.keys() - after.keys())},
-        "changed": {name: {"from": before[name], "to": after[name]} for name in sorted(before.keys() & after.keys()) if before[name] != after[name]},
+        "changed": {
+            name: {"from": before[name], "to": after[name]}
+            for name in sorted(before.keys() & after.keys())
+            if before[name] != after[name]
+        },
     }

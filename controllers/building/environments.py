@@ -1,11 +1,12 @@
 """Virtualenvs: built once for a lock and a platform, kept in the content store, shared by all releases with that lock."""
-import hashlib
 
-from peewee import IntegrityError
+import hashlib
 
 import scratch
 import store
 from config import settings
+from peewee import IntegrityError
+
 from controllers import foreign
 from controllers.building import finishing, locks, platforms, uv
 from controllers.building.work import BuildFailed, Work
@@ -84,8 +85,12 @@ def install(lock, wanted, index, work, folder, prefix):
     cross = None if native else (platforms.uv_tag(wanted), wanted.python)
     file_name, text = locks.for_uv(lock.text, lock.kind, crosses=native is None)
     (folder / file_name).write_text(text, encoding="utf-8")
-    arguments = uv.install_command(folder / file_name, prefix, python, is_complete=lock.kind != locks.HASHED, cross=cross)
-    what = "The dependencies cannot be installed" + ("" if native else f" for {wanted.system} on {wanted.machine} with Python {wanted.python}, from wheels alone")
+    arguments = uv.install_command(
+        folder / file_name, prefix, python, is_complete=lock.kind != locks.HASHED, cross=cross
+    )
+    what = "The dependencies cannot be installed" + (
+        "" if native else f" for {wanted.system} on {wanted.machine} with Python {wanted.python}, from wheels alone"
+    )
     quiet = Work(lambda text: None, work.remaining_s(), work.stop, work.tick)
     try:
         uv.run([*arguments, "--offline"], quiet, index, folder, CACHE_MISS)

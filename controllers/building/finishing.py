@@ -3,6 +3,7 @@
 Scripts start the python beside them instead of one of this machine; bytecode is compiled here, once for all hosts, and
 never compared with its source again (PEP 552, unchecked hash-based files), because both are read-only from now on.
 """
+
 import base64
 import csv
 import hashlib
@@ -24,7 +25,7 @@ LEFT_OVERS = {"uv_cache.json", "uv_build.json"}
 
 
 def finish(prefix, wanted, interpreter, work):
-    """Finish what was installed below `prefix` for a platform; `interpreter` compiles bytecode, None leaves that to the hosts."""
+    """Finish what was installed below `prefix` for a platform; `interpreter` compiles bytecode, None leaves it out."""
     rename_library(prefix, wanted)
     remove_left_overs(prefix)
     changed = relocate_scripts(prefix / "bin")
@@ -67,7 +68,7 @@ def relocate_scripts(folder):
         content = path.read_bytes()
         match = PYTHON_SHEBANG.match(content)
         if match:
-            replace(path, TRAMPOLINE + content[match.end():], 0o755)
+            replace(path, TRAMPOLINE + content[match.end() :], 0o755)
             changed.add(path)
     return changed
 
@@ -78,12 +79,13 @@ def rewrite_record(record, changed):
     for row in csv.reader(io.StringIO(record.read_text(encoding="utf-8"))):
         if len(row) != 3 or Path(row[0]).name in LEFT_OVERS or row[0].endswith((".pyc", ".pyo")):
             continue
-        path = Path(os.path.normpath(record.parent.parent / row[0]))
+        name, digest, size = row
+        path = Path(os.path.normpath(record.parent.parent / name))
         if path in changed:
             content = path.read_bytes()
-            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-            row = [row[0], f"sha256={digest}", str(len(content))]
-        rows.append(row)
+            digest = "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            size = str(len(content))
+        rows.append([name, digest, size])
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(sorted(rows))
     replace(record, text.getvalue().encode(), 0o644)
@@ -99,9 +101,27 @@ def replace(path, content, mode):
 
 def compile_bytecode(prefix, interpreter, work):
     """Compile all packages; a file for another Python's syntax is no failure, its importer will say so."""
-    argv = [interpreter, "-I", "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash", "-s", str(prefix), str(prefix / "lib")]
+    argv = [
+        interpreter,
+        "-I",
+        "-m",
+        "compileall",
+        "-q",
+        "-j",
+        "2",
+        "--invalidation-mode",
+        "unchecked-hash",
+        "-s",
+        str(prefix),
+        str(prefix / "lib"),
+    ]
     environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
     try:
-        commands.run(argv, environment=environment, timeout_s=work.remaining_s(), merged=True, stop=work.stop, on_tick=work.tick)
+        commands.run(
+            argv, environment=environment, timeout_s=work.remaining_s(), merged=True, stop=work.stop, on_tick=work.tick
+        )
     except commands.Failed as error:
-        work.output(f"Some files could not be compiled to bytecode; Python compiles them when they are used. ({len(error.tail)} lines of reasons)")
+        work.output(
+            "Some files could not be compiled to bytecode; Python compiles them when they are used: "
+            + "; ".join(line.strip() for line in error.tail[:3])
+        )

@@ -4,6 +4,7 @@ A lock is text: requirements with hashes in normal form, or a pylock.toml. Its d
 same for the same packages. What Windlass resolved itself is reused as long as what it was resolved from is unchanged, so
 that a change of code alone changes no dependency.
 """
+
 import hashlib
 import json
 import re
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import scratch
+
 from controllers.building import platforms, requirements, uv
 from controllers.building.project import kind_of
 from controllers.building.work import BuildFailed
@@ -27,6 +29,7 @@ REQUIRES_PYTHON = re.compile(r"^requires-python\s*=.*\n", re.M)
 @dataclass(frozen=True)
 class Lock:
     """A lock: `kind` says where it came from, `text` what it says, `python` the version it is for."""
+
     kind: str
     text: str
     python: str
@@ -40,6 +43,7 @@ class Lock:
 @dataclass(frozen=True)
 class Question:
     """What a lock is wanted for. `files` are texts by path; `main` is the one that is read first; `kind` is what that one is."""
+
     kind: str
     main: str
     files: dict
@@ -79,11 +83,15 @@ def settle(project, python, index, work, previous=(), upgrade=False):
 def settle_package(package, version, more, python, index, work, previous=(), upgrade=False):
     """Return (Lock, version) of a package of an index with what it needs and `more` requirements; version None is the newest."""
     lines = [f"{package}=={version}" if version else package, *more]
-    question = Question(RESOLVED, "package.txt", {"package.txt": "".join(f"{line}\n" for line in lines)}, python, title=lines[0])
+    question = Question(
+        RESOLVED, "package.txt", {"package.txt": "".join(f"{line}\n" for line in lines)}, python, title=lines[0]
+    )
     wanted = requirements.read("package.txt", question.files.get)
     for item in wanted.items[1:]:
         if item.hashes:
-            raise BuildFailed(f"'{item.line()}': more requirements of an application are given without hashes; Windlass locks them.")
+            raise BuildFailed(
+                f"'{item.line()}': more requirements of an application are given without hashes; Windlass locks them."
+            )
     lock = answer(question, index, work, previous, upgrade or version is None)
     found = packages(lock.text).get(requirements.canonical(wanted.items[0].name))
     if found is None:
@@ -108,7 +116,9 @@ def ask(project, python):
         manifest = f"{folder}/pyproject.toml" if folder else "pyproject.toml"
         if manifest not in tree:
             raise BuildFailed(f"{path} needs the {manifest} it was made from.")
-        files |= {name: tree.read(name) for name in tree.entries if name == manifest or name.endswith("/pyproject.toml")}
+        files |= {
+            name: tree.read(name) for name in tree.entries if name == manifest or name.endswith("/pyproject.toml")
+        }
     return Question(RESOLVED if kind == "pyproject.toml" else kind, path, files, python, project.extras, project.groups)
 
 
@@ -125,7 +135,9 @@ def answer(question, index, work, previous, upgrade):
         return Lock(question.kind, same, question.python)
     make = export if question.kind == UV_LOCK else resolve
     with scratch.folder("lock") as folder:
-        return made(question, inputs, make(question, index, work, folder, None if upgrade else next(iter(previous), None)))
+        return made(
+            question, inputs, make(question, index, work, folder, None if upgrade else next(iter(previous), None))
+        )
 
 
 def made(question, inputs, text):
@@ -158,7 +170,9 @@ def resolve(question, index, work, folder, preferred):
         output.write_text(without_comments(preferred), encoding="utf-8")
     work.output(f"Locking the dependencies of {question.name} for Python {question.python}")
     python = platforms.interpreter(question.python) or platforms.interpreter(platforms.own_version())
-    command = uv.compile_command([project_folder / question.main], output, question.python, python, question.extras, question.groups)
+    command = uv.compile_command(
+        [project_folder / question.main], output, question.python, python, question.extras, question.groups
+    )
     uv.run(command, work, index, folder, f"The dependencies of {question.name} cannot be resolved")
     found = requirements.read("lock", {"lock": output.read_text(encoding="utf-8")}.get)
     if kind_of(question.main) == "requirements.txt":
@@ -172,8 +186,7 @@ def export(question, index, work, folder, _):
     write_files(question, folder / "project")
     place = (folder / "project" / question.main).parent
     python = platforms.interpreter(question.python) or platforms.interpreter(platforms.own_version())
-    # uv reads the project it works in from its working folder; its home stays apart from that.
-    command = ["--directory", str(place), *uv.export_command(python, question.extras, question.groups)]
+    command = uv.export_command(place, python, question.extras, question.groups)
     uv.run(command, work, index, folder, f"{question.main} cannot be read")
     found = requirements.read("uv.lock", {"uv.lock": (place / "exported.txt").read_text(encoding="utf-8")}.get)
     requirements.check_pins(found)
@@ -202,7 +215,9 @@ def check_package(package, path):
     name = package.get("name", "a package") if isinstance(package, dict) else "a package"
     place = f"{path}, {name}"
     if not isinstance(package, dict) or "vcs" in package or "directory" in package:
-        raise BuildFailed(f"{place}: it comes from a repository or a folder and cannot be checked by a hash; publish it to a package index.")
+        raise BuildFailed(
+            f"{place}: it comes from a repository or a folder and cannot be checked by a hash; publish it to a package index."
+        )
     files = [*package.get("wheels", []), *(package[key] for key in ("sdist", "archive") if key in package)]
     for file in files:
         if "path" in file and "url" not in file:
@@ -245,5 +260,4 @@ def pairs(lock_text):
             yield package["name"], package.get("version", "?")
         return
     yield from PINNED_LINE.findall(lock_text)
-    for name, url in URL_LINE.findall(lock_text):
-        yield name, url
+    yield from URL_LINE.findall(lock_text)

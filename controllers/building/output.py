@@ -1,9 +1,11 @@
 """A build's output on its way to people: masked, in batches, within bounds."""
+
 import threading
 import time
 
-from controllers import events
 from masking import Masker
+
+from controllers import events
 
 FLUSH_S = 0.2
 FLUSH_ITEMS = 200

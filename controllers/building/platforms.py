@@ -2,6 +2,7 @@
 
 A platform is a text such as "cpython-311-linux-x86_64-glibc-2.36".
 """
+
 import functools
 import os
 import platform as this_machine
@@ -11,6 +12,7 @@ import sys
 from dataclasses import dataclass
 
 import commands
+
 from controllers.building.work import BuildFailed
 
 PROBE_TIMEOUT_S = 10
@@ -19,12 +21,16 @@ PROBE_TIMEOUT_S = 10
 GLIBC_TAGS = tuple((2, minor) for minor in (17, 28, *range(31, 41)))
 SYSTEMS = {"linux": "unknown-linux", "darwin": "apple-darwin"}
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
-TEXT = re.compile(r"(?P<implementation>[a-z]+)-(?P<major>\d)(?P<minor>\d+)-(?P<system>[a-z0-9]+)-(?P<machine>[A-Za-z0-9_]+)-(?P<libc>[a-z]+)-(?P<version>[\d.]+)")
+TEXT = re.compile(
+    r"(?P<implementation>[a-z]+)-(?P<major>\d)(?P<minor>\d+)-(?P<system>[a-z0-9]+)-(?P<machine>[A-Za-z0-9_]+)"
+    r"-(?P<libc>[a-z]+)-(?P<version>[\d.]+)"
+)
 
 
 @dataclass(frozen=True)
 class Platform:
     """The parts of a platform."""
+
     implementation: str
     python: str
     system: str
@@ -39,10 +45,11 @@ class Platform:
 
 
 def platform_of(facts, python_version=None):
-    """Return the platform of a host by what its agent observed, for one of its Python versions ("3.11"; default: its python3)."""
+    """Return the platform of a host by its facts, for one of its versions of Python ("3.11"; default: its python3's)."""
     python = python_version or ".".join(facts["python"].split(".")[:2])
     libc, version = [*(facts.get("libc") or []), "", ""][:2]
-    return (f"{facts['implementation']}-{python.replace('.', '')}-{facts['system']}-{facts['machine']}-{libc or 'none'}-{version or '0'}").lower()
+    machine = f"{facts['system']}-{facts['machine']}-{libc or 'none'}-{version or '0'}"
+    return f"{facts['implementation']}-{python.replace('.', '')}-{machine}".lower()
 
 
 def parse(text):
@@ -50,16 +57,27 @@ def parse(text):
     match = TEXT.fullmatch(text)
     if not match:
         raise BuildFailed(f"'{text}' is no platform that Windlass can build for.")
-    return Platform(match["implementation"], f"{match['major']}.{match['minor']}", match["system"], match["machine"], match["libc"],
-                    tuple(map(int, match["version"].split("."))))
+    return Platform(
+        match["implementation"],
+        f"{match['major']}.{match['minor']}",
+        match["system"],
+        match["machine"],
+        match["libc"],
+        tuple(map(int, match["version"].split("."))),
+    )
 
 
 @functools.cache
 def own_facts():
     """Return this machine's parts of a platform, as an agent would observe them."""
     libc, version = this_machine.libc_ver()
-    return {"implementation": sys.implementation.name, "python": this_machine.python_version(), "system": sys.platform,
-            "machine": this_machine.machine(), "libc": [libc, version]}
+    return {
+        "implementation": sys.implementation.name,
+        "python": this_machine.python_version(),
+        "system": sys.platform,
+        "machine": this_machine.machine(),
+        "libc": [libc, version],
+    }
 
 
 def own_platform(python_version=None):
@@ -74,24 +92,35 @@ def own_version():
 
 @functools.cache
 def interpreter(python_version):
-    """Return the path of this machine's interpreter of a version, or None; one that does not run (a version manager's stub) is none."""
+    """Return the path of this machine's interpreter of a version, or None; a version manager's stub is none."""
     if python_version == own_version():
         return os.path.realpath(sys.executable)
     found = shutil.which(f"python{python_version}")
     if not found:
         return None
     try:
-        done = commands.run([found, "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
-                            environment={"PATH": os.environ.get("PATH", "")}, timeout_s=PROBE_TIMEOUT_S)
+        done = commands.run(
+            [found, "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+            environment={"PATH": os.environ.get("PATH", "")},
+            timeout_s=PROBE_TIMEOUT_S,
+        )
     except commands.CommandError:
         return None
     return found if done.output.decode().strip() == python_version else None
 
 
 def native_interpreter(wanted):
-    """Return the path of an interpreter here whose builds run on a platform (same kind of machine, C library not newer), or None."""
+    """Return the path of an interpreter here whose builds run on a platform, or None.
+
+    That takes the same kind of machine, and a C library that is not newer than the platform's.
+    """
     own = parse(own_platform(wanted.python))
-    is_same = (own.implementation, own.system, own.machine, own.libc) == (wanted.implementation, wanted.system, wanted.machine, wanted.libc)
+    is_same = (own.implementation, own.system, own.machine, own.libc) == (
+        wanted.implementation,
+        wanted.system,
+        wanted.machine,
+        wanted.libc,
+    )
     return interpreter(wanted.python) if is_same and own.libc_version <= wanted.libc_version else None
 
 
@@ -106,8 +135,11 @@ def uv_tag(wanted):
         tags = [tag for tag in GLIBC_TAGS if tag <= wanted.libc_version[:2]]
         if wanted.system == "linux" and wanted.libc == "glibc" and tags:
             return f"{machine}-manylinux_{tags[-1][0]}_{tags[-1][1]}"
-    raise BuildFailed(f"Windlass cannot build for {wanted.system} on {wanted.machine} with {wanted.implementation} {wanted.python} and {wanted.libc}: "
-                      "it builds for CPython on Linux and macOS, x86-64 and ARM64.")
+    raise BuildFailed(
+        f"Windlass cannot build for {wanted.system} on {wanted.machine} with {wanted.implementation} {wanted.python} "
+        f"and {wanted.libc}: "
+        "it builds for CPython on Linux and macOS, x86-64 and ARM64."
+    )
 
 
 def pick_version(offered, wanted=None, lowest=None):

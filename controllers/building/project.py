@@ -1,4 +1,5 @@
 """What a tree in the content store says about the application in it: processes, Python version, dependency files."""
+
 import posixpath
 import re
 import tomllib
@@ -6,12 +7,18 @@ from dataclasses import dataclass, field
 
 import processes
 import store
+
 from controllers.building.work import BuildFailed
 
 LARGEST_FILE = 16 * 1024 * 1024
 MOST_LINKS = 8
 DEPENDENCY_FILES = ("uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml")
-FOREIGN_LOCKS = {"poetry.lock": "poetry export", "Pipfile.lock": "pipenv requirements", "pdm.lock": "pdm export", "environment.yml": "a pip requirements file"}
+FOREIGN_LOCKS = {
+    "poetry.lock": "poetry export",
+    "Pipfile.lock": "pipenv requirements",
+    "pdm.lock": "pdm export",
+    "environment.yml": "a pip requirements file",
+}
 PYLOCK = re.compile(r"pylock(\.[A-Za-z0-9-]+)?\.toml")
 LOWEST_PYTHON = re.compile(r"(?:>=|~=|==)\s*(3\.\d+)")
 
@@ -56,6 +63,7 @@ class Tree:
 @dataclass
 class Project:
     """What the files say. `dependencies` is the path of the file that names the dependencies, or None."""
+
     tree: Tree
     processes: dict
     settings: dict
@@ -77,9 +85,15 @@ def read(digest):
     except processes.BadDescription as error:
         raise BuildFailed(str(error)) from None
     project = Project(
-        tree=tree, processes=processes.processes_of(procfile, description), python=python, lowest_python=lowest_python(tree),
+        tree=tree,
+        processes=processes.processes_of(procfile, description),
+        python=python,
+        lowest_python=lowest_python(tree),
         settings={key: value for key, value in description.items() if key not in ("processes", processes.RELEASE)},
-        dependencies=dependency_file(tree, description), extras=tuple(description.get("extras", ())), groups=tuple(description.get("groups", ())))
+        dependencies=dependency_file(tree, description),
+        extras=tuple(description.get("extras", ())),
+        groups=tuple(description.get("groups", ())),
+    )
     project.notes = list(notes_on(project))
     return project
 
@@ -107,19 +121,25 @@ def dependency_file(tree, description):
         if chosen not in tree:
             raise BuildFailed(f"windlass.json: the file '{chosen}' of dependencies is not in the repository.")
         if kind_of(chosen) is None:
-            raise BuildFailed(f"windlass.json: '{chosen}' is no file of dependencies that Windlass reads: requirements as .txt, uv.lock, pylock.toml or pyproject.toml.")
+            raise BuildFailed(
+                f"windlass.json: '{chosen}' is no file of dependencies that Windlass reads: "
+                "requirements as .txt, uv.lock, pylock.toml or pyproject.toml."
+            )
         return chosen
     for path in DEPENDENCY_FILES:
         if path in tree and (path != "pyproject.toml" or declares_dependencies(tree)):
             return path
     for path, advice in FOREIGN_LOCKS.items():
         if path in tree:
-            raise BuildFailed(f"Windlass does not read {path}: keep a requirements.txt with hashes beside it (made with {advice}), or a uv.lock or pylock.toml.")
+            raise BuildFailed(
+                f"Windlass does not read {path}: keep a requirements.txt with hashes beside it (made with {advice}), "
+                "or a uv.lock or pylock.toml."
+            )
     return None
 
 
 def kind_of(path):
-    """Return what a file of dependencies is by its name: "uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml", or None."""
+    """Return what a file of dependencies is by its name: one of DEPENDENCY_FILES, or None."""
     name = posixpath.basename(path)
     if PYLOCK.fullmatch(name):
         return "pylock.toml"
@@ -135,7 +155,10 @@ def declares_dependencies(tree):
         return False
     dynamic = table.get("dynamic")
     if isinstance(dynamic, list) and "dependencies" in dynamic:
-        raise BuildFailed("pyproject.toml has dynamic dependencies, which only its build knows: add a uv.lock, a pylock.toml or a requirements.txt.")
+        raise BuildFailed(
+            "pyproject.toml has dynamic dependencies, which only its build knows: "
+            "add a uv.lock, a pylock.toml or a requirements.txt."
+        )
     return bool(table.get("dependencies"))
 
 
@@ -146,12 +169,16 @@ def notes_on(project):
         yield f"Note: dependencies come from {project.dependencies}; {' and '.join(ignored)} is not used."
     if project.dependencies is None:
         yield "Note: no file names dependencies; the virtualenv is empty."
-    if (project.extras or project.groups) and (project.dependencies is None or kind_of(project.dependencies) not in ("uv.lock", "pyproject.toml")):
+    if (project.extras or project.groups) and (
+        project.dependencies is None or kind_of(project.dependencies) not in ("uv.lock", "pyproject.toml")
+    ):
         yield "Note: 'extras' and 'groups' of windlass.json count with a uv.lock or a pyproject.toml only."
-    scripts = ((project.tree.toml("pyproject.toml") or {}).get("project") or {})
+    scripts = (project.tree.toml("pyproject.toml") or {}).get("project") or {}
     scripts = scripts.get("scripts") if isinstance(scripts, dict) else None
     if isinstance(scripts, dict) and scripts:
-        yield (f"Note: the project itself is not installed, so its own scripts ({', '.join(sorted(scripts)[:5])}) are not there; "
-               "start it with 'python -m' or through a server such as gunicorn.")
+        yield (
+            f"Note: the project itself is not installed, so its own scripts ({', '.join(sorted(scripts)[:5])}) are not there; "
+            "start it with 'python -m' or through a server such as gunicorn."
+        )
     if not project.processes:
         yield "Note: there is no Procfile; the application or its target must say which processes to run."

@@ -2,6 +2,7 @@
 
 Format: pip's documentation, "Requirements File Format"; names: PEP 503; requirements: PEP 508.
 """
+
 import posixpath
 import re
 import shlex
@@ -17,8 +18,14 @@ PINNED = re.compile(r"===?\s*[A-Za-z0-9!+._-]+")
 COMMENT = re.compile(r"(^|\s)#.*$")
 LOOKS_LOCAL = re.compile(r"(\.{0,2}/|\.{1,2}$|~|[A-Za-z]:\\)|.*\.(whl|zip|tar\.gz|tgz|tar\.bz2)$")
 INCLUDES = {"-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c"}
-PLACES = {"-i": "--index-url", "--index-url": "--index-url", "--pypi-url": "--index-url", "--extra-index-url": "--extra-index-url",
-          "-f": "--find-links", "--find-links": "--find-links"}
+PLACES = {
+    "-i": "--index-url",
+    "--index-url": "--index-url",
+    "--pypi-url": "--index-url",
+    "--extra-index-url": "--extra-index-url",
+    "-f": "--find-links",
+    "--find-links": "--find-links",
+}
 CHOICES = {"--no-binary", "--only-binary"}
 WITHOUT_EFFECT = {"--require-hashes", "--prefer-binary"}
 PUBLIC_INDEX = re.compile(r"https://pypi\.(python\.)?org/simple/?")
@@ -28,6 +35,7 @@ MOST_FILES = 50
 @dataclass(frozen=True)
 class Requirement:
     """One package to install: `specification` is version, URL and marker as written, `hashes` are sorted."""
+
     name: str
     extras: str
     specification: str
@@ -54,6 +62,7 @@ class Requirement:
 @dataclass
 class Requirements:
     """What a requirement file and those it includes say. `files` holds the text of each by path."""
+
     items: list = field(default_factory=list)
     options: list = field(default_factory=list)
     files: dict = field(default_factory=dict)
@@ -107,9 +116,9 @@ def add_file(found, path, read_text, only_known):
 def logical_lines(text, path):
     """Yield (place, line) with comments removed and continued lines joined."""
     held, first = "", None
-    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+    for number, raw in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         first = first or number
-        line = COMMENT.sub("", line).rstrip()
+        line = COMMENT.sub("", raw).rstrip()
         if line.endswith("\\"):
             held += line[:-1] + " "
             continue
@@ -145,7 +154,11 @@ def take_option(found, line, place, path, read_text, only_known):
     elif name == "--pre":
         found.options.append("--pre")
     elif name not in WITHOUT_EFFECT:
-        hint = " Its code is part of the release already; list what it depends on instead." if name in ("-e", "--editable") else ""
+        hint = (
+            " Its code is part of the release already; list what it depends on instead."
+            if name in ("-e", "--editable")
+            else ""
+        )
         raise BuildFailed(f"{place}: '{name}' has no place in a release.{hint}")
 
 
@@ -154,9 +167,15 @@ def parse_requirement(line, place):
     hashes = tuple(sorted(set(HASH.findall(line))))
     plain = HASH.sub("", line).strip()
     match = REQUIREMENT.fullmatch(plain)
-    if "://" in plain.partition(" @ ")[0].partition(";")[0] or LOOKS_LOCAL.match(plain.partition(";")[0].strip()) or not match:
-        raise BuildFailed(f"{place}: '{shortened(plain)}' is no package by name. A release installs packages of an index; "
-                          "its own code, folders and bare URLs are not installed.")
+    if (
+        "://" in plain.partition(" @ ")[0].partition(";")[0]
+        or LOOKS_LOCAL.match(plain.partition(";")[0].strip())
+        or not match
+    ):
+        raise BuildFailed(
+            f"{place}: '{shortened(plain)}' is no package by name. A release installs packages of an index; "
+            "its own code, folders and bare URLs are not installed."
+        )
     rest = match["rest"].strip()
     if " --" in f" {rest}":
         raise BuildFailed(f"{place}: the option in '{shortened(plain)}' has no place in a release.")
@@ -171,11 +190,15 @@ def check_url(url, place):
     """Raise BuildFailed unless a URL is one a package may come from; credentials in it would be written down with the lock."""
     parts = urlsplit(url)
     if parts.scheme.startswith("git+") or parts.scheme in ("git", "ssh"):
-        raise BuildFailed(f"{place}: a package from a git repository cannot be checked by a hash; publish it to a package index.")
+        raise BuildFailed(
+            f"{place}: a package from a git repository cannot be checked by a hash; publish it to a package index."
+        )
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise BuildFailed(f"{place}: packages come from https:// or http:// addresses only.")
     if "@" in parts.netloc:
-        raise BuildFailed(f"{place}: credentials have no place in a repository; put them into an integration or the setting build.index_url.")
+        raise BuildFailed(
+            f"{place}: credentials have no place in a repository; put them into an integration or the setting build.index_url."
+        )
 
 
 def shortened(text):
@@ -187,7 +210,12 @@ def check_pins(found):
     """Raise BuildFailed unless every requirement has a hash and names one version."""
     for item in found.items:
         if not item.hashes:
-            raise BuildFailed(f"{item.place}: '{item.line()[:80]}' has no hash although others have; run 'uv pip compile --generate-hashes', or leave "
-                              "all hashes out and let Windlass lock the versions.")
+            raise BuildFailed(
+                f"{item.place}: '{item.line()[:80]}' has no hash although others have; "
+                "run 'uv pip compile --generate-hashes', or leave "
+                "all hashes out and let Windlass lock the versions."
+            )
         if not item.is_pinned:
-            raise BuildFailed(f"{item.place}: '{item.line()[:80]}' has a hash but no single version: write it with '=='.")
+            raise BuildFailed(
+                f"{item.place}: '{item.line()[:80]}' has a hash but no single version: write it with '=='."
+            )

@@ -2,6 +2,7 @@
 
 Building a command is pure; `run` carries it out behind the fence, with credentials in a private file.
 """
+
 import os
 import re
 import shutil
@@ -10,15 +11,41 @@ from pathlib import Path
 
 import commands
 from config import data_path
-from controllers.building.work import BuildFailed, Interrupted
 from gate import Gate
+
+from controllers.building.work import BuildFailed, Interrupted
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 # What an administrator may set for every build. UV_… ones that name indexes count only where Windlass names none.
-KEPT_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "UV_SYSTEM_CERTS", "UV_NATIVE_TLS", "NETRC", "TMPDIR", "CC", "CXX",
-                  "CFLAGS", "LDFLAGS")
-INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX_STRATEGY")
+KEPT_VARIABLES = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "UV_SYSTEM_CERTS",
+    "UV_NATIVE_TLS",
+    "NETRC",
+    "TMPDIR",
+    "CC",
+    "CXX",
+    "CFLAGS",
+    "LDFLAGS",
+)
+INDEX_VARIABLES = (
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX",
+    "UV_INDEX_URL",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    "UV_INDEX_STRATEGY",
+)
 CONFIGURATION_FILES = ("$XDG_CONFIG_HOME/uv/uv.toml", "$HOME/.config/uv/uv.toml", "/etc/uv/uv.toml")
+PLAIN = ("--no-header", "--no-annotate", "--quiet")
+SETTINGS = {
+    "LC_ALL": "C.UTF-8", "NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "UV_HTTP_RETRIES": "2",
+    "UV_KEYRING_PROVIDER": "disabled",
+    # Packages that are built from source come out the same each time, as far as their own build allows.
+    "PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": "315532800",
+}  # fmt: skip
 MOST_CAUSES = 4
 NOISE = re.compile(r"Using (CPython|Python)|Resolved \d|warning: The `--pylock`")
 SAID = re.compile(r"error:|cause:|hint:")  # What the sentence holds already.
@@ -34,38 +61,53 @@ def program():
 
 
 def compile_command(sources, output, python_version, python, extras=(), groups=()):
-    """Return the arguments that resolve requirement files into the hash-locked file `output`, for every platform at once."""
-    options = [word for extra in extras for word in ("--extra", extra)] + [word for group in groups for word in ("--group", group)]
-    return ["pip", "compile", "--universal", "--generate-hashes", "--no-header", "--no-annotate", "--quiet", "--python-version", python_version,
-            "--python", python, "--output-file", str(output), *options, *map(str, sources)]
+    """Return the arguments that resolve requirement files into the hash-locked file `output`, for all platforms at once."""
+    return [
+        *("pip", "compile", "--universal", "--generate-hashes", *PLAIN),
+        *("--python-version", python_version, "--python", python, "--output-file", str(output)),
+        *choices(extras, groups), *map(str, sources),
+    ]  # fmt: skip
 
 
-def export_command(python, extras=(), groups=()):
-    """Return the arguments that write the uv.lock of the project in the working folder as requirements with hashes."""
-    options = [word for extra in extras for word in ("--extra", extra)] + [word for group in groups for word in ("--group", group)]
-    return ["export", "--frozen", "--offline", "--no-dev", "--no-emit-project", "--emit-index-url", "--format", "requirements.txt", "--no-header",
-            "--no-annotate", "--quiet", "--python", python, "--output-file", "exported.txt", *options]
+def export_command(folder, python, extras=(), groups=()):
+    """Return the arguments that write the uv.lock of the project in `folder` to exported.txt there, as requirements."""
+    return [
+        *("--directory", str(folder), "export", "--frozen", "--offline", "--no-dev", "--no-emit-project", "--emit-index-url"),
+        *("--format", "requirements.txt", *PLAIN, "--python", python, "--output-file", "exported.txt"),
+        *choices(extras, groups),
+    ]  # fmt: skip
+
+
+def choices(extras, groups):
+    """Return the options that choose optional dependencies."""
+    return [
+        *(word for extra in extras for word in ("--extra", extra)),
+        *(word for group in groups for word in ("--group", group)),
+    ]
 
 
 def install_command(lock, prefix, python, is_complete, cross=None):
     """Return the arguments that install a lock file below `prefix`.
 
-    python: an interpreter; is_complete: the lock was made by a resolver, so its packages are installed as they are; else uv
-    checks that nothing is missing. cross: (platform tag, Python version) of a platform that is not this machine's.
+    python: an interpreter; is_complete: the lock was made by a resolver, so its packages are installed as they are; else
+    uv checks that nothing is missing. cross: (platform tag, Python version) of a platform that is not this machine's.
     """
     options = ["--no-deps"] if is_complete else []
     if cross:
         options += ["--only-binary", ":all:", "--python-platform", cross[0], "--python-version", cross[1]]
-    return ["pip", "install", "--require-hashes", "--no-progress", "--preview-features", "pylock", "--prefix", str(prefix), "--python", python, *options,
-            "--requirements", str(lock)]
+    return [
+        *("pip", "install", "--require-hashes", "--no-progress", "--preview-features", "pylock"),
+        *("--prefix", str(prefix), "--python", python, *options, "--requirements", str(lock)),
+    ]  # fmt: skip
 
 
 def environment(folder, index, gate_variables):
-    """Return all variables uv gets. `folder` is private and serves as its home; credentials are written into it, not passed."""
+    """Return all variables uv gets. `folder` is private and serves as its home; credentials go into a file there."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    variables = {**kept, "PATH": os.environ.get("PATH", DEFAULT_PATH), "LC_ALL": "C.UTF-8", "HOME": str(folder), "NO_COLOR": "1",
-                 "UV_CACHE_DIR": str(data_path("uv-cache", "x").parent), "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "UV_KEYRING_PROVIDER": "disabled",
-                 "UV_HTTP_RETRIES": "2", "UV_CREDENTIALS_DIR": str(folder), "PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": "315532800", **gate_variables}
+    variables = {
+        **kept, **SETTINGS, "PATH": os.environ.get("PATH", DEFAULT_PATH), "HOME": str(folder),
+        "UV_CACHE_DIR": str(data_path("uv-cache", "x").parent), "UV_CREDENTIALS_DIR": str(folder), **gate_variables,
+    }  # fmt: skip
     if not index.url:
         configured = configuration_file()
         chosen = {"UV_CONFIG_FILE": configured} if configured else {"UV_NO_CONFIG": "1"}
@@ -85,7 +127,11 @@ def write_credentials(path, index):
     if index.token:
         lines = ['scheme = "bearer"', f"token = {quoted(index.token)}"]
     elif index.username:
-        lines = ['scheme = "basic"', f"username = {quoted(index.username)}", f"password = {quoted(index.password or '')}"]
+        lines = [
+            'scheme = "basic"',
+            f"username = {quoted(index.username)}",
+            f"password = {quoted(index.password or '')}",
+        ]
     else:
         return
     text = "\n".join(["[[credential]]", f"service = {quoted(index.url)}", *lines, ""])
@@ -95,7 +141,10 @@ def write_credentials(path, index):
 
 def quoted(text):
     """Return a text as a TOML string."""
-    escaped = "".join(character if character.isprintable() and character not in '"\\' else f"\\U{ord(character):08x}" for character in text)
+    escaped = "".join(
+        character if character.isprintable() and character not in '"\\' else f"\\U{ord(character):08x}"
+        for character in text
+    )
     return f'"{escaped}"'
 
 
@@ -132,16 +181,29 @@ class Complaint:
 
 
 def run(arguments, work, index, folder, what):
-    """Run uv in a private folder behind the fence; `what` says in the error what could not be done. Raises BuildFailed, Interrupted."""
+    """Run uv in a private folder behind the fence; `what` says in an error what could not be done.
+
+    Raises BuildFailed, Interrupted.
+    """
     complaint = Complaint(work.output)
     with Gate() as gate:
         try:
-            commands.run([program(), *arguments], environment=environment(folder, index, gate.variables()), folder=folder, timeout_s=work.remaining_s(),
-                         merged=True, on_line=complaint.hear, stop=work.stop, on_tick=work.tick)
+            commands.run(
+                [program(), *arguments],
+                environment=environment(folder, index, gate.variables()),
+                folder=folder,
+                timeout_s=work.remaining_s(),
+                merged=True,
+                on_line=complaint.hear,
+                stop=work.stop,
+                on_tick=work.tick,
+            )
         except commands.Stopped:
             raise Interrupted() from None
         except commands.TimedOut as error:
-            raise BuildFailed(f"{what}: the build took longer than {work.time_limit_s:.0f} s (setting build.timeout_s).", error.tail) from None
+            raise BuildFailed(
+                f"{what}: the build took longer than {work.time_limit_s:.0f} s (setting build.timeout_s).", error.tail
+            ) from None
         except commands.CommandError as error:
             if gate.failures:
                 raise BuildFailed(f"{what}: {gate.failures[-1]}") from None

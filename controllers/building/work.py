@@ -1,4 +1,5 @@
 """What the parts of a build share: where output goes, how much time is left, and whether somebody asked for its end."""
+
 import contextlib
 import fcntl
 import os

@@ -4,6 +4,7 @@
 
 A driver class has `name`, `role`, `Settings` and `Credentials` (pydantic models), and is made from an Access.
 """
+
 import functools
 import importlib
 import json
@@ -11,21 +12,24 @@ import pkgutil
 from dataclasses import dataclass, field
 
 import secretbox
+from pydantic import ValidationError
+
 from controllers.errors import NotFound, WindlassError
 from models import Integration
-from pydantic import ValidationError
 
 ROLES = ("source", "artifacts")
 
 
 class ForeignError(WindlassError):
     """A foreign system did not do what it was asked; the message says what happened and what to do about it."""
+
     status, code, title = 502, "foreign-system-failed", "A foreign system did not do what it was asked"
 
 
 @dataclass(frozen=True)
 class Access:
     """What is configured of a foreign system; an empty one is nobody's: no URL, no credentials."""
+
     name: str | None = None
     url: str | None = None
     settings: dict = field(default_factory=dict)
@@ -38,6 +42,7 @@ class Access:
 
 class Driver:
     """What every driver is: a class made with an Access."""
+
     name = None
     role = None
     Settings = None
@@ -67,9 +72,16 @@ def drivers():
 
 def describe_drivers():
     """Return what there is to choose from: each driver's name, role, and JSON schemas of its settings and credentials."""
-    return [{"name": driver.name, "role": driver.role, "summary": driver.__doc__.splitlines()[0],
-             "settings": driver.Settings.model_json_schema(), "credentials": driver.Credentials.model_json_schema()}
-            for driver in drivers().values()]
+    return [
+        {
+            "name": driver.name,
+            "role": driver.role,
+            "summary": driver.__doc__.splitlines()[0],
+            "settings": driver.Settings.model_json_schema(),
+            "credentials": driver.Credentials.model_json_schema(),
+        }
+        for driver in drivers().values()
+    ]
 
 
 def mistakes_in(driver_name, url, settings, credentials):
@@ -78,11 +90,17 @@ def mistakes_in(driver_name, url, settings, credentials):
     if driver is None:
         return [("driver", f"There is no driver of this name; there are {', '.join(drivers())}.")]
     mistakes = []
-    for name, model, values in (("settings", driver.Settings, settings), ("credentials", driver.Credentials, credentials)):
+    for name, model, values in (
+        ("settings", driver.Settings, settings),
+        ("credentials", driver.Credentials, credentials),
+    ):
         try:
             model.model_validate(values or {})
         except ValidationError as error:
-            mistakes += [(".".join([name, *map(str, item["loc"])]), item["msg"].removeprefix("Value error, ")) for item in error.errors()]
+            mistakes += [
+                (".".join([name, *map(str, item["loc"])]), item["msg"].removeprefix("Value error, "))
+                for item in error.errors()
+            ]
     return mistakes or driver.mistakes_together(url, settings or {}, credentials or {})
 
 
@@ -110,5 +128,8 @@ def driver_for(source):
     wanted = "artifacts" if source.get("package") else "source"
     driver = drivers().get(role_driver)
     if driver is None or driver.role != wanted:
-        raise ForeignError(f"The integration '{name}' is of driver {role_driver}, which cannot give {wanted}; choose another in the application's source.")
+        raise ForeignError(
+            f"The integration '{name}' is of driver {role_driver}, which cannot give {wanted}; "
+            "choose another in the application's source."
+        )
     return driver(access_to(name))

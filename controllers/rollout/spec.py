@@ -14,6 +14,7 @@ TEMPLATES = Path(ROOT) / "etc" / "templates"
 SLOTS = ("a", "b")
 STOP_WAIT_S = 30
 RELEASE_PROCESS = "release"
+UP = frozenset({"RUNNING", "STARTING"})  # supervisord calls a process STARTING for its first second, also when it serves.
 
 
 @functools.cache
@@ -59,10 +60,16 @@ def upstream(application, slot, binding, host, ports):
 
 
 def nginx_text(application, slot, binding, host, ports, server_names):
-    """Return the nginx site that serves one slot."""
-    return template("nginx.conf.tpl").render(
-        application=application, name=application.replace("-", "_"), listen=host["settings"]["nginx"]["listen"],
-        server_names=" ".join(server_names) or "_", upstream=upstream(application, slot, binding, host, ports))
+    """Return the nginx site that serves one slot.
+
+    It holds a proof, a word that changes with the text: the agent asks nginx for it, because nginx keeps its old configuration
+    silently when a reload fails.
+    """
+    def rendered(proof):
+        return template("nginx.conf.tpl").render(
+            application=application, name=application.replace("-", "_"), listen=host["settings"]["nginx"]["listen"], proof=proof,
+            server_names=" ".join(server_names) or "_", upstream=upstream(application, slot, binding, host, ports))
+    return rendered(sha256(rendered(""))[:16])
 
 
 def build(application, release, environment_name, python, snapshot, variables, host, state, deploy_id):
@@ -109,7 +116,7 @@ def is_in_place(spec, state):
     held = slot and application["slots"].get(slot)
     if not held or application["current"] != spec["release"] or held["spec_digest"] != spec["spec_digest"]:
         return False
-    if not held["serving"] or any(process["state"] != "RUNNING" for process in held["processes"].values()):
+    if not held["serving"] or any(process["state"] not in UP for process in held["processes"].values()):
         return False
     if set(held["processes"]) != set(spec["processes"]):
         return False

@@ -1,17 +1,23 @@
 # Written by Windlass: {{application}}. A deploy overwrites what is changed here.
+# windlass-proof /.well-known/windlass/{{application}} {{proof}}
 map $http_upgrade $windlass_{{name}}_connection {
     default upgrade;
     "" "";
 }
 
 upstream windlass_{{name}} {
-    server {{upstream}} fail_timeout=0;
+    server {{upstream}} max_fails=0;
 }
 
 server {
     listen {{listen}};
     server_name {{server_names}};
     client_max_body_size 100m;
+
+    location = /.well-known/windlass/{{application}} {
+        default_type text/plain;
+        return 200 {{proof}};
+    }
 
     location / {
         proxy_pass http://windlass_{{name}};

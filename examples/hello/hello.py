@@ -1,4 +1,5 @@
 """A page that says which release of itself is being served, and by whom. Change VERSION, commit, deploy, reload."""
+
 import html
 import json
 import os
@@ -15,7 +16,13 @@ def application(environ, start_response):
     """Answer a request, as PEP 3333 has it."""
     path = environ.get("PATH_INFO") or "/"
     if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-        return answer(start_response, "405 Method Not Allowed", "text/plain", "Only GET is answered here.\n", ("Allow", "GET, HEAD"))
+        return answer(
+            start_response,
+            "405 Method Not Allowed",
+            "text/plain",
+            "Only GET is answered here.\n",
+            ("Allow", "GET, HEAD"),
+        )
     if path == "/":
         return answer(start_response, "200 OK", "text/html", page())
     if path == "/healthz":
@@ -40,10 +47,17 @@ def facts():
 def page():
     """Return the page with the facts filled in."""
     told = facts()
-    rows = "".join(f"<div><dt>{html.escape(name.removesuffix('_s').replace('_', ' '))}</dt>"
-                   f"<dd>{html.escape(str(value))}{' s' if name.endswith('_s') else ''}</dd></div>"
-                   for name, value in told.items() if name != "version")
-    return PAGE.replace("{{version}}", html.escape(VERSION)).replace("{{facts}}", rows).replace("{{greeting}}", html.escape(greeting()))
+    rows = "".join(
+        f"<div><dt>{html.escape(name.removesuffix('_s').replace('_', ' '))}</dt>"
+        f"<dd>{html.escape(str(value))}{' s' if name.endswith('_s') else ''}</dd></div>"
+        for name, value in told.items()
+        if name != "version"
+    )
+    return (
+        PAGE.replace("{{version}}", html.escape(VERSION))
+        .replace("{{facts}}", rows)
+        .replace("{{greeting}}", html.escape(greeting()))
+    )
 
 
 def greeting():
@@ -54,6 +68,13 @@ def greeting():
 def answer(start_response, status, content_type, text, *headers):
     """Begin an answer and return its body."""
     body = text.encode()
-    start_response(status, [("Content-Type", f"{content_type}; charset=utf-8"), ("Content-Length", str(len(body))),
-                            ("Cache-Control", "no-store"), *headers])
+    start_response(
+        status,
+        [
+            ("Content-Type", f"{content_type}; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            *headers,
+        ],
+    )
     return [body]

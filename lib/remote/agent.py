@@ -35,6 +35,7 @@ LINES_PER_S = 2000
 LINE_BYTES = 8 << 10
 POLL_S = 0.03             # between two looks at health and process states
 SOCKET_PATH_BYTES = 107   # unix(7): sun_path has 108 bytes with the final NUL
+STEADY_S = 0.5            # nginx starts new worker processes and tells the old ones to end 100 ms later
 PORTS = range(20000, 30000)
 UNDO = ".windlass-undo-"
 ASIDE = ".windlass-new-"
@@ -1330,25 +1331,32 @@ class Nginx:
         discard(self.path(UNDO + name))
 
     def prove(self, text, host, timeout_s=10, steady_s=0.0):
-        """Wait until nginx serves this very text, for `steady_s` seconds without a relapse to old worker processes."""
+        """Wait until nginx serves this very text; with `steady_s`, until for so long no worker process of old answered.
+
+        Raises Failure when nginx goes on serving something else. One that does not answer at all serves nobody, so that
+        nobody is harmed: whether it should is not decided here.
+        """
         proof = proof_in(text)
         if proof is None:
-            self.control.pause(0.3)  # An old worker process may answer a little longer, and nothing tells it from a new one.
+            self.control.pause(max(0.3, steady_s))  # Nothing tells an old worker process from a new one.
             return
         address = listen_address(self.settings["listen"])
         deadline = time.monotonic() + timeout_s
-        since = None
+        since, was_answered = None, False
         while True:
             try:
                 body = http_get(address, proof[0], host, 2, self.control.check)[1]
+                was_answered = True
                 since = (since or time.monotonic()) if proof[1].encode() in body else None
             except (OSError, ValueError):
                 since = None
             if since is not None and time.monotonic() - since >= steady_s:
                 return
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline and was_answered:
                 raise Failure("nginx-not-reloaded", "nginx was told to reload but still serves its old configuration.",
                               "See nginx's error log; often a port it is to listen on is in use.")
+            if time.monotonic() > deadline - timeout_s + 2 and not was_answered:
+                return
             self.control.pause()
 
 
@@ -2044,6 +2052,18 @@ class Slot:
         web = spec.get("web")
         return not web or read_bytes(self.place.launcher(self.name, web)) == self.launcher(spec, web).encode()
 
+    def wait_until_unrouted(self):
+        """Wait until no worker process of nginx leads to the slot's port any more.
+
+        After a reload the old ones go on accepting for some 100 ms, which matters when one deploy follows closely on another.
+        """
+        spec, nginx, site = self.spec(), self.host.nginx(), self.host.files().get("nginx")
+        if not spec or spec.get("binding") != "port" or nginx is None or not site or self.name == self.place.active():
+            return
+        age_s = time.time() - changed_at(nginx.path(site))
+        nginx.prove(nginx.text(site), (spec.get("health") or {}).get("host") or "localhost",
+                    steady_s=STEADY_S if 0 <= age_s < 60 else 0.0)
+
     def wait_until_idle(self, limit_s):
         """Wait until the slot's server has no connections, at most `limit_s` seconds; say whether it has none."""
         spec = self.spec()
@@ -2066,6 +2086,7 @@ class Slot:
 
     def vacate(self, drain_s, wanted=None):
         """Stop what runs in the slot once its connections have ended, and forget it unless it is what is `wanted` next."""
+        self.wait_until_unrouted()
         self.wait_until_idle(drain_s)
         left = self.stop()
         if left:
@@ -2222,6 +2243,14 @@ def size_of(path):
         return os.stat(path).st_size
     except OSError:
         return 0
+
+
+def changed_at(path):
+    """Return when a file was changed last, in seconds since 1970, 0 when it cannot be seen."""
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
 
 
 def tail_of(path, start, limit=4096):
@@ -2591,7 +2620,7 @@ class Activation:
             if is_reloaded:
                 self.nginx.will_reload(name, undo)
                 self.nginx.reload()
-                self.nginx.prove(old, self.host_header(), steady_s=0.3)
+                self.nginx.prove(old, self.host_header(), steady_s=STEADY_S)
         finally:
             self.move_links_back()
         self.nginx.keep(name)
@@ -2710,7 +2739,7 @@ class Activation:
     def drain_web(self, old, spec, drain_s):
         """Stop the old web process after its last connection; return its name in a list when it is still ending."""
         if self.nginx is not None and spec.get("binding") == "port":
-            self.nginx.prove(self.site()[1], self.host_header(), steady_s=0.3)
+            self.nginx.prove(self.site()[1], self.host_header(), steady_s=STEADY_S)
         old.wait_until_idle(drain_s)
         return old.stop([spec["web"]], max(drain_s, 5))
 

@@ -20,8 +20,3 @@ def to_milliseconds(moment):
     if moment.tzinfo is None:
         raise ValueError("a time needs its offset from UTC")
     return (moment - EPOCH) // MILLISECOND
-
-
-def from_rfc3339(text):
-    """Return the milliseconds since 1970 of an RFC 3339 time; raises ValueError when it is none or has no offset."""
-    return to_milliseconds(datetime.fromisoformat(text))

@@ -10,6 +10,7 @@ The decorators know neither users nor databases: the frame around each request p
 environment that knows the caller and the body. What a decorator has to tell the frame and the OpenAPI document is kept
 in the handler's `marks`.
 """
+import contextlib
 import functools
 import re
 import threading
@@ -117,7 +118,8 @@ def caching(seconds, recall, remember):
             key = cache_key(handler, arguments)
             kept = recall(key)
             if kept is not None:
-                return from_json(kept)
+                with contextlib.suppress(ValueError):  # What somebody else wrote there is worth as much as nothing.
+                    return from_json(kept)
             answer = handler(**arguments)
             remember(key, to_json(answer), seconds)
             return answer

@@ -1,8 +1,15 @@
 """Work on short texts that people typed."""
 import difflib
+import difflib
 import re
 
-VERSION = re.compile(r"v?(\d{1,9}(?:\.\d{1,9}){0,3})(.*)", re.S)
+VERSION = re.compile(r"v?(\d{1,9}(?:\.\d{1,9}){0,3})(\D.*)?", re.S)
+
+
+def nearest(word, words):
+    """Return the one of `words` that was probably meant by `word`, or None."""
+    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
+    return found[0] if found else None
 
 
 def nearest(word, words):
@@ -20,6 +27,6 @@ def version_key(text):
     if not match:
         return None
     numbers = [int(part) for part in match[1].split(".")]
-    suffix = match[2].lstrip(".-")
+    suffix = (match[2] or "").lstrip(".-")
     is_before_release = suffix[:1].isalpha() and not suffix.startswith("post")
     return tuple(numbers + [0] * (4 - len(numbers))), not is_before_release

@@ -11,16 +11,17 @@ const PENDING = { state: "pending", started_at: null, ended_at: null, message: n
 
 /** One step's cell. */
 class StepCell {
-  constructor(name) {
+  constructor(name, isOver) {
     this.name = name;
     this.data = ko.observable(PENDING);
     this.share = ko.observable(null);
-    this.state = ko.pureComputed(() => this.data().state);
+    // Once the host is done, a step that has not begun will not begin any more.
+    this.state = ko.pureComputed(() => (isOver() && this.data().state === "pending" ? "not_run" : this.data().state));
     this.time = ko.pureComputed(() => this.timeNow());
     this.title = ko.pureComputed(() => {
-      const { state, message } = this.data();
+      const { message } = this.data();
       const time = this.time();
-      return `${this.name}: ${look(state).word}${time ? `, ${time}` : ""}${message ? `. ${message}` : ""}`;
+      return `${this.name}: ${look(this.state()).word}${time ? `, ${time}` : ""}${message ? `. ${message}` : ""}`;
     });
   }
 
@@ -60,7 +61,8 @@ class StepCell {
 export class HostRun {
   constructor() {
     this.data = ko.observable({});
-    this.steps = STEPS.map((name) => new StepCell(name));
+    this.isOver = ko.pureComputed(() => ENDED_HOST.has(this.data().state));
+    this.steps = STEPS.map((name) => new StepCell(name, this.isOver));
     this.byName = new Map(this.steps.map((cell) => [cell.name, cell]));
     this.href = ko.pureComputed(() => `/hosts/${encodeURIComponent(this.data().host ?? "")}`);
     this.logName = ko.pureComputed(() => `Show the log of ${this.data().host} only`);
@@ -75,8 +77,8 @@ export class HostRun {
     const failed = this.steps.find((cell) => cell.state() === "failed");
     const own = this.data().message ?? "";
     const step = failed?.data().message ?? "";
-    if (!failed) return own;
-    return own && own !== step ? `${failed.name}: ${step} ${own}`.trim() : `${failed.name}: ${step}`;
+    if (!failed || own.includes(step)) return own;
+    return `${failed.name}: ${step} ${own}`.trim();
   }
 
   /** Take a host run of the API. */

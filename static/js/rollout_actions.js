@@ -12,20 +12,26 @@ export function isUnderWay(deploy) {
   return Boolean(deploy) && !ENDED_DEPLOY.has(deploy.state);
 }
 
-/** Ask, then roll an environment back from a deploy (API shape) to the release before it. */
-export function askRollback(shell, deploy, previousRelease) {
-  shell.confirm.ask({
-    title: `Roll ${deploy.application} back in ${deploy.environment}?`,
-    facts: [
-      { name: "Application", value: deploy.application },
-      { name: "Environment", value: deploy.environment },
-      { name: "From", value: deploy.release },
-      { name: "Back to", value: previousRelease },
-    ],
-    action: `Roll back to ${previousRelease}`,
-    isDangerous: true,
-    run: (key) => change("POST", ["deploys", deploy.id, "rollback"], undefined, { key }),
-    done: openDeploy,
+/** Ask, then roll back a deploy (API shape, with the release before it): a new deploy of that release. */
+export async function askRollback(shell, deploy) {
+  const { application, environment, release, previous_release: previous } = deploy;
+  await shell.attempt(async () => {
+    const [newest] = (await get(["deploys"], { application, environment, limit: 1 })).items;
+    const isNewest = !newest || newest.id === deploy.id;
+    shell.confirm.ask({
+      title: `Roll ${application} back in ${environment}?`,
+      facts: [
+        { name: "Application", value: application },
+        { name: "Environment", value: environment },
+        { name: "From", value: release },
+        { name: "Back to", value: previous },
+      ],
+      warning: isNewest ? "" : `There is a newer deploy, #${newest.id} of ${newest.release}: this goes back behind it.`,
+      action: `Roll back to ${previous}`,
+      isDangerous: true,
+      run: (key) => change("POST", ["deploys", deploy.id, "rollback"], undefined, { key }),
+      done: openDeploy,
+    });
   });
 }
 
@@ -38,7 +44,7 @@ export async function askTargetRollback(shell, { application, environment }, new
     const deploy = newest.state === "rolled_back"
       ? (await get(["deploys"], { application, environment, state: "succeeded", limit: 1 })).items[0]
       : await get(["deploys", newest.id]);
-    if (deploy?.previous_release) askRollback(shell, deploy, deploy.previous_release);
+    if (deploy?.previous_release) await askRollback(shell, deploy);
     else shell.problem(`Nothing of ${application} ran in ${environment} before, so there is nothing to roll back to.`);
   });
 }

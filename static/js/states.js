@@ -12,7 +12,7 @@ const STATES = { // state -> [kind, word]; the word is the state itself unless g
   queued: ["waiting"], pending: ["waiting"], scheduled: ["waiting"], new: ["waiting", "not checked yet"],
   pending_approval: ["waiting", "waiting for approval"],
   paused: ["paused"], maintenance: ["paused", "in maintenance"],
-  cancelled: ["stopped"], skipped: ["none"], unknown: ["none"], never: ["none", "never deployed"],
+  cancelled: ["stopped"], skipped: ["none"], not_run: ["none", "not run"], unknown: ["none"], never: ["none", "never deployed"],
   drift: ["warning"],
 };
 

@@ -14,7 +14,10 @@ def names(api):
 def test_the_first_start_makes_staging_and_production_once(api):
     environments.ensure_first()
     environments.ensure_first()
-    assert [(item["name"], item["position"]) for item in api.get("/environments").json["items"]] == [("staging", 1), ("production", 2)]
+    assert [(item["name"], item["position"]) for item in api.get("/environments").json["items"]] == [
+        ("staging", 1),
+        ("production", 2),
+    ]
     api.delete("/environments/staging")
     environments.ensure_first()
     assert names(api) == ["production"], "what somebody deleted must stay away"
@@ -41,11 +44,24 @@ def test_moving_one(api):
     environments.ensure_first()
     tag = api.get("/environments/staging").headers["ETag"]
     assert api.patch("/environments/staging", {"position": 9}, headers={"If-Match": tag}).json["position"] == 9
-    assert_problem(api.patch("/environments/staging", {"position": 1}, headers={"If-Match": tag}), 412, "precondition-failed")
+    assert_problem(
+        api.patch("/environments/staging", {"position": 1}, headers={"If-Match": tag}), 412, "precondition-failed"
+    )
     assert names(api) == ["production", "staging"]
 
 
-@pytest.mark.parametrize("fields", [{}, {"name": "A"}, {"name": "a/b"}, {"name": "x", "position": -1}, {"name": "x", "position": "1"}, {"name": "x", "position": 1001}, {"name": "x", "protected": True}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"name": "A"},
+        {"name": "a/b"},
+        {"name": "x", "position": -1},
+        {"name": "x", "position": "1"},
+        {"name": "x", "position": 1001},
+        {"name": "x", "protected": True},
+    ],
+)
 def test_bad_ones_are_refused(api, fields):
     assert_problem(api.post("/environments", fields), 422, "invalid")
     assert Environment.select().count() == 0
@@ -59,7 +75,15 @@ def test_a_second_one_is_refused(api):
 def test_one_in_use_is_not_deleted(api):
     environments.ensure_first()
     application = factories.application("shop")
-    Target.create(application=application, environment=factories.environment("staging"), hosts=["x"], strategy={}, health={}, created_at=1, updated_at=1)
+    Target.create(
+        application=application,
+        environment=factories.environment("staging"),
+        hosts=["x"],
+        strategy={},
+        health={},
+        created_at=1,
+        updated_at=1,
+    )
     assert "shop" in assert_problem(api.delete("/environments/staging"), 409, "in-use")["detail"]
     factories.deploy([], release=factories.release(application), environment=factories.environment("production"))
     problem = assert_problem(api.delete("/environments/production"), 409, "in-use")

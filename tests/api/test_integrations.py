@@ -2,8 +2,8 @@
 import logging
 
 import pytest
-
 import secretbox
+
 from controllers import integrations
 from models import Integration
 from tests import factories
@@ -30,7 +30,12 @@ def test_it_is_made_and_shown_without_its_credentials(api):
     answer = api.post("/integrations", {**INDEX, "credentials": LOGIN})
     assert (answer.status_code, answer.headers["Location"]) == (201, "/api/v1/integrations/our-index")
     made = answer.json
-    assert (made["driver"], made["url"], made["credentials"], made["settings"]) == ("package-index", INDEX["url"], ["password", "username"], {})
+    assert (made["driver"], made["url"], made["credentials"], made["settings"]) == (
+        "package-index",
+        INDEX["url"],
+        ["password", "username"],
+        {},
+    )
     assert made["roles"]
     assert api.get("/integrations/our-index").json == made
     assert api.get("/integrations").json["items"] == [made]
@@ -39,12 +44,18 @@ def test_it_is_made_and_shown_without_its_credentials(api):
 
 def test_credentials_are_in_no_answer_and_no_log_and_encrypted_at_rest(api, caplog):
     caplog.set_level(logging.DEBUG)
-    answers = [api.post("/integrations", {**INDEX, "credentials": LOGIN}), api.get("/integrations"), api.get("/integrations/our-index"),
-               api.patch("/integrations/our-index", {"credentials": LOGIN}), api.post("/integrations", {**INDEX, "credentials": LOGIN}),
-               api.post("/integrations", {**INDEX, "name": "b", "credentials": {"password": SECRET}}),
-               api.post("/integrations", {**INDEX, "name": "b", "credentials": {"pass_word": SECRET}}), api.post("/integrations", {**INDEX, "name": "b", "credentials": SECRET}),
-               api.post("/integrations", {**INDEX, "name": "b", "credentials": {"token": [SECRET]}}),
-               api.post("/integrations", {**INDEX, "name": "b", "url": f"https://deploy:{SECRET}@pypi.example.net/simple"})]
+    answers = [
+        api.post("/integrations", {**INDEX, "credentials": LOGIN}),
+        api.get("/integrations"),
+        api.get("/integrations/our-index"),
+        api.patch("/integrations/our-index", {"credentials": LOGIN}),
+        api.post("/integrations", {**INDEX, "credentials": LOGIN}),
+        api.post("/integrations", {**INDEX, "name": "b", "credentials": {"password": SECRET}}),
+        api.post("/integrations", {**INDEX, "name": "b", "credentials": {"pass_word": SECRET}}),
+        api.post("/integrations", {**INDEX, "name": "b", "credentials": SECRET}),
+        api.post("/integrations", {**INDEX, "name": "b", "credentials": {"token": [SECRET]}}),
+        api.post("/integrations", {**INDEX, "name": "b", "url": f"https://deploy:{SECRET}@pypi.example.net/simple"}),
+    ]
     assert [answer.status_code for answer in answers] == [201, 200, 200, 200, 409] + [422] * 5
     assert not [answer.text for answer in answers if SECRET in answer.text]
     assert SECRET not in caplog.text
@@ -57,10 +68,22 @@ def test_an_unknown_driver_is_refused_with_those_there_are(api):
     assert "git" in problem["errors"][0]["message"] and "package-index" in problem["errors"][0]["message"]
 
 
-@pytest.mark.parametrize("fields, field", [
-    ({"name": "Our"}, "name"), ({"name": None}, "name"), ({"url": "ftp://x"}, "url"), ({"url": None}, "url"), ({"credentials": {"password": "x"}}, "credentials"),
-    ({"credentials": {"color": "x"}}, "credentials.color"), ({"credentials": {"token": ""}}, "credentials.token"), ({"credentials": {"token": 1}}, "credentials.token"),
-    ({"settings": {"color": "x"}}, "settings.color"), ({"settings": []}, "settings"), ({"token": "x"}, "token")])
+@pytest.mark.parametrize(
+    "fields, field",
+    [
+        ({"name": "Our"}, "name"),
+        ({"name": None}, "name"),
+        ({"url": "ftp://x"}, "url"),
+        ({"url": None}, "url"),
+        ({"credentials": {"password": "x"}}, "credentials"),
+        ({"credentials": {"color": "x"}}, "credentials.color"),
+        ({"credentials": {"token": ""}}, "credentials.token"),
+        ({"credentials": {"token": 1}}, "credentials.token"),
+        ({"settings": {"color": "x"}}, "settings.color"),
+        ({"settings": []}, "settings"),
+        ({"token": "x"}, "token"),
+    ],
+)
 def test_what_the_driver_cannot_use_is_refused_field_by_field(api, fields, field):
     problem = assert_problem(api.post("/integrations", {**INDEX, **fields}), 422, "invalid")
     assert field in [error["field"] for error in problem["errors"]]
@@ -69,7 +92,10 @@ def test_what_the_driver_cannot_use_is_refused_field_by_field(api, fields, field
 
 def test_a_change_leaves_credentials_alone_unless_it_names_them(api):
     make(api, credentials=LOGIN)
-    assert api.patch("/integrations/our-index", {"url": "https://other.example.net/simple"}).json["credentials"] == ["password", "username"]
+    assert api.patch("/integrations/our-index", {"url": "https://other.example.net/simple"}).json["credentials"] == [
+        "password",
+        "username",
+    ]
     assert stored() == LOGIN
     assert api.patch("/integrations/our-index", {"credentials": {"token": "t"}}).json["credentials"] == ["token"]
     assert stored() == {"token": "t"}
@@ -77,7 +103,10 @@ def test_a_change_leaves_credentials_alone_unless_it_names_them(api):
     assert stored() == {}
 
 
-@pytest.mark.parametrize("change", [{"name": "x"}, {"driver": "git"}, {"url": None}, {"credentials": {"username": "only"}}, {"settings": {"x": 1}}])
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "x"}, {"driver": "git"}, {"url": None}, {"credentials": {"username": "only"}}, {"settings": {"x": 1}}],
+)
 def test_a_bad_change_changes_nothing(api, change):
     before = make(api, credentials=LOGIN)
     assert_problem(api.patch("/integrations/our-index", change), 422, "invalid")
@@ -88,8 +117,17 @@ def test_a_bad_change_changes_nothing(api, change):
 def test_if_match_sees_new_credentials_too(api):
     make(api, credentials=LOGIN)
     tag = api.get("/integrations/our-index").headers["ETag"]
-    assert api.patch("/integrations/our-index", {"credentials": {**LOGIN, "password": "new"}}, headers={"If-Match": tag}).status_code == 200
-    assert_problem(api.patch("/integrations/our-index", {"credentials": LOGIN}, headers={"If-Match": tag}), 412, "precondition-failed")
+    assert (
+        api.patch(
+            "/integrations/our-index", {"credentials": {**LOGIN, "password": "new"}}, headers={"If-Match": tag}
+        ).status_code
+        == 200
+    )
+    assert_problem(
+        api.patch("/integrations/our-index", {"credentials": LOGIN}, headers={"If-Match": tag}),
+        412,
+        "precondition-failed",
+    )
     assert stored()["password"] == "new"
 
 
@@ -98,7 +136,9 @@ def test_a_lost_key_is_shown_and_new_credentials_heal_it(api, settings, tmp_path
     settings.secret.key_file = str(tmp_path / "another.key")
     secretbox.box_of.cache_clear()
     assert api.get("/integrations/our-index").json["credentials"] is None
-    assert_problem(api.patch("/integrations/our-index", {"url": "https://x.example.net/simple"}), 503, "secret-unreadable")
+    assert_problem(
+        api.patch("/integrations/our-index", {"url": "https://x.example.net/simple"}), 503, "secret-unreadable"
+    )
     assert api.patch("/integrations/our-index", {"credentials": LOGIN}).json["credentials"] == ["password", "username"]
 
 

@@ -12,14 +12,32 @@ from tests.client import ApiClient, assert_problem
 
 def target(application="shop", environment="production", hosts=("web-1",)):
     """Make a target; `hosts` is as the API has it."""
-    return Target.create(application=factories.application(application), environment=factories.environment(environment), hosts=hosts if isinstance(hosts, dict) else list(hosts),
-                         strategy={}, health={}, created_at=now(), updated_at=now())
+    return Target.create(
+        application=factories.application(application),
+        environment=factories.environment(environment),
+        hosts=hosts if isinstance(hosts, dict) else list(hosts),
+        strategy={},
+        health={},
+        created_at=now(),
+        updated_at=now(),
+    )
 
 
 def place(host, release, is_healthy=True, environment="production", **columns):
     """Write what was seen of a release on a host; a release None is content that nobody knows."""
-    return Placement.create(**{"application": factories.application("shop"), "environment": factories.environment(environment), "host": host, "release": release,
-                               "digest": release.digest if release else "f" * 64, "is_healthy": is_healthy, "address": "http://10.0.0.5/", "observed_at": now(), **columns})
+    return Placement.create(
+        **{
+            "application": factories.application("shop"),
+            "environment": factories.environment(environment),
+            "host": host,
+            "release": release,
+            "digest": release.digest if release else "f" * 64,
+            "is_healthy": is_healthy,
+            "address": "http://10.0.0.5/",
+            "observed_at": now(),
+            **columns,
+        }
+    )
 
 
 def only(api, query=""):
@@ -33,9 +51,21 @@ def test_a_new_target_was_never_deployed(api):
     factories.host("web-1")
     target()
     assert only(api) == {
-        "application": "shop", "environment": "production", "desired": None, "observed": None, "state": "never", "health": "unknown", "lock": None, "drift": False,
-        "drift_detail": None, "previous_release": None, "url": None, "observed_at": None, "deploy": None,
-        "hosts": [{"host": "web-1", "release": None, "healthy": None, "observed_at": None, "url": None}]}
+        "application": "shop",
+        "environment": "production",
+        "desired": None,
+        "observed": None,
+        "state": "never",
+        "health": "unknown",
+        "lock": None,
+        "drift": False,
+        "drift_detail": None,
+        "previous_release": None,
+        "url": None,
+        "observed_at": None,
+        "deploy": None,
+        "hosts": [{"host": "web-1", "release": None, "healthy": None, "observed_at": None, "url": None}],
+    }
 
 
 def test_all_is_well(api):
@@ -46,14 +76,40 @@ def test_all_is_well(api):
     place(first, new)
     place(second, new)
     item = only(api)
-    assert (item["desired"], item["observed"], item["state"], item["health"], item["drift"], item["previous_release"]) == ("v2", "v2", "succeeded", "healthy", False, "v1")
-    assert (item["deploy"]["id"], item["deploy"]["release"], item["deploy"]["requested_by"], item["url"]) == (deploy.id, "v2", "tester", "http://10.0.0.5/")
-    assert [(host["host"], host["release"], host["healthy"]) for host in item["hosts"]] == [("web-1", "v2", True), ("web-2", "v2", True)]
+    assert (
+        item["desired"],
+        item["observed"],
+        item["state"],
+        item["health"],
+        item["drift"],
+        item["previous_release"],
+    ) == ("v2", "v2", "succeeded", "healthy", False, "v1")
+    assert (item["deploy"]["id"], item["deploy"]["release"], item["deploy"]["requested_by"], item["url"]) == (
+        deploy.id,
+        "v2",
+        "tester",
+        "http://10.0.0.5/",
+    )
+    assert [(host["host"], host["release"], host["healthy"]) for host in item["hosts"]] == [
+        ("web-1", "v2", True),
+        ("web-2", "v2", True),
+    ]
     assert item["observed_at"] and item["hosts"][0]["observed_at"]
 
 
-@pytest.mark.parametrize("state, desired", [("running", "v2"), ("paused", "v2"), ("succeeded", "v2"), ("queued", "v1"), ("rolling_back", "v1"), ("rolled_back", "v1"),
-                                            ("failed", "v1"), ("cancelled", "v1")])
+@pytest.mark.parametrize(
+    "state, desired",
+    [
+        ("running", "v2"),
+        ("paused", "v2"),
+        ("succeeded", "v2"),
+        ("queued", "v1"),
+        ("rolling_back", "v1"),
+        ("rolled_back", "v1"),
+        ("failed", "v1"),
+        ("cancelled", "v1"),
+    ],
+)
 def test_what_should_be_there_is_what_last_succeeded_or_runs_now(api, state, desired):
     factories.host("web-1")
     target()
@@ -74,7 +130,13 @@ def test_drift_says_which_host_has_what(api):
     item = only(api)
     assert (item["observed"], item["drift"]) == (None, True)
     detail = item["drift_detail"]
-    assert "web-2: v1" in detail and "web-3: another build" in detail and "web-4: nothing" in detail and "web-1" not in detail and "v2" in detail
+    assert (
+        "web-2: v1" in detail
+        and "web-3: another build" in detail
+        and "web-4: nothing" in detail
+        and "web-1" not in detail
+        and "v2" in detail
+    )
 
 
 def test_a_deploy_under_way_is_no_drift(api):
@@ -98,12 +160,21 @@ def test_another_release_of_the_same_content_is_the_same(api):
     assert (item["observed"], item["drift"]) == ("v2", False)
 
 
-@pytest.mark.parametrize("seen, health", [([True, True], "healthy"), ([True, False], "unhealthy"), ([True, None], "unknown"), ([False, None], "unhealthy"), ([True], "unknown")])
+@pytest.mark.parametrize(
+    "seen, health",
+    [
+        ([True, True], "healthy"),
+        ([True, False], "unhealthy"),
+        ([True, None], "unknown"),
+        ([False, None], "unhealthy"),
+        ([True], "unknown"),
+    ],
+)
 def test_health_needs_every_host(api, seen, health):
     hosts = [factories.host("web-1"), factories.host("web-2")]
     target(hosts=["web-1", "web-2"])
     release = factories.release()
-    for host, is_healthy in zip(hosts, seen):
+    for host, is_healthy in zip(hosts, seen, strict=False):
         place(host, release, is_healthy=is_healthy)
     assert only(api)["health"] == health
 
@@ -136,7 +207,10 @@ def test_filters_and_pages_follow_application_and_order_of_promotion(api):
         if after is None:
             break
     assert seen == [("a", "staging"), ("a", "production"), ("b", "staging"), ("b", "production")]
-    assert [(environment["name"], environment["position"]) for environment in page["environments"]] == [("staging", 1), ("production", 2)]
+    assert [(environment["name"], environment["position"]) for environment in page["environments"]] == [
+        ("staging", 1),
+        ("production", 2),
+    ]
     assert only(api, "?application=b&environment=staging")["application"] == "b"
     assert api.get("/status?application=gone").json["items"] == []
     assert_problem(api.get("/status?after=WyJhIl0"), 422, "invalid")
@@ -147,7 +221,9 @@ def test_the_number_of_queries_does_not_grow_with_the_targets(administrator, dat
         sent = []
         with monkeypatch.context() as patched:
             run = database.execute_sql
-            patched.setattr(database, "execute_sql", lambda sql, *rest, **options: sent.append(sql) or run(sql, *rest, **options))
+            patched.setattr(
+                database, "execute_sql", lambda sql, *rest, **options: sent.append(sql) or run(sql, *rest, **options)
+            )
             page = status.listing(administrator, limit=200)
         return len(page["items"]), len(sent)
 
@@ -165,13 +241,25 @@ def make_targets(number, hosts):
     for index in range(number):
         application = factories.application(f"app-{index}")
         for environment, of in (("staging", hosts[:2]), ("production", hosts[2:])):
-            if Target.get_or_none(Target.application == application, Target.environment == factories.environment(environment)):
+            if Target.get_or_none(
+                Target.application == application, Target.environment == factories.environment(environment)
+            ):
                 continue
             target(application.name, environment, [host.name for host in of])
             old, new = factories.release(application), factories.release(application)
-            factories.deploy([], release=new, previous_release=old, state="succeeded", environment=factories.environment(environment))
+            factories.deploy(
+                [], release=new, previous_release=old, state="succeeded", environment=factories.environment(environment)
+            )
             for host in of:
-                Placement.create(application=application, environment=factories.environment(environment), host=host, release=new, digest=new.digest, is_healthy=True, observed_at=1)
+                Placement.create(
+                    application=application,
+                    environment=factories.environment(environment),
+                    host=host,
+                    release=new,
+                    digest=new.digest,
+                    is_healthy=True,
+                    observed_at=1,
+                )
 
 
 # What everybody may know.
@@ -184,10 +272,15 @@ def test_the_public_status_has_names_releases_and_states_only(anonymous):
     place(host, release)
     answer = anonymous.get("/status/public")
     assert answer.status_code == 200
-    assert answer.json == {"items": [{"application": "shop", "environment": "production", "release": "v1", "state": "succeeded"}], "next": None}
+    assert answer.json == {
+        "items": [{"application": "shop", "environment": "production", "release": "v1", "state": "succeeded"}],
+        "next": None,
+    }
 
 
-@pytest.mark.parametrize("headers", [{"Authorization": "Bearer wrong"}, {"Authorization": "nonsense"}, {"Cookie": "windlass=x"}])
+@pytest.mark.parametrize(
+    "headers", [{"Authorization": "Bearer wrong"}, {"Authorization": "nonsense"}, {"Cookie": "windlass=x"}]
+)
 def test_the_public_status_reads_no_credentials(application, database, headers):
     client = ApiClient(application)
     client.headers = headers

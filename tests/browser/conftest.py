@@ -3,12 +3,15 @@ import shutil
 
 import pytest
 
+from playwright.sync_api import expect, sync_playwright
+
 from tests.browser.standin import StandIn
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
            "--disable-component-update", "--disable-sync"]
 # What the browser itself writes for an answer that is an error or does not come; tests of faults make them on purpose.
+expect.set_options(timeout=15_000)  # Nothing takes long, but machines that run tests are busy.
 EXPECTED = ("Failed to load resource", "net::ERR_")
 
 
@@ -17,31 +20,55 @@ def browser():
     """Debian's Chromium with a user data folder of its own."""
     if CHROMIUM is None:
         pytest.skip("needs: chromium")
-    from playwright.sync_api import sync_playwright
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         yield running
         running.close()
 
 
+@pytest.fixture(scope="session")
+def profile(browser):
+    """One profile for all tests, so that scripts and styles come from the browser's cache after the first page."""
+    made = browser.new_context(viewport={"width": 1280, "height": 900}, timezone_id="UTC", locale="en-GB")
+    made.set_default_timeout(15_000)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def ports():
+    """The port the stand-in had last; the next one takes it again, or the cache would not know its files."""
+    return [0]
+
+
 @pytest.fixture
-def stand_in():
+def stand_in(ports):
     """The stand-in, empty."""
-    server = StandIn()
+    server = StandIn(ports[0])
+    ports[0] = server.port
     yield server
     server.stop()
 
 
 @pytest.fixture
-def context(browser):
-    """A fresh profile, with nobody signed in; fails the test for script errors and policy violations in any page."""
-    made = browser.new_context(viewport={"width": 1280, "height": 900}, timezone_id="UTC", locale="en-GB")
-    made.set_default_timeout(10_000)
+def context(profile):
+    """The profile, with nobody signed in; fails the test for script errors and policy violations in any page."""
     complaints = []
-    made.on("console", lambda message: complain(complaints, message))
-    made.on("weberror", lambda error: complaints.append(f"{error.error} {error.error.stack}"))
-    yield made
-    made.close()
+
+    def on_console(message):
+        complain(complaints, message)
+
+    def on_error(error):
+        complaints.append(f"{error.error} {error.error.stack}")
+
+    profile.on("console", on_console)
+    profile.on("weberror", on_error)
+    yield profile
+    for open_page in profile.pages:
+        open_page.close()
+    profile.clear_cookies()
+    profile.remove_listener("console", on_console)
+    profile.remove_listener("weberror", on_error)
     assert complaints == []
 
 

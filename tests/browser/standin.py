@@ -60,9 +60,12 @@ class Problem(Exception):
 
 
 class StandIn:
-    """The server. `world` is what it knows; `asked` are the requests that came; `sessions` who is signed in."""
+    """The server. `world` is what it knows; `asked` are the requests that came; `sessions` who is signed in.
 
-    def __init__(self):
+    `port` is the wished one; if it is taken, another one is used.
+    """
+
+    def __init__(self, port=0):
         self.world = World()
         self.asked = []
         self.sessions = {}
@@ -75,8 +78,9 @@ class StandIn:
         app = Bottle()
         self.mount(app)
         routes.mount(app)
-        self.server = make_server("127.0.0.1", 0, app, server_class=ThreadingServer, handler_class=Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.server = listening(app, port)
+        self.port = self.server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
         self.thread.start()
 
@@ -379,6 +383,14 @@ def named(items, name, noun, key="name"):
         if item[key] == name:
             return item
     raise Problem(404, f"There is no {noun} {name}.", "not-found")
+
+
+def listening(app, port):
+    """Return a server on a port, or on any free one when that is taken."""
+    try:
+        return make_server("127.0.0.1", port, app, server_class=ThreadingServer, handler_class=Handler)
+    except OSError:
+        return make_server("127.0.0.1", 0, app, server_class=ThreadingServer, handler_class=Handler)
 
 
 class ThreadingServer(ThreadingMixIn, WSGIServer):

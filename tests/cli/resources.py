@@ -69,13 +69,19 @@ def delete_application(api, request, name):
     return 204, None
 
 
+def list_releases(api, request, name):
+    wanted = request.query.get("state")
+    rows = [row for row in known(api.releases, name, "application") if wanted in (None, row["state"])]
+    return page(rows, request)
+
+
 def find_release(api, name, version):
     known(api.applications, name, "application")
     return known({release["version"]: release for release in api.releases[name]}, version, "release")
 
 
 def create_release(api, request, name):
-    only(request.body, "ref", "package_version")
+    only(request.body, "ref", "package_version", "upgrade_dependencies")
     release = api.a_release(f"v{len(api.releases[name]) + 1}", "building", request.body.get("ref"))
     if request.body.get("ref") == "no-such-branch":
         raise Refused(
@@ -274,9 +280,7 @@ ROUTES = {
     "POST /applications": create_application,
     "GET /applications/([^/]+)": lambda api, request, name: (200, known(api.applications, name, "application")),
     "DELETE /applications/([^/]+)": delete_application,
-    "GET /applications/([^/]+)/releases": lambda api, request, name: page(
-        known(api.releases, name, "application"), request
-    ),
+    "GET /applications/([^/]+)/releases": list_releases,
     "POST /applications/([^/]+)/releases": create_release,
     "GET /applications/([^/]+)/releases/([^/]+)": lambda api, request, name, version: (
         200,
@@ -288,9 +292,9 @@ ROUTES = {
     "GET /applications/([^/]+)/releases/([^/]+)/compare/([^/]+)": lambda api, request, name, old, new: (
         200,
         {
-            "commits": [{"commit": "0123456789abcdef", "subject": "Sell more", "author": "Ada"}],
-            "files": [{"path": "shop.py", "status": "changed"}],
-            "dependencies": [{"name": "flask", "before": "3.0", "after": "3.1"}],
+            **{"commits": [], "reverted_commits": [], "files": [], "python": {"from": "3.11", "to": "3.11"}},
+            "dependencies": {"added": [], "changed": [], "removed": []},
+            **api.changes,
         },
     ),
     "GET /deploys": list_deploys,

@@ -21,6 +21,9 @@ TOKEN = "wl_0123456789abcdef"
 Request = collections.namedtuple("Request", "method path query headers body")
 
 
+ENDED = ("succeeded", "failed", "rolled_back", "cancelled")
+
+
 class StandIn:
     """The state of the API, and the HTTP server that answers from it."""
 
@@ -40,7 +43,7 @@ class StandIn:
             name: {"name": name, "position": position} for position, name in ((1, "staging"), (2, "production"))
         }
         self.deploys, self.events, self.runs, self.release_events = {}, {}, {}, collections.defaultdict(list)
-        self.status = []
+        self.status, self.changes = [], {}
         self.build_ends = "ready"
         self.scenario = succeed
         self.cuts = []
@@ -250,6 +253,8 @@ class StandIn:
         while not self.over:
             with self.changed:
                 ready = self.events[number][after:]
+                if not ready and self.deploys[number]["state"] in ENDED:
+                    return self._chunk(http, "")
                 if not ready:
                     self.changed.wait(5)
                     continue

@@ -4,8 +4,6 @@ import socket
 import threading
 
 import pytest
-
-from tests.cli import scenarios, standin
 from windlass_cli import client as client_module
 from windlass_cli.client import Client
 from windlass_cli.errors import (
@@ -25,6 +23,8 @@ from windlass_cli.errors import (
     WaitTimedOut,
     WindlassError,
 )
+
+from tests.cli import scenarios, standin
 
 PROBLEM = "application/problem+json"
 
@@ -235,6 +235,20 @@ def test_too_many_requests_are_sent_again_after_the_pause_asked_for(api, client)
     assert client.get("me")["name"] == "admin"
 
 
+def test_a_server_behind_a_proxy_that_is_back_in_a_moment_is_waited_for(api, client):
+    api.fail("GET", "/me", status=502, body=b"<html>Bad gateway</html>", times=2)
+    assert client.get("me")["name"] == "admin"
+
+
+def test_a_503_of_the_servers_own_is_told_at_once(api, client):
+    body = b'{"code": "no-worker", "detail": "No worker of zone dmz answered within 25 s: start one."}'
+    api.fail("POST", "/hosts/web1/check", status=503, kind=PROBLEM, body=body, times=9)
+    with pytest.raises(Busy, match="No worker of zone dmz") as caught:
+        client.post("hosts", "web1", "check")
+    assert caught.value.remedy is None
+    assert len(api.sent("POST", "/hosts/web1/check")) == 1
+
+
 def test_a_long_pause_asked_for_is_told_instead_of_slept(api, client):
     api.fail("GET", "/me", status=429, kind=PROBLEM, body=b'{"detail": "Slower."}', headers={"Retry-After": "3600"})
     with pytest.raises(Busy) as caught:
@@ -295,7 +309,7 @@ def test_names_are_quoted_into_the_path(api, client):
 
 
 def test_a_wrong_certificate_is_not_accepted(api, quick):
-    with pytest.raises(Unreachable, match="TLS|broke|SSL"):
+    with pytest.raises(Unreachable, match=r"TLS|broke|SSL"):
         Client(api.url.replace("http://", "https://"), standin.TOKEN).get("me")
 
 
@@ -325,3 +339,24 @@ def test_the_exit_codes_are_those_of_the_contract():
         Interrupted: 130,
     }
     assert {kind: kind.exit_code for kind in expected} == expected
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"id": null}', b""])
+def test_an_answer_without_what_must_be_in_it_is_an_error_and_no_traceback(api, windlass, body):
+    for method, path in (
+        ("POST", "/deploys"),
+        ("POST", "/applications/shop/releases"),
+        ("GET", "/deploys/1"),
+        ("GET", "/me"),
+    ):
+        api.fail(method, path, body=body, kind="application/json", times=9)
+    for arguments in (
+        ["deploy", "shop", "v1", "--to", "production"],
+        ["deploy", "shop", "--ref", "main", "--to", "production"],
+        ["releases", "create", "shop", "--wait"],
+        ["logs", "1", "--follow"],
+        ["deploys", "show", "1"],
+    ):
+        answer = windlass(*arguments)
+        assert answer.code == 1
+        assert answer.err.startswith("error: ")

@@ -279,20 +279,19 @@ def test_maintenance_needs_a_reason_and_ends_with_off(windlass, api):
     assert api.hosts["web1"]["state"] == "ready"
 
 
-def test_a_release_is_built_from_the_applications_branch_by_default(windlass, api):
+def test_what_to_build_is_the_servers_choice_unless_it_is_said(windlass, api):
     answer = windlass("releases", "create", "shop")
     assert answer.code == 0
     assert "building" in answer.out and "windlass releases show shop v3" in answer.err
-    assert api.sent("POST", "/applications/shop/releases")[0].body == {"ref": "main"}
+    windlass("releases", "create", "shop", "--package-version", "0.10.2", "--upgrade-dependencies")
+    first, second = (request.body for request in api.sent("POST", "/applications/shop/releases"))
+    assert (first, second) == ({}, {"package_version": "0.10.2", "upgrade_dependencies": True})
 
 
-def test_a_package_needs_its_version(windlass, api):
-    api.applications["bin"], api.releases["bin"] = {"name": "bin", "source": {"package": "httpbin"}}, []
-    answer = windlass("releases", "create", "bin")
-    assert answer.code == 1
-    assert "--package-version" in answer.err and not api.releases["bin"]
-    windlass("releases", "create", "bin", "--package-version", "0.10.2")
-    assert api.sent("POST", "/applications/bin/releases")[0].body == {"package_version": "0.10.2"}
+def test_two_answers_to_what_to_build_are_wrong_usage(windlass, api):
+    assert windlass("releases", "create", "shop", "--ref", "main", "--package-version", "1").code == 2
+    assert windlass("releases", "create", "shop", "--timeout", "5").code == 2
+    assert not api.requests
 
 
 def test_waiting_for_a_build_shows_its_output_on_stderr(windlass):
@@ -317,9 +316,28 @@ def test_a_reference_that_cannot_be_built_is_told_field_by_field(windlass):
     assert "ref: no-such-branch is not in the repository" in answer.err
 
 
-def test_compare_shows_commits_files_and_dependencies(windlass):
-    out = windlass("releases", "compare", "shop", "v1", "latest").out
-    assert "0123456789  Sell more  Ada" in out and "changed  shop.py" in out and "flask  3.0 → 3.1" in out
+def test_compare_shows_what_differs_and_what_nobody_knows_any_more(windlass, api):
+    api.changes = {
+        "commits": [{"commit": "0123456789abcdef", "subject": "Sell \x1b[2Jmore", "author": "Ada"}],
+        "files": None,
+        "dependencies": {
+            "added": [{"name": "rich", "version": "15.0"}],
+            "changed": [{"name": "flask", "from": "3.0", "to": "3.1"}],
+            "removed": [],
+        },
+        "python": {"from": "3.11", "to": "3.12"},
+    }
+    assert windlass("releases", "compare", "shop", "v1", "latest").out.splitlines() == [
+        "Commits",
+        "  0123456789  Sell more  Ada",
+        "Files: not known to the server any more",
+        "Dependencies",
+        "  added    rich 15.0",
+        "  changed  flask 3.0 → 3.1",
+        "Python 3.11 → 3.12",
+    ]
+    api.changes = {}
+    assert windlass("releases", "compare", "shop", "v1", "latest").out == "Nothing differs.\n"
 
 
 def test_releases_show_latest(windlass_json):

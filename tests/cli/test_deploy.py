@@ -70,9 +70,9 @@ def test_following_without_a_terminal_writes_a_line_per_event_to_stderr(windlass
     api.scenario = scenarios.fail_health
     answer = windlass("deploy", "shop", "v2", "--to", "production", "--follow")
     lines = answer.err.splitlines()
-    assert "web1  ship done" in lines
-    assert "web2  check │ KeyError: 'PRICE'" in lines
-    assert "web2  check failed  GET /health answered 500" in lines
+    assert "web1      ship done" in lines
+    assert "web2      check │ KeyError: 'PRICE'" in lines
+    assert "web2      check failed  GET /health answered 500" in lines
     assert "\x1b" not in answer.err
 
 

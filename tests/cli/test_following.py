@@ -1,9 +1,10 @@
 """Following a deploy over broken connections: nothing is lost or shown twice, and only the deploy's end ends it."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
-
+from windlass_cli import following
 from windlass_cli.client import Client
 from windlass_cli.deadlines import Deadline
 from windlass_cli.errors import NotAllowed, NotFound, Unreachable, WaitTimedOut
@@ -123,6 +124,9 @@ def test_unknown_kinds_fields_and_broken_data_do_no_harm(api, deploy, windlass):
     api.add_event(deploy, "host", host="web1", data="not an object")
     api.add_event(deploy, "progress", host="web1", data={"sent": "much", "total": 0})
     api.add_event(deploy, "step", host=None, step=None, text=None, data=None)
+    api.add_event(deploy, ["no", "kind"], host="web1")
+    api.add_event(deploy, "host", host={"no": "name"}, data={"state": ["no", "state"], "wave": "first"})
+    api.add_event(deploy, "step", host="web1", step=["no", "step"], text={"no": "text"}, data={"state": {}})
     api.add_event(deploy, "deploy", data={"state": "succeeded"})
     assert windlass("deploys", "show", deploy, "--follow").code == 0
     assert windlass("logs", deploy, "--follow").code == 0
@@ -147,6 +151,26 @@ def test_a_server_that_stays_away_is_given_up_after_a_while(api, deploy):
         api.fail("GET", path, cut=True, times=10_000)
     with pytest.raises(Unreachable, match="Lost the server"):
         list(feed(api, deploy, patience_s=0.2))
+
+
+def test_patience_begins_when_the_server_was_last_heard(api, deploy, monkeypatch):
+    """A heartbeat counts: a rollout of hours outlives a short outage after them."""
+    hours = [0]
+    stream = api._stream
+
+    def after_hours(http, number, after):
+        hours[0] += 1
+        stream(http, number, after)
+
+    monkeypatch.setattr(following, "time", SimpleNamespace(monotonic=lambda: hours[0] * 3600))
+    monkeypatch.setattr(api, "_stream", after_hours)
+    scenarios.begin(api, deploy)
+    api.cuts = [4]
+    api.fail("GET", f"/deploys/{deploy}", cut=True, times=3)
+    for item in feed(api, deploy):
+        if isinstance(item, Note):
+            api.add_event(deploy, "deploy", data={"state": "succeeded"})
+    assert item.deploy["state"] == "succeeded"
 
 
 def test_the_deadline_takes_effect_while_nothing_comes(api, deploy):

@@ -3,7 +3,6 @@
 import datetime
 
 import pytest
-
 from windlass_cli.deadlines import Deadline
 from windlass_cli.errors import WaitTimedOut
 from windlass_cli.output import ago, clean, duration, size
@@ -31,7 +30,9 @@ def test_times_are_told_from_now(then, told):
     assert ago(then, NOW) == told
 
 
-@pytest.mark.parametrize("seconds, told", [(0, "0s"), (59.9, "59s"), (60, "1:00"), (3725, "62:05"), (-3, "0s")])
+@pytest.mark.parametrize(
+    "seconds, told", [(0, "0.0s"), (0.84, "0.8s"), (59.9, "59s"), (60, "1:00"), (3725, "62:05"), (-3, "0.0s")]
+)
 def test_durations(seconds, told):
     assert duration(seconds) == told
 

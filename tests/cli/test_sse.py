@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from windlass_cli.sse import EventParser, Message
 
 

@@ -10,7 +10,7 @@ from tests.cli.resources import tag_of
 @pytest.fixture
 def target(windlass, api):
     """A target that was set before."""
-    options = ("--host", "web1", "--host", "web2", "--strategy", "rolling", "--batch", "2", "--health-path", "/health")
+    options = ("--host", "web1", "--host", "web2", "--strategy", "rolling", "--batch", "2", "--health", "/health")
     assert windlass("targets", "set", "shop", "production", *options, "--process", "web=run").code == 0
     api.requests.clear()
     return api.targets["shop", "production"]

@@ -4,9 +4,9 @@ import re
 import signal
 
 import pytest
+from windlass_cli.output import clean
 
 from tests.cli import scenarios, standin
-from windlass_cli.output import clean
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -124,7 +124,7 @@ def test_no_color_leaves_no_style_on_the_terminal(terminal, api):
 def test_a_dumb_terminal_gets_lines_instead_of_a_display(terminal, api):
     code, shown = terminal(["deploy", "shop", "v2", "--to", "production", "--yes", "--follow"], TERM="dumb").end()
     assert code == 0
-    assert "web1  ship done" in shown and "\x1b" not in shown
+    assert "web1      ship done" in shown and "\x1b" not in shown
 
 
 def test_a_hostile_output_cannot_move_the_cursor_or_set_the_title(terminal, api):

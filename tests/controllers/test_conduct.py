@@ -147,8 +147,15 @@ def test_a_first_deploy_that_fails_everywhere_is_failed_not_rolled_back(bells, h
 def test_a_failed_check_on_the_only_host_ends_as_rolled_back_because_the_old_release_serves(bells, hosts):
     deploy = factories.deploy(hosts[:1])
     tick(deploy)
-    end(runs_of(deploy)[0], "failed", message="no", before={"active": "a", "current": "1" * 64})
+    end(runs_of(deploy)[0], "failed", message="no", before={"active": "a", "current": "1" * 64, "restored": True})
     assert tick(deploy).state == "rolled_back"
+
+
+def test_a_failure_that_touched_nothing_is_just_failed(bells, hosts):
+    deploy = factories.deploy(hosts[:1])
+    tick(deploy)
+    end(runs_of(deploy)[0], "failed", message="disk full", before={"active": "a", "current": "1" * 64})
+    assert tick(deploy).state == "failed"
 
 
 def test_on_failure_stop_leaves_switched_hosts_as_they_are(bells, hosts):

@@ -6,7 +6,11 @@ import pytest
 from controllers import hostkeys
 
 
-@pytest.fixture(scope="module", params=[["ed25519"], ["ecdsa", "-b", "256"], ["ecdsa", "-b", "521"], ["rsa", "-b", "2048"]], ids=lambda kind: "-".join(kind))
+@pytest.fixture(
+    scope="module",
+    params=[["ed25519"], ["ecdsa", "-b", "256"], ["ecdsa", "-b", "521"], ["rsa", "-b", "2048"]],
+    ids="-".join,
+)
 def key(request, tmp_path_factory):
     """A public key file made by ssh-keygen."""
     path = tmp_path_factory.mktemp("key") / "key"
@@ -15,7 +19,9 @@ def key(request, tmp_path_factory):
 
 
 def test_the_fingerprint_is_the_one_ssh_keygen_prints(key):
-    printed = subprocess.run(["ssh-keygen", "-l", "-f", str(key)], check=True, capture_output=True, text=True).stdout.split()[1]
+    printed = subprocess.run(
+        ["ssh-keygen", "-l", "-f", str(key)], check=True, capture_output=True, text=True
+    ).stdout.split()[1]
     assert hostkeys.fingerprint(hostkeys.normalised(key.read_text())) == printed
 
 
@@ -27,7 +33,13 @@ def test_comments_and_host_names_are_dropped(key):
 
 def test_half_a_key_is_refused(key):
     kind, blob = key.read_text().split()[:2]
-    for line in (f"{kind} {blob[:-8]}", f"{kind} {blob[4:]}", f"{kind}", f"{kind} !!!", f"{kind} {blob}\n{kind} {blob}"):
+    for line in (
+        f"{kind} {blob[:-8]}",
+        f"{kind} {blob[4:]}",
+        f"{kind}",
+        f"{kind} !!!",
+        f"{kind} {blob}\n{kind} {blob}",
+    ):
         with pytest.raises(ValueError, match="line"):
             hostkeys.normalised(line)
 
@@ -39,7 +51,17 @@ def test_a_key_of_another_type_than_it_says_is_refused(key):
         hostkeys.normalised(f"{other} {blob}")
 
 
-@pytest.mark.parametrize("line", ["", "x", "SHA256:abc", "ssh-dss AAAAB3NzaC1kc3MAAACBAA==", "-----BEGIN OPENSSH PRIVATE KEY-----", "ssh-ed25519-cert-v01@openssh.com AAAA"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "x",
+        "SHA256:abc",
+        "ssh-dss AAAAB3NzaC1kc3MAAACBAA==",
+        "-----BEGIN OPENSSH PRIVATE KEY-----",
+        "ssh-ed25519-cert-v01@openssh.com AAAA",
+    ],
+)
 def test_what_is_no_host_key_is_refused(line):
     with pytest.raises(ValueError):
         hostkeys.normalised(line)

@@ -6,7 +6,7 @@ import tarfile
 import pytest
 import requests
 
-from dev import places
+from devkit import places
 from tests.stack import Repository
 
 
@@ -35,7 +35,7 @@ def test_httpbin_from_the_package_index(stack, hosts, name):
 
 
 def test_datasette_an_asgi_application(stack, hosts, name):
-    stack.call("POST", "/applications", {"name": name, "source": {"package": "datasette"}, "processes": {"web": "datasette serve --memory --uds $SOCKET"}})
+    stack.call("POST", "/applications", {"name": name, "source": {"package": "datasette", "requirements": ["setuptools<81"]}, "processes": {"web": "datasette serve --memory --uds $SOCKET"}})
     stack.set_target(hosts, name, server_names=[f"{name}.example.com"], health={"path": "/-/versions.json", "timeout_s": 60, "expect_status": 200})
     stack.deploy(stack.release(name, package_version="0.65.1")["version"], name)
     assert get(hosts[0], name, "/-/versions.json").json()["datasette"]["version"] == "0.65.1"

@@ -7,7 +7,7 @@ from windlass_cli.commands.rollouts import finish, show_deploy
 from windlass_cli.following import ENDED_STATES
 from windlass_cli.invocation import Command, Group
 from windlass_cli.output import ago, clean, size, state
-from windlass_cli.rollouts import host_runs, require_success
+from windlass_cli.rollouts import find_deploy, host_runs, require_success
 from windlass_cli.watching import LOG, watch_deploy
 
 SHOWN = 20
@@ -61,7 +61,7 @@ def show(invocation, number, manner, deadline):
     With --wait or --follow, wait for its end; the exit code then tells the outcome.
     """
     client, output = invocation.client, invocation.output
-    deploy = client.get("deploys", number)
+    deploy = find_deploy(client, number)
     if manner is not None:
         finish(client, output, deploy, manner, deadline)
         return
@@ -124,7 +124,7 @@ def logs(invocation, number, follow, deadline):
     """
     client, output = invocation.client, invocation.output
     if follow:
-        ended = watch_deploy(client, output, client.get("deploys", number), LOG, deadline)
+        ended = watch_deploy(client, output, find_deploy(client, number), LOG, deadline)
         require_success(client, ended)
         return
     if deadline.seconds is not None:

@@ -7,9 +7,12 @@ import click
 from windlass_cli import options
 from windlass_cli.errors import NeedsAnswer, WindlassError
 from windlass_cli.invocation import Group
-from windlass_cli.output import ago, state
+from windlass_cli.output import ago, size, state
 
 COLUMNS = ("NAME", "ADDRESS", "USER", "ZONE", "TAGS", "STATE")
+
+#: Facts that say nothing to a person.
+UNTOLD = {"agent", "clock_ms", "uid"}
 
 
 @click.group(cls=Group)
@@ -257,9 +260,9 @@ def told_problem(problem):
 
 
 def _facts(facts):
-    """Return the plain facts of a host as names and values."""
-    return [
-        (name.replace("_", " ").capitalize(), value)
-        for name, value in facts.items()
-        if isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    """Return the plain facts of a host as names and values, numbers of bytes as people say them."""
+    told = {name: value for name, value in facts.items() if type(value) in (str, int, float) and name not in UNTOLD}
+    pairs = [
+        (name.removesuffix("_bytes"), size(value) if name.endswith("_bytes") else value) for name, value in told.items()
     ]
+    return [(name.replace("_", " ").capitalize(), value) for name, value in pairs]

@@ -1,13 +1,14 @@
 """``windlass releases``: what can be deployed."""
 
 import click
+from rich.text import Text
 
 from windlass_cli import options
-from windlass_cli.commands.rollouts import build
 from windlass_cli.errors import BuildFailed
 from windlass_cli.invocation import Group
 from windlass_cli.output import ago, clean, size, state
 from windlass_cli.rollouts import create_release, find_release
+from windlass_cli.watching import watch_build
 
 COLUMNS = ("VERSION", "STATE", "FROM", "COMMIT", "SIZE", "CREATED")
 SHORT = 10  # characters of a commit that tell it from the others
@@ -68,13 +69,12 @@ def show(invocation, application, version, log):
 @click.option(
     "--ref", metavar="REF", help="The branch, tag or commit to build; the application's own branch by default."
 )
-@click.option(
-    "--package-version", metavar="VERSION", help="The version of the package, for an application made of one."
-)
+@click.option("--package-version", metavar="VERSION", help="The version of its package; the newest by default.")
+@click.option("--upgrade-dependencies", is_flag=True, help="Resolve anew what the application keeps without hashes.")
 @click.option("--wait", is_flag=True, help="Wait for the build and show its output; fail when it fails.")
 @options.timeout
 @click.pass_obj
-def create(invocation, application, ref, package_version, wait, deadline):
+def create(invocation, application, ref, package_version, upgrade_dependencies, wait, deadline):
     """Build a release.
 
     \b
@@ -85,21 +85,21 @@ def create(invocation, application, ref, package_version, wait, deadline):
     if deadline.seconds is not None and not wait:
         raise click.UsageError("--timeout needs --wait.")
     client, output = invocation.client, invocation.output
+    release = create_release(client, application, ref, package_version, upgrade_dependencies)
     if wait:
-        show_release(output, _built(invocation, application, ref, package_version, deadline))
-        return
-    release = create_release(client, application, ref, package_version)
+        release = _built(client, output, application, release, deadline)
     show_release(output, release)
-    output.hint(f"See how it ends: windlass releases show {application} {release['version']}")
+    if not wait:
+        output.hint(f"See how it ends: windlass releases show {application} {release['version']}")
 
 
-def _built(invocation, application, ref, package_version, deadline):
+def _built(client, output, application, release, deadline):
     """Return the built release; with ``--json`` a failed one is written to stdout before its error."""
     try:
-        return build(invocation.client, invocation.output, application, ref, package_version, deadline)
+        return watch_build(client, output, application, release, deadline)
     except BuildFailed as error:
-        if invocation.as_json:
-            invocation.output.json(error.release)
+        if output.as_json:
+            output.json(error.release)
         raise
 
 
@@ -116,15 +116,35 @@ def compare(invocation, application, old, new):
     if invocation.as_json:
         output.json(changes)
         return
-    for heading, member, told in (
-        ("Commits", "commits", _told_commit),
-        ("Files", "files", _told_file),
-        ("Dependencies", "dependencies", _told_dependency),
-    ):
-        rows = changes.get(member) or []
-        output.line(f"{heading} ({len(rows)})")
-        for row in rows:
-            output.line("  ", told(row) if isinstance(row, dict) else row)
+    for heading, lines in told_changes(changes):
+        output.line(Text(heading, style="bold"))
+        for line in lines:
+            output.line("  ", line)
+
+
+def told_changes(changes):
+    """Yield (heading, lines) for everything that differs between two releases, and for what the server cannot tell."""
+    dependencies = changes.get("dependencies") or {}
+    parts = (
+        ("Commits", changes.get("commits"), _told_commit),
+        ("Commits that are left out", changes.get("reverted_commits") or [], _told_commit),
+        ("Files", changes.get("files"), _told_file),
+        (
+            "Dependencies",
+            [{**row, "change": kind} for kind, rows in dependencies.items() for row in rows],
+            _told_dependency,
+        ),
+    )
+    python = changes.get("python") or {}
+    for heading, rows, told in parts:
+        if rows != []:
+            yield (
+                (heading, [told(row) for row in rows]) if rows else (f"{heading}: not known to the server any more", [])
+            )
+    if python.get("from") != python.get("to"):
+        yield f"Python {python.get('from')} → {python.get('to')}", []
+    elif all(rows == [] for _, rows, _ in parts):
+        yield "Nothing differs.", []
 
 
 def show_release(output, release):
@@ -153,15 +173,16 @@ def told_origin(release):
 
 
 def _told_commit(row):
-    commit = clean(row.get("commit") or row.get("id"))[:SHORT]
-    subject = clean(row.get("subject") or row.get("message")).partition("\n")[0]
-    return "  ".join(part for part in (commit, subject, clean(row.get("author"))) if part)
+    return "  ".join(
+        filter(None, (clean(row.get("commit"))[:SHORT], clean(row.get("subject")), clean(row.get("author"))))
+    )
 
 
 def _told_file(row):
-    return "  ".join(part for part in (clean(row.get("status") or row.get("change")), clean(row.get("path"))) if part)
+    return f"{clean(row.get('change')):7}  {clean(row.get('path'))}"
 
 
 def _told_dependency(row):
-    before, after = clean(row.get("before") or row.get("old")), clean(row.get("after") or row.get("new"))
-    return f"{clean(row.get('name'))}  {before or '-'} → {after or '-'}"
+    was, now = row.get("from"), row.get("to")
+    versions = f"{clean(was)} → {clean(now)}" if was or now else clean(row.get("version"))
+    return f"{clean(row.get('change')):7}  {clean(row.get('name'))} {versions}"

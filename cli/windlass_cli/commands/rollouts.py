@@ -50,7 +50,8 @@ def deploy(
     version = release and find_release(client, application, release)["version"]
     invocation.confirm(f"Deploy {application} {version or ref or package_version} to {environment}?")
     if version is None:
-        version = build(client, output, application, ref, package_version, deadline)["version"]
+        asked = create_release(client, application, ref, package_version)
+        version = watch_build(client, output, application, asked, deadline)["version"]
     plan = strategy_of(strategy, batch)
     finish(client, output, start_deploy(client, application, version, environment, plan, comment), manner, deadline)
 
@@ -96,12 +97,6 @@ def strategy_of(kind, batch):
     """Return the strategy's changes as the API takes them, None without any; ``batch`` is ``2`` or ``25%``."""
     size = int(batch) if batch and batch.isascii() and batch.isdigit() else batch
     return {name: value for name, value in (("kind", kind), ("batch", size)) if value is not None} or None
-
-
-def build(client, output, application, ref, package_version, deadline):
-    """Create a release, wait until it is built, and return it."""
-    release = create_release(client, application, ref, package_version)
-    return watch_build(client, output, application, release, deadline)
 
 
 def finish(client, output, started, manner, deadline):

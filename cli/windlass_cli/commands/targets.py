@@ -55,7 +55,9 @@ def show(invocation, application, environment):
 )
 @click.option("--strategy", metavar="KIND", help="How rollouts go through the hosts: all-at-once or rolling.")
 @click.option("--batch", metavar="N|P%", help="How many hosts at a time, or which part of them.")
-@click.option("--health-path", metavar="PATH", help="The path that a new release must answer at before it takes over.")
+@click.option(
+    "--health", "health_path", metavar="PATH", help="The path that a new release must answer at before it takes over."
+)
 @click.option("--health-timeout", type=click.IntRange(min=1), help="The seconds within which it must answer.")
 @click.option("--health-status", type=click.IntRange(100, 599), help="The status it must answer with.")
 @click.option(
@@ -80,7 +82,7 @@ def set_target(invocation, application, environment, hosts, tags, strategy, batc
     former one.
 
     \b
-      windlass targets set shop production --host web1 --host web2 --strategy rolling --health-path /health
+      windlass targets set shop production --host web1 --host web2 --strategy rolling --health /health
     """
     if hosts and tags:
         raise click.UsageError("--host and --tag both say which hosts: give one kind of them.")

@@ -1,4 +1,5 @@
 """What a place of packages can do."""
+
 from dataclasses import dataclass, field
 
 from controllers.foreign import Driver
@@ -7,6 +8,7 @@ from controllers.foreign import Driver
 @dataclass(frozen=True)
 class Index:
     """A package index as an installer needs it: its URL without credentials, and what to log in with."""
+
     url: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -19,6 +21,7 @@ class Index:
 
 class ArtifactDriver(Driver):
     """A system that keeps packages."""
+
     role = "artifacts"
 
     def index(self):

@@ -1,22 +1,27 @@
 """Package indexes that speak PEP 503 or PEP 691: the Python Package Index, Artifactory, Nexus, devpi, pypiserver."""
+
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from config import settings
+from pydantic import BaseModel, ConfigDict
+
 from controllers.foreign import ForeignError
 from controllers.foreign.artifacts.base import ArtifactDriver, Index
-from pydantic import BaseModel, ConfigDict
 
 
 class PackageIndex(ArtifactDriver):
     """A Python package index; its URL is the one that lists packages, often ending in /simple."""
+
     name = "package-index"
 
     class Settings(BaseModel):
         """Nothing beyond the URL."""
+
         model_config = ConfigDict(extra="forbid")
 
     class Credentials(BaseModel):
         """A user name with its password, or a token alone, which is sent as a bearer token."""
+
         model_config = ConfigDict(extra="forbid", strict=True)
         username: str | None = None
         password: str | None = None

@@ -1,4 +1,5 @@
 """Git repositories: any URL git can read, kept as bare mirrors below <data>/git/."""
+
 import contextlib
 import os
 import re
@@ -9,12 +10,13 @@ from pathlib import Path
 import commands
 import network
 import scratch
+from gate import Gate
+from pydantic import BaseModel, ConfigDict
+
 from controllers.foreign import ForeignError
 from controllers.foreign.source import git_address, git_commands, git_tree
 from controllers.foreign.source.base import Checkout, SourceDriver
 from controllers.foreign.source.git_commands import git
-from gate import Gate
-from pydantic import BaseModel, ConfigDict
 
 FULL_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 SHORT_COMMIT = re.compile(r"[0-9a-f]{7,63}")
@@ -27,15 +29,18 @@ LOG_FORMAT = "%H%x00%an%x00%aI%x00%s"
 
 class Git(SourceDriver):
     """Git over https, http, ssh, git:// and from folders of this machine that the configuration opens."""
+
     name = "git"
 
     class Settings(BaseModel):
         """For SSH: the server's host keys as ssh-keyscan prints them, compared with what the server's owner publishes."""
+
         model_config = ConfigDict(extra="forbid", strict=True)
         known_hosts: str | None = None
 
     class Credentials(BaseModel):
         """For https a token or a password, with a user name where the server wants one; for SSH a private key."""
+
         model_config = ConfigDict(extra="forbid", strict=True)
         username: str | None = None
         password: str | None = None
@@ -49,7 +54,9 @@ class Git(SourceDriver):
         if (credentials.get("password") or credentials.get("token")) and not url:
             mistakes.append(("url", "Give the server's URL, so that the password is sent nowhere else."))
         if credentials.get("ssh_key") and not settings.get("known_hosts"):
-            mistakes.append(("settings.known_hosts", "An SSH key needs the server's host keys, as ssh-keyscan prints them."))
+            mistakes.append(
+                ("settings.known_hosts", "An SSH key needs the server's host keys, as ssh-keyscan prints them.")
+            )
         if credentials.get("token") and credentials.get("password"):
             mistakes.append(("credentials", "Give a password or a token, not both."))
         return mistakes
@@ -73,14 +80,16 @@ class Git(SourceDriver):
         folder = git_commands.mirror_folder(self.address_of(repository).key(self.access.name))
         if not folder.is_dir():
             return None
-        argv = git("-C", str(folder), "log", "-z", f"--max-count={most}", f"--format={LOG_FORMAT}", newer, f"^{older}", "--")
+        argv = git(
+            "-C", str(folder), "log", "-z", f"--max-count={most}", f"--format={LOG_FORMAT}", newer, f"^{older}", "--"
+        )
         try:
             done = commands.run(argv, environment=git_commands.base_environment("/nonexistent"), timeout_s=20)
         except commands.CommandError:
             return None
         words = done.output.decode("utf-8", "replace").split("\0")
         keys = ("commit", "author", "at", "subject")
-        return [dict(zip(keys, words[place:place + 4])) for place in range(0, len(words) - 3, 4)]
+        return [dict(zip(keys, words[place : place + 4], strict=True)) for place in range(0, len(words) - 3, 4)]
 
     def address_of(self, repository):
         """Return the repository's Address; credentials go to the integration's own server only. Raises ForeignError."""
@@ -90,10 +99,16 @@ class Git(SourceDriver):
         if self.access.url:
             base = git_address.address_of(self.access.url)
             if not address.is_below(base):
-                raise ForeignError(f"The repository is not below the URL of the integration '{self.access.name}', whose credentials it would be given: "
-                                   f"choose another integration, or none.")
+                raise ForeignError(
+                    f"The repository is not below the URL of the integration '{self.access.name}', "
+                    "whose credentials it would be given: "
+                    f"choose another integration, or none."
+                )
         elif address.protocol != "ssh":
-            raise ForeignError(f"The integration '{self.access.name}' has credentials and no URL: give it the server's URL, so that they are sent nowhere else.")
+            raise ForeignError(
+                f"The integration '{self.access.name}' has credentials and no URL: give it the server's URL, "
+                "so that they are sent nowhere else."
+            )
         return address
 
 
@@ -116,8 +131,13 @@ class Mirror:
     def __enter__(self):
         self.held = contextlib.ExitStack()
         with self.held:
-            self.lock = self.held.enter_context(self.work.holding(
-                "git", f"{self.key}.lock", waiting="Another build is using the mirror of this repository; waiting for it."))
+            self.lock = self.held.enter_context(
+                self.work.holding(
+                    "git",
+                    f"{self.key}.lock",
+                    waiting="Another build is using the mirror of this repository; waiting for it.",
+                )
+            )
             if not (self.folder / "HEAD").is_file():
                 self.make()
             self.held = self.held.pop_all()
@@ -129,8 +149,15 @@ class Mirror:
     def run(self, argv, environment=None, **options):
         """Run git. It inherits the lock, so that a git that outlives a killed worker keeps others from the mirror."""
         environment = environment or git_commands.base_environment("/nonexistent")
-        return commands.run(argv, environment=environment, timeout_s=git_commands.time_limit(self.work.remaining_s()), keep_open=(self.lock,),
-                            stop=self.work.stop, on_tick=self.work.tick, **options)
+        return commands.run(
+            argv,
+            environment=environment,
+            timeout_s=git_commands.time_limit(self.work.remaining_s()),
+            keep_open=(self.lock,),
+            stop=self.work.stop,
+            on_tick=self.work.tick,
+            **options,
+        )
 
     def make(self):
         """Make the mirror anew, empty."""
@@ -157,38 +184,56 @@ class Mirror:
 
     def fetch(self, *refspecs):
         """Bring all branches and tags (or the given refspecs) here. A mirror that turns out to be damaged is made anew."""
+        refspecs = refspecs or REFSPECS
         try:
-            self.fetch_once(refspecs or REFSPECS)
-        except commands.Failed as error:
-            if not git_commands.is_mirror_broken(error.tail):
-                raise
+            self.fetch_once(refspecs)
+        except commands.Failed:
             self.work.output("The local mirror of the repository is damaged and is made anew.")
             self.make()
-            self.fetch_once(refspecs or REFSPECS)
+            self.fetch_once(refspecs, is_last=True)
 
-    def fetch_once(self, refspecs):
-        """Run git fetch with the login and the fence it needs; raises ForeignError saying what went wrong."""
+    def fetch_once(self, refspecs, is_last=False):
+        """Run git fetch with the login and the fence it needs; raises ForeignError saying what went wrong.
+
+        Where the mirror itself seems damaged it raises commands.Failed instead, unless this `is_last`.
+        """
         if self.address.protocol in ("ssh", "git") and not network.proxies():
             self.check_server()
         with scratch.folder("git") as folder, Gate() as gate:
             environment = git_commands.remote_environment(self.address, self.access, folder, gate.variables())
-            argv = git("-C", str(self.folder), "fetch", "--prune" if refspecs == REFSPECS else "--no-prune", "--no-tags", "--force", "--no-write-fetch-head",
-                       "--no-recurse-submodules", "--end-of-options", self.address.url, *refspecs, follow_redirects="GIT_ASKPASS" not in environment)
+            argv = git(
+                "-C",
+                str(self.folder),
+                "fetch",
+                "--prune" if refspecs == REFSPECS else "--no-prune",
+                "--no-tags",
+                "--force",
+                "--no-write-fetch-head",
+                "--no-recurse-submodules",
+                "--end-of-options",
+                self.address.url,
+                *refspecs,
+                follow_redirects="GIT_ASKPASS" not in environment,
+            )
             try:
                 self.run(argv, environment, on_line=self.work.output)
             except commands.TimedOut as error:
-                raise ForeignError(f"The repository {self.address.url} could not be fetched: {error}") from error
+                raise self.not_fetched(str(error)) from error
             except commands.Failed as error:
-                if git_commands.is_mirror_broken(error.tail):
-                    raise
-                raise ForeignError(f"The repository {self.address.url} could not be fetched: {git_commands.meaning_of(error.tail, gate.failures)}") from error
+                if is_last or not git_commands.is_mirror_broken(error.tail):
+                    raise self.not_fetched(git_commands.meaning_of(error.tail, gate.failures)) from error
+                raise
+
+    def not_fetched(self, why):
+        """Return the error for a repository that cannot be fetched."""
+        return ForeignError(f"The repository {self.address.url} could not be fetched: {why}")
 
     def check_server(self):
         """Raise ForeignError unless the fence lets ssh and git:// reach the server; they do not go through the gate."""
         try:
             network.addresses_of(self.address.host, self.address.port or network.DEFAULT_PORTS[self.address.protocol])
         except network.NetworkError as error:
-            raise ForeignError(f"The repository {self.address.url} could not be fetched: {error}") from None
+            raise self.not_fetched(str(error)) from None
 
     def fetch_commit(self, commit):
         """Fetch a commit that no branch or tag leads to; returns it, or None where the server does not give it."""
@@ -216,9 +261,23 @@ class Mirror:
 
     def nothing_called(self, ref):
         """Return the sentence for a ref that is not there, naming what is."""
-        done = self.run(git("-C", str(self.folder), "for-each-ref", f"--count={LISTED_BRANCHES}", "--sort=-committerdate", "--format=%(refname:short)", "refs/heads"))
+        done = self.run(
+            git(
+                "-C",
+                str(self.folder),
+                "for-each-ref",
+                f"--count={LISTED_BRANCHES}",
+                "--sort=-committerdate",
+                "--format=%(refname:short)",
+                "refs/heads",
+            )
+        )
         branches = done.output.decode("utf-8", "replace").split()
-        hint = f"Its newest branches are {', '.join(branches)}." if branches else "It has no branches: push something first."
+        hint = (
+            f"Its newest branches are {', '.join(branches)}."
+            if branches
+            else "It has no branches: push something first."
+        )
         return f"{self.address.url} has no branch, tag or commit '{ref}'. {hint}"
 
     def export(self, commit):
@@ -230,8 +289,10 @@ class Mirror:
             return git_tree.put_into_store(self.folder, commit, index, self.run, self.work.output)
         except commands.Failed as error:
             self.make()
-            raise ForeignError(f"The local mirror of {self.address.url} was damaged and has been emptied; build the release again. "
-                               f"({git_commands.meaning_of(error.tail)})") from error
+            raise ForeignError(
+                f"The local mirror of {self.address.url} was damaged and has been emptied; build the release again. "
+                f"({git_commands.meaning_of(error.tail)})"
+            ) from error
 
     def tell_subject(self, commit):
         """Say which commit it is, as people know it."""

@@ -1,4 +1,5 @@
 """Where a repository is: what people write as its name, checked so that git can take it for nothing but a place."""
+
 import hashlib
 import os
 import re
@@ -7,12 +8,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from config import settings
+
 from controllers.foreign import ForeignError
 
 SCHEMES = ("https", "http", "ssh", "git")
 # user@host:path, git's short form of an SSH address. A path that begins with a digit and a slash would be a port's.
 SSH_SHORT = re.compile(r"(?:([A-Za-z0-9_][A-Za-z0-9_.-]*)@)?([A-Za-z0-9][A-Za-z0-9.-]*):(?!//)([^\s:-][^\s]*)")
 RELATIVE = re.compile(r"[A-Za-z0-9_~][A-Za-z0-9_.~-]*(/[A-Za-z0-9_~][A-Za-z0-9_.~-]*)*")
+HELPER = re.compile(r"[A-Za-z0-9+.-]*::")  # A program of this name would carry the transfer out (gitremote-helpers(7)).
 UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -20,6 +23,7 @@ USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 @dataclass(frozen=True)
 class Address:
     """A repository's place: `url` as git is given it (no password), `protocol` as GIT_ALLOW_PROTOCOL names it."""
+
     url: str
     protocol: str
     host: str | None = None
@@ -51,8 +55,10 @@ def address_of(repository, base_url=None):
     Raises ForeignError for anything that git could take for an option, a program or a folder that is not open to it.
     """
     text = repository.strip()
-    if not text or len(text) > 1000 or UNPRINTABLE.search(text) or text.startswith("-") or "::" in text:
-        raise ForeignError("A repository is named by its URL, such as https://git.example.net/team/shop.git, without spaces and '::'.")
+    if not text or len(text) > 1000 or UNPRINTABLE.search(text) or text.startswith("-") or HELPER.match(text):
+        raise ForeignError(
+            "A repository is named by its URL, such as https://git.example.net/team/shop.git, without spaces."
+        )
     if "://" in text:
         return from_url(text)
     if text.startswith("/"):
@@ -64,18 +70,26 @@ def address_of(repository, base_url=None):
     if short:
         user, host, path = short.groups()
         return Address(url=text, protocol="ssh", host=host.lower(), path=path, username=user)
-    raise ForeignError(f"'{text[:100]}' is no repository: give a URL, user@host:path, an absolute path, or a path below the URL of an integration.")
+    raise ForeignError(
+        f"'{text[:100]}' is no repository: give a URL, user@host:path, an absolute path, "
+        "or a path below the URL of an integration."
+    )
 
 
 def from_url(text):
     """Return the Address of a URL."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ForeignError("The repository's URL names no host.") from None
     if parts.scheme == "file":
         if parts.netloc:
             raise ForeignError("A file:// URL names a folder of this machine: write file:///path/to/repository.")
         return local(unquote(parts.path))
     if parts.scheme not in SCHEMES:
-        raise ForeignError(f"'{parts.scheme}' is no way to reach a repository that Windlass uses: it takes {', '.join(SCHEMES)} and file.")
+        raise ForeignError(
+            f"'{parts.scheme}' is no way to reach a repository that Windlass uses: it takes {', '.join(SCHEMES)} and file."
+        )
     try:
         host, port = parts.hostname, parts.port
     except ValueError:
@@ -88,8 +102,15 @@ def from_url(text):
     netloc = parts.netloc.rpartition("@")[2]
     if username and parts.scheme == "ssh":
         netloc = f"{username}@{netloc}"
-    return Address(url=urlunsplit((parts.scheme, netloc, parts.path, "", "")), protocol=parts.scheme, host=host, port=port, path=parts.path,
-                   username=username, password=unquote(parts.password) if parts.password else None)
+    return Address(
+        url=urlunsplit((parts.scheme, netloc, parts.path, "", "")),
+        protocol=parts.scheme,
+        host=host,
+        port=port,
+        path=parts.path,
+        username=username,
+        password=unquote(parts.password) if parts.password else None,
+    )
 
 
 def local(text):
@@ -97,7 +118,9 @@ def local(text):
     path = os.path.realpath(text)
     allowed = [os.path.realpath(folder) for folder in settings.git.local_paths]
     if not any(path == folder or path.startswith(f"{folder.rstrip('/')}/") for folder in allowed):
-        raise ForeignError(f"Repositories may not be read from {text}: the setting git.local_paths names the folders that are open to Windlass.")
+        raise ForeignError(
+            f"Repositories may not be read from {text}: the setting git.local_paths names the folders that are open to Windlass."
+        )
     if not Path(path).is_dir():
         raise ForeignError(f"There is no repository at {text}.")
     return Address(url=path, protocol="file", path=path)

@@ -4,22 +4,33 @@ Nothing of this machine's own git configuration applies, no hook and no helper p
 question. A password goes to git through a program it asks (gitcredentials(7)), a key through a configuration file of
 ssh, both in a private folder that lives as long as the command.
 """
+
 import os
 import re
 import shlex
 from pathlib import Path
 
 from config import settings
+
 from controllers.foreign import ForeignError
 
 STALLED_S = 60  # A transfer below 1,000 bytes a second for this long is given up.
 KEPT_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "TMPDIR")
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
-TOKEN_USER = "x-token-auth"  # Servers that take a token as a password accept any user name with it.
+TOKEN_USER = "x-token-auth"  # noqa: S105  Servers that take a token as a password accept any user name with it.
 OPTIONS = (
-    "core.hooksPath=/dev/null", "core.fsmonitor=false", "core.askPass=", "credential.helper=", "fetch.recurseSubmodules=false",
-    "submodule.recurse=false", "gc.autoDetach=false", "maintenance.autoDetach=false", "protocol.version=2", "http.lowSpeedLimit=1000",
-    f"http.lowSpeedTime={STALLED_S}", "advice.detachedHead=false",
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.askPass=",
+    "credential.helper=",
+    "fetch.recurseSubmodules=false",
+    "submodule.recurse=false",
+    "gc.autoDetach=false",
+    "maintenance.autoDetach=false",
+    "protocol.version=2",
+    "http.lowSpeedLimit=1000",
+    f"http.lowSpeedTime={STALLED_S}",
+    "advice.detachedHead=false",
 )
 
 # git may only be told the password for the very server it belongs to, whatever a redirect makes of the question.
@@ -54,19 +65,43 @@ SSH_CONFIG = """Host *
 
 # What git, curl and ssh write, and what it means to whoever reads a build's error. The first that matches is told.
 MEANINGS = (
-    (r"Host key verification failed|REMOTE HOST IDENTIFICATION", "ssh refused the server's host key: compare it with the integration's setting known_hosts."),
-    (r"Authentication failed|could not read (Username|Password)|terminal prompts disabled|unable to get password|HTTP Basic: Access denied|"
-     r"Permission denied \(|error: 40[13]|invalid credentials",
-     "the server refused the login: check the integration's credentials."),
-    (r"error in libcrypto|invalid format|Load key", "ssh cannot use the key: give the integration a private key in OpenSSH's or PEM format without a passphrase."),
-    (r"unable to update url base from redirection|error: 30\d", "the server redirects elsewhere: use the address it redirects to."),
-    (r"Repository not found|does not appear to be a git repository|does not exist|repository .* not found|not valid: is this a git repository|"
-     r"error: 404|not a git repository|not exported",
-     "there is no repository at this address, or the login may not see it."),
-    (r"Could not resolve host(name)?|Name or service not known|Temporary failure in name resolution", "the server's name cannot be resolved."),
-    (r"Connection refused|No route to host|Network is unreachable|Failed to connect|Connection timed out|Operation timed out|timed out|"
-     r"Operation too slow|Connection (reset|closed)", "the server does not answer."),
-    (r"SSL certificate problem|server certificate verification failed|certificate", "the server's certificate is not one this machine trusts."),
+    (
+        r"Host key verification failed|REMOTE HOST IDENTIFICATION",
+        "ssh refused the server's host key: compare it with the integration's setting known_hosts.",
+    ),
+    (
+        r"Authentication failed|could not read (Username|Password)|terminal prompts disabled|unable to get password|"
+        r"HTTP Basic: Access denied|"
+        r"Permission denied \(|error: 40[13]|invalid credentials",
+        "the server refused the login: check the integration's credentials.",
+    ),
+    (
+        r"error in libcrypto|invalid format|Load key",
+        "ssh cannot use the key: give the integration a private key in OpenSSH's or PEM format without a passphrase.",
+    ),
+    (
+        r"unable to update url base from redirection|error: 30\d",
+        "the server redirects elsewhere: use the address it redirects to.",
+    ),
+    (
+        r"Repository not found|does not appear to be a git repository|does not exist|repository .* not found|"
+        r"not valid: is this a git repository|"
+        r"error: 404|not a git repository|not exported",
+        "there is no repository at this address, or the login may not see it.",
+    ),
+    (
+        r"Could not resolve host(name)?|Name or service not known|Temporary failure in name resolution",
+        "the server's name cannot be resolved.",
+    ),
+    (
+        r"Connection refused|No route to host|Network is unreachable|Failed to connect|timed out|"
+        r"Operation too slow|Connection (reset|closed)",
+        "the server does not answer.",
+    ),
+    (
+        r"SSL certificate problem|server certificate verification failed|certificate",
+        "the server's certificate is not one this machine trusts.",
+    ),
     (r"No space left on device", "this machine's disk is full."),
 )
 
@@ -80,9 +115,21 @@ def git(*arguments, follow_redirects=False):
 def base_environment(folder):
     """Return the variables of every git command; `folder` is a private one that serves as its home."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    return {**kept, "PATH": os.environ.get("PATH", DEFAULT_PATH), "LC_ALL": "C.UTF-8", "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull, "GIT_ATTR_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0",
-            "GIT_ALLOW_PROTOCOL": "file", "GIT_PROTOCOL_FROM_USER": "0", "GIT_NO_REPLACE_OBJECTS": "1", "SSH_ASKPASS_REQUIRE": "never"}
+    return {
+        **kept,
+        "PATH": os.environ.get("PATH", DEFAULT_PATH),
+        "LC_ALL": "C.UTF-8",
+        "HOME": str(folder),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_ALLOW_PROTOCOL": "file",
+        "GIT_PROTOCOL_FROM_USER": "0",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "SSH_ASKPASS_REQUIRE": "never",
+    }
 
 
 def remote_environment(address, access, folder, gate_variables):
@@ -93,16 +140,24 @@ def remote_environment(address, access, folder, gate_variables):
     allowed = "http:https" if address.protocol == "http" else address.protocol  # A redirect may only make it safer.
     variables = {**base_environment(folder), "GIT_ALLOW_PROTOCOL": allowed}
     if address.protocol == "file":
-        return {**variables, "GIT_CONFIG_GLOBAL": write(folder / "gitconfig", f"[safe]\n\tdirectory = {quoted(address.path)}\n")}
+        # Repositories of other users may be read: the configuration has opened the folder they are in.
+        folders = "".join(f"\tdirectory = {quoted(path)}\n" for path in (address.path, f"{address.path}/.git"))
+        return {**variables, "GIT_CONFIG_GLOBAL": write(folder / "gitconfig", f"[safe]\n{folders}")}
     if address.protocol == "ssh":
         return {**variables, **ssh_variables(access, folder)}
     variables |= gate_variables
     username, password = login(address, access)
     if password is None:
         return variables
-    return {**variables, "GIT_ASKPASS": write(folder / "askpass", ASKPASS, 0o700), "WINDLASS_ASK_ORIGIN": address.origin,
-            "WINDLASS_ASK_SCHEME": f"{address.protocol}://", "WINDLASS_ASK_HOST": address.origin.partition("://")[2],
-            "WINDLASS_ASK_USERNAME": username, "WINDLASS_ASK_PASSWORD": password}
+    return {
+        **variables,
+        "GIT_ASKPASS": write(folder / "askpass", ASKPASS, 0o700),
+        "WINDLASS_ASK_ORIGIN": address.origin,
+        "WINDLASS_ASK_SCHEME": f"{address.protocol}://",
+        "WINDLASS_ASK_HOST": address.origin.partition("://")[2],
+        "WINDLASS_ASK_USERNAME": username,
+        "WINDLASS_ASK_PASSWORD": password,
+    }
 
 
 def login(address, access):
@@ -119,9 +174,19 @@ def ssh_variables(access, folder):
     """Return the variables that make git use a configured key and pinned host keys alone. Raises ForeignError."""
     key, known_hosts = access.credentials.get("ssh_key"), access.settings.get("known_hosts")
     if not key or not known_hosts:
-        lacks = "credential ssh_key (a private key)" if not key else "setting known_hosts (the server's host keys, as ssh-keyscan prints them)"
-        owner = f"the integration '{access.name}' lacks the" if access.name else "the application's source needs an integration with the"
-        raise ForeignError(f"A repository is reached by SSH with a key of its own and pinned host keys; {owner} {lacks}.")
+        lacks = (
+            "credential ssh_key (a private key)"
+            if not key
+            else "setting known_hosts (the server's host keys, as ssh-keyscan prints them)"
+        )
+        owner = (
+            f"the integration '{access.name}' lacks the"
+            if access.name
+            else "the application's source needs an integration with the"
+        )
+        raise ForeignError(
+            f"A repository is reached by SSH with a key of its own and pinned host keys; {owner} {lacks}."
+        )
     key_file = write(folder / "key", key.replace("\r\n", "\n").rstrip("\n") + "\n")
     hosts_file = write(folder / "known_hosts", known_hosts.replace("\r\n", "\n").rstrip("\n") + "\n")
     config = write(folder / "ssh_config", SSH_CONFIG.format(key=f'"{key_file}"', known_hosts=f'"{hosts_file}"'))
@@ -154,15 +219,22 @@ def meaning_of(tail, gate_failures=()):
     for pattern, meaning in MEANINGS:
         if re.search(pattern, text, re.I):
             return meaning
-    complaint = next((line for line in reversed(tail) if line.startswith(("fatal:", "error:"))), tail[-1] if tail else "git did not say why.")
+    said = tail[-1] if tail else "git did not say why."
+    complaint = next((line for line in tail if line.startswith(("fatal:", "error:"))), said)
     return complaint.removeprefix("fatal: ").removeprefix("error: ")
 
 
 def is_mirror_broken(tail):
     """Say whether what git wrote means that the mirror itself, which can be made again, is damaged."""
-    return bool(re.search(r"corrupt|bad object|unable to read (tree|sha1)|loose object|packfile .* (is|cannot)|bad (pack|signature)|"
-                          r"Unable to create '.*\.lock'|not a git repository: '|missing blob|inflate|did not receive expected object|could not parse",
-                          "\n".join(tail), re.I))
+    return bool(
+        re.search(
+            r"corrupt|bad config|bad object|unable to read (tree|sha1)|loose object|packfile .* (is|cannot)|bad (pack|signature)|"
+            r"Unable to create '.*\.lock'|not a git repository: '|missing blob|inflate|could not parse|"
+            r"did not receive expected object",
+            "\n".join(tail),
+            re.I,
+        )
+    )
 
 
 def mirror_folder(key):

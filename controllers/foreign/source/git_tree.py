@@ -3,11 +3,13 @@
 A file beside the mirror remembers for each blob that was read its SHA-256 and size, so that a commit that changes three
 files costs three files. Formats: git-ls-tree(1) with -z, git-cat-file(1) with --batch.
 """
+
 import re
 from dataclasses import dataclass, field
 
 import commands
 import store
+
 from controllers.foreign import ForeignError
 from controllers.foreign.source.git_commands import git
 
@@ -23,6 +25,7 @@ NAMED = 5
 @dataclass
 class Tree:
     """What a commit holds, as git lists it."""
+
     files: list = field(default_factory=list)  # (path, mode, blob)
     links: list = field(default_factory=list)  # (path, blob)
     submodules: list = field(default_factory=list)  # paths
@@ -31,6 +34,7 @@ class Tree:
 @dataclass(frozen=True)
 class Blob:
     """A file's content in the store."""
+
     sha256: str
     size: int
     is_lfs: bool
@@ -88,7 +92,7 @@ class BlobReader:
         if end < 0:
             return False
         words = bytes(self._held[:end]).decode("ascii", "replace").split(" ")
-        del self._held[:end + 1]
+        del self._held[: end + 1]
         if len(words) != 3 or words[1] != "blob":
             raise ForeignError(f"The mirror of the repository lacks the object {words[0]}; build the release again.")
         self._blob, self._left = words[0], int(words[2])
@@ -97,10 +101,10 @@ class BlobReader:
         return True
 
     def _continue(self):
-        piece = bytes(self._held[:self._left])
-        del self._held[:len(piece)]
+        piece = bytes(self._held[: self._left])
+        del self._held[: len(piece)]
         self._left -= len(piece)
-        self._start = (self._start + piece)[:LONGEST_LINK + 1] if len(self._start) <= LONGEST_LINK else self._start
+        self._start = (self._start + piece)[: LONGEST_LINK + 1] if len(self._start) <= LONGEST_LINK else self._start
         self._writer.write(piece)
         return bool(piece)
 
@@ -128,7 +132,11 @@ def read_blobs(mirror, blobs, kept, run):
     reader = BlobReader(kept)
     if wanted:
         try:
-            run(git("-C", str(mirror), "cat-file", "--batch", "--buffer"), stdin="".join(f"{blob}\n" for blob in wanted).encode(), on_output=reader.feed)
+            run(
+                git("-C", str(mirror), "cat-file", "--batch", "--buffer"),
+                stdin="".join(f"{blob}\n" for blob in wanted).encode(),
+                on_output=reader.feed,
+            )
         finally:
             reader.close()
     if missing := set(wanted) - set(reader.blobs):
@@ -170,10 +178,14 @@ def put_into_store(mirror, commit, index, run, output):
     mirror: the bare repository; index: the file that remembers blobs; run(argv, **options): starts git and returns
     commands.Done; output(text): tells people what they should know. Raises ForeignError and commands.CommandError.
     """
-    listing = run(git("-C", str(mirror), "ls-tree", "-r", "-z", "--full-tree", commit), most_output=commands.MOST_OUTPUT)
+    listing = run(
+        git("-C", str(mirror), "ls-tree", "-r", "-z", "--full-tree", commit), most_output=commands.MOST_OUTPUT
+    )
     tree = parse_tree(listing.output)
     known = known_blobs(index)
-    there = {blob for _, _, blob in tree.files if blob in known and store.is_there(store.object_path(known[blob].sha256))}
+    there = {
+        blob for _, _, blob in tree.files if blob in known and store.is_there(store.object_path(known[blob].sha256))
+    }
     new = {blob for _, _, blob in tree.files} - there
     contents, read = read_blobs(mirror, new, {blob for _, blob in tree.links}, run)
     blobs = {**known, **read}

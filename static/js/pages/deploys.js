@@ -18,7 +18,7 @@ class DeploysPage {
     this.environments = ko.observableArray();
     this.states = STATES.map((state) => ({ state, label: state.replaceAll("_", " ") }));
     this.rows = ko.observableArray();
-    this.older = [];
+    this.forgetOlder();
     this.next = ko.observable(null);
     this.live = new Live({ load: () => this.load() });
     this.isEmpty = ko.pureComputed(() => this.live.isLoaded() && !this.rows().length && !this.isFiltered());
@@ -32,6 +32,11 @@ class DeploysPage {
     this.live.start();
   }
 
+  forgetOlder() {
+    this.older = new Map();
+    this.hasOlder = false;
+  }
+
   query() {
     return Object.fromEntries(FILTERS.map((name) => [name, this.filters[name]()]));
   }
@@ -39,7 +44,7 @@ class DeploysPage {
   changed() {
     const given = Object.entries(this.query()).filter(([, value]) => value);
     history.replaceState(null, "", given.length ? `?${new URLSearchParams(given)}` : location.pathname);
-    this.older = [];
+    this.forgetOlder();
     this.live.refresh();
   }
 
@@ -50,18 +55,24 @@ class DeploysPage {
     this.show(page);
   }
 
-  /** Older pages stay as they were loaded; what moved down from the first one is not shown twice. */
+  /**
+   * The newest page is as the server tells it now. Below it, older pages stay as they were loaded, and so does what new
+   * deploys have pushed down from the newest page.
+   */
   show(page) {
-    if (!this.older.length) this.next(page.next);
-    const newest = new Set(page.items.map(({ id }) => id));
-    showDeploys(this.rows, [...page.items, ...this.older.filter(({ id }) => !newest.has(id))]);
+    page.items.forEach((deploy) => this.older.set(deploy.id, deploy));
+    const last = page.items.at(-1)?.id ?? 0;
+    const below = page.next && this.hasOlder ? [...this.older.values()].filter(({ id }) => id < last).sort((a, b) => b.id - a.id) : [];
+    if (!this.hasOlder) this.next(page.next);
+    showDeploys(this.rows, [...page.items, ...below]);
     this.newest = page;
   }
 
   loadOlder() {
     return this.shell.attempt(async () => {
       const page = await get(["deploys"], { limit: PAGE, ...this.query(), after: this.next() });
-      this.older.push(...page.items);
+      page.items.forEach((deploy) => this.older.set(deploy.id, deploy));
+      this.hasOlder = true;
       this.next(page.next);
       this.show(this.newest);
     });

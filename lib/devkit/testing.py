@@ -2,7 +2,7 @@
 import os
 import subprocess
 
-from dev import places, setup
+from devkit import places, setup
 
 MISSING = 3  # Exit code of etc/provision.sh --check when something is not installed.
 

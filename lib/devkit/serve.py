@@ -1,6 +1,6 @@
 """Start everything on this machine: web, worker and, for the sample application, a host of its own.
 
-Standard library only, like all of lib/dev/: this process must come up before anything is installed, and it stays small.
+Standard library only, like all of lib/devkit/: this process must come up before anything is installed, and it stays small.
 """
 import fcntl
 import json
@@ -14,8 +14,8 @@ import urllib.request
 from pathlib import Path
 
 import config
-from dev import local_host, places, sample
-from dev.processes import Children
+from devkit import local_host, places, sample
+from devkit.processes import Children
 from version import VERSION
 
 READY_WITHIN_S = 60

@@ -12,7 +12,7 @@ import time
 import venv
 from pathlib import Path
 
-from dev import places
+from devkit import places
 
 OLDEST_PYTHON = (3, 11)
 # Put at the front of sys.path by the virtualenv itself, so that every entry point (gunicorn, celery, pytest) sees the same.

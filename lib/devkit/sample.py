@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from dev import places
+from devkit import places
 
 NAME, ENVIRONMENT = "hello", "production"
 SOURCE = places.ROOT / "examples" / NAME

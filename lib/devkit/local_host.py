@@ -8,7 +8,7 @@ import shutil
 import socket
 from pathlib import Path
 
-from dev import places
+from devkit import places
 
 SUPERVISORD = """\
 [unix_http_server]

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from dev import places
+from devkit import places
 
 HEADER = "# Made by `python3 dev.py lock` from {sources}; do not edit.\n"
 BLOCK = re.compile(r"^[A-Za-z0-9][^\n]*(?:\n[ \t]+[^\n]*)*", re.M)

@@ -1,0 +1,73 @@
+"""Every page looked over by axe-core, light and dark, and at the width of a phone."""
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import data
+
+AXE = Path(__file__).resolve().parents[2] / "static" / "vendor" / "axe.js.for-tests"
+RULES = "{ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }"
+PAGES = {"/": "shop", "/applications/shop": "Newest deploys", "/deploys": "#41", "/deploys/41": "Log", "/hosts": "web2", "/hosts/web2": "Only 120 MB", "/nowhere": "Not found"}
+
+
+@pytest.fixture
+def world(stand_in):
+    """Something of everything."""
+    world = stand_in.world
+    world.applications = [data.application()]
+    world.hosts = [data.host("web1"), data.host("web2", "problems", problems=[{"code": "disk-low", "message": "Only 120 MB are free.", "remedy": "Free some."}])]
+    world.targets = {"shop": [data.target()]}
+    world.releases = {"shop": [data.release("v14", "building"), data.release("v13", "failed", error="no such package"), data.release()]}
+    world.deploys = {41: data.deploy(reason="check failed", progress={"total": 2, "done": 2, "failed": 1}), 40: data.deploy(40, "running")}
+    world.runs = {41: [data.host_run("web1"), data.host_run("web2", "failed", 6, message="check failed")]}
+    world.status = [data.status(health="unhealthy", drift=True, drift_detail="web2: v11; it should be v12.")]
+    stand_in.publish("deploy-41", data.deploy_event("running"), data.output("hello\n"), data.step_event("check", "failed"))
+    return world
+
+
+def look_over(page):
+    """Return what axe finds wrong, one line each."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate(f"axe.run(document, {RULES})")
+    return [f"{rule['id']}: {node['html']} ({node['failureSummary']})" for rule in found["violations"] for node in rule["nodes"]]
+
+
+@pytest.mark.parametrize("scheme, width", [("light", 1280), ("dark", 390)])
+def test_pages_have_no_barriers_that_axe_finds(page, stand_in, world, scheme, width):
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 900})
+    for path, text in PAGES.items():
+        page.goto(stand_in.url + path)
+        expect(page.locator("main").get_by_text(text).filter(visible=True).first).to_be_visible()
+        assert look_over(page) == [], path
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is wider than the window"
+
+
+def test_sign_in_page_and_dialogs_have_no_barriers_that_axe_finds(page, stand_in, world):
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{stand_in.url}/sign-in")
+    assert look_over(page) == []
+    page.goto(stand_in.url)
+    page.get_by_role("button", name="Deploy shop to production").click()
+    expect(page.get_by_role("button", name="Deploy v12 to production")).to_be_visible()
+    assert look_over(page) == []
+    page.goto(f"{stand_in.url}/applications/shop")
+    page.get_by_role("button", name="Add a target").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert look_over(page) == []
+
+
+def test_deploying_needs_no_mouse(page, stand_in, world):
+    page.goto(stand_in.url)
+    expect(page.get_by_role("button", name="Deploy shop to production")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.get_by_role("button", name="Deploy shop to production").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Release")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.type("by keyboard")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/deploys/42")
+    assert stand_in.asked_for("deploys", "POST")[0].body["comment"] == "by keyboard"

@@ -1,0 +1,90 @@
+"""The database under contention: writers wait for each other without stopping the process, connections go back."""
+import sqlite3
+import threading
+
+import pytest
+from peewee import OperationalError
+
+from models import User, db
+from models.db import clock
+
+
+@pytest.fixture
+def sqlite(settings, migrated_sqlite):
+    """The models on SQLite, and a second connection of another process's kind."""
+    path = f"{settings.data}/windlass.db"
+    with open(path, "wb") as file:
+        file.write(migrated_sqlite.read_bytes())
+    opened = db.connect_to(f"sqlite:///{path}", busy_timeout_s=20)
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    yield opened, other
+    other.close()
+    db.release()
+    opened.close_all()
+
+
+@pytest.mark.parametrize("write", [lambda: User.create(name="b", created_at=0), lambda: _in_transaction()], ids=["statement", "transaction"])
+def test_a_writer_waits_for_another_process_in_sleeps_that_let_others_go_on(sqlite, monkeypatch, write):
+    opened, other = sqlite
+    other.execute("BEGIN IMMEDIATE")
+    pauses = []
+
+    def pause(seconds):
+        pauses.append(seconds)
+        assert User.select().count() == 0  # Readers are not held up.
+        other.execute("COMMIT") if len(pauses) == 3 else None
+    with db.connection():
+        monkeypatch.setattr(db.time, "sleep", pause)
+        write()
+    assert len(pauses) == 3 and User.select().count() == 1
+
+
+def _in_transaction():
+    with db.database.atomic():
+        User.create(name="b", created_at=0)
+
+
+def test_patience_ends(sqlite, monkeypatch):
+    opened, other = sqlite
+    opened.patience_s = 0.05
+    other.execute("BEGIN IMMEDIATE")
+    with db.connection(), pytest.raises(OperationalError, match="locked"):
+        User.create(name="b", created_at=0)
+    other.execute("ROLLBACK")
+    with db.connection():
+        User.create(name="b", created_at=0)
+    assert not opened._in_use
+
+
+def test_concurrent_writers_all_succeed(database):
+    def write(number):
+        with db.connection():
+            for round_number in range(5):
+                with database.atomic():
+                    User.create(name=f"{number}-{round_number}", created_at=User.select().count())
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert User.select().count() == 20
+
+
+def test_a_transaction_left_open_is_undone_when_the_connection_goes_back(database):
+    with pytest.raises(RuntimeError), db.connection():
+        db.database.begin()
+        User.create(name="half", created_at=0)
+        raise RuntimeError
+    assert not database._in_use
+    with db.connection():
+        assert User.select().count() == 0
+
+
+def test_the_databases_clock_runs_in_milliseconds(database):
+    before = clock()
+    assert 1_700_000_000_000 < before <= clock()
+
+
+def test_an_address_of_no_known_kind_is_refused():
+    with pytest.raises(db.DatabaseUrlError, match="postgresql://"):
+        db.connect_to("mysql://localhost/windlass")
