@@ -2,4 +2,4 @@
 from api.answers import Made, Outcome, Stream, Text
 from api.routing import PREFIX, load, route, site
 
-__all__ = ["Made", "Outcome", "PREFIX", "Stream", "Text", "load", "route", "site"]
+__all__ = ["PREFIX", "Made", "Outcome", "Stream", "Text", "load", "route", "site"]

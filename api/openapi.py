@@ -3,10 +3,10 @@ import functools
 import re
 
 from pydantic.json_schema import models_json_schema
+from version import VERSION
 
 from api.routing import ENDPOINTS, PREFIX
 from api.schemas.system import Problem
-from version import VERSION
 
 RULE = re.compile(r"<(\w+)(?::(\w+)(?::[^>]*)?)?>")
 REFERENCE = "#/components/schemas/{model}"
@@ -19,6 +19,10 @@ SECURITY = {
 REQUEST_HEADERS = {
     "if_match": ("If-Match", "Change only the version with this ETag (412 otherwise)."),
     "last_event_id": ("Last-Event-ID", "Go on after this event."),
+}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "The same key and request give the first answer again.",
 }
 REASONS = {
     400: "The request cannot be understood.", 401: "Nobody is known to be asking.", 403: "The caller may not do this.",
@@ -101,10 +105,10 @@ def parameters(endpoint):
             found.append({"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": detail})
     for name in endpoint.header_arguments:
         header, description = REQUEST_HEADERS[name]
-        found.append({"name": header, "in": "header", "required": False, "description": description, "schema": {"type": "string"}})
+        found.append({"name": header, "in": "header", "required": False, "description": description,
+                      "schema": {"type": "string"}})
     if endpoint.method == "POST" and endpoint.marks.get("auth"):
-        found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-                      "description": "The same key and request give the first answer again."})
+        found.append(IDEMPOTENCY_KEY)
     return found
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import bottle
 from bottle import request
+from utils.decorators import CALL, mark, marks_of
+from utils.urlkit import fill_path
 
 from api import answers
 from api.call import Call
 from api.problems import problem_of
 from controllers import idempotency
-from utils.decorators import CALL, marks_of
-from utils.urlkit import fill_path
 
 PREFIX = "/api/v1"
 HEADER_ARGUMENTS = {"if_match": "HTTP_IF_MATCH", "last_event_id": "HTTP_LAST_EVENT_ID"}
@@ -110,8 +110,9 @@ def route(method, path, *, summary, status=200, returns=None, query=None, produc
     """
     def register(handler):
         wanted = inspect.signature(handler).parameters
-        handler.marks = {**marks_of(handler), "header_arguments": tuple(name for name in HEADER_ARGUMENTS if name in wanted)}
-        endpoint = Endpoint(method, path, handler, summary, status, returns, query or marks_of(handler).get("query"), produces, location, also or {})
+        mark(handler, header_arguments=tuple(name for name in HEADER_ARGUMENTS if name in wanted))
+        asks = query or handler.marks.get("query")
+        endpoint = Endpoint(method, path, handler, summary, status, returns, asks, produces, location, also or {})
         ENDPOINTS.append(endpoint)
         site.route(PREFIX + path, method, endpoint.__call__)
         return handler

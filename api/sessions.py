@@ -1,18 +1,18 @@
 """Logging in and out with a browser, and who the caller is."""
 from bottle import request, response
+from config import settings
+from utils.decorators import CALL, auth, validate
 
 from api import route
 from api.call import cookie_name
 from api.schemas.access import LoginFields, Me
-from config import settings
 from controllers import sessions
-from utils.decorators import CALL, auth, validate
 
 
 @route("POST", "/session", summary="Log in", status=201, returns=Me)
 @validate(LoginFields)
 def log_in(fields):
-    """Begin a browser session: the answer sets its cookie, and its csrf_token goes into the header X-CSRF-Token of each change."""
+    """Begin a browser session: the answer sets its cookie; its csrf_token goes into the header X-CSRF-Token of each change."""
     secret, lifetime_s, me = sessions.log_in(fields, request.environ[CALL].address())
     response.set_cookie(cookie_name(), secret, path="/", max_age=lifetime_s, httponly=True, samesite="lax",
                         secure=settings.web.secure_cookies)

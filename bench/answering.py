@@ -20,8 +20,12 @@ ROOT = Path(__file__).resolve().parents[1]
 TOKEN = "benchmark-" + os.urandom(16).hex()
 CONNECTIONS = 8
 HEADER_END = b"\r\n\r\n"
-CASES = (("bare Bottle, GET /me", "bare", "/me", False), ("health, no token", "windlass", "/health", False), ("GET /me, token", "windlass", "/me", True),
-         ("GET /tokens, token", "windlass", "/tokens?limit=50", True))
+CASES = (  # (name, server, path, with a token)
+    ("bare Bottle, GET /me", "bare", "/me", False),
+    ("health, no token", "windlass", "/health", False),
+    ("GET /me, token", "windlass", "/me", True),
+    ("GET /tokens, token", "windlass", "/tokens?limit=50", True),
+)
 
 
 def parser():
@@ -41,8 +45,10 @@ def start(keeper, folder, application, **variables):
         argv += ["--config", "etc/gunicorn.conf.py", application]
     else:
         argv += ["--worker-class", "gevent", "--no-control-socket", "--bind", f"127.0.0.1:{port}", application]
-    environment = {"PATH": os.environ["PATH"], "WINDLASS_DATA": str(folder), "WINDLASS_WEB_PORT": str(port), "WINDLASS_ADMIN_TOKEN": TOKEN, **variables}
-    process = keeper.start(argv, folder / f"{application.partition(':')[0]}.log", env=environment, cwd=ROOT, stop_signal=signal.SIGTERM)
+    environment = {"PATH": os.environ["PATH"], "WINDLASS_DATA": str(folder), "WINDLASS_WEB_PORT": str(port),
+                   "WINDLASS_ADMIN_TOKEN": TOKEN, **variables}
+    log = folder / f"{application.partition(':')[0]}.log"
+    process = keeper.start(argv, log, env=environment, cwd=ROOT, stop_signal=signal.SIGTERM)
     await_process(process, lambda: answers(port), timeout_s=60)
     return process, port
 
@@ -54,7 +60,7 @@ def answers(port):
 
 
 def ask(port, path, with_token, count):
-    """Send `count` requests over a few connections that stay open, each as soon as the one before is answered; raises on any refusal."""
+    """Send `count` requests over a few open connections, each as soon as the one before is answered; raises on a refusal."""
     credentials = f"Authorization: Bearer {TOKEN}\r\n" if with_token else ""
     request = f"GET /api/v1{path} HTTP/1.1\r\nHost: bench\r\n{credentials}\r\n".encode()
     with contextlib.ExitStack() as opened, selectors.DefaultSelector() as selector:
@@ -102,7 +108,8 @@ def run(options, folder):
     rounds = {case[0]: [] for case in CASES}
     variables = {"WINDLASS_DATABASE_URL": options.database} if options.database else {}
     with Keeper() as keeper:
-        servers = {"bare": start(keeper, folder, "bench.bare:application"), "windlass": start(keeper, folder, "app:application", **variables)}
+        servers = {"bare": start(keeper, folder, "bench.bare:application"),
+                   "windlass": start(keeper, folder, "app:application", **variables)}
         for number in range(options.rounds + 1):
             for name, server, path, with_token in CASES:
                 figures = measure(servers[server], path, with_token, options.requests)
@@ -116,9 +123,9 @@ def main(arguments):
     options = parser().parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="wl-bench-") as folder:
         rounds = run(options, Path(folder))
-    bare_rate, bare_cpu = (statistics.median(figures) for figures in zip(*rounds[CASES[0][0]]))
+    bare_rate, bare_cpu = (statistics.median(figures) for figures in zip(*rounds[CASES[0][0]], strict=True))
     print(f"{'':22} {'requests/s':>11} {'of bare':>8} {'CPU µs each':>12} {'of bare':>8}")
     for name, figures in rounds.items():
-        rate, cpu = (statistics.median(column) for column in zip(*figures))
+        rate, cpu = (statistics.median(column) for column in zip(*figures, strict=True))
         print(f"{name:22} {rate:11.0f} {rate / bare_rate:7.0%} {cpu:12.0f} {cpu / bare_cpu:8.2f}")
     return 0

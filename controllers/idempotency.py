@@ -6,12 +6,12 @@ one may hold a secret that is kept nowhere else.
 import hashlib
 
 from peewee import IntegrityError
+from secretbox import SecretBoxError, open_sealed, seal
+from utils.core import from_json, to_json
 
 from controllers.errors import BadRequest, Conflict, Invalid
 from models import IdempotencyKey
 from models.db import clock, database
-from secretbox import SecretBoxError, open_sealed, seal
-from utils.core import from_json, to_json
 
 KEPT_MS = 24 * 3_600_000
 IN_FLIGHT_MS = 120_000  # After a crash nobody completes the row; from then on the key may be used again.
@@ -25,7 +25,8 @@ def claim(actor, key, method, path, body):
     and Conflict (`request-in-flight`) while that is still being worked on.
     """
     if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
-        raise BadRequest(f"Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters.", code="idempotency-key-malformed")
+        raise BadRequest(f"Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters.",
+                         code="idempotency-key-malformed")
     request_hash = hashlib.sha256(b"\0".join([method.encode(), path.encode(), body])).hexdigest()
     at = clock()
     with database.atomic():

@@ -9,9 +9,9 @@ import time
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from cachetools import TTLCache
+from config import settings
 from peewee import OperationalError
 
-from config import settings
 from controllers.actor import Actor
 from controllers.errors import Forbidden, Throttled, Unauthenticated
 from models import Session, Token, User
@@ -22,7 +22,7 @@ HOUR_MS = 3_600_000
 USE_NOTED_EVERY_MS = 60_000
 ATTEMPTS = 10
 ATTEMPTS_WINDOW_S = 60
-TOKEN_REFUSED = "This token is unknown, revoked or expired: make a new one and use that."
+REFUSED = "This token is unknown, revoked or expired: make a new one and use that."
 
 hasher = PasswordHasher()
 failures = TTLCache(maxsize=10_000, ttl=ATTEMPTS_WINDOW_S, timer=time.monotonic)
@@ -62,7 +62,7 @@ def by_token(secret):
     """Return the Actor a bearer token stands for; raises Unauthenticated for an unknown, revoked or expired one."""
     row = token_row.first(digest(secret))
     if row is None:
-        raise Unauthenticated(TOKEN_REFUSED, code="token-invalid")
+        raise Unauthenticated(REFUSED, code="token-invalid")
     token_id, user_id, name, is_administrator, is_use_noted = row
     if not is_use_noted:
         note_use(token_id)

@@ -5,18 +5,17 @@ import logging
 import os
 import secrets
 
-from peewee import fn
-
 import config
 import logs
 from config import data_path, settings
+from peewee import fn
+
 from controllers import dispatch, environments, zones
 from controllers.sessions import digest
-from models import Deploy, Token, User, Worker, Zone
-from models import db
+from models import Deploy, Token, User, Worker, Zone, db
 
 ADMINISTRATOR = "admin"
-FIRST_TOKEN = "first administrator (admin.token)"
+FIRST = "first administrator (admin.token)"  # The name of their token.
 HEARTBEAT_S = 5
 FRESH_MS = 3 * HEARTBEAT_S * 1000
 BROKER_TIMEOUT_S = 2
@@ -46,7 +45,10 @@ def one_process_at_a_time():
 
 
 def first_token():
-    """Return the first administrator's token: the setting's, else the one in <data>/admin.token, else a new one; it is in that file then."""
+    """Return the first administrator's token: the setting's, else that in <data>/admin.token, else a new one.
+
+    It is in that file then. Raises ConfigError for a token that no HTTP header can carry.
+    """
     path = data_path("admin.token")
     kept = path.read_text(encoding="utf-8").strip() if path.exists() else ""
     token = settings.admin.token or kept or "wl_" + secrets.token_urlsafe(32)
@@ -75,9 +77,9 @@ def ensure_administrator(token):
         at = db.clock()
         User.insert(name=ADMINISTRATOR, is_administrator=True, created_at=at).on_conflict_ignore().execute()
         user = User.get(User.name == ADMINISTRATOR)
-        Token.delete().where((Token.user == user) & (Token.name == FIRST_TOKEN) & (Token.secret_hash != digest(token))).execute()
+        Token.delete().where((Token.user == user) & (Token.name == FIRST) & (Token.secret_hash != digest(token))).execute()
         if not Token.update(user=user, expires_at=None).where(Token.secret_hash == digest(token)).execute():
-            Token.create(user=user, name=FIRST_TOKEN, secret_hash=digest(token), created_at=at)
+            Token.create(user=user, name=FIRST, secret_hash=digest(token), created_at=at)
 
 
 def after_fork():

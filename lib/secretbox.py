@@ -7,9 +7,8 @@ import hmac
 import os
 from pathlib import Path
 
-from cryptography.fernet import Fernet, InvalidToken
-
 from config import settings
+from cryptography.fernet import Fernet, InvalidToken
 
 
 class SecretBoxError(Exception):

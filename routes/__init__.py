@@ -6,6 +6,7 @@ shown, so what a person sees in the browser is exactly what any other client of 
     import routes
     routes.mount(app)
 """
+
 from routes import assets, pages
 
 

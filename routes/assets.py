@@ -4,6 +4,7 @@ Pages name files as /static/v-<version>/js/page.js. Modules import each other by
 version; a file under the current version may be kept by browsers for ever. Only files found at start, by folder and
 suffix, are served: package.json, node_modules and whatever is put beside them later are not.
 """
+
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,12 @@ from bottle import HTTPError, HTTPResponse, request
 
 ROOT = Path(__file__).resolve().parent.parent / "static"
 FOLDERS = ("css", "js", "vendor", "img")
-TYPES = {".js": "text/javascript; charset=UTF-8", ".css": "text/css; charset=UTF-8", ".woff2": "font/woff2",
-         ".svg": "image/svg+xml"}
+TYPES = {
+    ".js": "text/javascript; charset=UTF-8",
+    ".css": "text/css; charset=UTF-8",
+    ".woff2": "font/woff2",
+    ".svg": "image/svg+xml",
+}
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
 
@@ -21,6 +26,7 @@ ASK_AGAIN = "no-cache"
 @dataclass(frozen=True)
 class Asset:
     """A file to serve."""
+
     media_type: str
     content: bytes
     etag: str
@@ -46,8 +52,12 @@ def version_of(assets):
 
 def answer_with(asset, caching):
     """Return the response for a file, without its content when the browser has it already (If-None-Match)."""
-    headers = {"ETag": asset.etag, "Cache-Control": caching, "X-Content-Type-Options": "nosniff",
-               "Content-Type": asset.media_type}
+    headers = {
+        "ETag": asset.etag,
+        "Cache-Control": caching,
+        "X-Content-Type-Options": "nosniff",
+        "Content-Type": asset.media_type,
+    }
     known = request.headers.get("If-None-Match", "")
     if asset.etag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
         return HTTPResponse(status=304, headers=headers)

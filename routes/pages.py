@@ -1,15 +1,27 @@
 """The pages: one view each, with what it needs from its address; everything else comes from the API."""
+
 from pathlib import Path
 
 from bottle import HTTPResponse, SimpleTemplate, template
-
 from version import VERSION
 
-VIEWS = [str(Path(__file__).resolve().parent.parent / "views")]  # One list for ever: Bottle's cache goes by its identity.
+VIEWS = [
+    str(Path(__file__).resolve().parent.parent / "views")
+]  # One list for ever: Bottle's cache goes by its identity.
 # Scripts and styles come from this server's files alone: neither inline code nor eval. Pico draws its icons from data: URLs.
-POLICY = "; ".join((
-    "default-src 'none'", "script-src 'self'", "style-src 'self'", "font-src 'self'", "img-src 'self' data:",
-    "connect-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"))
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "font-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
 HEADERS = {
     "Content-Type": "text/html; charset=UTF-8",
     "Content-Security-Policy": POLICY,
@@ -23,8 +35,9 @@ NAME = "[^/]+"
 
 def page(view, static, status=200, **values):
     """Return the response for a page: the view `view`.html in the common layout. `static` is where its files are."""
-    body = template(view, template_lookup=VIEWS, template_adapter=SimpleTemplate,
-                    static=static, version=VERSION, **values)
+    body = template(
+        view, template_lookup=VIEWS, template_adapter=SimpleTemplate, static=static, version=VERSION, **values
+    )
     return HTTPResponse(body, status=status, headers=HEADERS)
 
 
@@ -34,9 +47,11 @@ def mount(app, assets_version):
 
     def show(address, view, title, script, **fixed):
         """Serve a view at an address; the names in the address are handed to the view as `subject`."""
+
         def handler(**names):
             subject = {key: str(value) for key, value in names.items()}
             return page(view, static, title=title.format(**subject), script=script, subject=subject, **fixed)
+
         app.route(address, "GET", handler)
 
     show("/", "overview", "Overview", "overview")

@@ -1,16 +1,17 @@
 """What most tests stand on: settings in a folder of their own, the database (both kinds), the application, a client.
 
-    database        the models on an empty, migrated database; a test that uses it runs on SQLite and on PostgreSQL
-    administrator   the first administrator as an Actor; their token is ADMIN_TOKEN
-    api             a client that calls as the administrator; `anonymous` calls as nobody
+database        the models on an empty, migrated database; a test that uses it runs on SQLite and on PostgreSQL
+administrator   the first administrator as an Actor; their token is ADMIN_TOKEN
+api             a client that calls as the administrator; `anonymous` calls as nobody
 """
+
 import shutil
 import sys
 
-import pytest
-
 import config
+import pytest
 import secretbox
+
 from tests.client import ApiClient
 from tests.fleet.fixtures import fleet, fleet_factory, host, postgresql_url, redis_url
 
@@ -43,6 +44,7 @@ def forget_what_depends_on_settings():
 def migrated_sqlite(tmp_path_factory):
     """A migrated, empty SQLite file to copy: quicker than migrating for each test."""
     from models import db
+
     path = tmp_path_factory.mktemp("sqlite") / "windlass.db"
     opened = db.connect_to(f"sqlite:///{path}")
     db.migrate()
@@ -54,6 +56,7 @@ def migrated_sqlite(tmp_path_factory):
 def migrated_postgresql(postgresql_url):
     """The URL of a migrated PostgreSQL database; each test that uses it empties the tables."""
     from models import db
+
     opened = db.connect_to(postgresql_url)
     db.migrate()
     opened.close_all()
@@ -64,6 +67,7 @@ def migrated_postgresql(postgresql_url):
 def database(request, settings):
     """The models on an empty, migrated database."""
     from models import MODELS, db
+
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("migrated_sqlite"), f"{settings.data}/windlass.db")
     else:
@@ -84,6 +88,7 @@ def application():
     import api
     import routes
     from api.envelope import Envelope
+
     api.load()
     routes.mount(api.site)
     return Envelope(api.site)
@@ -93,6 +98,7 @@ def application():
 def administrator(database):
     """The first administrator."""
     from controllers import sessions, system
+
     system.ensure_administrator(ADMIN_TOKEN)
     return sessions.by_token(ADMIN_TOKEN)
 

@@ -27,7 +27,7 @@ class Stack:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.token = "test-token-" + os.urandom(8).hex()
-        self.environment = {**os.environ, "WINDLASS_ADMIN_TOKEN": self.token, "WINDLASS_GIT_LOCAL_PATHS": json.dumps([str(self.repositories)]), **(environment or {})}
+        self.environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "guard"), "WINDLASS_ADMIN_TOKEN": self.token, "WINDLASS_GIT_LOCAL_PATHS": json.dumps([str(self.repositories)]), **(environment or {})}
         self.http = requests.Session()
         self.http.headers["Authorization"] = f"Bearer {self.token}"
         self.process = None

@@ -1,4 +1,5 @@
 """The web server as it runs in production: gunicorn with gevent workers, on SQLite and on PostgreSQL."""
+
 import concurrent.futures
 import contextlib
 import json
@@ -26,10 +27,21 @@ class Server:
     def __init__(self, keeper, folder, **settings):
         self.data, self.port = folder / "data", free_port()
         self.url = f"http://127.0.0.1:{self.port}/api/v1"
-        self.environment = {"PATH": os.environ["PATH"], "WINDLASS_DATA": str(self.data), "WINDLASS_WEB_PORT": str(self.port), "WINDLASS_ADMIN_TOKEN": ADMIN_TOKEN,
-                            "WINDLASS_LOG_FORMAT": "json", **settings}
-        self.process = keeper.start([sys.executable, "-m", "gunicorn", "--config", "etc/gunicorn.conf.py", "app:application"], folder / "web.log",
-                                    env=self.environment, cwd=ROOT, stop_signal=signal.SIGTERM)
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "WINDLASS_DATA": str(self.data),
+            "WINDLASS_WEB_PORT": str(self.port),
+            "WINDLASS_ADMIN_TOKEN": ADMIN_TOKEN,
+            "WINDLASS_LOG_FORMAT": "json",
+            **settings,
+        }
+        self.process = keeper.start(
+            [sys.executable, "-m", "gunicorn", "--config", "etc/gunicorn.conf.py", "app:application"],
+            folder / "web.log",
+            env=self.environment,
+            cwd=ROOT,
+            stop_signal=signal.SIGTERM,
+        )
         await_process(self.process, self.answers, timeout_s=60)
 
     def answers(self):
@@ -44,7 +56,9 @@ class Server:
     def open_stream(self):
         """Open the stream of all deploys; returns the socket, its headers and opening read."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
-        connection.sendall(f"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n\r\n".encode())
+        connection.sendall(
+            f"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n\r\n".encode()
+        )
         received = b""
         while b": windlass" not in received:
             piece = connection.recv(4096)
@@ -65,7 +79,12 @@ def on_sqlite(tmp_path_factory):
 def on_postgresql(tmp_path_factory, postgresql_url):
     """A running server on PostgreSQL, with few connections."""
     with Keeper() as keeper:
-        yield Server(keeper, tmp_path_factory.mktemp("postgresql"), WINDLASS_DATABASE_URL=postgresql_url, WINDLASS_DATABASE_POOL="5")
+        yield Server(
+            keeper,
+            tmp_path_factory.mktemp("postgresql"),
+            WINDLASS_DATABASE_URL=postgresql_url,
+            WINDLASS_DATABASE_POOL="5",
+        )
 
 
 @pytest.fixture(params=["on_sqlite", "on_postgresql"])
@@ -87,19 +106,27 @@ def chunks(*parts):
 
 
 def test_a_chunked_body_is_read(server):
-    made = server.request("POST", "/tokens", data=chunks(b'{"name"', b': "chunky"}'), headers={"Content-Type": "application/json"})
+    made = server.request(
+        "POST", "/tokens", data=chunks(b'{"name"', b': "chunky"}'), headers={"Content-Type": "application/json"}
+    )
     assert (made.status_code, made.json()["name"]) == (201, "chunky")
 
 
 def test_a_chunked_body_that_is_too_large_is_refused_and_the_server_goes_on(server):
-    refused = server.request("POST", "/tokens", data=chunks(*[b" " * 65536] * 40), headers={"Content-Type": "application/json"})
+    refused = server.request(
+        "POST", "/tokens", data=chunks(*[b" " * 65536] * 40), headers={"Content-Type": "application/json"}
+    )
     assert (refused.status_code, refused.json()["code"]) == (413, "body-too-large")
     assert server.request("GET", "/me").status_code == 200
 
 
 def test_more_requests_than_connections_are_all_answered(server):
     with concurrent.futures.ThreadPoolExecutor(30) as clients:
-        answers = list(clients.map(lambda number: server.request("POST", "/tokens", json={"name": f"t{number}"}).status_code, range(60)))
+        answers = list(
+            clients.map(
+                lambda number: server.request("POST", "/tokens", json={"name": f"t{number}"}).status_code, range(60)
+            )
+        )
     assert set(answers) == {201}
 
 
@@ -113,8 +140,12 @@ def test_open_streams_hold_nobody_up(server):
 
 
 def test_what_no_http_client_would_send_harms_nobody(server):
-    for junk in (b"\x00\xff" * 100, b"GET / HTTP/9.9\r\n\r\n", b"POST /api/v1/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{",
-                 b"POST /api/v1/tokens HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"):
+    for junk in (
+        b"\x00\xff" * 100,
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /api/v1/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{",
+        b"POST /api/v1/tokens HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ):
         with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
             connection.sendall(junk)
             connection.shutdown(socket.SHUT_WR)
@@ -129,7 +160,9 @@ def test_waiting_for_sqlites_writer_lets_other_requests_go_on(on_sqlite):
     with contextlib.closing(sqlite3.connect(server.data / "windlass.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         answers = []
-        writer = threading.Thread(target=lambda: answers.append(server.request("POST", "/tokens", json={"name": "patient"})))
+        writer = threading.Thread(
+            target=lambda: answers.append(server.request("POST", "/tokens", json={"name": "patient"}))
+        )
         writer.start()
         for _ in range(20):
             assert server.request("GET", "/me").status_code == 200
@@ -145,7 +178,9 @@ def test_a_writer_that_does_not_end_is_503_busy(on_sqlite):
     with contextlib.closing(sqlite3.connect(server.data / "windlass.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         refused = server.request("POST", "/tokens", json={"name": "impatient"})
-        assert (refused.status_code, refused.json()["code"]) == (503, "busy") and int(refused.headers["Retry-After"]) > 0
+        assert (refused.status_code, refused.json()["code"]) == (503, "busy") and int(
+            refused.headers["Retry-After"]
+        ) > 0
         other.execute("ROLLBACK")
     assert "impatient" not in server.request("GET", "/tokens").text
 
@@ -164,14 +199,20 @@ def test_figures_are_those_of_all_processes(own_server):
     server = own_server(WINDLASS_WEB_WORKERS="2")
     for _ in range(40):  # Each on a connection of its own, so both processes get some.
         server.request("GET", "/me")
-    (line,) = [line for line in server.request("GET", "/metrics").text.splitlines() if line.startswith("windlass_http_requests_total") and 'route="/api/v1/me"' in line]
+    (line,) = [
+        line
+        for line in server.request("GET", "/metrics").text.splitlines()
+        if line.startswith("windlass_http_requests_total") and 'route="/api/v1/me"' in line
+    ]
     assert float(line.rsplit(" ", 1)[1]) == 40
 
 
 def run_python(code, folder, **settings):
     """Run Python code in the checkout with a data folder of its own."""
     environment = {"PATH": os.environ["PATH"], "WINDLASS_DATA": str(folder / "data"), **settings}
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
 
 
 def test_importing_it_is_all_it_takes(tmp_path):
@@ -181,8 +222,14 @@ def test_importing_it_is_all_it_takes(tmp_path):
     assert token not in done.stderr and (tmp_path / "data" / "windlass.db").exists()
 
 
-@pytest.mark.parametrize("variable, value, named", [("WINDLASS_WEB_PORT", "http", "WINDLASS_WEB_PORT"), ("WINDLASS_DATABASE_URL", "mysql://x/y", "database.url"),
-                                                    ("WINDLASS_CONFIG", "/nowhere.json", "/nowhere.json")])
+@pytest.mark.parametrize(
+    "variable, value, named",
+    [
+        ("WINDLASS_WEB_PORT", "http", "WINDLASS_WEB_PORT"),
+        ("WINDLASS_DATABASE_URL", "mysql://x/y", "database.url"),
+        ("WINDLASS_CONFIG", "/nowhere.json", "/nowhere.json"),
+    ],
+)
 def test_a_setting_that_cannot_be_used_stops_the_start_and_is_named(tmp_path, variable, value, named):
     done = run_python("import app", tmp_path, **{variable: value})
     assert done.returncode == 1 and named in done.stderr.splitlines()[-1]

@@ -1,4 +1,5 @@
 """The architecture, as docs and design draw it: imports run one way, SQL stays in migrations, tasks are registered."""
+
 import ast
 import re
 from pathlib import Path
@@ -6,8 +7,25 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PROJECT = {"api", "app", "batch", "cli", "controllers", "dev", "fabfile", "models", "routes", "tasks", "tests", "windlass_cli"}
-LIB = {path.stem for path in (ROOT / "lib").iterdir() if path.stem != "vendor" and (path.suffix == ".py" or (path / "__init__.py").exists())}
+PROJECT = {
+    "api",
+    "app",
+    "batch",
+    "cli",
+    "controllers",
+    "dev",
+    "fabfile",
+    "models",
+    "routes",
+    "tasks",
+    "tests",
+    "windlass_cli",
+}
+LIB = {
+    path.stem
+    for path in (ROOT / "lib").iterdir()
+    if path.stem != "vendor" and (path.suffix == ".py" or (path / "__init__.py").exists())
+}
 LAYERS = {  # who -> whom of the project they may import beside themselves and lib/
     "app": {"api", "controllers", "routes"},
     "tasks": {"batch", "controllers"},
@@ -21,7 +39,10 @@ LAYERS = {  # who -> whom of the project they may import beside themselves and l
 }
 # What starts before anything is installed, runs on foreign hosts or speaks HTTP only cannot use lib/ as the others do.
 OWN_PACKAGES = {"cli": {"windlass_cli"}, "fabfile": {"windlass_cli"}}
-SQL = re.compile(r"^\s*(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s+(TABLE|INDEX)|ALTER\s+TABLE|DROP\s+TABLE)\b", re.I | re.S)
+SQL = re.compile(
+    r"^\s*(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s+(TABLE|INDEX)|ALTER\s+TABLE|DROP\s+TABLE)\b",
+    re.I | re.S,
+)
 
 RUNG = r'(?:ring\(|append\(\(|SWEEP = )"(windlass\.\w+)"'
 
@@ -45,28 +66,52 @@ def imports(path):
 @pytest.mark.parametrize("layer", LAYERS)
 def test_imports_run_one_way(layer):
     forbidden = PROJECT - LAYERS[layer] - {layer}
-    wrong = [f"{path.relative_to(ROOT)}:{line} imports {name}" for path in files(layer) for line, name in imports(path) if name in forbidden]
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in files(layer)
+        for line, name in imports(path)
+        if name in forbidden
+    ]
     assert files(layer) and not wrong
 
 
 @pytest.mark.parametrize("layer", OWN_PACKAGES)
 def test_clients_know_nothing_of_the_server_but_http(layer):
     forbidden = (PROJECT | LIB) - OWN_PACKAGES[layer]
-    wrong = [f"{path.relative_to(ROOT)}:{line} imports {name}" for path in files(layer) for line, name in imports(path) if name in forbidden]
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in files(layer)
+        for line, name in imports(path)
+        if name in forbidden
+    ]
     assert files(layer) and not wrong
 
 
 def test_only_the_installer_in_lib_knows_the_installer():
-    wrong = [str(path.relative_to(ROOT)) for path in files("lib") if "devkit" not in path.parts for _, name in imports(path) if name == "devkit"]
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in files("lib")
+        if "devkit" not in path.parts
+        for _, name in imports(path)
+        if name == "devkit"
+    ]
     assert not wrong
 
 
 def test_requests_stop_at_the_routes():
     """Controllers, models and tasks see plain values; of Bottle they may use its templates alone."""
-    wrong = [f"{path.relative_to(ROOT)}:{node.lineno}" for layer in ("controllers", "models", "batch") for path in files(layer)
-             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-             if isinstance(node, ast.Import) and "bottle" in [alias.name for alias in node.names]
-             or isinstance(node, ast.ImportFrom) and node.module == "bottle" and [alias.name for alias in node.names] != ["SimpleTemplate"]]
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for layer in ("controllers", "models", "batch")
+        for path in files(layer)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Import) and "bottle" in [alias.name for alias in node.names])
+        or (
+            isinstance(node, ast.ImportFrom)
+            and node.module == "bottle"
+            and [alias.name for alias in node.names] != ["SimpleTemplate"]
+        )
+    ]
     assert not wrong
 
 
@@ -76,27 +121,49 @@ def test_there_is_no_sql_text_outside_migrations():
         for path in files(layer):
             if "migrations" in path.parts:
                 continue
-            wrong += [f"{path.relative_to(ROOT)}:{node.lineno}" for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-                      if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value)]
+            wrong += [
+                f"{path.relative_to(ROOT)}:{node.lineno}"
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value)
+            ]
     assert not wrong
 
 
 def test_every_task_that_is_rung_for_is_registered():
-    registered = {name for path in files("batch") for name in re.findall(r'name="(windlass\.\w+)"', path.read_text(encoding="utf-8"))}
-    rung = {name for layer in ("controllers", "lib") for path in files(layer) for name in re.findall(RUNG, path.read_text(encoding="utf-8"))}
+    registered = {
+        name
+        for path in files("batch")
+        for name in re.findall(r'name="(windlass\.\w+)"', path.read_text(encoding="utf-8"))
+    }
+    rung = {
+        name
+        for layer in ("controllers", "lib")
+        for path in files(layer)
+        for name in re.findall(RUNG, path.read_text(encoding="utf-8"))
+    }
     assert registered and rung == registered
 
 
 def test_controllers_know_who_asks():
     """Every function of a controller that routes call takes the actor first; what is public says so by its name."""
     from api.routing import ENDPOINTS, load
+
     load()
-    names = {endpoint.handler.__module__.removeprefix("api.") for endpoint in ENDPOINTS} - {"system", "metrics", "sessions"}
+    names = {endpoint.handler.__module__.removeprefix("api.") for endpoint in ENDPOINTS} - {
+        "system",
+        "metrics",
+        "sessions",
+    }
     wrong = []
     for name in sorted(names):
         tree = ast.parse((ROOT / "api" / f"{name}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) and is_controller(node.func.value.id):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and isinstance(node.func.value, ast.Name)
+                and is_controller(node.func.value.id)
+            ):
                 first = node.args[0].id if node.args and isinstance(node.args[0], ast.Name) else None
                 if first != "actor" and node.func.attr != "public":
                     wrong.append(f"api/{name}.py:{node.lineno} {node.func.value.id}.{node.func.attr}")

@@ -87,6 +87,8 @@ def settle_package(package, version, more, python, index, work, previous=(), upg
         RESOLVED, "package.txt", {"package.txt": "".join(f"{line}\n" for line in lines)}, python, title=lines[0]
     )
     wanted = requirements.read("package.txt", question.files.get)
+    if wanted.options or len(wanted.items) != len(lines):
+        raise BuildFailed("A package, its version and what else is required are each one requirement, without options.")
     for item in wanted.items[1:]:
         if item.hashes:
             raise BuildFailed(

@@ -167,11 +167,8 @@ def parse_requirement(line, place):
     hashes = tuple(sorted(set(HASH.findall(line))))
     plain = HASH.sub("", line).strip()
     match = REQUIREMENT.fullmatch(plain)
-    if (
-        "://" in plain.partition(" @ ")[0].partition(";")[0]
-        or LOOKS_LOCAL.match(plain.partition(";")[0].strip())
-        or not match
-    ):
+    named = re.split("[@;]", plain, maxsplit=1)[0].strip()
+    if match is None or "://" in named or LOOKS_LOCAL.match(named):
         raise BuildFailed(
             f"{place}: '{shortened(plain)}' is no package by name. A release installs packages of an index; "
             "its own code, folders and bare URLs are not installed."

@@ -1,7 +1,7 @@
 """Times: whole milliseconds since 1970-01-01 UTC inside, RFC 3339 in UTC outside."""
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
 

@@ -1,6 +1,5 @@
 """Work on short texts that people typed."""
 import difflib
-import difflib
 import re
 
 VERSION = re.compile(r"v?(\d{1,9}(?:\.\d{1,9}){0,3})(\D.*)?", re.S)
@@ -9,12 +8,6 @@ VERSION = re.compile(r"v?(\d{1,9}(?:\.\d{1,9}){0,3})(\D.*)?", re.S)
 def nearest(word, words):
     """Return the one of `words` that was probably meant by `word`, or None."""
     found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
-    return found[0] if found else None
-
-
-def nearest(word, words):
-    """Return the one of `words` that was probably meant by `word`, or None."""
-    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
     return found[0] if found else None
 
 

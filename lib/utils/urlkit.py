@@ -17,4 +17,4 @@ def fill_path(template, values):
 def with_parameter(path, query_string, name, value):
     """Return a path and query string in which one parameter has a new value."""
     pairs = [(key, old) for key, old in query_pairs(query_string) if key != name]
-    return f"{path}?{urlencode(pairs + [(name, value)])}"
+    return f"{path}?{urlencode([*pairs, (name, value)])}"

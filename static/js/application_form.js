@@ -3,7 +3,10 @@ import { change, etagOf } from "./api.js";
 import { Form } from "./form.js";
 import ko from "./ko.js";
 
-const FIELDS = { "source.repository": "repository", "source.branch": "branch", "source.package": "package", source: "repository" };
+const FIELDS = {
+  source: "repository", "source.repository": "repository", "source.branch": "branch", "source.package": "package",
+  "source.integration": "integration",
+};
 const EMPTY = { name: "", kind: "repository", repository: "", branch: "", package: "", integration: "", team: "" };
 
 export class ApplicationForm {
@@ -19,7 +22,7 @@ export class ApplicationForm {
         this.isOpen(false);
         return done(application);
       },
-      fieldOf: (field) => (field === "source.integration" ? "integration" : FIELDS[field] ?? field),
+      fieldOf: (field) => FIELDS[field] ?? field,
     });
     this.isPackage = ko.pureComputed(() => this.form.values.kind() === "package");
     this.isNew = ko.pureComputed(() => !this.existing());

@@ -16,8 +16,9 @@ export function factRows(facts) {
     ["Memory", bytes(facts.memory_bytes)],
     ["Free disk space", bytes(facts.disk_free_bytes)],
     ["Free inodes", facts.inodes_free?.toLocaleString()],
-    ["supervisord", supervisor && (supervisor.reachable ? `${supervisor.version ?? ""} reachable`.trim() : "not reachable")],
+    ["supervisord", supervisor && (supervisor.reachable ? supervisor.version || "reachable" : "not reachable")],
     ["nginx", nginx && (nginx.version ?? "not found")],
   ];
-  return rows.filter(([, value]) => value !== undefined && value !== null && value !== "").map(([name, value]) => ({ name, value: String(value) }));
+  const isKnown = ([, value]) => value !== undefined && value !== null && value !== "";
+  return rows.filter(isKnown).map(([name, value]) => ({ name, value: String(value) }));
 }

@@ -42,7 +42,9 @@ export class HostForm {
   submit(values, key) {
     const existing = this.existing();
     const fields = fieldsOf(values);
-    if (!existing) return change("POST", ["hosts"], { name: values.name.trim(), transport: values.transport, ...fields }, { key });
+    if (!existing) {
+      return change("POST", ["hosts"], { name: values.name.trim(), transport: values.transport, ...fields }, { key });
+    }
     const path = ["hosts", existing.name];
     return change("PATCH", path, fields, { ifMatch: etagOf(path) });
   }

@@ -14,7 +14,10 @@ const HINT_PAUSE_MS = 250; // A rollout sends hints in bursts; one look serves m
 const RETRY_MS = [1000, 2000, 5000, 10_000];
 
 export class Live {
-  /** load(): fetches and shows the data, throws ApiError. everyMs: how often to look without any hint. hints: listen to /stream? */
+  /**
+   * load(): fetches and shows the data, throws ApiError. everyMs: how often to look without any hint. hints: whether to
+   * listen to /stream for them.
+   */
   constructor({ load, everyMs = 15_000, hints = true }) {
     this.load = load;
     this.everyMs = everyMs;

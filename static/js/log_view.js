@@ -1,4 +1,4 @@
-/** A log on the page: filters, following, and the list that draws it. Bound with `logView: model` to the list's element. */
+/** A log on the page: filters, following, and the list that draws it; `logView: model` binds it to the list's element. */
 import { absolute, timeOfDay } from "./formats.js";
 import ko from "./ko.js";
 import { Log } from "./log.js";
@@ -22,7 +22,8 @@ export class LogView {
     this.isEmpty = ko.pureComputed(() => !this.count());
     this.followText = ko.pureComputed(() => (this.isFollowing() ? "Pause scrolling" : "Follow"));
     this.toggle = () => this.isFollowing(!this.isFollowing());
-    const typed = ko.pureComputed(() => this.text()).extend({ rateLimit: { timeout: TYPING_PAUSE_MS, method: "notifyWhenChangesStop" } });
+    const typed = ko.pureComputed(() => this.text())
+      .extend({ rateLimit: { timeout: TYPING_PAUSE_MS, method: "notifyWhenChangesStop" } });
     this.host.subscribe(() => this.filter());
     typed.subscribe(() => this.filter());
     this.log.onChange = () => this.changed();

@@ -28,7 +28,8 @@ export class TargetForm {
     });
     const values = this.form.values;
     this.isNew = ko.pureComputed(() => !this.existing());
-    this.title = ko.pureComputed(() => (this.existing() ? `Edit the target ${this.existing().environment}` : `Add a target for ${application}`));
+    this.title = ko.pureComputed(() =>
+      (this.existing() ? `Edit the target ${this.existing().environment}` : `Add a target for ${application}`));
     this.namesEnvironment = ko.pureComputed(() => this.isNew() && values.environment() === NEW_ENVIRONMENT);
     this.isRolling = ko.pureComputed(() => values.kind() === "rolling");
     this.hasNoHosts = ko.pureComputed(() => this.hosts().length === 0);
@@ -43,9 +44,10 @@ export class TargetForm {
     const existing = environment ? await get(this.pathOf(environment)) : null;
     const [environments, hosts] = await Promise.all([getAll(["environments"]), getAll(["hosts"])]);
     this.existing(existing);
-    this.environments([...environments.items.map(({ name }) => ({ name, label: name })), { name: NEW_ENVIRONMENT, label: "a new one…" }]);
+    const names = environments.items.map(({ name }) => name);
+    this.environments([...names.map((name) => ({ name, label: name })), { name: NEW_ENVIRONMENT, label: "a new one…" }]);
     this.hosts(hosts.items.map(({ name }) => name));
-    this.form.reset({ ...EMPTY, hosts: [], environment: environments.items[0]?.name ?? NEW_ENVIRONMENT, ...(existing ? valuesOf(existing) : {}) });
+    this.form.reset(existing ? valuesOf(existing) : { ...EMPTY, hosts: [], environment: names[0] ?? NEW_ENVIRONMENT });
     this.isOpen(true);
   }
 
@@ -71,13 +73,16 @@ export class TargetForm {
 
   bodyOf(values) {
     const existing = this.existing();
-    const kept = Object.fromEntries(KEPT.filter((name) => existing?.[name] !== undefined).map((name) => [name, existing[name]]));
+    const kept = Object.fromEntries(existing ? KEPT.map((name) => [name, existing[name]]) : []);
     const tags = words(values.tags);
     return {
       ...kept,
       hosts: tags.length ? { tags } : values.hosts,
       strategy: { ...strategyKept(existing), ...strategyOf(values) },
-      health: { path: values.path.trim() || "/", timeout_s: number(values.timeout_s) ?? 30, expect_status: number(values.expect_status) ?? null },
+      health: {
+        path: values.path.trim() || "/", timeout_s: number(values.timeout_s) ?? 30,
+        expect_status: number(values.expect_status) ?? null,
+      },
       server_names: words(values.server_names),
     };
   }
@@ -86,7 +91,8 @@ export class TargetForm {
 function valuesOf(target) {
   const { hosts, strategy, health } = target;
   return {
-    environment: target.environment, hosts: Array.isArray(hosts) ? [...hosts] : [], tags: Array.isArray(hosts) ? "" : hosts.tags.join(", "),
+    ...EMPTY, environment: target.environment,
+    hosts: Array.isArray(hosts) ? [...hosts] : [], tags: Array.isArray(hosts) ? "" : hosts.tags.join(", "),
     kind: strategy.kind, batch: String(strategy.batch ?? ""), on_failure: strategy.on_failure ?? "rollback",
     path: health.path ?? "/", timeout_s: String(health.timeout_s ?? ""), expect_status: String(health.expect_status ?? ""),
     server_names: (target.server_names ?? []).join(", "),

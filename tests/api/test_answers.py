@@ -1,6 +1,8 @@
 """Streams and texts: what is sent, what is logged, and that no database connection is held or lost."""
+
 import bottle
 import pytest
+from utils.decorators import mark
 from werkzeug.datastructures import Headers
 
 import api as api_package
@@ -9,12 +11,12 @@ from api.routing import Endpoint
 from controllers.errors import NotFound
 from models import User
 from models.db import database
-from utils.decorators import mark
 
 
 @pytest.fixture
 def serve(monkeypatch, database):
     """serve(handler) returns the status, headers and body iterable of a GET that this handler answers."""
+
     def call(handler, method="GET"):
         site = bottle.Bottle()
         site.catchall = False
@@ -24,9 +26,18 @@ def serve(monkeypatch, database):
 
         def start_response(status, headers, _exc_info=None):
             seen.update(status=int(status[:3]), headers=Headers(headers))
-        environ = {"REQUEST_METHOD": method, "PATH_INFO": "/x", "QUERY_STRING": "", "SERVER_NAME": "x", "SERVER_PORT": "80", "wsgi.url_scheme": "http"}
+
+        environ = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": "/x",
+            "QUERY_STRING": "",
+            "SERVER_NAME": "x",
+            "SERVER_PORT": "80",
+            "wsgi.url_scheme": "http",
+        }
         body = Envelope(site)(environ, start_response)
         return seen["status"], seen["headers"], body
+
     return call
 
 
@@ -65,6 +76,7 @@ def test_a_client_that_goes_away_ends_the_iterator_and_frees_all(serve):
         finally:
             User.select().count()
             closed.append(True)
+
     _, _, body = serve(lambda: api_package.Stream(endless()))
     pieces = iter(body)
     for _ in range(3):
@@ -78,6 +90,7 @@ def test_a_stream_that_breaks_off_is_no_whole_answer_and_frees_its_connection(se
         yield "data: 1\n\n"
         User.select().count()
         raise RuntimeError("the other end is gone")
+
     _, _, body = serve(lambda: api_package.Stream(breaking()))
     with pytest.raises(RuntimeError):
         list(body)
@@ -87,8 +100,11 @@ def test_a_stream_that_breaks_off_is_no_whole_answer_and_frees_its_connection(se
 def test_what_a_handler_refuses_before_the_stream_is_a_problem(serve):
     def refuse():
         raise NotFound("There is no such deploy.")
+
     status, headers, body = serve(refuse)
-    assert (status, headers["Content-Type"]) == (404, "application/problem+json") and b"no such deploy" in b"".join(body)
+    assert (status, headers["Content-Type"]) == (404, "application/problem+json") and b"no such deploy" in b"".join(
+        body
+    )
 
 
 def test_a_text_comes_as_it_is_made_or_whole_with_a_tag(serve):
@@ -103,6 +119,7 @@ def test_an_exception_gives_the_connection_back(serve):
         with database.atomic():
             User.create(name="half", created_at=0)
             raise RuntimeError("in the middle of a transaction")
+
     status, _, _ = serve(fail)
     assert status == 500 and not is_held() and not database.obj._in_use
     assert User.select().count() == 0
@@ -120,5 +137,6 @@ def test_nothing_is_204_without_a_body(serve):
 
 def test_what_is_no_json_is_an_internal_error_and_hides_the_value(serve):
     from secretbox import Secret
+
     status, _, body = serve(lambda: {"password": Secret("hunter2")})
     assert status == 500 and b"hunter2" not in b"".join(body)

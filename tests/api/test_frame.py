@@ -1,23 +1,36 @@
 """What holds for every request and every answer, whatever the route: errors, headers, bodies, versions, conditions."""
+
 import json
 
 import pytest
-
 import version
+
 from api.routing import ENDPOINTS, load
 from tests.client import assert_problem
 
 load()
-SECURITY_HEADERS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Cross-Origin-Opener-Policy": "same-origin"}
-READABLE = sorted({endpoint.path for endpoint in ENDPOINTS if endpoint.method == "GET" and "<" not in endpoint.path
-                   and endpoint.produces != "text/event-stream"} - {"/ready", "/metrics"})  # Not ready here; never the same.
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+READABLE = sorted(
+    {
+        endpoint.path
+        for endpoint in ENDPOINTS
+        if endpoint.method == "GET" and "<" not in endpoint.path and endpoint.produces != "text/event-stream"
+    }
+    - {"/ready", "/metrics"}
+)  # Not ready here; never the same.
 
 
 @pytest.fixture
 def broken_page(application):
     """The address of an HTML route that fails in a way nobody foresaw."""
+
     def fail():
         raise RuntimeError("password=hunter2")
+
     bottle_app = application.inside
     if not any(route.rule == "/tests/broken" for route in bottle_app.routes):
         bottle_app.route("/tests/broken", "GET", fail)
@@ -39,11 +52,30 @@ def test_a_method_that_a_path_does_not_know_is_told_those_it_does(anonymous):
 
 def test_head_answers_like_get_without_a_body(api):
     get, head = api.get("/me"), api.request("HEAD", "/me")
-    assert (head.status_code, head.data, head.headers["ETag"], head.headers["Content-Length"]) == (200, b"", get.headers["ETag"], get.headers["Content-Length"])
+    assert (head.status_code, head.data, head.headers["ETag"], head.headers["Content-Length"]) == (
+        200,
+        b"",
+        get.headers["ETag"],
+        get.headers["Content-Length"],
+    )
 
 
-@pytest.mark.parametrize("body", [b"{", b"{'name': 1}", b"nul", b"\xff\xfe", b'{"name": "\xff"}', b'{"name": NaN}', b'{"name": Infinity}',
-                                  b"[" * 5000, b'{"name": ' + b"[" * 500 + b"]" * 500 + b"}", b'{"name": "\\ud800"}', b"{} {}"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"{'name': 1}",
+        b"nul",
+        b"\xff\xfe",
+        b'{"name": "\xff"}',
+        b'{"name": NaN}',
+        b'{"name": Infinity}',
+        b"[" * 5000,
+        b'{"name": ' + b"[" * 500 + b"]" * 500 + b"}",
+        b'{"name": "\\ud800"}',
+        b"{} {}",
+    ],
+)
 def test_a_body_that_is_no_json_is_refused(api, body):
     assert_problem(api.request("POST", "/tokens", data=body, content_type="application/json"), 400, "malformed-json")
 
@@ -54,14 +86,24 @@ def test_json_that_is_no_object_is_refused(api, body):
     assert problem["errors"][0]["message"] == "must be a JSON object"
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", ""])
+@pytest.mark.parametrize(
+    "kind",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", ""],
+)
 def test_a_body_of_another_type_is_refused(api, kind):
     """A form on another site can send these types without asking first."""
-    assert_problem(api.request("POST", "/tokens", data=b'{"name": "x"}', content_type=kind), 415, "unsupported-media-type")
+    assert_problem(
+        api.request("POST", "/tokens", data=b'{"name": "x"}', content_type=kind), 415, "unsupported-media-type"
+    )
 
 
 def test_the_charset_of_json_may_be_said(api):
-    assert api.request("POST", "/tokens", data=b'{"name": "x"}', content_type="Application/JSON; charset=utf-8").status_code == 201
+    assert (
+        api.request(
+            "POST", "/tokens", data=b'{"name": "x"}', content_type="Application/JSON; charset=utf-8"
+        ).status_code
+        == 201
+    )
 
 
 def test_an_absent_body_is_an_empty_object(api):
@@ -83,26 +125,43 @@ def test_a_body_that_is_too_large_is_refused_unread(api, settings):
     settings.web.max_body_bytes = 1000
     body = json.dumps({"name": "x" * 1000}).encode()
     assert_problem(api.request("POST", "/tokens", data=body, content_type="application/json"), 413, "body-too-large")
-    lying = api.request("POST", "/tokens", data=b"{}", content_type="application/json", environ_overrides={"CONTENT_LENGTH": "99999999999"})
+    lying = api.request(
+        "POST",
+        "/tokens",
+        data=b"{}",
+        content_type="application/json",
+        environ_overrides={"CONTENT_LENGTH": "99999999999"},
+    )
     assert_problem(lying, 413, "body-too-large")
 
 
 def test_a_chunked_body_that_is_too_large_is_refused(api, settings):
     settings.web.max_body_bytes = 1000
     chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
-    small = api.request("POST", "/tokens", data=b'{"name": "x"}', content_type="application/json", environ_overrides=chunked)
+    small = api.request(
+        "POST", "/tokens", data=b'{"name": "x"}', content_type="application/json", environ_overrides=chunked
+    )
     assert small.status_code == 201
-    large = api.request("POST", "/tokens", data=b'{"name": "%s"}' % (b"x" * 1000), content_type="application/json", environ_overrides=chunked)
+    large = api.request(
+        "POST",
+        "/tokens",
+        data=b'{"name": "%s"}' % (b"x" * 1000),
+        content_type="application/json",
+        environ_overrides=chunked,
+    )
     assert_problem(large, 413, "body-too-large")
 
 
 def test_a_content_length_that_is_none_is_refused(api):
-    answer = api.request("POST", "/tokens", data=b"{}", content_type="application/json", environ_overrides={"CONTENT_LENGTH": "-5"})
+    answer = api.request(
+        "POST", "/tokens", data=b"{}", content_type="application/json", environ_overrides={"CONTENT_LENGTH": "-5"}
+    )
     assert_problem(answer, 400, "malformed-length")
 
 
 def test_what_nobody_foresaw_is_told_nothing_about(api, monkeypatch, caplog):
     from controllers import tokens
+
     monkeypatch.setattr(tokens, "get", lambda *_: {}["hunter2"])
     answer = api.get("/tokens/1")
     problem = assert_problem(answer, 500, "internal-error")
@@ -118,10 +177,12 @@ def test_a_failing_page_is_answered_in_the_same_form(anonymous, broken_page, cap
 
 def test_the_database_away_is_503_and_back_again_is_well(api, monkeypatch):
     import peewee
+
     from models.db import database
 
     def away(*_, **__):
         raise peewee.OperationalError("server closed the connection unexpectedly")
+
     with monkeypatch.context() as patch:
         patch.setattr(database.obj, "execute_sql", away)
         answer = api.get("/me")
@@ -155,7 +216,9 @@ def test_an_etag_changes_with_the_content_alone(api):
     assert api.get("/tokens/1").headers["ETag"] != before
 
 
-@pytest.mark.parametrize("path", ["/api/v1/health", "/api/v1/nope", "/api/v1/me", "/", "/no-such-page", "/static/nope.js", "/tests/broken"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/health", "/api/v1/nope", "/api/v1/me", "/", "/no-such-page", "/static/nope.js", "/tests/broken"]
+)
 def test_every_answer_has_the_security_headers(anonymous, broken_page, path):
     headers = anonymous.wsgi.get(path).headers
     assert {name: headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
@@ -193,7 +256,9 @@ def test_a_client_that_is_too_old_is_told_how_to_upgrade(api, client):
     assert_problem(api.post("/tokens", {"name": "x"}, headers={"X-Windlass-Client": client}), 400, "client-too-old")
 
 
-@pytest.mark.parametrize("client", [version.CLIENT_MINIMUM, "0.1", "0.2.0", "1.0.0rc1", "10.0", "0.1.0.post1", "0.1.0+local"])
+@pytest.mark.parametrize(
+    "client", [version.CLIENT_MINIMUM, "0.1", "0.2.0", "1.0.0rc1", "10.0", "0.1.0.post1", "0.1.0+local"]
+)
 def test_a_client_that_is_new_enough_is_served(api, client):
     assert api.get("/me", headers={"X-Windlass-Client": client}).status_code == 200
 

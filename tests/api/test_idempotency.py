@@ -1,4 +1,5 @@
 """Idempotency-Key: the same POST twice does its work once."""
+
 import threading
 
 import pytest
@@ -32,7 +33,14 @@ def test_without_a_key_the_work_is_done_each_time(api):
     assert api.post("/tokens", {"name": "ci"}).json["id"] != api.post("/tokens", {"name": "ci"}).json["id"]
 
 
-@pytest.mark.parametrize("path, body", [("/tokens", {"name": "other"}), ("/tokens", {"name": "ci", "expires_at": None}), ("/environments", {"name": "ci"})])
+@pytest.mark.parametrize(
+    "path, body",
+    [
+        ("/tokens", {"name": "other"}),
+        ("/tokens", {"name": "ci", "expires_at": None}),
+        ("/environments", {"name": "ci"}),
+    ],
+)
 def test_a_key_cannot_be_used_for_another_request(api, path, body):
     post(api)
     assert_problem(post(api, body, path), 422, "idempotency-key-reused")
@@ -63,6 +71,7 @@ def test_while_the_first_is_being_worked_on_the_second_is_refused(api, applicati
         begun.set()
         assert may_end.wait(20)
         return create(*arguments)
+
     monkeypatch.setattr(tokens, "create", slow_create)
     first = threading.Thread(target=lambda: answers.append(post(ApiClient(application, api.token))))
     first.start()
@@ -121,6 +130,7 @@ def test_two_at_the_same_moment_do_the_work_once(api, application):
         barrier.wait(20)
         statuses.append(post(client).status_code)
         release()
+
     racers = [threading.Thread(target=race) for _ in range(4)]
     for racer in racers:
         racer.start()

@@ -1,6 +1,8 @@
 """openapi.json describes the API that there is, and the API does what it says."""
+
 import re
 
+import config
 import openapi_spec_validator
 import pytest
 import schemathesis
@@ -8,9 +10,12 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis.strategies import booleans
 from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
-import config
 from api.openapi import document
 from api.routing import ENDPOINTS, load
 from controllers import system
@@ -23,7 +28,15 @@ load()
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 # These go out to hosts and foreign systems, or answer as long as somebody listens; they have tests of their own.
 ELSEWHERE = r"/(check|trust|test|stream)$"
-KNOWN = {"name": "shop", "environment": "production", "version": "v1", "older": "v1", "newer": "v2", "number": 1, "token_id": 1}
+KNOWN = {
+    "name": "shop",
+    "environment": "production",
+    "version": "v1",
+    "older": "v1",
+    "newer": "v2",
+    "number": 1,
+    "token_id": 1,
+}
 
 
 def test_the_document_is_valid_openapi(anonymous):
@@ -33,7 +46,11 @@ def test_the_document_is_valid_openapi(anonymous):
 
 
 def test_every_route_is_in_the_document_and_nothing_else():
-    served = {(re.sub(r"<(\w+)[^>]*>", r"{\1}", endpoint.path), endpoint.method.lower()) for endpoint in ENDPOINTS if endpoint.path}
+    served = {
+        (re.sub(r"<(\w+)[^>]*>", r"{\1}", endpoint.path), endpoint.method.lower())
+        for endpoint in ENDPOINTS
+        if endpoint.path
+    }
     assert {(path, method) for path, methods in document()["paths"].items() for method in methods} == served
 
 
@@ -78,18 +95,30 @@ def described(application, tmp_path_factory, migrated_sqlite):
 
 def operations():
     """Return (method, path) of every route that can be tried here."""
-    return sorted({(endpoint.method, re.sub(r"<(\w+)[^>]*>", r"{\1}", endpoint.path)) for endpoint in ENDPOINTS
-                   if endpoint.path and not re.search(ELSEWHERE, endpoint.path)})
+    return sorted(
+        {
+            (endpoint.method, re.sub(r"<(\w+)[^>]*>", r"{\1}", endpoint.path))
+            for endpoint in ENDPOINTS
+            if endpoint.path and not re.search(ELSEWHERE, endpoint.path)
+        }
+    )
 
 
 @pytest.mark.parametrize("method, path", operations())
 def test_every_route_does_what_the_document_says(described, method, path):
-    @hypothesis_settings(max_examples=12, deadline=None, database=None, derandomize=True, phases=[Phase.explicit, Phase.generate],
-                         suppress_health_check=list(HealthCheck))
+    @hypothesis_settings(
+        max_examples=12,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(case=described[path][method].as_strategy(), knows=booleans())
     def answers_as_described(case, knows):
         system.ensure_administrator(ADMIN_TOKEN)  # An example may have revoked it.
         if knows and case.path_parameters:
             case.path_parameters = {name: KNOWN.get(name, value) for name, value in case.path_parameters.items()}
         case.call_and_validate(headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}, checks=CHECKS)
+
     answers_as_described()

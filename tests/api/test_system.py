@@ -1,4 +1,5 @@
 """Index, health, readiness and figures."""
+
 import pytest
 
 from controllers import dispatch
@@ -21,7 +22,9 @@ def component(client, name):
 
 def test_the_index_links_to_what_there_is(api):
     index = api.get("/").json
-    assert index["links"]["applications"] == "/api/v1/applications" and index["links"]["openapi"] == "/api/v1/openapi.json"
+    assert (
+        index["links"]["applications"] == "/api/v1/applications" and index["links"]["openapi"] == "/api/v1/openapi.json"
+    )
     assert api.get("").json == index
     for path in index["links"].values():
         if not path.endswith("stream"):
@@ -30,6 +33,7 @@ def test_the_index_links_to_what_there_is(api):
 
 def test_health_asks_nobody_else(anonymous, monkeypatch):
     from models.db import database
+
     monkeypatch.setattr(database.obj, "execute_sql", lambda *_: 1 / 0)
     assert anonymous.get("/health").json == {"status": "ok"}
 
@@ -38,7 +42,12 @@ def test_ready_when_a_deploy_would_be_carried_out(anonymous, worker):
     Zone.create(name="default", public_key="ssh-ed25519 AAAA", created_at=now(), updated_at=now())
     answer = anonymous.get("/ready")
     assert (answer.status_code, answer.json["ready"]) == (200, True)
-    assert {name for name, state in answer.json["components"].items() if state["ready"]} == {"database", "workers", "zone_keys", "broker"}
+    assert {name for name, state in answer.json["components"].items() if state["ready"]} == {
+        "database",
+        "workers",
+        "zone_keys",
+        "broker",
+    }
 
 
 def test_not_ready_without_a_worker(anonymous, database):
@@ -72,10 +81,12 @@ def test_not_ready_without_the_broker_and_no_password_is_told(anonymous, worker,
 
 def test_not_ready_without_the_database(anonymous, worker, monkeypatch):
     import peewee
+
     from models.db import database
 
     def away(*_, **__):
         raise peewee.OperationalError("could not connect to host secret.example.com")
+
     monkeypatch.setattr(database.obj, "execute_sql", away)
     status, state = component(anonymous, "database")
     assert status == 503 and not state["ready"] and "example.com" not in str(state)

@@ -1,4 +1,5 @@
 """/tokens as callers see it."""
+
 import pytest
 
 from controllers import sessions
@@ -48,11 +49,21 @@ def test_an_expired_token_is_refused(api, application):
     assert_problem(ci.get("/me"), 401, "token-invalid")
 
 
-@pytest.mark.parametrize("body, field", [
-    ({}, "name"), ({"name": ""}, "name"), ({"name": 5}, "name"), ({"name": "x" * 300}, "name"), ({"name": "a\nb"}, "name"),
-    ({"name": "ci", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"), ({"name": "ci", "expires_at": "2999-01-01T00:00:00"}, "expires_at"),
-    ({"name": "ci", "expires_at": "soon"}, "expires_at"), ({"name": "ci", "user": "nobody"}, "user"), ({"name": "ci", "nmae": "x"}, "nmae"),
-])
+@pytest.mark.parametrize(
+    "body, field",
+    [
+        ({}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": 5}, "name"),
+        ({"name": "x" * 300}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"name": "ci", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
+        ({"name": "ci", "expires_at": "2999-01-01T00:00:00"}, "expires_at"),
+        ({"name": "ci", "expires_at": "soon"}, "expires_at"),
+        ({"name": "ci", "user": "nobody"}, "user"),
+        ({"name": "ci", "nmae": "x"}, "nmae"),
+    ],
+)
 def test_what_cannot_be_a_token_is_refused_by_field(api, body, field):
     problem = assert_problem(api.post("/tokens", body), 422, "invalid")
     assert [error["field"] for error in problem["errors"]] == [field]
@@ -79,14 +90,23 @@ def test_a_change_of_an_older_version_is_refused(api):
     assert api.patch(path, {"name": "second"}, headers={"If-Match": seen}).status_code == 200
     assert_problem(api.patch(path, {"name": "third"}, headers={"If-Match": seen}), 412, "precondition-failed")
     assert api.get(path).json["name"] == "second"
-    assert api.patch(path, {"name": "third"}, headers={"If-Match": f'"other", {api.get(path).headers["ETag"]}'}).status_code == 200
+    assert (
+        api.patch(
+            path, {"name": "third"}, headers={"If-Match": f'"other", {api.get(path).headers["ETag"]}'}
+        ).status_code
+        == 200
+    )
     assert api.patch(path, {"name": "fourth"}, headers={"If-Match": "*"}).status_code == 200
 
 
 def test_others_see_only_their_own_tokens(api, colleague):
     mine = api.post("/tokens", {"name": "ci"}).json["id"]
     assert [token["user"] for token in colleague.get("/tokens").json["items"]] == ["colleague"]
-    for response in (colleague.get(f"/tokens/{mine}"), colleague.patch(f"/tokens/{mine}", {"name": "x"}), colleague.delete(f"/tokens/{mine}")):
+    for response in (
+        colleague.get(f"/tokens/{mine}"),
+        colleague.patch(f"/tokens/{mine}", {"name": "x"}),
+        colleague.delete(f"/tokens/{mine}"),
+    ):
         assert_problem(response, 404, "token-not-found")
     assert {token["user"] for token in api.get("/tokens").json["items"]} == {"admin", "colleague"}
 
@@ -116,16 +136,40 @@ def test_the_list_goes_page_by_page_through_every_token_once(api):
     assert len(seen) == 6 and names < set(seen)
 
 
-@pytest.mark.parametrize("query, field", [
-    ("limit=0", "limit"), ("limit=201", "limit"), ("limit=x", "limit"), ("limit=", "limit"), ("limit=1&limit=2", "limit"), ("limt=1", "limt"),
-    ("after=%2A", "after"), ("after=bm9uZQ", "after"), ("after=WyJhIl0", "after"), ("after=WzEsMl0", "after"), ("after=", "after"), ("after=%00", "after"),
-    ("after=W3RydWVd", "after"), ("after=%C3%A9", "after"),
-])
+@pytest.mark.parametrize(
+    "query, field",
+    [
+        ("limit=0", "limit"),
+        ("limit=201", "limit"),
+        ("limit=x", "limit"),
+        ("limit=", "limit"),
+        ("limit=1&limit=2", "limit"),
+        ("limt=1", "limt"),
+        ("after=%2A", "after"),
+        ("after=bm9uZQ", "after"),
+        ("after=WyJhIl0", "after"),
+        ("after=WzEsMl0", "after"),
+        ("after=", "after"),
+        ("after=%00", "after"),
+        ("after=W3RydWVd", "after"),
+        ("after=%C3%A9", "after"),
+    ],
+)
 def test_a_list_refuses_what_it_does_not_understand(api, query, field):
     problem = assert_problem(api.get(f"/tokens?{query}"), 422, "invalid")
     assert [error["field"] for error in problem["errors"]] == [field]
 
 
-@pytest.mark.parametrize("path", ["/tokens/x", "/tokens/-1", "/tokens/99999999999999999999999", "/tokens/0", "/tokens/999999999999999999", "/tokens/1/x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/tokens/x",
+        "/tokens/-1",
+        "/tokens/99999999999999999999999",
+        "/tokens/0",
+        "/tokens/999999999999999999",
+        "/tokens/1/x",
+    ],
+)
 def test_there_is_no_token_under_such_a_path(api, path):
     assert_problem(api.get(path), 404, api.get(path).json["code"])

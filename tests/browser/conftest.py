@@ -1,18 +1,27 @@
 """A browser, the stand-in for the API, and pages that must not break a single rule of the Content-Security-Policy."""
+
 import shutil
 
 import pytest
-
 from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.standin import StandIn
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-           "--disable-component-update", "--disable-sync"]
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 # What the browser itself writes for an answer that is an error or does not come; tests of faults make them on purpose.
-expect.set_options(timeout=15_000)  # Nothing takes long, but machines that run tests are busy.
 EXPECTED = ("Failed to load resource", "net::ERR_")
+
+expect.set_options(timeout=15_000)  # Nothing takes long, but machines that run tests are busy.
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Things in the API's shapes, as the stand-in answers with them. Times begin at EPOCH and go on by seconds."""
-from datetime import datetime, timedelta, timezone
+
+from datetime import UTC, datetime, timedelta
 
 STEPS = ("connect", "preflight", "ship", "environment", "configure", "start", "check", "switch", "drain", "clean")
 ALL_AT_ONCE = {"kind": "all-at-once", "max_failures": 0, "pause_s": 0, "bake_s": 0, "on_failure": "rollback"}
@@ -7,41 +8,93 @@ ALL_AT_ONCE = {"kind": "all-at-once", "max_failures": 0, "pause_s": 0, "bake_s":
 
 def at(seconds_ago=0.0):
     """Return a time some seconds before now, as the API writes times."""
-    moment = datetime.now(timezone.utc) - timedelta(seconds=seconds_ago)
+    moment = datetime.now(UTC) - timedelta(seconds=seconds_ago)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
 def application(name="shop", **changes):
     """Return an application."""
     source = {"repository": f"https://git.example.net/team/{name}.git", "branch": "main"}
-    return {"name": name, "source": source, "team": None, "processes": {}, "created_at": at(900), "updated_at": at(900), **changes}
+    return {
+        "name": name,
+        "source": source,
+        "team": None,
+        "processes": {},
+        "created_at": at(900),
+        "updated_at": at(900),
+        **changes,
+    }
 
 
 def release(version="v12", state="ready", **changes):
     """Return a release."""
-    return {"version": version, "ref": "main", "commit": "4f1c2d3e5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c0d", "digest": "ab" * 32, "lock_digest": "cd" * 32,
-            "state": state, "size_bytes": 2_400_000, "package_version": None, "created_at": at(600), "error": None, **changes}
+    return {
+        "version": version,
+        "ref": "main",
+        "commit": "4f1c2d3e5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c0d",
+        "digest": "ab" * 32,
+        "lock_digest": "cd" * 32,
+        "state": state,
+        "size_bytes": 2_400_000,
+        "package_version": None,
+        "created_at": at(600),
+        "error": None,
+        **changes,
+    }
 
 
 def deploy(number=41, state="succeeded", **changes):
     """Return a deploy."""
     ended = None if state in ("queued", "running") else at(110)
-    return {"id": number, "application": "shop", "release": "v12", "environment": "production", "state": state, "strategy": ALL_AT_ONCE, "plan": None,
-            "progress": {"total": 2, "done": 2 if ended else 0, "failed": 0}, "requested_by": "admin", "comment": None, "created_at": at(130),
-            "started_at": at(129), "ended_at": ended, "reason": None, "previous_release": "v11", "rollback_of": None,
-            "cancel_requested_by": None, **changes}
+    return {
+        "id": number,
+        "application": "shop",
+        "release": "v12",
+        "environment": "production",
+        "state": state,
+        "strategy": ALL_AT_ONCE,
+        "plan": None,
+        "progress": {"total": 2, "done": 2 if ended else 0, "failed": 0},
+        "requested_by": "admin",
+        "comment": None,
+        "created_at": at(130),
+        "started_at": at(129),
+        "ended_at": ended,
+        "reason": None,
+        "previous_release": "v11",
+        "rollback_of": None,
+        "cancel_requested_by": None,
+        **changes,
+    }
 
 
 def brief(full):
     """Return what /status tells of a deploy."""
-    return {name: full[name] for name in ("id", "release", "state", "requested_by", "reason", "created_at", "started_at", "ended_at")}
+    return {
+        name: full[name]
+        for name in ("id", "release", "state", "requested_by", "reason", "created_at", "started_at", "ended_at")
+    }
 
 
 def status(application="shop", environment="production", **changes):
     """Return a target's status."""
-    return {"application": application, "environment": environment, "desired": "v12", "observed": "v12", "state": "succeeded", "health": "healthy",
-            "lock": None, "drift": False, "drift_detail": None, "previous_release": "v11", "url": "http://shop.example.com", "observed_at": at(20),
-            "deploy": brief(deploy()), "hosts": [host_status("web1"), host_status("web2")], **changes}
+    return {
+        "application": application,
+        "environment": environment,
+        "desired": "v12",
+        "observed": "v12",
+        "state": "succeeded",
+        "health": "healthy",
+        "lock": None,
+        "drift": False,
+        "drift_detail": None,
+        "previous_release": "v11",
+        "url": "http://shop.example.com",
+        "observed_at": at(20),
+        "deploy": brief(deploy()),
+        "hosts": [host_status("web1"), host_status("web2")],
+        **changes,
+    }
 
 
 def host_status(host, release="v12", healthy=True):
@@ -51,28 +104,80 @@ def host_status(host, release="v12", healthy=True):
 
 def host_run(host="web1", state="succeeded", done=10, **changes):
     """Return a host run whose first `done` steps are done; the next one runs while the run does."""
-    steps = [step(name, "done" if place < done else "running" if place == done and state == "running" else "pending")
-             for place, name in enumerate(STEPS)]
-    return {"host": host, "state": state, "goal": "deploy", "wave": 0, "attempt": 1, "message": None, "bytes_sent": 1_250_000,
-            "started_at": at(128), "ended_at": None if state == "running" else at(115), "steps": steps, **changes}
+    steps = [
+        step(name, "done" if place < done else "running" if place == done and state == "running" else "pending")
+        for place, name in enumerate(STEPS)
+    ]
+    return {
+        "host": host,
+        "state": state,
+        "goal": "deploy",
+        "wave": 0,
+        "attempt": 1,
+        "message": None,
+        "bytes_sent": 1_250_000,
+        "started_at": at(128),
+        "ended_at": None if state == "running" else at(115),
+        "steps": steps,
+        **changes,
+    }
 
 
 def step(name, state="done", message=None):
     """Return one step of a host run."""
-    return {"name": name, "state": state, "started_at": at(125) if state != "pending" else None,
-            "ended_at": at(124) if state in ("done", "failed") else None, "message": message}
+    return {
+        "name": name,
+        "state": state,
+        "started_at": at(125) if state != "pending" else None,
+        "ended_at": at(124) if state in ("done", "failed") else None,
+        "message": message,
+    }
 
 
 def host(name="web1", state="ready", **changes):
     """Return a host."""
-    settings = {"python": "python3", "nginx": {"sites": "/etc/nginx/conf.d", "command": ["nginx"], "listen": "80"},
-                "supervisor": {"programs": "/etc/supervisor/conf.d", "command": ["supervisorctl"]}}
-    facts = {"python": "3.11.2", "hostname": name, "distribution": "Debian GNU/Linux 12", "system": "linux", "machine": "x86_64", "libc": ["glibc", "2.36"],
-             "user": "deploy", "cpus": 4, "memory_bytes": 8_200_000_000, "disk_free_bytes": 41_000_000_000, "inodes_free": 2_400_000,
-             "pythons": {"3.11": "/usr/bin/python3.11"}, "supervisor": {"reachable": True, "version": "4.2.5", "is_root": True}, "nginx": {"version": "1.22.1"}}
-    return {"name": name, "address": "10.0.0.11", "port": 22, "user": "deploy", "zone": "default", "tags": ["web"], "transport": "ssh",
-            "root": "/srv/windlass", "settings": settings, "state": state, "host_key": "ssh-ed25519 AAAA", "host_key_fingerprint": "SHA256:" + "k" * 43,
-            "maintenance_reason": None, "facts": facts, "problems": [], "observed_at": at(30), "created_at": at(900), "updated_at": at(900), **changes}
+    settings = {
+        "python": "python3",
+        "nginx": {"sites": "/etc/nginx/conf.d", "command": ["nginx"], "listen": "80"},
+        "supervisor": {"programs": "/etc/supervisor/conf.d", "command": ["supervisorctl"]},
+    }
+    facts = {
+        "python": "3.11.2",
+        "hostname": name,
+        "distribution": "Debian GNU/Linux 12",
+        "system": "linux",
+        "machine": "x86_64",
+        "libc": ["glibc", "2.36"],
+        "user": "deploy",
+        "cpus": 4,
+        "memory_bytes": 8_200_000_000,
+        "disk_free_bytes": 41_000_000_000,
+        "inodes_free": 2_400_000,
+        "pythons": {"3.11": "/usr/bin/python3.11"},
+        "supervisor": {"reachable": True, "version": "4.2.5", "is_root": True},
+        "nginx": {"version": "1.22.1"},
+    }
+    return {
+        "name": name,
+        "address": "10.0.0.11",
+        "port": 22,
+        "user": "deploy",
+        "zone": "default",
+        "tags": ["web"],
+        "transport": "ssh",
+        "root": "/srv/windlass",
+        "settings": settings,
+        "state": state,
+        "host_key": "ssh-ed25519 AAAA",
+        "host_key_fingerprint": "SHA256:" + "k" * 43,
+        "maintenance_reason": None,
+        "facts": facts,
+        "problems": [],
+        "observed_at": at(30),
+        "created_at": at(900),
+        "updated_at": at(900),
+        **changes,
+    }
 
 
 def new_host(name="web3", **changes):
@@ -82,9 +187,21 @@ def new_host(name="web3", **changes):
 
 def target(environment="production", **changes):
     """Return a target."""
-    return {"application": "shop", "environment": environment, "hosts": ["web1", "web2"], "resolved_hosts": ["web1", "web2"],
-            "strategy": ALL_AT_ONCE, "health": {"path": "/health", "timeout_s": 30, "expect_status": 200}, "processes": {},
-            "server_names": ["shop.example.com"], "drain_s": 45, "keep_warm": True, "created_at": at(800), "updated_at": at(800), **changes}
+    return {
+        "application": "shop",
+        "environment": environment,
+        "hosts": ["web1", "web2"],
+        "resolved_hosts": ["web1", "web2"],
+        "strategy": ALL_AT_ONCE,
+        "health": {"path": "/health", "timeout_s": 30, "expect_status": 200},
+        "processes": {},
+        "server_names": ["shop.example.com"],
+        "drain_s": 45,
+        "keep_warm": True,
+        "created_at": at(800),
+        "updated_at": at(800),
+        **changes,
+    }
 
 
 def output(text, host="web1", step="ship"):

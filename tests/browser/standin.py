@@ -3,6 +3,7 @@
 The data are plain dicts that a test changes while the browser looks on. A fault is put in for requests to come: a status
 instead of an answer, a stream that is cut off in the middle or reset, an answer that never comes.
 """
+
 import hashlib
 import json
 import threading
@@ -25,6 +26,7 @@ TITLES = {401: "Log in first", 403: "Not allowed", 404: "Not found", 409: "Confl
 @dataclass(frozen=True)
 class Asked:
     """A request that came."""
+
     method: str
     path: str
     query: dict
@@ -35,9 +37,22 @@ class Asked:
 @dataclass
 class World:
     """What the stand-in answers with."""
-    me: dict = field(default_factory=lambda: {"name": "admin", "is_administrator": True, "permissions": ["read", "deploy", "configure"]})
-    environments: list = field(default_factory=lambda: [{"name": "staging", "position": 1}, {"name": "production", "position": 2}])
-    zones: list = field(default_factory=lambda: [{"name": "default", "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIwindlass windlass zone default"}])
+
+    me: dict = field(
+        default_factory=lambda: {
+            "name": "admin",
+            "is_administrator": True,
+            "permissions": ["read", "deploy", "configure"],
+        }
+    )
+    environments: list = field(
+        default_factory=lambda: [{"name": "staging", "position": 1}, {"name": "production", "position": 2}]
+    )
+    zones: list = field(
+        default_factory=lambda: [
+            {"name": "default", "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIwindlass windlass zone default"}
+        ]
+    )
     applications: list = field(default_factory=list)
     targets: dict = field(default_factory=dict)
     status: list = field(default_factory=list)
@@ -45,7 +60,13 @@ class World:
     hosts: list = field(default_factory=list)
     deploys: dict = field(default_factory=dict)
     runs: dict = field(default_factory=dict)
-    key_shown: dict = field(default_factory=lambda: {"host_key": "ssh-ed25519 AAAAseen", "fingerprint": "SHA256:" + "s" * 43, "pinned": False})
+    key_shown: dict = field(
+        default_factory=lambda: {
+            "host_key": "ssh-ed25519 AAAAseen",
+            "fingerprint": "SHA256:" + "s" * 43,
+            "pinned": False,
+        }
+    )
 
 
 class Problem(Exception):
@@ -54,7 +75,14 @@ class Problem(Exception):
     def __init__(self, status, detail, code="problem", errors=None):
         super().__init__(detail)
         self.status = status
-        self.body = {"type": "about:blank", "title": TITLES.get(status, "Problem"), "status": status, "detail": detail, "code": code, "request_id": "r1"}
+        self.body = {
+            "type": "about:blank",
+            "title": TITLES.get(status, "Problem"),
+            "status": status,
+            "detail": detail,
+            "code": code,
+            "request_id": "r1",
+        }
         if errors:
             self.body["errors"] = [{"field": name, "message": message} for name, message in errors.items()]
 
@@ -121,10 +149,15 @@ class StandIn:
 
     def fail(self, path, status=500, times=1, detail="It broke.", code="internal-error", method=None, errors=None):
         """Answer the next requests to a path with a problem."""
-        self.faults.append({"path": path, "times": times, "problem": Problem(status, detail, code, errors), "method": method})
+        self.faults.append(
+            {"path": path, "times": times, "problem": Problem(status, detail, code, errors), "method": method}
+        )
 
     def cut(self, after, how="close"):
-        """Cut the next stream of a deploy or build after so many events: "close", "break" (an error) or "garble" (half a message)."""
+        """Cut the next stream of a deploy or build after so many events.
+
+        `how` is "close", "break" (an error for the browser) or "garble" (half a message, then the end).
+        """
         self.cuts.append((after, how))
 
     def asked_for(self, path, method=None):
@@ -141,7 +174,9 @@ class StandIn:
         """Answer one request: faults first, then who is asking, then what was asked for."""
         body = json.loads(request.body.read() or "null")
         query = dict(parse_qsl(request.query_string))
-        asked = Asked(request.method, path, query, body, {name.lower(): value for name, value in request.headers.items()})
+        asked = Asked(
+            request.method, path, query, body, {name.lower(): value for name, value in request.headers.items()}
+        )
         self.asked.append(asked)
         try:
             self.fault(asked)
@@ -164,7 +199,9 @@ class StandIn:
     def start_session(self, body):
         """POST /session."""
         if body.get("token") != TOKEN:
-            raise Problem(401, "This token is unknown, revoked or expired: make a new one and use that.", "token-invalid")
+            raise Problem(
+                401, "This token is unknown, revoked or expired: make a new one and use that.", "token-invalid"
+            )
         cookie = self.sign_in()
         answer = self.json(201, {**self.world.me, "csrf_token": self.sessions[cookie["value"]]})
         answer.set_cookie(COOKIE, cookie["value"], path="/", httponly=True, samesite="lax")
@@ -247,7 +284,18 @@ class StandIn:
         """PUT /applications/<name>/targets/<environment>."""
         made = data.target(rest[2], **asked.body)
         self.world.targets.setdefault(rest[0], []).append(made)
-        self.world.status.append(data.status(rest[0], rest[2], desired=None, observed=None, state="never", deploy=None, hosts=[], previous_release=None))
+        self.world.status.append(
+            data.status(
+                rest[0],
+                rest[2],
+                desired=None,
+                observed=None,
+                state="never",
+                deploy=None,
+                hosts=[],
+                previous_release=None,
+            )
+        )
         return made
 
     def get_hosts(self, asked, rest):
@@ -267,7 +315,10 @@ class StandIn:
             host.update(host_key=self.world.key_shown["host_key"], host_key_fingerprint=asked.body["fingerprint"])
         elif rest[1] == "maintenance":
             is_out = asked.body.get("enabled", True)
-            host.update(maintenance_reason=asked.body.get("reason") if is_out else None, state="maintenance" if is_out else "ready")
+            host.update(
+                maintenance_reason=asked.body.get("reason") if is_out else None,
+                state="maintenance" if is_out else "ready",
+            )
         else:
             host.update(state="ready", observed_at=data.at(), facts=data.host()["facts"], problems=[])
         return host
@@ -288,8 +339,12 @@ class StandIn:
     def list_deploys(self, query):
         """GET /deploys."""
         limit, after = int(query.get("limit", 50)), int(query.get("after", 1 << 30))
-        found = [deploy for number, deploy in sorted(self.world.deploys.items(), reverse=True) if number < after
-                 and all(query.get(name) in (None, deploy[name]) for name in ("application", "environment", "state"))]
+        found = [
+            deploy
+            for number, deploy in sorted(self.world.deploys.items(), reverse=True)
+            if number < after
+            and all(query.get(name) in (None, deploy[name]) for name in ("application", "environment", "state"))
+        ]
         return {"items": found[:limit], "next": str(found[limit - 1]["id"]) if len(found) > limit else None}
 
     def post_deploys(self, asked, rest):
@@ -298,10 +353,14 @@ class StandIn:
             made = data.deploy(max(self.world.deploys, default=0) + 1, "queued", **asked.body)
         elif rest[1] == "rollback":
             undone = self.world.deploys[int(rest[0])]
-            made = data.deploy(max(self.world.deploys) + 1, "queued", release=undone["previous_release"], rollback_of=undone["id"])
+            made = data.deploy(
+                max(self.world.deploys) + 1, "queued", release=undone["previous_release"], rollback_of=undone["id"]
+            )
         else:
             made = self.world.deploys[int(rest[0])]
-            made.update({"cancel_requested_by": "admin"} if rest[1] == "cancel" else {"state": "running", "ended_at": None})
+            made.update(
+                {"cancel_requested_by": "admin"} if rest[1] == "cancel" else {"state": "running", "ended_at": None}
+            )
         self.world.deploys[made["id"]] = made
         return made
 
@@ -374,7 +433,11 @@ class StandIn:
 
     def json(self, status, value, content_type="application/json"):
         """Return a JSON response."""
-        return HTTPResponse(json.dumps(value).encode(), status=status, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+        return HTTPResponse(
+            json.dumps(value).encode(),
+            status=status,
+            headers={"Content-Type": content_type, "Cache-Control": "no-store"},
+        )
 
 
 def named(items, name, noun, key="name"):
@@ -395,6 +458,7 @@ def listening(app, port):
 
 class ThreadingServer(ThreadingMixIn, WSGIServer):
     """A thread a request, so that streams do not stand in the way."""
+
     daemon_threads = True
     block_on_close = False
     request_queue_size = 64

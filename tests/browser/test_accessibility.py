@@ -1,4 +1,5 @@
 """Every page looked over by axe-core, light and dark, and at the width of a phone."""
+
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,15 @@ from tests.browser import data
 
 AXE = Path(__file__).resolve().parents[2] / "static" / "vendor" / "axe.js.for-tests"
 RULES = "{ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }"
-PAGES = {"/": "shop", "/applications/shop": "Newest deploys", "/deploys": "#41", "/deploys/41": "Log", "/hosts": "web2", "/hosts/web2": "Only 120 MB", "/nowhere": "Not found"}
+PAGES = {
+    "/": "shop",
+    "/applications/shop": "Newest deploys",
+    "/deploys": "#41",
+    "/deploys/41": "Log",
+    "/hosts": "web2",
+    "/hosts/web2": "Only 120 MB",
+    "/nowhere": "Not found",
+}
 
 
 @pytest.fixture
@@ -16,13 +25,31 @@ def world(stand_in):
     """Something of everything."""
     world = stand_in.world
     world.applications = [data.application()]
-    world.hosts = [data.host("web1"), data.host("web2", "problems", problems=[{"code": "disk-low", "message": "Only 120 MB are free.", "remedy": "Free some."}])]
+    world.hosts = [
+        data.host("web1"),
+        data.host(
+            "web2",
+            "problems",
+            problems=[{"code": "disk-low", "message": "Only 120 MB are free.", "remedy": "Free some."}],
+        ),
+    ]
     world.targets = {"shop": [data.target()]}
-    world.releases = {"shop": [data.release("v14", "building"), data.release("v13", "failed", error="no such package"), data.release()]}
-    world.deploys = {41: data.deploy(reason="check failed", progress={"total": 2, "done": 2, "failed": 1}), 40: data.deploy(40, "running")}
+    world.releases = {
+        "shop": [
+            data.release("v14", "building"),
+            data.release("v13", "failed", error="no such package"),
+            data.release(),
+        ]
+    }
+    world.deploys = {
+        41: data.deploy(reason="check failed", progress={"total": 2, "done": 2, "failed": 1}),
+        40: data.deploy(40, "running"),
+    }
     world.runs = {41: [data.host_run("web1"), data.host_run("web2", "failed", 6, message="check failed")]}
     world.status = [data.status(health="unhealthy", drift=True, drift_detail="web2: v11; it should be v12.")]
-    stand_in.publish("deploy-41", data.deploy_event("running"), data.output("hello\n"), data.step_event("check", "failed"))
+    stand_in.publish(
+        "deploy-41", data.deploy_event("running"), data.output("hello\n"), data.step_event("check", "failed")
+    )
     return world
 
 
@@ -30,7 +57,11 @@ def look_over(page):
     """Return what axe finds wrong, one line each."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate(f"axe.run(document, {RULES})")
-    return [f"{rule['id']}: {node['html']} ({node['failureSummary']})" for rule in found["violations"] for node in rule["nodes"]]
+    return [
+        f"{rule['id']}: {node['html']} ({node['failureSummary']})"
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]
 
 
 @pytest.mark.parametrize("scheme, width", [("light", 1280), ("dark", 390)])

@@ -1,4 +1,5 @@
 """An application's page: releases with their builds, targets, and the forms by which a new user gets going."""
+
 import pytest
 from playwright.sync_api import expect
 
@@ -11,9 +12,15 @@ def world(stand_in):
     world = stand_in.world
     world.applications = [data.application()]
     world.hosts = [data.host("web1"), data.host("web2"), data.host("web3")]
-    world.targets = {"shop": [data.target(strategy={**data.ALL_AT_ONCE, "kind": "rolling", "batch": 2, "max_failures": 1, "pause_s": 10})]}
+    world.targets = {
+        "shop": [
+            data.target(strategy={**data.ALL_AT_ONCE, "kind": "rolling", "batch": 2, "max_failures": 1, "pause_s": 10})
+        ]
+    }
     world.status = [data.status()]
-    world.releases = {"shop": [data.release("v13", "failed", error="requirements.txt: flask==99 does not exist"), data.release("v12")]}
+    world.releases = {
+        "shop": [data.release("v13", "failed", error="requirements.txt: flask==99 does not exist"), data.release("v12")]
+    }
     world.deploys = {41: data.deploy()}
     return world
 
@@ -40,7 +47,11 @@ def test_release_is_made_from_a_ref_and_its_build_is_watched(page, stand_in, wor
     expect(page.get_by_role("heading", name="Build of v15")).to_be_visible()
     assert stand_in.asked_for("applications/shop/releases", "POST")[0].body == {"ref": "feature/basket"}
     stand_in.cut(1)
-    stand_in.publish("release-shop-v15", {"kind": "output", "text": "Resolved 12 packages\n"}, {"kind": "output", "text": "Built shop\n"})
+    stand_in.publish(
+        "release-shop-v15",
+        {"kind": "output", "text": "Resolved 12 packages\n"},
+        {"kind": "output", "text": "Built shop\n"},
+    )
     expect(page.get_by_text("Built shop", exact=True)).to_be_visible()
     with stand_in.changed:
         world.releases["shop"][0].update(state="ready", commit="beef" * 10)
@@ -58,8 +69,13 @@ def test_without_a_ref_the_branch_of_the_application_is_built(page, stand_in, wo
 
 
 def test_refused_ref_is_said_beside_the_field(page, stand_in, world):
-    stand_in.fail("applications/shop/releases", 422, method="POST", detail="ref: there is no branch, tag or commit nowhere",
-                  errors={"ref": "there is no branch, tag or commit nowhere"})
+    stand_in.fail(
+        "applications/shop/releases",
+        422,
+        method="POST",
+        detail="ref: there is no branch, tag or commit nowhere",
+        errors={"ref": "there is no branch, tag or commit nowhere"},
+    )
     page.goto(f"{stand_in.url}/applications/shop")
     field = page.get_by_label("Make a release from a branch, tag or commit")
     field.fill("nowhere")
@@ -79,8 +95,13 @@ def test_package_is_built_from_a_version(page, stand_in, world):
 
 
 def test_new_application_comes_from_the_form_errors_beside_their_fields(page, stand_in):
-    stand_in.fail("applications", 422, method="POST", detail="Two fields cannot be used.",
-                  errors={"name": "Use small letters.", "source.repository": "Use a URL that begins with https://."})
+    stand_in.fail(
+        "applications",
+        422,
+        method="POST",
+        detail="Two fields cannot be used.",
+        errors={"name": "Use small letters.", "source.repository": "Use a URL that begins with https://."},
+    )
     page.goto(stand_in.url)
     page.get_by_role("button", name="Add an application").click()
     dialog = page.get_by_role("dialog", name="Add an application")
@@ -88,12 +109,18 @@ def test_new_application_comes_from_the_form_errors_beside_their_fields(page, st
     dialog.get_by_role("textbox", name="Repository").fill("nonsense")
     dialog.get_by_role("button", name="Save").click()
     expect(dialog.get_by_label("Name")).to_have_accessible_description("Use small letters.")
-    expect(dialog.get_by_role("textbox", name="Repository")).to_have_accessible_description("Use a URL that begins with https://.")
+    expect(dialog.get_by_role("textbox", name="Repository")).to_have_accessible_description(
+        "Use a URL that begins with https://."
+    )
     dialog.get_by_label("Name").fill("shop")
     dialog.get_by_role("textbox", name="Repository").fill("https://git.example.net/shop.git")
     dialog.get_by_role("button", name="Save").click()
     page.wait_for_url("**/applications/shop")
-    assert stand_in.asked_for("applications", "POST")[1].body == {"name": "shop", "source": {"repository": "https://git.example.net/shop.git"}, "team": None}
+    assert stand_in.asked_for("applications", "POST")[1].body == {
+        "name": "shop",
+        "source": {"repository": "https://git.example.net/shop.git"},
+        "team": None,
+    }
     expect(page.get_by_text("It goes nowhere yet.")).to_be_visible()
 
 
@@ -101,7 +128,13 @@ def test_first_target_makes_its_environment_once_even_when_the_target_is_refused
     world.environments.clear()
     world.targets.clear()
     world.status.clear()
-    stand_in.fail("applications/shop/targets/live", 422, method="PUT", errors={"hosts": "Choose at least one host."}, detail="hosts: Choose at least one host.")
+    stand_in.fail(
+        "applications/shop/targets/live",
+        422,
+        method="PUT",
+        errors={"hosts": "Choose at least one host."},
+        detail="hosts: Choose at least one host.",
+    )
     page.goto(f"{stand_in.url}/applications/shop")
     page.get_by_role("button", name="Add a target").click()
     dialog = page.get_by_role("dialog", name="Add a target for shop")
@@ -115,8 +148,11 @@ def test_first_target_makes_its_environment_once_even_when_the_target_is_refused
     expect(page.get_by_role("heading", name="live")).to_be_visible()
     assert [asked.body for asked in stand_in.asked_for("environments", "POST")] == [{"name": "live"}]
     assert stand_in.asked_for("applications/shop/targets/live", "PUT")[1].body == {
-        "hosts": ["web1", "web3"], "strategy": {"kind": "all-at-once", "on_failure": "rollback"},
-        "health": {"path": "/", "timeout_s": 30, "expect_status": None}, "server_names": []}
+        "hosts": ["web1", "web3"],
+        "strategy": {"kind": "all-at-once", "on_failure": "rollback"},
+        "health": {"path": "/", "timeout_s": 30, "expect_status": None},
+        "server_names": [],
+    }
 
 
 def test_edited_target_keeps_what_the_form_does_not_show_and_loses_no_other_change(page, stand_in, world):
@@ -130,9 +166,21 @@ def test_edited_target_keeps_what_the_form_does_not_show_and_loses_no_other_chan
     expect(dialog).to_be_hidden()
     [asked] = stand_in.asked_for("applications/shop/targets/production", "PUT")
     assert asked.body == {
-        "hosts": ["web1", "web2"], "strategy": {"kind": "rolling", "batch": "25%", "max_failures": 1, "pause_s": 10, "bake_s": 0, "on_failure": "rollback"},
-        "health": {"path": "/health", "timeout_s": 30, "expect_status": 200}, "server_names": ["shop.example.com"],
-        "processes": {}, "drain_s": 45, "keep_warm": True}
+        "hosts": ["web1", "web2"],
+        "strategy": {
+            "kind": "rolling",
+            "batch": "25%",
+            "max_failures": 1,
+            "pause_s": 10,
+            "bake_s": 0,
+            "on_failure": "rollback",
+        },
+        "health": {"path": "/health", "timeout_s": 30, "expect_status": 200},
+        "server_names": ["shop.example.com"],
+        "processes": {},
+        "drain_s": 45,
+        "keep_warm": True,
+    }
     assert asked.headers["if-match"].startswith('"')
 
 

@@ -1,4 +1,5 @@
 """A deploy's page: hosts, steps and log live, complete and in order, whatever happens to the connection."""
+
 import re
 
 import pytest
@@ -20,7 +21,9 @@ def running(stand_in):
 @pytest.fixture
 def ended(stand_in):
     """Deploy 43 failed on one of two hosts."""
-    stand_in.world.deploys[43] = data.deploy(43, "failed", reason="check failed on web2", progress={"total": 2, "done": 2, "failed": 1})
+    stand_in.world.deploys[43] = data.deploy(
+        43, "failed", reason="check failed on web2", progress={"total": 2, "done": 2, "failed": 1}
+    )
     failed = data.host_run("web2", "failed", 6, message="the old release is serving again")
     failed["steps"][6] = data.step("check", "failed", "GET /health answered 500")
     stand_in.world.runs[43] = [data.host_run("web1"), failed]
@@ -53,7 +56,9 @@ def log_lines(page):
 
 
 def test_head_tells_what_goes_where_and_how_far_it_is(page, stand_in, running):
-    running.deploys[42].update(progress={"total": 4, "done": 1, "failed": 0}, strategy={**data.ALL_AT_ONCE, "kind": "rolling", "batch": 2})
+    running.deploys[42].update(
+        progress={"total": 4, "done": 1, "failed": 0}, strategy={**data.ALL_AT_ONCE, "kind": "rolling", "batch": 2}
+    )
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"#42\s+shop\s+v12\s+to\s+production"))
     expect(page.get_by_text("1 of 4 hosts done")).to_be_visible()
@@ -67,14 +72,26 @@ def test_steps_and_log_follow_the_server(page, stand_in, running):
     expect(step(page, "web1", "preflight")).to_contain_text("done")
     expect(step(page, "web1", "ship")).to_contain_text("running")
     expect(step(page, "web2", "connect")).to_contain_text("pending")
-    stand_in.publish("deploy-42", {"kind": "progress", "host": "web1", "step": "ship", "data": {"done": 45, "total": 100}})
+    stand_in.publish(
+        "deploy-42", {"kind": "progress", "host": "web1", "step": "ship", "data": {"done": 45, "total": 100}}
+    )
     expect(step(page, "web1", "ship")).to_contain_text("45 %")
-    stand_in.publish("deploy-42", data.output("sent 12 files\n"), data.step_event("ship", "done"), data.step_event("environment", "running"),
-                     data.step_event("connect", "failed", "web2", "connection refused"))
+    stand_in.publish(
+        "deploy-42",
+        data.output("sent 12 files\n"),
+        data.step_event("ship", "done"),
+        data.step_event("environment", "running"),
+        data.step_event("connect", "failed", "web2", "connection refused"),
+    )
     expect(step(page, "web1", "ship")).to_contain_text("done")
     expect(step(page, "web1", "environment")).to_contain_text("running")
     expect(page.get_by_text("connect: connection refused")).to_be_visible()
-    assert log_lines(page) == ["sent 12 files", "✓ ship done", "◐ environment running", "✕ connect failed: connection refused"]
+    assert log_lines(page) == [
+        "sent 12 files",
+        "✓ ship done",
+        "◐ environment running",
+        "✕ connect failed: connection refused",
+    ]
 
 
 def test_end_is_shown_and_the_stream_is_left_alone_afterwards(page, stand_in, running):
@@ -109,13 +126,22 @@ def test_log_is_complete_and_in_order_over_streams_that_are_cut(page, stand_in, 
 
 
 def test_events_that_come_twice_are_shown_once_and_a_gap_is_filled(page, stand_in, running):
-    events = stand_in.topics["deploy-42"] = [{"number": number, "at": data.at(), **data.output(f"line {number}\n")} for number in range(1, 10)]
+    events = stand_in.topics["deploy-42"] = [
+        {"number": number, "at": data.at(), **data.output(f"line {number}\n")} for number in range(1, 10)
+    ]
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.get_by_text("9 lines", exact=True)).to_be_visible()
-    gapless = list(events) + [{"number": number, "at": data.at(), **data.output(f"line {number}\n")} for number in range(10, 16)]
-    stand_in.events = lambda topic, asked: {"items": [event for event in gapless if event["number"] > int(asked.query["after"])], "next": None}
+    gapless = list(events) + [
+        {"number": number, "at": data.at(), **data.output(f"line {number}\n")} for number in range(10, 16)
+    ]
+    stand_in.events = lambda topic, asked: {
+        "items": [event for event in gapless if event["number"] > int(asked.query["after"])],
+        "next": None,
+    }
     with stand_in.changed:
-        events.extend([gapless[7], gapless[8], gapless[9], gapless[14], gapless[14]])  # 8 and 9 again, 10, then 15 twice: 11 to 14 are missing.
+        events.extend(
+            [gapless[7], gapless[8], gapless[9], gapless[14], gapless[14]]
+        )  # 8 and 9 again, 10, then 15 twice: 11 to 14 are missing.
         stand_in.changed.notify_all()
     expect(page.get_by_text("15 lines", exact=True)).to_be_visible()
     assert log_lines(page) == [f"line {number}" for number in range(1, 16)]
@@ -155,7 +181,7 @@ def test_cancel_asks_first_and_shows_that_it_was_asked_for(page, stand_in, runni
     page.goto(f"{stand_in.url}/deploys/42")
     page.get_by_role("button", name="Cancel", exact=True).click()
     dialog = page.get_by_role("dialog", name="Cancel deploy 42?")
-    assert dialog.locator("dd").all_inner_texts() == ["shop", "v12", "production"]
+    expect(dialog.locator("dd")).to_have_text(["shop", "v12", "production"])
     dialog.get_by_role("button", name="Cancel this deploy").click()
     expect(page.get_by_text("Cancelling, as admin asked…")).to_be_visible()
     assert len(stand_in.asked_for("deploys/42/cancel", "POST")) == 1
@@ -169,10 +195,22 @@ def test_retry_goes_on_with_the_same_log(page, stand_in, ended):
     page.get_by_role("dialog").get_by_role("button", name="Retry").click()
     expect(page.locator("#deploy-state")).to_contain_text("running")
     expect(step(page, "web2", "check")).to_contain_text("pending")
-    stand_in.publish("deploy-43", data.host_event("pending", "web2"), data.host_event("running", "web2"), data.step_event("connect", "running", "web2"))
+    stand_in.publish(
+        "deploy-43",
+        data.host_event("pending", "web2"),
+        data.host_event("running", "web2"),
+        data.step_event("connect", "running", "web2"),
+    )
     expect(step(page, "web2", "connect")).to_contain_text("running")
     expect(page.get_by_role("button", name="Retry")).to_be_hidden()
-    assert log_lines(page) == ["◐ deploy running", "hello", "✕ deploy failed", "○ web2 pending", "◐ web2 running", "◐ connect running"]
+    assert log_lines(page) == [
+        "◐ deploy running",
+        "hello",
+        "✕ deploy failed",
+        "○ web2 pending",
+        "◐ web2 running",
+        "◐ connect running",
+    ]
     assert [asked.headers["last-event-id"] for asked in stand_in.asked_for("deploys/43/stream")] == ["0", "3"]
 
 
@@ -204,7 +242,13 @@ def test_steps_that_will_not_come_any_more_are_not_pending(page, stand_in, ended
 
 
 def test_log_is_filtered_by_host_and_text(page, stand_in, running):
-    stand_in.publish("deploy-42", data.deploy_event("running"), data.output("alpha one\n"), data.output("beta two\n", "web2"), data.output("Alpha three\n", "web2"))
+    stand_in.publish(
+        "deploy-42",
+        data.deploy_event("running"),
+        data.output("alpha one\n"),
+        data.output("beta two\n", "web2"),
+        data.output("Alpha three\n", "web2"),
+    )
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.get_by_text("4 lines", exact=True)).to_be_visible()
     page.get_by_label("Contains").fill("ALPHA")
@@ -220,7 +264,13 @@ def test_log_is_filtered_by_host_and_text(page, stand_in, running):
 
 def test_a_hundred_thousand_lines_are_drawn_by_the_screenful(page, stand_in, running):
     for begin in range(0, 100_000, 20_000):
-        stand_in.publish("deploy-42", *[data.output("".join(f"line {number}\n" for number in range(first, first + 100))) for first in range(begin, begin + 20_000, 100)])
+        stand_in.publish(
+            "deploy-42",
+            *[
+                data.output("".join(f"line {number}\n" for number in range(first, first + 100)))
+                for first in range(begin, begin + 20_000, 100)
+            ],
+        )
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.get_by_text("100,000 lines")).to_be_visible()
     viewport = page.locator(".viewport")
@@ -252,7 +302,12 @@ def test_scrolling_up_stops_following_until_asked_again(page, stand_in, running)
 
 def test_what_hosts_print_stays_plain_text(page, stand_in, running):
     running.runs[42][1]["message"] = NASTY
-    stand_in.publish("deploy-42", data.output(f"\x1b[31mred\x1b[0m {NASTY}\n"), data.output("10 %\r55 %\r100 %\n"), data.output("\x1b]0;title\x07after \x1b[2Ja bell\x07\n"))
+    stand_in.publish(
+        "deploy-42",
+        data.output(f"\x1b[31mred\x1b[0m {NASTY}\n"),
+        data.output("10 %\r55 %\r100 %\n"),
+        data.output("\x1b]0;title\x07after \x1b[2Ja bell\x07\n"),
+    )
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.get_by_text("3 lines", exact=True)).to_be_visible()
     assert log_lines(page) == [f"red {NASTY}", "100 %", "after a bell"]

@@ -1,4 +1,5 @@
 """The list of deploys: newest first, filtered by its address, page by page."""
+
 import pytest
 from playwright.sync_api import expect
 
@@ -9,7 +10,10 @@ from tests.browser import data
 def world(stand_in):
     """Sixty deploys; every tenth failed."""
     states = {number: "failed" if number % 10 == 0 else "succeeded" for number in range(1, 61)}
-    stand_in.world.deploys = {number: data.deploy(number, state, reason="check failed" if state == "failed" else None) for number, state in states.items()}
+    stand_in.world.deploys = {
+        number: data.deploy(number, state, reason="check failed" if state == "failed" else None)
+        for number, state in states.items()
+    }
     stand_in.world.applications = [data.application()]
     return stand_in.world
 

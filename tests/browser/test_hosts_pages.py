@@ -1,4 +1,5 @@
 """Hosts: what is wrong with them, what to do about it, and whose key is trusted."""
+
 import pytest
 from playwright.sync_api import expect
 
@@ -11,7 +12,11 @@ NASTY = "<img src=x onerror=\"document.title='owned'\">"
 def world(stand_in):
     """A host that is ready, one with problems, one that nobody has looked at."""
     problem = {"code": "disk-low", "message": "Only 120 MB are free below /srv.", "remedy": "Free some space."}
-    stand_in.world.hosts = [data.host("web1"), data.host("web2", "problems", problems=[problem]), data.new_host("web3", address="10.0.0.13")]
+    stand_in.world.hosts = [
+        data.host("web1"),
+        data.host("web2", "problems", problems=[problem]),
+        data.new_host("web3", address="10.0.0.13"),
+    ]
     return stand_in.world
 
 
@@ -41,7 +46,14 @@ def test_new_host_is_added_with_the_key_to_install_in_sight(page, stand_in):
     dialog.get_by_role("button", name="Save").click()
     page.wait_for_url("**/hosts/web9")
     assert stand_in.asked_for("hosts", "POST")[0].body == {
-        "name": "web9", "transport": "ssh", "address": "10.0.0.19", "port": 2222, "user": "deploy", "zone": "default", "tags": ["web", "eu"]}
+        "name": "web9",
+        "transport": "ssh",
+        "address": "10.0.0.19",
+        "port": 2222,
+        "user": "deploy",
+        "zone": "default",
+        "tags": ["web", "eu"],
+    }
     expect(page.get_by_role("heading", name="Before the first deploy")).to_be_visible()
     expect(page.get_by_text("windlass hosts trust web9")).to_be_visible()
 
@@ -88,7 +100,9 @@ def test_check_shows_problems_with_remedies_and_facts(page, stand_in, world):
 
 
 def test_check_that_nobody_carries_out_says_so(page, stand_in, world):
-    stand_in.fail("hosts/web3/check", 503, detail="No worker of zone default answered within 25 s: start one, or see its log.")
+    stand_in.fail(
+        "hosts/web3/check", 503, detail="No worker of zone default answered within 25 s: start one, or see its log."
+    )
     page.goto(f"{stand_in.url}/hosts/web3")
     page.get_by_role("button", name="Check now").click()
     expect(page.get_by_role("alert").filter(has_text="No worker of zone default answered")).to_be_visible()
@@ -103,7 +117,10 @@ def test_maintenance_needs_a_reason_and_ends_again(page, stand_in, world):
     expect(page.get_by_text("new disk")).to_be_visible()
     page.get_by_role("button", name="Put it back into service").click()
     expect(page.locator(".page-head .state")).to_contain_text("ready")
-    assert [asked.body for asked in stand_in.asked_for("hosts/web1/maintenance", "POST")] == [{"reason": "new disk"}, {"enabled": False}]
+    assert [asked.body for asked in stand_in.asked_for("hosts/web1/maintenance", "POST")] == [
+        {"reason": "new disk"},
+        {"enabled": False},
+    ]
 
 
 def test_what_a_host_says_of_itself_stays_text(page, stand_in, world):

@@ -1,4 +1,5 @@
 """The dashboard on a whole Windlass with a real host: what a new user does from the first sign-in to a rollback."""
+
 import re
 
 import pytest
@@ -123,8 +124,11 @@ def test_from_first_sign_in_to_rollback(visitor, stack, fleet_factory):
 def check_log_is_the_servers(page, stack, number):
     """Every event that is a line, and each of them once."""
     events = stack.call("GET", f"/deploys/{number}/events?limit=1000")["items"]
-    lines = sum(len((event.get("text") or "").rstrip("\n").split("\n")) if event["kind"] == "output" else 1
-                for event in events if event["kind"] != "progress")
+    lines = sum(
+        len((event.get("text") or "").rstrip("\n").split("\n")) if event["kind"] == "output" else 1
+        for event in events
+        if event["kind"] != "progress"
+    )
     expect(page.locator(".log-head")).to_contain_text(f"{lines} lines")
     assert [event["number"] for event in events] == list(range(1, len(events) + 1))
 

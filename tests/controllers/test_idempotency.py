@@ -1,4 +1,5 @@
 """What is kept of an answer, and for how long."""
+
 import pytest
 
 from controllers import idempotency
@@ -17,7 +18,10 @@ def test_an_answer_comes_back_whole(administrator):
     row_id, first = claim(administrator)
     assert first is None
     idempotency.remember(row_id, 201, {"id": 7, "text": "\u2713"}, {"Location": "/api/v1/deploys/7"})
-    assert claim(administrator) == (None, {"status": 201, "body": {"id": 7, "text": "\u2713"}, "headers": {"Location": "/api/v1/deploys/7"}})
+    assert claim(administrator) == (
+        None,
+        {"status": 201, "body": {"id": 7, "text": "\u2713"}, "headers": {"Location": "/api/v1/deploys/7"}},
+    )
 
 
 def test_an_answer_without_a_body_comes_back_too(administrator):
@@ -26,7 +30,15 @@ def test_an_answer_without_a_body_comes_back_too(administrator):
     assert claim(administrator)[1] == {"status": 204, "body": None, "headers": {}}
 
 
-@pytest.mark.parametrize("other", [("PUT", *REQUEST[1:]), ("POST", "/api/v1/hosts", b"{}"), ("POST", "/api/v1/deploys", b"{ }"), ("POST", "/api/v1/deploys{}", b"")])
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("PUT", *REQUEST[1:]),
+        ("POST", "/api/v1/hosts", b"{}"),
+        ("POST", "/api/v1/deploys", b"{ }"),
+        ("POST", "/api/v1/deploys{}", b""),
+    ],
+)
 def test_method_path_and_body_all_belong_to_the_request(administrator, other):
     claim(administrator)
     with pytest.raises(Invalid) as refused:

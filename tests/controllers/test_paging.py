@@ -1,4 +1,5 @@
 """Lists page by page: everything once, in order, whatever happens in between."""
+
 import base64
 
 import pytest
@@ -54,7 +55,10 @@ def test_an_order_of_two_columns():
         Environment.create(name=name, position=position, created_at=0, updated_at=0)
 
     def environments(**options):
-        return paging.page(Environment.select(), (Environment.position, Environment.name), lambda row: row.name, **options)
+        return paging.page(
+            Environment.select(), (Environment.position, Environment.name), lambda row: row.name, **options
+        )
+
     assert walk(environments, limit=1) == [["c"], ["a"], ["b"], ["d"]]
 
 
@@ -62,8 +66,24 @@ def cursor(text):
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-@pytest.mark.parametrize("after", ["", "*", "\u2713", "a", cursor("[]"), cursor("[1]"), cursor('["a","b"]'), cursor('["a\\u0000"]'), cursor('"a"'), cursor("[null]"),
-                                   cursor('[{"a":1}]'), cursor("{"), "A" * 1001])
+@pytest.mark.parametrize(
+    "after",
+    [
+        "",
+        "*",
+        "\u2713",
+        "a",
+        cursor("[]"),
+        cursor("[1]"),
+        cursor('["a","b"]'),
+        cursor('["a\\u0000"]'),
+        cursor('"a"'),
+        cursor("[null]"),
+        cursor('[{"a":1}]'),
+        cursor("{"),
+        "A" * 1001,
+    ],
+)
 def test_a_cursor_from_elsewhere_is_refused(after):
     make_users("a")
     with pytest.raises(Invalid) as refused:

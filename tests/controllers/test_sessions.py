@@ -1,4 +1,5 @@
 """Credentials are looked up by digest, in one query, by the database's clock."""
+
 import pytest
 from peewee import OperationalError
 
@@ -13,7 +14,9 @@ from tests.conftest import ADMIN_TOKEN
 def queries(administrator, monkeypatch):
     """The SQL of every query made from here on."""
     made, run = [], db.database.obj.execute_sql
-    monkeypatch.setattr(db.database.obj, "execute_sql", lambda sql, *rest, **options: made.append(sql) or run(sql, *rest, **options))
+    monkeypatch.setattr(
+        db.database.obj, "execute_sql", lambda sql, *rest, **options: made.append(sql) or run(sql, *rest, **options)
+    )
     return made
 
 
@@ -37,6 +40,7 @@ def test_a_busy_database_does_not_keep_a_caller_out(administrator, monkeypatch):
 
     def locked(**_):
         raise OperationalError("database is locked")
+
     monkeypatch.setattr(sessions.Token, "update", locked)
     assert sessions.by_token(ADMIN_TOKEN).is_administrator
 
@@ -47,7 +51,9 @@ def test_the_clock_of_this_machine_does_not_count(administrator, monkeypatch):
     assert sessions.by_token(ADMIN_TOKEN).name == "admin"
 
 
-@pytest.mark.parametrize("token", ["", " ", "x", ADMIN_TOKEN + " ", ADMIN_TOKEN.upper(), sessions.digest(ADMIN_TOKEN), "%", "\u2713"])
+@pytest.mark.parametrize(
+    "token", ["", " ", "x", ADMIN_TOKEN + " ", ADMIN_TOKEN.upper(), sessions.digest(ADMIN_TOKEN), "%", "\u2713"]
+)
 def test_nothing_but_the_token_itself_will_do(administrator, token):
     with pytest.raises(Unauthenticated):
         sessions.by_token(token)

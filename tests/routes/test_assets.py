@@ -1,4 +1,5 @@
 """Static files and page shells as a browser, a cache and an attacker see them."""
+
 import re
 
 import pytest
@@ -50,8 +51,23 @@ def test_version_changes_with_any_file(tmp_path):
     assert assets.version_of(assets.collect(tmp_path)) != before
 
 
-@pytest.mark.parametrize("path", ["package.json", "package-lock.json", "vendor/.stamp", "vendor/axe.js.for-tests", "../app.py", "js/../../app.py",
-                                  "%2e%2e/app.py", "js/%2e%2e/%2e%2e/app.py", "//etc/passwd", "js", "js/", "js/api.js%00.css"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "package.json",
+        "package-lock.json",
+        "vendor/.stamp",
+        "vendor/axe.js.for-tests",
+        "../app.py",
+        "js/../../app.py",
+        "%2e%2e/app.py",
+        "js/%2e%2e/%2e%2e/app.py",
+        "//etc/passwd",
+        "js",
+        "js/",
+        "js/api.js%00.css",
+    ],
+)
 def test_nothing_but_the_dashboards_files_is_served(site, path):
     assert site.get(f"/static/{path}").status_code == 404
 

@@ -122,7 +122,7 @@ class ApplicationPage {
       get(path), get([...path, "targets"], { limit: 200 }), get(["status"], { application: this.name, limit: 200 }),
       get([...path, "releases"], { limit: 30 }), get(["deploys"], { application: this.name, limit: 10 })]);
     this.application(application);
-    const items = new Map(status.items.filter((item) => item.application === this.name).map((item) => [item.environment, item]));
+    const items = new Map(status.items.map((item) => [item.environment, item]));
     const order = new Map(status.environments.map(({ name }, index) => [name, index]));
     const rows = targets.items.filter((target) => items.has(target.environment))
       .map((target) => ({ target, item: items.get(target.environment) }))

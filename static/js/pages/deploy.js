@@ -57,7 +57,8 @@ class DeployPage {
     const of = (read) => ko.pureComputed(() => Boolean(this.deploy()) && read(this.deploy()));
     this.canCancel = of((deploy) => isUnderWay(deploy) && !deploy.cancel_requested_by);
     this.canRetry = of((deploy) => deploy.state === "failed");
-    this.canRollBack = of((deploy) => !isUnderWay(deploy) && deploy.state !== "rolled_back" && Boolean(deploy.previous_release));
+    this.canRollBack = of((deploy) =>
+      !isUnderWay(deploy) && deploy.state !== "rolled_back" && Boolean(deploy.previous_release));
     this.rollbackText = ko.pureComputed(() => `Roll back to ${this.deploy()?.previous_release ?? ""}`);
     this.cancel = () => askCancel(this.shell, this.deploy(), refresh);
     this.retry = () => askRetry(this.shell, this.deploy(), refresh);

@@ -1,5 +1,5 @@
 /** All deploys, newest first, filtered by what the address says, so that a filtered list can be passed on as a link. */
-import { get } from "../api.js";
+import { get, getAll } from "../api.js";
 import { showDeploys } from "../deploy_rows.js";
 import ko from "../ko.js";
 import { Live } from "../live.js";
@@ -51,8 +51,8 @@ class DeploysPage {
   async load() {
     const query = this.query();
     const [page] = await Promise.all([get(["deploys"], { limit: PAGE, ...query }), this.loadChoices()]);
-    if (JSON.stringify(query) !== JSON.stringify(this.query())) return; // The filter has changed since; the next load is under way.
-    this.show(page);
+    // If the filter has changed since, the next load is under way.
+    if (JSON.stringify(query) === JSON.stringify(this.query())) this.show(page);
   }
 
   /**
@@ -62,7 +62,8 @@ class DeploysPage {
   show(page) {
     page.items.forEach((deploy) => this.older.set(deploy.id, deploy));
     const last = page.items.at(-1)?.id ?? 0;
-    const below = page.next && this.hasOlder ? [...this.older.values()].filter(({ id }) => id < last).sort((a, b) => b.id - a.id) : [];
+    const isMore = page.next && this.hasOlder;
+    const below = isMore ? [...this.older.values()].filter(({ id }) => id < last).sort((a, b) => b.id - a.id) : [];
     if (!this.hasOlder) this.next(page.next);
     showDeploys(this.rows, [...page.items, ...below]);
     this.newest = page;
@@ -80,7 +81,7 @@ class DeploysPage {
 
   async loadChoices() {
     if (this.applications.peek().length) return;
-    const [applications, environments] = await Promise.all([get(["applications"], { limit: 200 }), get(["environments"], { limit: 200 })]);
+    const [applications, environments] = await Promise.all([getAll(["applications"]), getAll(["environments"])]);
     this.applications(applications.items.map(({ name }) => name));
     this.environments(environments.items.map(({ name }) => name));
   }

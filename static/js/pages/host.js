@@ -28,7 +28,8 @@ class HostPage {
     this.isMissing = ko.pureComputed(() => this.live.error()?.status === 404);
     this.missing = ko.pureComputed(() => this.live.error()?.message);
     this.isLoading = ko.pureComputed(() => !this.host() && !this.isMissing());
-    this.place = of((host) => (host.transport === "local" ? "this machine" : `${host.user}@${host.address}, port ${host.port}`));
+    this.place = of(({ transport, user, address, port }) =>
+      (transport === "local" ? "the worker's own machine" : `${user}@${address}, port ${port}`));
     this.tags = of((host) => host.tags.join(", ") || "none");
     this.isSsh = of((host) => host.transport === "ssh");
     this.isTrusted = of((host) => Boolean(host.host_key));

@@ -12,7 +12,7 @@ class HostRow {
     this.data = ko.observable({});
     const of = (read) => ko.pureComputed(() => read(this.data()));
     this.href = of((host) => `/hosts/${encodeURIComponent(host.name)}`);
-    this.place = of((host) => (host.transport === "local" ? "this machine" : `${host.user}@${host.address}${host.port === 22 ? "" : `:${host.port}`}`));
+    this.place = of(placeOf);
     this.tags = of((host) => (host.tags ?? []).join(", "));
     this.note = of(noteOf);
   }
@@ -20,6 +20,11 @@ class HostRow {
   update(host) {
     this.data(host);
   }
+}
+
+function placeOf({ transport, user, address, port }) {
+  if (transport === "local") return "the worker's own machine";
+  return `${user}@${address}${port === 22 ? "" : `:${port}`}`;
 }
 
 function noteOf({ maintenance_reason: reason, problems = [] }) {

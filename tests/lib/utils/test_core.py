@@ -1,6 +1,6 @@
 """JSON and tags."""
-import pytest
 
+import pytest
 from secretbox import Secret
 from utils.core import from_json, tag_of, to_json
 
@@ -25,6 +25,7 @@ def test_what_json_cannot_hold_is_refused_without_showing_it(value):
 def test_a_text_that_pretends_to_be_more_is_not_written():
     class Token(str):
         """A str that somebody thought would hide itself."""
+
     with pytest.raises(TypeError):
         to_json([Token("hunter2")])
 

@@ -1,10 +1,10 @@
 """Times in and out."""
+
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis.strategies import integers
-
 from utils.datekit import rfc3339, to_milliseconds
 
 

@@ -1,14 +1,15 @@
 """What the decorators promise: a cache that never mixes callers up, JSONP for public data only, in memory and in Redis alike."""
+
 import importlib
 import threading
 
+import config
 import pytest
 import redis
-
-import config
-from controllers.actor import Actor
 from utils import decorators
 from utils.decorators import auth, jsonp, jsonp_body, validate
+
+from controllers.actor import Actor
 
 ADA, BOB = Actor("ada", 1), Actor("bob", 2)
 BACK_ENDS = ["utils.decorators", "utils.redis.decorators"]
@@ -27,6 +28,7 @@ def cache(request, settings):
 def redis_away(settings):
     """The Redis back-end while nothing answers at redis.url."""
     from utils.redis import decorators as shared
+
     settings.redis.url = "redis://:hunter2@127.0.0.1:1/0"
     shared.shared = shared.Shared()
     return shared
@@ -41,6 +43,7 @@ def counting(cache, seconds=60):
         calls.append(arguments)
         actor = arguments.pop("actor", None)
         return {"for": actor.name if actor else None, **arguments, "call": len(calls)}
+
     return handler, calls
 
 
@@ -55,13 +58,20 @@ def test_callers_never_see_each_others_answers(cache):
     assert handler(actor=ADA)["for"] == "ada"
     assert handler(actor=BOB)["for"] == "bob"
     assert handler(actor=None)["for"] is None
-    assert handler(actor=Actor("ada", 3))["for"] == "ada" and handler(actor=Actor("ada", 1, is_administrator=True))["call"] == 5
+    assert (
+        handler(actor=Actor("ada", 3))["for"] == "ada"
+        and handler(actor=Actor("ada", 1, is_administrator=True))["call"] == 5
+    )
 
 
 def test_paths_and_queries_are_kept_apart(cache):
     handler, calls = counting(cache)
-    answers = [handler(actor=ADA, name="a", query={"limit": 1}), handler(actor=ADA, name="a", query={"limit": 2}), handler(actor=ADA, name="b", query={"limit": 1}),
-               handler(actor=ADA, name="a", query={"limit": "1"})]
+    answers = [
+        handler(actor=ADA, name="a", query={"limit": 1}),
+        handler(actor=ADA, name="a", query={"limit": 2}),
+        handler(actor=ADA, name="b", query={"limit": 1}),
+        handler(actor=ADA, name="a", query={"limit": "1"}),
+    ]
     assert len(calls) == 4 and len({answer["call"] for answer in answers}) == 4
 
 
@@ -73,6 +83,7 @@ def test_routes_are_kept_apart(cache):
     @cache(60)
     def second():
         return {"route": 2}
+
     assert (first(), second(), first()) == ({"route": 1}, {"route": 2}, {"route": 1})
 
 
@@ -95,6 +106,7 @@ def test_errors_are_not_kept(cache):
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
     with pytest.raises(ValueError):
         handler()
     assert handler() == {"ok": True}
@@ -113,6 +125,7 @@ def test_a_very_large_answer_is_given_but_not_kept_in_memory():
     def handler():
         calls.append(1)
         return {"text": "x" * decorators.LARGEST_ANSWER}
+
     assert handler() == handler() and len(calls) == 2
 
 
@@ -127,6 +140,7 @@ def test_a_cache_that_could_not_tell_callers_apart_is_refused_at_import(back_end
 
 def test_what_lies_in_redis_is_json_and_never_unpickled(settings, redis_url):
     from utils.redis import decorators as shared
+
     settings.redis.url = redis_url
     client = redis.Redis.from_url(redis_url)
     client.flushall()
@@ -147,7 +161,7 @@ def test_without_redis_every_request_is_worked_out_and_told_of_once(redis_away, 
 
 
 def test_redis_is_tried_again_after_a_while(redis_away, redis_url):
-    handler, calls = counting(redis_away.request_cache)
+    handler, _ = counting(redis_away.request_cache)
     handler(actor=ADA)
     config.settings.redis.url = redis_url
     redis.Redis.from_url(redis_url).flushall()
@@ -158,6 +172,7 @@ def test_redis_is_tried_again_after_a_while(redis_away, redis_url):
 
 def test_no_redis_configured_is_no_cache_and_no_noise(settings, caplog):
     from utils.redis import decorators as shared
+
     handler, calls = counting(shared.request_cache)
     handler(actor=ADA), handler(actor=ADA)
     assert len(calls) == 2 and not caplog.records
@@ -173,7 +188,9 @@ def test_a_callback_is_the_name_of_a_function(name):
     assert jsonp_body(name, b'{"a":1}') == f'/**/{name}({{"a":1}});'.encode()
 
 
-@pytest.mark.parametrize("name", ["", "1a", "a b", "alert(1)//", "a;b", "a[0]", "a..b", "a.b.c.d.e", "x" * 65, "ä", "a\n", "<script>"])
+@pytest.mark.parametrize(
+    "name", ["", "1a", "a b", "alert(1)//", "a;b", "a[0]", "a..b", "a.b.c.d.e", "x" * 65, "ä", "a\n", "<script>"]
+)
 def test_a_callback_cannot_be_code(name):
     with pytest.raises(ValueError):
         jsonp_body(name, b"{}")

@@ -50,14 +50,16 @@ def test_the_password_is_told_to_its_own_server_only(settings, tmp_path):
 
 
 def test_ssh_gets_a_private_key_file_and_pinned_host_keys(settings, tmp_path):
+    folder = tmp_path / "private"
+    folder.mkdir()
     access = Access("main", None, {"known_hosts": "h ssh-ed25519 AAAA"}, {"ssh_key": "-----BEGIN-----\r\nkey\r\n-----END-----"})
-    variables = git_commands.remote_environment(address_of("git@h:x"), access, tmp_path, {"all_proxy": "unused"})
-    assert variables["GIT_SSH"] == str(tmp_path / "ssh") and "GIT_SSH_COMMAND" not in variables
-    config = (tmp_path / "ssh_config").read_text()
+    variables = git_commands.remote_environment(address_of("git@h:x"), access, folder, {"all_proxy": "unused"})
+    assert variables["GIT_SSH"] == str(folder / "ssh") and "GIT_SSH_COMMAND" not in variables
+    config = (folder / "ssh_config").read_text()
     for line in ("StrictHostKeyChecking yes", "BatchMode yes", "IdentitiesOnly yes", "GlobalKnownHostsFile /dev/null", "ProxyCommand none"):
         assert line in config
-    assert (tmp_path / "key").read_text() == "-----BEGIN-----\nkey\n-----END-----\n"
-    assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.iterdir())
+    assert (folder / "key").read_text() == "-----BEGIN-----\nkey\n-----END-----\n"
+    assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
 
 
 def test_ssh_without_an_integration_says_what_it_needs(settings, tmp_path):
