@@ -56,7 +56,8 @@ class Call:
         """Return who is asking, None if `optional` and nobody says; `administrator` refuses all others."""
         actor, _ = self.identity
         if actor is None and not optional:
-            raise Unauthenticated("Send a token in the header Authorization: Bearer <token>, or log in with POST /api/v1/session.")
+            raise Unauthenticated(
+                "Send a token in the header Authorization: Bearer <token>, or log in with POST /api/v1/session.")
         if administrator and not (actor and actor.is_administrator):
             raise Forbidden("Only an administrator may do this.", code="not-administrator")
         return actor

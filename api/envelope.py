@@ -39,20 +39,24 @@ class Envelope:
         """Answer one request (PEP 3333)."""
         begun = time.perf_counter()
         request_id = request_id_of(environ)
-        logs.request_id.set(request_id)
+        before = logs.request_id.set(request_id)
         seen = []
 
         def start(status, headers, exc_info=None):
             seen[:] = [status[:3]]
             return start_response(status, complete(headers, request_id), exc_info)
 
+        body = None
         try:
-            return self.inside(environ, start)
+            body = self.inside(environ, start)
         except Exception as error:
-            return failure(error, start)
+            body = failure(error, start)
         finally:
             connections.give_back()
             metrics.count(route_of(environ), environ["REQUEST_METHOD"], seen[0] if seen else "000", time.perf_counter() - begun)
+            if isinstance(body, list):  # A stream goes on under its id.
+                logs.request_id.reset(before)
+        return body
 
 
 def request_id_of(environ):

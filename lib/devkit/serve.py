@@ -59,7 +59,8 @@ def environment_for(options):
 
 def run(settings, environment, options):
     """Start all parts, say where they answer, and watch them."""
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):  # SIGINT too: a shell starts background jobs with it ignored.
+        signal.signal(number, interrupt)
     Path(settings.data).mkdir(parents=True, exist_ok=True, mode=0o700)
     held = hold_data_folder(settings)
     check_port(settings)

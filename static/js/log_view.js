@@ -16,8 +16,9 @@ export class LogView {
     this.shown = ko.observable(0);
     this.isFollowing = ko.observable(true);
     this.summary = ko.pureComputed(() => {
-      const all = this.count().toLocaleString();
-      return this.shown() === this.count() ? `${all} lines` : `${this.shown().toLocaleString()} of ${all} lines`;
+      const all = this.count();
+      const lines = `${all.toLocaleString()} ${all === 1 ? "line" : "lines"}`;
+      return this.shown() === all ? lines : `${this.shown().toLocaleString()} of ${lines}`;
     });
     this.isEmpty = ko.pureComputed(() => !this.count());
     this.followText = ko.pureComputed(() => (this.isFollowing() ? "Pause scrolling" : "Follow"));

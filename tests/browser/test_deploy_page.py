@@ -159,6 +159,41 @@ def test_lost_stream_is_said_and_comes_back(page, stand_in, running):
     expect(page.locator(".connection")).to_have_text("live")
 
 
+def test_stream_without_a_sign_of_life_counts_as_dead(page, stand_in, running):
+    page.clock.install()
+    page.goto(f"{stand_in.url}/deploys/42")
+    expect(page.locator(".connection")).to_have_text("live")
+    page.clock.run_for(26_000)
+    stand_in.publish("deploy-42", data.output("after the silence\n"))
+    expect(page.get_by_text("1 line", exact=True)).to_be_visible()
+    assert len(stand_in.asked_for("deploys/42/stream")) == 2
+
+
+def test_hidden_tab_gives_its_connection_back_and_catches_up(page, stand_in, running):
+    page.clock.install()
+    page.goto(f"{stand_in.url}/deploys/42")
+    expect(page.locator(".connection")).to_have_text("live")
+    set_hidden(page, True)
+    page.clock.run_for(61_000)
+    expect(page.locator(".connection")).to_have_text("paused while hidden")
+    stand_in.publish("deploy-42", data.output("meanwhile\n"))
+    assert page.get_by_text("meanwhile").count() == 0
+    set_hidden(page, False)
+    expect(page.get_by_text("meanwhile", exact=True)).to_be_visible()
+    expect(page.locator(".connection")).to_have_text("live")
+
+
+def set_hidden(page, is_hidden):
+    """Tell the page that its tab has gone to the background, or has come back."""
+    page.evaluate(
+        """isHidden => {
+            Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        is_hidden,
+    )
+
+
 def test_session_that_ends_during_a_rollout_leads_to_sign_in(page, stand_in, running):
     stand_in.cut(1)
     page.goto(f"{stand_in.url}/deploys/42")

@@ -65,7 +65,7 @@ def test_a_renamed_or_ended_first_token_works_again_after_a_start(database, sett
 @pytest.mark.parametrize("token", ["with space", "line\nbreak", "t\u00f6ken"])
 def test_a_token_that_no_header_can_carry_is_refused(database, settings, token):
     settings.admin.token = token
-    with pytest.raises(config.ConfigError, match="'admin[.]token'"):
+    with pytest.raises(config.ConfigError, match=r"'admin\.token'"):
         start(settings)
     assert not (Path(settings.data) / "admin.token").exists() and User.select().count() == 0
 

@@ -1,11 +1,39 @@
 """Drives an agent the way a controller does: makes trees, specs and blobs from little, and says what happened."""
 import hashlib
 import json
+import os
+import socket
 import struct
 import zlib
+from pathlib import Path
 
-APP = "shop"
+import remote.session
+from remote.local import open_local
+
 LIMIT_S = 60
+AGENT = Path(remote.session.__file__).with_name("agent.py")
+START = 'if __name__ == "__main__":'
+
+# Makes an agent kill itself just before the n-th thing it does to the host.
+DEADLY = '''
+def _make_deadly(last):
+    import os, signal
+    count = [0]
+    def deadly(function):
+        def counted(*words, **more):
+            count[0] += 1
+            if count[0] == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*words, **more)
+        return counted
+    for name in ("rename", "unlink", "symlink", "mkdir", "fsync", "link", "rmdir", "fchmod"):
+        setattr(os, name, deadly(getattr(os, name)))
+    for name in ("reread", "add", "remove", "start", "stop"):
+        setattr(SupervisorRpc, name, deadly(getattr(SupervisorRpc, name)))
+    globals()["run_command"] = deadly(run_command)
+_make_deadly(%d)
+
+'''
 
 # A web process that serves its version, on a socket or a port, and does what the variables tell it to do.
 WEB = '''
@@ -48,6 +76,18 @@ server.server_close()
 '''
 
 
+def packed(text):
+    """Return an agent's source as a session sends it."""
+    data = zlib.compress(text.encode())
+    return b"%d\n" % len(data) + data
+
+
+def deadly_opener(count):
+    """Return an opener of sessions whose agent kills itself just before the `count`-th thing it does to the host."""
+    text = AGENT.read_text().replace(START, DEADLY % count + START)
+    return lambda python: open_local(python, source=lambda: packed(text))
+
+
 def digest_of(data):
     """Return the hex SHA-256 of bytes."""
     return hashlib.sha256(data).hexdigest()
@@ -85,12 +125,12 @@ def environment_tree(extra="1"):
 class Controller:
     """A controller of one application on one host of the fleet."""
 
-    def __init__(self, host, app=APP, server_name=None, settings=None, binding="socket"):
+    def __init__(self, host, app="shop", binding="socket", python=None, settings=None):
         self.host, self.app, self.binding = host, app, binding
-        self.server_name = server_name or f"{app}.example"
+        self.server_name = f"{app}.example"
         self.settings = settings or host.settings
-        self.python = host.python
-        self.version = "3.11"
+        self.python = python or host.python
+        self.base = Path(host.root) / app
         self.epoch = 0
         self.events = []
         self.session = None
@@ -98,11 +138,10 @@ class Controller:
 
     # Sessions
 
-    def open(self, deploy=1, epoch=None, opener=None, lock_wait_s=5):
+    def open(self, deploy=1, epoch=None, opener=open_local, lock_wait_s=5):
         """Open a session and begin."""
-        from remote.local import open_local
         self.epoch = self.epoch + 1 if epoch is None else epoch
-        self.session = (opener or open_local)(self.python)
+        self.session = opener(self.python)
         self.seen = self.ask("begin", **self.about(), epoch=self.epoch, deploy=deploy, lock_wait_s=lock_wait_s)
         return self.session
 
@@ -116,7 +155,6 @@ class Controller:
 
     def observe(self, **fields):
         """Look from a session of its own."""
-        from remote.local import open_local
         with open_local(self.python) as session:
             return session.request("observe", **self.about(), **fields)
 
@@ -133,21 +171,26 @@ class Controller:
         """Send a tree; return how many files were sent."""
         about = {"kind": kind, "name": name or tree.digest, "digest": tree.digest}
         if kind == "environment":
-            about["python"] = {"path": self.python, "version": self.version}
+            about["python"] = self.interpreter()
         answer = self.ask("ship", blobs=[zlib.compress(tree.manifest)], **about)
         if not answer["complete"]:
             self.ask("files", blobs=tree.blobs(answer["lacks"]))
         return len(answer["lacks"])
 
+    def interpreter(self):
+        """Return {"path", "version"} of the Python that environments are finished with."""
+        version = ".".join(self.seen["facts"]["python"].split(".")[:2])
+        return {"path": self.seen["facts"]["pythons"][version], "version": version}
+
     def spec(self, release, environment, deploy=1, processes=None, web="web", variables=None, nginx=True, **changes):
         """Return a spec as the rollout engine makes them."""
         processes = processes or {"web": {"command": f"python web.py {self.binding}", "exec": True}}
-        spec = {"deploy": deploy, "release": release.digest, "environment": environment.digest, "python": self.version,
+        spec = {"deploy": deploy, "release": release.digest, "environment": environment.digest, "python": self.interpreter(),
                 "processes": processes, "web": web, "binding": self.binding if web else None,
                 "variables": {"VERSION": "1", **(variables or {})},
                 "supervisor": {slot: {"path": f"windlass-{self.app}-{slot}.conf", "text": self.program(slot, processes)} for slot in "ab"},
                 "nginx": self.site() if nginx and web else None,
-                "health": {"path": "/", "timeout_s": 10, "expect_status": 200, "host": self.server_name},
+                "health": {"path": "/", "timeout_s": 20, "expect_status": 200, "host": self.server_name},
                 "drain_s": 5, "keep_warm": True}
         spec.update(changes)
         spec["spec_digest"] = digest_of(json.dumps([spec["release"], spec["environment"], spec["processes"], spec["variables"],
@@ -178,20 +221,69 @@ class Controller:
                 f"  location = /.well-known/windlass/{self.app} {{ return 200 {token}; }}\n"
                 f"  location / {{ proxy_pass http://{self.app}; proxy_set_header Host $host; }}\n}}\n")
 
-    def deploy(self, version="1", environment=None, deploy=1, keep=None, once=None, tree=None, session=True, **spec):
-        """Ship and activate a release in a session of its own; return the agent's answer."""
+    def prepare(self, version="1", environment=None, tree=None, **changes):
+        """Ship a release and its environment in the open session; return the spec to activate."""
         tree, environment = tree or release_tree(version), environment or environment_tree()
-        if session:
-            self.open(deploy)
+        self.ship(tree)
+        self.ship(environment, "environment")
+        changes["variables"] = {"VERSION": version, **changes.get("variables", {})}
+        return self.spec(tree, environment, **changes)
+
+    def activate(self, spec, **fields):
+        """Activate in the open session; return the agent's answer."""
+        return self.ask("activate", spec=spec, **{"once": None, "keep": None, **fields})
+
+    def deploy(self, version="1", deploy=1, keep=None, once=None, opener=open_local, **changes):
+        """Ship and activate a release in a session of its own; return the agent's answer."""
         try:
-            self.ship(tree)
-            self.ship(environment, "environment")
-            variables = {"VERSION": version, **spec.pop("variables", {})}
-            wanted = self.spec(tree, environment, deploy, variables=variables, **spec)
-            return self.ask("activate", spec=wanted, once=once, keep=keep)
+            self.open(deploy, opener=opener)
+            return self.activate(self.prepare(version, deploy=deploy, **changes), once=once, keep=keep)
         finally:
-            if session:
-                self.close()
+            self.close()
+
+    def restore(self, slot, deploy=1):
+        """Restore a slot, or withdraw with None, in a session of its own; return the agent's answer."""
+        try:
+            self.open(deploy)
+            return self.ask("restore", slot=slot, reason="a test wants it")
+        finally:
+            self.close()
+
+    # What can be seen
+
+    def get(self, path="/"):
+        """Ask the host's nginx for a page of the application; return (status, body)."""
+        return self.host.get(path, self.server_name)
+
+    def ask_slot(self, slot, path="/"):
+        """Ask a slot itself for a page, over its socket; return what it answers, b"" when it breaks off."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.base / "run" / f"{slot}.sock"))
+            connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            return b"".join(iter(lambda: connection.recv(4096), b""))
+
+    def control(self, *words):
+        """Run supervisorctl with processes written as slot-process; return its output."""
+        return self.host.supervisorctl(*[f"{self.app}-{word[0]}:{self.app}-{word}" if "-" in word else word for word in words]).stdout
+
+    def states(self):
+        """Return {"a-web": state, …} as supervisord has it."""
+        lines = [line.split() for line in self.host.supervisorctl("status").stdout.splitlines()]
+        prefix = self.app + "-"
+        return {words[0].split(":")[1][len(prefix):]: words[1] for words in lines if words[0].startswith((prefix + "a:", prefix + "b:"))}
+
+    def leftovers(self):
+        """Return what is on the host that should not outlive a session: half-made trees, files and links."""
+        folders = [self.base, Path(self.settings["supervisor"]["programs"]), Path(self.settings["nginx"]["sites"])]
+        return [path for folder in folders for parent, _, names in os.walk(folder)
+                for path in [parent, *(os.path.join(parent, name) for name in names)] if ".partial-" in path or ".windlass-" in path]
+
+    def is_sound(self):
+        """Say whether the links name a complete, undamaged release and the slot that runs it."""
+        application = self.observe(deep=True)["application"]
+        active = application["active"]
+        return application["damaged"] == [] and application["current"] in application["releases"] \
+            and application["slots"][active]["release"] == application["current"] and application["slots"][active]["serving"]
 
     def steps(self):
         """Return [(step, state)] of the ended steps seen so far."""

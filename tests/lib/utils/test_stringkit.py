@@ -6,7 +6,8 @@ from utils.stringkit import nearest, version_key
 
 def test_versions_are_ordered_as_people_count():
     ordered = ["0.9", "1.0rc1", "1.0", "1.0.1rc1", "1.0.1", "1.2", "1.10", "v2", "10.0.0.1"]
-    assert sorted(ordered[::-1], key=version_key) == ordered
+    shuffled = ordered[1::2] + ordered[::2]
+    assert sorted(shuffled, key=version_key) == ordered
 
 
 def test_the_same_version_in_other_words():
