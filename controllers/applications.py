@@ -29,6 +29,7 @@ def complete_source(source):
         check_integration(integration, "artifacts" if is_package else "source")
     if is_package:
         return {"integration": integration, "package": source["package"], "requirements": source.get("requirements") or []}
+    check_repository(integration, source["repository"])
     return {
         "integration": integration,
         "repository": source["repository"],
@@ -52,6 +53,17 @@ def check_integration(name, role):
                 )
             ]
         )
+
+
+def check_repository(integration, repository):
+    """Raise Invalid for a place the source's driver would never go to; a folder is looked for where builds run."""
+    if repository.startswith(("/", "file:")):
+        return
+    driver = foreign.driver_for({"integration": integration, "repository": repository})
+    try:
+        driver.address_of(repository)
+    except foreign.ForeignError as error:
+        raise Invalid([("source.repository", error.detail)]) from None
 
 
 def listing(actor, limit=paging.LIMIT, after=None):

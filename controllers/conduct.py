@@ -3,7 +3,7 @@
 Ticks may come late, twice or at once; the deploy's row is locked for the length of a tick, and every change is a
 compare-and-set, so that only the rows decide what happens next.
 """
-from controllers import dispatch, states
+from controllers import dispatch, gates, states
 from controllers.rollout import waves
 from models import Deploy, HostRun
 from models.db import clock, database, is_postgresql, now
@@ -69,8 +69,15 @@ class Tick:
         if self.deploy.cancel_requested_by:
             self.skip_pending("cancelled before it started")
             states.move_deploy(self.deploy, "cancelled", reason=f"cancelled by {self.deploy.cancel_requested_by}")
-        elif not others_ahead(self.deploy):
-            states.move_deploy(self.deploy, "running", started_at=now())
+        elif not others_ahead(self.deploy) and not self.is_hindered():
+            states.move_deploy(self.deploy, "running", started_at=now(), reason=None)
+
+    def is_hindered(self):
+        """Say whether something keeps the deploy from beginning now, and write down what."""
+        hindrance = gates.hindrance(self.deploy)
+        if hindrance and hindrance != self.deploy.reason:
+            Deploy.update(reason=hindrance).where(Deploy.id == self.deploy.id).execute()
+        return bool(hindrance)
 
     def advance(self):
         """Start the next hosts, or end the rollout."""

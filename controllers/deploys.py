@@ -1,7 +1,7 @@
 """Ask for deploys, look at them, and change their course."""
 from peewee import JOIN
 
-from controllers import dispatch, events, paging, snapshots, states, targets
+from controllers import dispatch, events, gates, paging, snapshots, states, targets
 from controllers.errors import Conflict, NotFound
 from controllers.record import STEPS
 from controllers.rollout import waves
@@ -97,6 +97,7 @@ def release_of(application, version):
 def start(actor, target, release, strategy=None, comment=None, rollback_of=None):
     """Write the deploy with its host runs and ring for it; returns it."""
     with database.atomic():
+        gates.require_open(actor, target)
         snapshot = snapshots.take(target)
         plan = targets.complete_strategy(strategy or {}, snapshot["strategy"])
         hosts = list(Host.select().where(Host.name.in_(snapshot["hosts"])).order_by(Host.name))
@@ -159,6 +160,7 @@ def retry(actor, deploy_id):
         newer = Deploy.select().where(Deploy.application == row.application, Deploy.environment == row.environment, Deploy.id > row.id).exists()
         if newer:
             raise Conflict(f"A newer deploy of {row.application.name} to {row.environment.name} exists; retrying deploy {deploy_id} would undo it.", code="superseded")
+        gates.require_open(actor, targets.find(row.application.name, row.environment.name))
         if not states.move_deploy(row, "running", ended_at=None, reason=None, cancel_requested_by=None, retries=Deploy.retries + 1):
             raise Conflict(f"Deploy {deploy_id} has just changed; look again.", code="not-retryable")
         again = HostRun.select().where(HostRun.deploy == row, HostRun.state.in_(("failed", "unreachable", "skipped", "rolled_back")))

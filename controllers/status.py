@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from peewee import JOIN, Tuple, fn
 from utils.datekit import rfc3339
 
-from controllers import paging, rows
+from controllers import locks, paging, rows
 from controllers.states import DEPLOY_ENDED
 from models import Application, Deploy, Environment, Host, Placement, Release
 
@@ -19,11 +19,12 @@ ORDER = (Application.name, Environment.position, Environment.id)
 
 @dataclass
 class Known:
-    """What was read for a page of targets, in a few queries; keys are (application id, environment id)."""
+    """What was read for a page of targets, in a few queries; keys are (application id, environment id), those of locks target ids."""
     newest: dict = field(default_factory=dict)
     wanted: dict = field(default_factory=dict)
     hosts: list = field(default_factory=list)
     placements: dict = field(default_factory=dict)
+    locks: dict = field(default_factory=dict)
 
 
 def listing(actor, limit=paging.LIMIT, after=None, application=None, environment=None):
@@ -83,6 +84,7 @@ def read_known(targets):
         wanted,
         list(Host.select(Host.id, Host.name, Host.tags).order_by(Host.name)),
         placements_of(application_ids),
+        locks.on_targets([target.id for target in targets]),
     )
 
 
@@ -143,6 +145,7 @@ def describe(target, known):
     """Return the status of one target in the API's shape."""
     key = (target.application_id, target.environment_id)
     newest, wanted = known.newest.get(key), known.wanted.get(key)
+    lock = known.locks.get(target.id)
     seen = [
         (host, known.placements.get((target.application_id, host.id)))
         for host in hosts_among(known.hosts, target.hosts)
@@ -158,7 +161,7 @@ def describe(target, known):
         "observed": observed(desired, seen),
         "state": newest.state if newest else NEVER,
         "health": health([placement for _, placement in seen]),
-        "lock": None,
+        "lock": locks.describe(lock) if lock else None,
         "drift": drift is not None,
         "drift_detail": drift,
         "previous_release": previous_of(wanted),

@@ -79,7 +79,8 @@ class Writer:
 
     def __exit__(self, *_):
         if self._file:
-            self._file.close()
+            with contextlib.suppress(OSError):  # A full disk refuses what is still buffered; it is thrown away anyway.
+                self._file.close()
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path)
 

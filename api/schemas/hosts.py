@@ -3,13 +3,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from api.schemas.names import Address, Argv, Folder, HostName, Line, Listen, Name, Port, Program, Tag, UserName, unique
+from api.schemas.names import Address, Argv, Folder, HostName, Line, Listen, Name, Port, Program, Tag, UserName, text, unique
 from api.shapes import Answer, Fields, Time
 from controllers import hostkeys
 
-Fingerprint = Annotated[
-    str, Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$", examples=["SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"])
-]
+Fingerprint = text(
+    r"SHA256:[A-Za-z0-9+/]{43}", "Use a fingerprint as ssh-keygen -l prints it: SHA256: and 43 letters and digits.", 50
+)
 
 
 def host_key(value):

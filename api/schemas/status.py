@@ -3,6 +3,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from api.schemas.guards import Lock
 from api.shapes import Answer, Time
 
 
@@ -37,7 +38,7 @@ class TargetStatus(Answer):
     )
     state: str = Field(description="State of the newest deploy; never: there was none.")
     health: Literal["healthy", "unhealthy", "unknown"]
-    lock: dict | None
+    lock: Lock | None
     drift: bool
     drift_detail: str | None
     previous_release: str | None

@@ -102,9 +102,9 @@ class Client:
         """PATCH with ``body`` and return the answer's object."""
         return self._decoded("PATCH", path, body=body)
 
-    def delete(self, *path):
-        """DELETE what is at ``path``."""
-        return self._decoded("DELETE", path)
+    def delete(self, *path, **query):
+        """DELETE what is at ``path``; ``query`` members that are None are left out."""
+        return self._decoded("DELETE", path, query=query)
 
     def items(self, *path, after=None, limit=None, **query):
         """Yield the items of a list, page by page, until its end or until ``limit`` items have come.

@@ -11,6 +11,7 @@ from windlass_cli.commands.completion import completion
 from windlass_cli.commands.deploys import cancel, deploys, logs
 from windlass_cli.commands.environments import environments
 from windlass_cli.commands.hosts import hosts
+from windlass_cli.commands.locks import lock, unlock
 from windlass_cli.commands.login import login, logout
 from windlass_cli.commands.releases import releases
 from windlass_cli.commands.rollouts import deploy, rollback
@@ -35,6 +36,7 @@ def windlass():
 
 COMMANDS = (
     *(status, deploy, rollback, logs, cancel, deploys),
+    *(lock, unlock),
     *(releases, applications, targets, environments, hosts),
     *(login, logout, completion),
 )

@@ -2447,12 +2447,19 @@ class Activation:
             for kind, name in (("release", self.spec["release"]), ("environment", self.spec["environment"])):
                 if not os.path.isdir(os.path.join(self.place.trees(kind), name)):
                     raise Failure("not-shipped", "The {} {} is not on this host.".format(kind, name), "Deploy again; it will be sent.")
-            python = "{}/{}/bin/python".format(self.place.environments, self.spec["environment"])
+            step.message = "Python {}".format(self.interpreter_version())
+
+    def interpreter_version(self):
+        """Return the version of the environment's interpreter, found by running it."""
+        python = "{}/{}/bin/python".format(self.place.environments, self.spec["environment"])
+        try:
             status, text = run_command([python, "-I", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"], 30)
-            if status:
-                raise Failure("environment-broken", "The environment's interpreter {} does not run: {}".format(
-                    os.path.realpath(python), text[-500:]), "Install that Python on the host, or deploy again after mending it.")
-            step.message = "Python {}".format(text)
+        except Failure as failure:
+            status, text = 1, failure.message
+        if status:
+            raise Failure("environment-broken", "The environment's interpreter {} does not run: {}".format(
+                os.path.realpath(python), text[-500:]), "Install that Python on the host, then deploy again.")
+        return text
 
     def configure(self):
         """supervisord's folder can be written to, and nginx accepts the site."""
@@ -2602,7 +2609,8 @@ class Activation:
                 self.move_links()
             is_reloaded = True
             self.nginx.reload()
-            self.nginx.prove(text, self.host_header())
+            # Should the old site need the link as it is, then not even the last of nginx's old worker processes may use it.
+            self.nginx.prove(text, self.host_header(), steady_s=self.settling_time(old))
             self.move_links()
             self.verify()
             self.nginx.keep(name)
@@ -2610,6 +2618,12 @@ class Activation:
             self.site_back(name, old, is_reloaded)
             raise
         self.site_before = (name, old)
+
+    def settling_time(self, old):
+        """Return for how long nginx must have served the new site before the links may move and the switch counts as done."""
+        if self.spec["binding"] == "socket":
+            return 0.0  # The link has been moved; old worker processes follow it too.
+        return STEADY_S if self.place.switch in (old or "") else STEADY_S / 2
 
     def site_back(self, name, old, is_reloaded):
         """Put nginx's file and the links back, in the order opposite to that of the switch."""
@@ -3118,12 +3132,28 @@ class Agent:
 
     def run(self):
         """Serve until the input ends or the work is aborted, then leave things tidy."""
-        for request in iter(self.inbox.requests.get, None):
+        for request in iter(self.next_request, None):
             self.emitter.working = True
             answer = self.serve(request)
             self.emitter.working = False
             self.emitter.send(dict(answer, id=request.get("id")))
         self.leave()
+
+    def next_request(self):
+        """Return the next request, or None when there is to be none: the input ended, or the work was aborted.
+
+        One that was sent before the work was aborted still gets its answer.
+        """
+        while True:
+            try:
+                return self.inbox.requests.get(timeout=0.2)
+            except queue.Empty:
+                if self.control.reason is not None:
+                    return None
+            try:
+                self.control.check()  # A newer run must not wait for the lock of one that has nothing to do.
+            except Aborted:
+                return None
 
     def serve(self, request):
         """Carry out one request; return {"done"} or {"error"}."""

@@ -101,11 +101,11 @@ class Session:
         self.bytes_sent = 0
         self.hello = None
         self.lost = None
-        self.is_aborting = self.is_closed = False
+        self.aborting, self.is_transferring, self.is_closed = None, False, False
         self.number = 0
         self.noise = b""
         self.inbox = queue.Queue(maxsize=1000)
-        self.write_lock = threading.RLock()
+        self.write_lock = threading.Lock()
         self.heard_at = time.monotonic()
         self.deadline = None
         self.ended = threading.Event()
@@ -214,9 +214,11 @@ class Session:
         self.deadline = time.monotonic() + timeout_s
         try:
             with self.write_lock:
+                self.is_transferring = blobs is not None
                 self.write(json.dumps(message).encode() + b"\n")
                 if blobs is not None:
                     self.send_frames(blobs)
+                    self.end_transfer()
             return self.await_answer(number, on_event)
         except RemoteError:
             raise
@@ -224,7 +226,7 @@ class Session:
             self.close()
             raise
         finally:
-            self.deadline = None
+            self.deadline, self.is_transferring = None, False
 
     def send(self, source):
         """Send bytes outside a request; a connection that is gone shows at the next request."""
@@ -256,12 +258,18 @@ class Session:
                     buffer, size = [], 0
                 buffer.append(part)
                 size += len(part)
-                if self.is_aborting:
+                if self.aborting:
                     self.write(CANCELLED)
                     return
         if size:
             self.send_frame(b"".join(buffer))
         self.write(struct.pack(">I", 0))
+
+    def end_transfer(self):
+        """Send the abort that came in the meantime."""
+        self.is_transferring = False
+        if self.aborting:
+            self.write(self.abort_line())
 
     def send_frame(self, data):
         """Send one frame."""
@@ -309,8 +317,13 @@ class Session:
         why: "cancelled" has it put back what is half-done; "handed-over" and "fenced" leave that to whoever goes on, a command
         that must run once included.
         """
-        self.is_aborting = True  # A transfer that is under way sees this and holds the write lock until it has stopped.
-        self.send(lambda: json.dumps({"do": "abort", "why": why}).encode() + b"\n")
+        self.aborting = why
+        if not self.is_transferring:  # A transfer sees `aborting` and sends this itself, as nothing may come between its frames.
+            self.send(self.abort_line)
+
+    def abort_line(self):
+        """Return the request that asks the agent to stop."""
+        return json.dumps({"do": "abort", "why": self.aborting}).encode() + b"\n"
 
     def close(self):
         """End the session. The agent puts back what is half-done, releases its lock and ends."""

@@ -46,6 +46,7 @@ def auth(optional=False, administrator=False):
     anybody else is refused (403).
     """
     def decorate(handler):
+        """Wrap one handler."""
         @functools.wraps(handler)
         def authenticated(**arguments):
             actor = request.environ[CALL].actor(optional=optional, administrator=administrator)
@@ -61,8 +62,10 @@ def validate(fields=None, query=None):
     Everything that is wrong is told at once: pydantic.ValidationError, which the frame answers with 422.
     """
     def decorate(handler):
+        """Wrap one handler."""
         @functools.wraps(handler)
         def validated(**arguments):
+            """Check, then call."""
             call = request.environ[CALL]
             if query is not None:
                 arguments["query"] = query.model_validate(call.query()).model_dump()
@@ -109,12 +112,14 @@ def caching(seconds, recall, remember):
     Raises TypeError at import when it stands above @auth, where it could not tell callers apart.
     """
     def decorate(handler):
+        """Wrap one handler."""
         outer = {"auth", "fields"} & set(marks_of(handler))
         if outer:
             raise TypeError(f"{handler.__name__}: the cache must stand below @auth and @validate")
 
         @functools.wraps(handler)
         def cached(**arguments):
+            """Answer from what was kept, or work the answer out and keep it."""
             key = cache_key(handler, arguments)
             kept = recall(key)
             if kept is not None:
@@ -138,6 +143,7 @@ def request_cache(seconds):
             return answers.get(key)
 
     def remember(key, answer, _seconds):
+        """Keep an answer unless it would push too many others out."""
         if len(answer) <= LARGEST_ANSWER:
             with guard:
                 answers[key] = answer

@@ -211,6 +211,35 @@ def up(migrator, db):
             table_name = 'integration'
     db.create_tables([Integration])
 
+    class Target(Model):
+        application = ForeignKeyField(Application, on_delete='CASCADE')
+        environment = ForeignKeyField(Environment, on_delete='RESTRICT')
+        hosts = JSONField()
+        strategy = JSONField()
+        health = JSONField()
+        processes = JSONField(default=dict)
+        server_names = JSONField(default=list)
+        drain_s = IntegerField(default=30)
+        keep_warm = BooleanField(default=True)
+        created_at = TimeField()
+        updated_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'target'
+            indexes = ((('application', 'environment'), True),)
+    db.create_tables([Target])
+
+    class Lock(Model):
+        target = ForeignKeyField(Target, unique=True, on_delete='CASCADE')
+        holder = CharField()
+        reason = TextField()
+        created_at = TimeField()
+        expires_at = TimeField(null=True)
+        class Meta:
+            database = db
+            table_name = 'lock'
+    db.create_tables([Lock])
+
     class Placement(Model):
         application = ForeignKeyField(Application, on_delete='CASCADE')
         environment = ForeignKeyField(Environment, on_delete='CASCADE')
@@ -252,24 +281,6 @@ def up(migrator, db):
             table_name = 'step'
             indexes = ((('host_run', 'attempt', 'name'), True),)
     db.create_tables([Step])
-
-    class Target(Model):
-        application = ForeignKeyField(Application, on_delete='CASCADE')
-        environment = ForeignKeyField(Environment, on_delete='RESTRICT')
-        hosts = JSONField()
-        strategy = JSONField()
-        health = JSONField()
-        processes = JSONField(default=dict)
-        server_names = JSONField(default=list)
-        drain_s = IntegerField(default=30)
-        keep_warm = BooleanField(default=True)
-        created_at = TimeField()
-        updated_at = TimeField()
-        class Meta:
-            database = db
-            table_name = 'target'
-            indexes = ((('application', 'environment'), True),)
-    db.create_tables([Target])
 
     class Token(Model):
         user = ForeignKeyField(User, on_delete='CASCADE')
@@ -319,10 +330,11 @@ def down(migrator, db):
     migrator.migrate(migrator.drop_table('variable'))
     migrator.migrate(migrator.drop_table('topic'))
     migrator.migrate(migrator.drop_table('token'))
-    migrator.migrate(migrator.drop_table('target'))
     migrator.migrate(migrator.drop_table('step'))
     migrator.migrate(migrator.drop_table('session'))
     migrator.migrate(migrator.drop_table('placement'))
+    migrator.migrate(migrator.drop_table('lock'))
+    migrator.migrate(migrator.drop_table('target'))
     migrator.migrate(migrator.drop_table('integration'))
     migrator.migrate(migrator.drop_table('idempotency_key'))
     migrator.migrate(migrator.drop_table('user'))

@@ -11,6 +11,7 @@ const TIMEOUT_MS = 45_000; // A look at a host is answered within 25 s.
 const WRONG_CSRF_TOKEN = "csrf-token-invalid";
 const kept = new Map(); // address -> {etag, data}
 let csrfToken = "";
+let isLeaving = false;
 
 /** An answer that is not the wished one. `status` is 0 when there was no answer at all; `errors` maps field to message. */
 export class ApiError extends Error {
@@ -46,8 +47,10 @@ export function idempotencyKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Go to the sign-in page, which leads back here. */
+/** Go to the sign-in page, which leads back here; once, though several requests may be refused at the same time. */
 export function goToSignIn() {
+  if (isLeaving) return;
+  isLeaving = true;
   const here = location.pathname + location.search;
   location.assign(`/sign-in?next=${encodeURIComponent(here)}`);
 }

@@ -34,7 +34,8 @@ def test_a_package_is_a_source_too(api):
         source={"package": "httpbin[mainapp]"},
         processes={"web": "gunicorn --bind unix:$SOCKET httpbin:app"},
     )
-    assert made.json["source"] == {"integration": None, "package": "httpbin[mainapp]"}
+    assert made.json["source"] == {"integration": None, "package": "httpbin[mainapp]", "requirements": []}
+    assert make(api, "x", source={"package": "x", "requirements": ["gunicorn==23.0.0"]}).json["source"]["requirements"] == ["gunicorn==23.0.0"]
     assert made.json["processes"] == {"web": "gunicorn --bind unix:$SOCKET httpbin:app"}
 
 
@@ -89,6 +90,19 @@ def test_an_integration_must_exist_and_serve_such_a_source(api):
     assert "git" in problem["errors"][0]["message"]
     made = make(api, source={"package": "shop", "integration": "pypi"})
     assert made.json["source"]["integration"] == "pypi"
+
+
+def test_a_repository_that_no_build_could_read_is_refused_at_once(api):
+    url, login = "https://git.example.net/team", {"username": "deploy", "password": "geheim"}
+    assert api.post("/integrations", {"name": "ours", "driver": "git", "url": url, "credentials": login}).status_code == 201
+    for source in (
+        {"repository": "shop"},
+        {"repository": "https://elsewhere.example.net/team/shop", "integration": "ours"},
+    ):
+        problem = assert_problem(api.post("/applications", {"name": "shop", "source": source}), 422, "invalid")
+        assert [error["field"] for error in problem["errors"]] == ["source.repository"]
+        assert "integration" in problem["errors"][0]["message"]
+    assert make(api, source={"repository": "shop", "integration": "ours"}).json["source"]["repository"] == "shop"
 
 
 def test_a_second_one_of_the_same_name_is_refused(api):

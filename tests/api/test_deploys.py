@@ -62,7 +62,7 @@ def test_a_deploy_is_made_and_rung_for(api, target, bells):
         "previous_release": None,
     }
     assert (deploy["progress"], deploy["strategy"]["kind"], deploy["strategy"]["pause_s"]) == (
-        {"total": 2, "done": 0, "failed": 0},
+        {"total": 2, "done": 0, "failed": 0, "switched": 0},
         "rolling",
         3,
     )

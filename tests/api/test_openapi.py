@@ -1,6 +1,7 @@
 """openapi.json describes the API that there is, and the API does what it says."""
 
 import re
+from pathlib import Path
 
 import config
 import openapi_spec_validator
@@ -74,6 +75,12 @@ def test_what_needs_credentials_says_so():
             assert ("security" in operation) == ("auth" in endpoint.marks), endpoint.path
 
 
+def test_every_route_is_in_the_guide():
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    named = {part for endpoint in ENDPOINTS for part in endpoint.path.split("/") if part and "<" not in part}
+    assert not [part for part in sorted(named) if f"/{part}" not in guide]
+
+
 @pytest.fixture(scope="module")
 def described(application, tmp_path_factory, migrated_sqlite):
     """The API's description bound to the application, with a few rows to be found, on SQLite alone."""
@@ -119,6 +126,9 @@ def test_every_route_does_what_the_document_says(described, method, path):
         system.ensure_administrator(ADMIN_TOKEN)  # An example may have revoked it.
         if knows and case.path_parameters:
             case.path_parameters = {name: KNOWN.get(name, value) for name, value in case.path_parameters.items()}
-        case.call_and_validate(headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}, checks=CHECKS)
+        answer = case.call_and_validate(headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}, checks=CHECKS)
+        seen.add(answer.status_code)
 
+    seen = set()
     answers_as_described()
+    assert seen

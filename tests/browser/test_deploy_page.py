@@ -22,7 +22,7 @@ def running(stand_in):
 def ended(stand_in):
     """Deploy 43 failed on one of two hosts."""
     stand_in.world.deploys[43] = data.deploy(
-        43, "failed", reason="check failed on web2", progress={"total": 2, "done": 2, "failed": 1}
+        43, "failed", reason="check failed on web2", progress={"total": 2, "done": 2, "failed": 1, "switched": 1}
     )
     failed = data.host_run("web2", "failed", 6, message="the old release is serving again")
     failed["steps"][6] = data.step("check", "failed", "GET /health answered 500")
@@ -206,6 +206,7 @@ def test_session_that_ends_during_a_rollout_leads_to_sign_in(page, stand_in, run
 def test_failed_step_tells_its_message_and_which_buttons_help(page, stand_in, ended):
     page.goto(f"{stand_in.url}/deploys/43")
     expect(page.get_by_text("check failed on web2", exact=True)).to_be_visible()
+    expect(page.get_by_text("2 of 2 hosts done, 1 failed, 1 switched")).to_be_visible()
     expect(page.get_by_text("check: GET /health answered 500 the old release is serving again")).to_be_visible()
     expect(page.get_by_role("button", name="Retry")).to_be_visible()
     expect(page.get_by_role("button", name="Roll back to v11")).to_be_visible()

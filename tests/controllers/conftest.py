@@ -1,4 +1,5 @@
 """What tests of builds share: a place for repositories, a package index, and work that remembers its output."""
+
 import json
 
 import pytest
@@ -54,10 +55,20 @@ def work():
 def integration(database):
     """Make integrations: integration(name, driver, url, credentials, settings)."""
     import secretbox
+
     from models import Integration
     from models.db import now
 
     def make(name, driver="git", url=None, credentials=None, settings=None):
         sealed = secretbox.seal(json.dumps(credentials)) if credentials else None
-        return Integration.create(name=name, driver=driver, url=url, credentials=sealed, settings=settings or {}, created_at=now(), updated_at=now())
+        return Integration.create(
+            name=name,
+            driver=driver,
+            url=url,
+            credentials=sealed,
+            settings=settings or {},
+            created_at=now(),
+            updated_at=now(),
+        )
+
     return make

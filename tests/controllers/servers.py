@@ -2,6 +2,7 @@
 
 The packages they serve are made here, so that no test needs the network.
 """
+
 import base64
 import contextlib
 import hashlib
@@ -52,11 +53,22 @@ class GitHandler(http.server.BaseHTTPRequestHandler):
         path, _, query = self.path.removeprefix("/moved").partition("?")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         environment = {
-            "PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": str(self.server.folder), "GIT_HTTP_EXPORT_ALL": "1", "REQUEST_METHOD": self.command,
-            "PATH_INFO": path, "QUERY_STRING": query, "CONTENT_TYPE": self.headers.get("Content-Type", ""), "CONTENT_LENGTH": str(len(body)),
-            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""), "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
-            "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory",
-            "GIT_CONFIG_VALUE_0": "*"}
+            "PATH": os.environ["PATH"],
+            "GIT_PROJECT_ROOT": str(self.server.folder),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "REQUEST_METHOD": self.command,
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "safe.directory",
+            "GIT_CONFIG_VALUE_0": "*",
+        }
         done = subprocess.run(["git", "http-backend"], input=body, env=environment, capture_output=True)
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if line)
@@ -105,6 +117,7 @@ def git_server(folder, login=None, redirect_to=None):
 
 class IndexServer(ThreadingMixIn, wsgiref.simple_server.WSGIServer):
     """wsgiref's server, many requests at once."""
+
     daemon_threads = True
 
 
@@ -125,7 +138,9 @@ def package_index(folder, login=None):
         given = environ.get("HTTP_AUTHORIZATION")
         record.note(environ["PATH_INFO"], given)
         if login and given != login:
-            start_response("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="packages"'), ("Content-Length", "0")])
+            start_response(
+                "401 Unauthorized", [("WWW-Authenticate", 'Basic realm="packages"'), ("Content-Length", "0")]
+            )
             return [b""]
         return application(environ, start_response)
 
@@ -137,14 +152,25 @@ def package_index(folder, login=None):
 
 
 def wheel(folder, name, version="1.0", requires=(), files=None, scripts=None, tag="py3-none-any", requires_python=None):
-    """Write a wheel (binary distribution format) and return its SHA-256. `scripts` are console scripts, {name: "module:function"}."""
+    """Write a wheel (binary distribution format) and return its SHA-256.
+
+    `scripts` are console scripts, {name: "module:function"}.
+    """
     info = f"{name.replace('-', '_')}-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + "".join(f"Requires-Dist: {item}\n" for item in requires)
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + "".join(
+        f"Requires-Dist: {item}\n" for item in requires
+    )
     metadata += f"Requires-Python: {requires_python}\n" if requires_python else ""
-    contents = {f"{name.replace('-', '_')}.py": f"VERSION = {version!r}\n", **(files or {}), f"{info}/METADATA": metadata,
-                f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n"}
+    contents = {
+        f"{name.replace('-', '_')}.py": f"VERSION = {version!r}\n",
+        **(files or {}),
+        f"{info}/METADATA": metadata,
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
+    }
     if scripts:
-        contents[f"{info}/entry_points.txt"] = "[console_scripts]\n" + "".join(f"{key} = {value}\n" for key, value in scripts.items())
+        contents[f"{info}/entry_points.txt"] = "[console_scripts]\n" + "".join(
+            f"{key} = {value}\n" for key, value in scripts.items()
+        )
     contents[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*contents, f"{info}/RECORD"])
     path = folder / f"{name.replace('-', '_')}-{version}-{tag}.whl"
     with zipfile.ZipFile(path, "w") as archive:
@@ -153,7 +179,7 @@ def wheel(folder, name, version="1.0", requires=(), files=None, scripts=None, ta
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-BACKEND = '''\
+BACKEND = """\
 import os, zipfile
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     {before}
@@ -163,16 +189,20 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         archive.writestr("{package}.py", "VERSION = '{version}'")
         archive.writestr(info + "/METADATA", "Metadata-Version: 2.1\\nName: {package}\\nVersion: {version}\\n")
         archive.writestr(info + "/WHEEL", "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        archive.writestr(info + "/RECORD", "{package}.py,,\\n" + info + "/METADATA,,\\n" + info + "/WHEEL,,\\n" + info + "/RECORD,,\\n")
+        lines = ["{package}.py,,"] + [info + "/" + name + ",," for name in ("METADATA", "WHEEL", "RECORD")]
+        archive.writestr(info + "/RECORD", "\\n".join(lines))
     return name
-'''
+"""
 
 
 def source_distribution(folder, name, version="1.0", before="pass"):
     """Write a source distribution that builds itself without any other package; returns its SHA-256."""
-    files = {"PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-             "pyproject.toml": f'[project]\nname = "{name}"\nversion = "{version}"\n[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
-             "backend.py": BACKEND.format(package=name, version=version, before=before)}
+    files = {
+        "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        "pyproject.toml": f'[project]\nname = "{name}"\nversion = "{version}"\n'
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": BACKEND.format(package=name, version=version, before=before),
+    }
     path = folder / f"{name}-{version}.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
         for place, text in files.items():

@@ -1,12 +1,12 @@
 """The one runner of local commands: what it hands on, what it limits, and that it leaves no process behind."""
+
 import os
 import signal
 import sys
 import threading
 
-import pytest
-
 import commands
+import pytest
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 
@@ -24,6 +24,7 @@ def await_end(pid):
     except ProcessLookupError:
         return
     import select
+
     assert select.select([descriptor], [], [], 20)[0], f"process {pid} still runs"
     os.close(descriptor)
 
@@ -37,7 +38,11 @@ def test_output_and_error_output_are_kept_apart():
 
 def test_merged_output_comes_line_by_line():
     lines = []
-    done = run("import sys; print('one'); print('two', file=sys.stderr); print('three', end='')", merged=True, on_line=lines.append)
+    done = run(
+        "import sys; print('one'); print('two', file=sys.stderr); print('three', end='')",
+        merged=True,
+        on_line=lines.append,
+    )
     assert lines == ["one", "two", "three"]
     assert done.output == b""
 
@@ -95,7 +100,9 @@ def test_silence_is_limited_apart_from_the_whole_time():
 def test_a_command_that_ignores_term_is_killed(monkeypatch):
     monkeypatch.setattr(commands, "GRACE_S", 0.2)
     pids = []
-    script = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid()); time.sleep(600)"
+    script = (
+        "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid()); time.sleep(600)"
+    )
     stop = threading.Event()
     with pytest.raises(commands.Stopped):
         run(script, merged=True, on_line=lambda line: (pids.append(int(line)), stop.set()), stop=stop)
@@ -104,8 +111,10 @@ def test_a_command_that_ignores_term_is_killed(monkeypatch):
 
 def test_grandchildren_end_with_the_command():
     pids = []
-    script = ("import subprocess, sys, time; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
-              "print(child.pid); time.sleep(600)")
+    script = (
+        "import subprocess, sys, time; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
+        "print(child.pid); time.sleep(600)"
+    )
     stop = threading.Event()
     with pytest.raises(commands.Stopped):
         run(script, merged=True, on_line=lambda line: (pids.append(int(line)), stop.set()), stop=stop)
@@ -114,8 +123,10 @@ def test_grandchildren_end_with_the_command():
 
 def test_a_left_behind_child_that_holds_the_pipes_does_not_hold_us():
     pids = []
-    script = ("import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
-              "print(child.pid, file=sys.stderr); print('done')")
+    script = (
+        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
+        "print(child.pid, file=sys.stderr); print('done')"
+    )
     assert run(script, on_line=lambda line: pids.append(int(line))).output == b"done\n"
     await_end(pids[0])
 
@@ -135,7 +146,11 @@ def test_a_line_without_end_is_cut():
 
 def test_what_is_no_text_becomes_text():
     lines = []
-    run("import sys; sys.stdout.buffer.write(b'caf\\xe9 \\x00 \\x1b[31mred\\x1b[0m\\r50%\\rdone\\n')", merged=True, on_line=lines.append)
+    run(
+        "import sys; sys.stdout.buffer.write(b'caf\\xe9 \\x00 \\x1b[31mred\\x1b[0m\\r50%\\rdone\\n')",
+        merged=True,
+        on_line=lines.append,
+    )
     assert lines == ["caf\ufffd  red", "50%", "done"]
 
 
@@ -152,6 +167,7 @@ def test_an_error_while_reading_ends_the_command():
     def read(line):
         pids.append(int(line))
         raise RuntimeError("no more")
+
     with pytest.raises(RuntimeError):
         run("import os, time; print(os.getpid()); time.sleep(600)", merged=True, on_line=read)
     await_end(pids[0])

@@ -115,7 +115,7 @@ def test_defaults_hold_no_secret_and_settings_do_not_show_theirs():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "etc").glob("*.json")), ids=lambda path: path.name)
 def test_the_files_for_each_role_can_be_used(path):
-    load(path)
+    assert load(path).database.url
 
 
 def documented():

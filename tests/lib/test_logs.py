@@ -22,7 +22,8 @@ def written(settings):
         logs.setup(role, stream)
         return lambda: stream.getvalue().splitlines()
 
-    yield begin
+    with logs.bound(request_id=None, deploy_id=None):  # Whatever ran in this thread before.
+        yield begin
     root.handlers[:], root.level = before
     logging.captureWarnings(False)
 

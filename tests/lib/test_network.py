@@ -1,14 +1,14 @@
 """The fence: which addresses Windlass may be sent to, and that git's and uv's way out obeys it."""
+
 import contextlib
 import http.server
 import socket
 import subprocess
 import threading
 
-import pytest
-
 import gate
 import network
+import pytest
 
 PROXIES = [name for lower in network.PROXY_VARIABLES for name in (lower, lower.upper())]
 
@@ -23,6 +23,7 @@ def no_proxy(monkeypatch, settings):
 @pytest.fixture
 def server():
     """A web server on loopback; yields its port."""
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
@@ -41,20 +42,40 @@ def server():
         thread.join()
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "10.1.2.3", "172.16.0.1", "192.168.7.7", "fd12::1"])
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "10.1.2.3", "172.16.0.1", "192.168.7.7", "fd12::1"]
+)
 def test_public_addresses_and_the_listed_private_ones_are_open(address):
     network.check_address(address)
 
 
-@pytest.mark.parametrize("address, kind", [
-    ("127.0.0.1", "this machine itself"), ("127.9.9.9", "this machine itself"), ("::1", "this machine itself"),
-    ("169.254.1.1", "link-local"), ("fe80::1", "link-local"), ("fe80::1%eth0", "link-local"),
-    ("169.254.169.254", "metadata"), ("fd00:ec2::254", "metadata"), ("100.100.100.200", "metadata"), ("168.63.129.16", "metadata"),
-    ("0.0.0.0", "no single machine"), ("224.0.0.1", "no single machine"), ("255.255.255.255", "no single machine"), ("ff02::1", "no single machine"),
-    ("100.64.0.1", "private"), ("198.18.0.1", "private"), ("fec0::1", "private"),
-    ("::ffff:127.0.0.1", "this machine itself"), ("::ffff:169.254.169.254", "metadata"), ("64:ff9b::7f00:1", "this machine itself"),
-    ("2002:7f00:1::", "this machine itself"), ("::", "no single machine"),
-])
+@pytest.mark.parametrize(
+    "address, kind",
+    [
+        ("127.0.0.1", "this machine itself"),
+        ("127.9.9.9", "this machine itself"),
+        ("::1", "this machine itself"),
+        ("169.254.1.1", "link-local"),
+        ("fe80::1", "link-local"),
+        ("fe80::1%eth0", "link-local"),
+        ("169.254.169.254", "metadata"),
+        ("fd00:ec2::254", "metadata"),
+        ("100.100.100.200", "metadata"),
+        ("168.63.129.16", "metadata"),
+        ("0.0.0.0", "no single machine"),
+        ("224.0.0.1", "no single machine"),
+        ("255.255.255.255", "no single machine"),
+        ("ff02::1", "no single machine"),
+        ("100.64.0.1", "private"),
+        ("198.18.0.1", "private"),
+        ("fec0::1", "private"),
+        ("::ffff:127.0.0.1", "this machine itself"),
+        ("::ffff:169.254.169.254", "metadata"),
+        ("64:ff9b::7f00:1", "this machine itself"),
+        ("2002:7f00:1::", "this machine itself"),
+        ("::", "no single machine"),
+    ],
+)
 def test_what_is_not_listed_is_closed(address, kind):
     with pytest.raises(network.Refused, match=kind):
         network.check_address(address)
@@ -62,7 +83,7 @@ def test_what_is_not_listed_is_closed(address, kind):
 
 def test_private_ranges_are_closed_when_the_setting_says_so(settings):
     settings.network.allow = []
-    with pytest.raises(network.Refused, match="network.allow"):
+    with pytest.raises(network.Refused, match=r"network.allow"):
         network.check_address("10.1.2.3")
 
 
@@ -81,13 +102,26 @@ def test_a_metadata_service_must_be_listed_by_its_very_address(settings):
 
 
 def test_a_name_is_judged_by_all_its_addresses(monkeypatch):
-    answers = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 443)), (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 443))]
+    answers = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 443)),
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 443)),
+    ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers)
     with pytest.raises(network.Refused, match=r"rebind.example.*127\.0\.0\.1"):
         network.addresses_of("rebind.example", 443)
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "gopher://example.com/", "https://", "https://-x/", "http://[::1", "https://example.com:99999/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "gopher://example.com/",
+        "https://",
+        "https://-x/",
+        "http://[::1",
+        "https://example.com:99999/",
+    ],
+)
 def test_urls_that_lead_nowhere_are_refused(url):
     with pytest.raises((network.Refused, ValueError)):
         network.check_url(url)
@@ -100,7 +134,7 @@ def test_loopback_in_any_spelling_is_refused(host):
 
 
 def test_a_name_without_an_address_is_told():
-    with pytest.raises(network.Unresolved, match="no-such-host.invalid"):
+    with pytest.raises(network.Unresolved, match=r"no-such-host.invalid"):
         network.addresses_of("no-such-host.invalid", 80)
 
 

@@ -1,4 +1,5 @@
 """The content store: equal content gives equal digests, nothing half-written is ever seen, no tree leads out of itself."""
+
 import hashlib
 import json
 import os
@@ -10,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-
 import store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +43,10 @@ def test_the_digest_depends_on_content_alone(tmp_path):
 
 
 def test_a_tree_comes_back_as_it_was(tmp_path):
-    tree = write(tmp_path / "tree", {"run.sh": b"#!/bin/sh\n", "data/ünï.bin": bytes(range(256)), "empty": b"", "l": ("->", "data/ünï.bin")})
+    tree = write(
+        tmp_path / "tree",
+        {"run.sh": b"#!/bin/sh\n", "data/ünï.bin": bytes(range(256)), "empty": b"", "l": ("->", "data/ünï.bin")},
+    )
     (tree / "run.sh").chmod(0o775)
     digest = store.add_tree(tree)
     by_path = {entry[0]: entry[1:] for entry in store.manifest(digest)}
@@ -85,27 +88,43 @@ def test_an_empty_tree_has_a_digest(tmp_path):
     assert store.has(digest) and store.size(digest) == 0
 
 
-@pytest.mark.parametrize("links, message", [
-    ({"a": "/etc/passwd"}, "leads out of the tree"),
-    ({"a": "../secret"}, "leads out of the tree"),
-    ({"d/e/a": "../../../x"}, "leads out of the tree"),
-    ({"d/e/up": "../..", "out": "d/e/up/.."}, "leads out of the tree"),
-    ({"here": ".", "out": "here/here/.."}, "leads out of the tree"),
-    ({"a": ""}, "leads out of the tree"),
-    ({"a": "x\0y"}, "leads out of the tree"),
-])
+@pytest.mark.parametrize(
+    "links, message",
+    [
+        ({"a": "/etc/passwd"}, "leads out of the tree"),
+        ({"a": "../secret"}, "leads out of the tree"),
+        ({"d/e/a": "../../../x"}, "leads out of the tree"),
+        ({"d/e/up": "../..", "out": "d/e/up/.."}, "leads out of the tree"),
+        ({"here": ".", "out": "here/here/.."}, "leads out of the tree"),
+        ({"a": ""}, "leads out of the tree"),
+        ({"a": "x\0y"}, "leads out of the tree"),
+    ],
+)
 def test_links_that_leave_the_tree_are_refused(links, message):
     with pytest.raises(store.BadTree, match=message):
         store.add_manifest([[path, "link", target] for path, target in links.items()])
 
 
-@pytest.mark.parametrize("links", [{"a": "b/c"}, {"d/e": "../x"}, {"a": "b", "b": "a"}, {"self": "self"}, {"d/up": "..", "x": "d/up/d"}, {"a": "missing/./y"}])
+@pytest.mark.parametrize(
+    "links",
+    [
+        {"a": "b/c"},
+        {"d/e": "../x"},
+        {"a": "b", "b": "a"},
+        {"self": "self"},
+        {"d/up": "..", "x": "d/up/d"},
+        {"a": "missing/./y"},
+    ],
+)
 def test_links_that_stay_inside_are_kept(links):
     digest = store.add_manifest([[path, "link", target] for path, target in links.items()])
     assert {entry[0]: entry[2] for entry in store.manifest(digest)} == links
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../b", "a//b", "a/", "", ".", "a/./b", "x\0y", "a" * 256, "d/" * 600 + "x", "\udcff"])
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/passwd", "../x", "a/../../b", "a//b", "a/", "", ".", "a/./b", "x\0y", "a" * 256, "d/" * 600 + "x", "\udcff"],
+)
 def test_paths_that_are_none_are_refused(path):
     sha256, size = store.add_bytes(b"x")
     with pytest.raises(store.BadTree):

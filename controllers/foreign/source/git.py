@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from controllers.foreign import ForeignError
 from controllers.foreign.source import git_address, git_commands, git_tree
 from controllers.foreign.source.base import Checkout, SourceDriver
-from controllers.foreign.source.git_commands import git
+from controllers.foreign.source.git_commands import MirrorBroken, git
 
 FULL_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 SHORT_COMMIT = re.compile(r"[0-9a-f]{7,63}")
@@ -69,9 +69,15 @@ class Git(SourceDriver):
         address = self.address_of(repository)
         check_ref(ref)
         with Mirror(address, self.access, work) as mirror:
-            commit = mirror.commit_of(ref, prefers_branch=ref == branch)
-            digest = mirror.export(commit)
-        return Checkout(commit, digest)
+            try:
+                return mirror.checkout(ref, prefers_branch=ref == branch)
+            except MirrorBroken:
+                work.output("The local mirror of the repository is damaged and is made anew.")
+                mirror.make()
+            try:
+                return mirror.checkout(ref, prefers_branch=ref == branch)
+            except MirrorBroken as error:
+                raise mirror.not_fetched(str(error)) from error
 
     def commits(self, repository, older, newer, most):
         """Return up to `most` commits that `newer` has and `older` has not, None where the mirror here lacks them."""
@@ -148,26 +154,39 @@ class Mirror:
 
     def run(self, argv, environment=None, **options):
         """Run git. It inherits the lock, so that a git that outlives a killed worker keeps others from the mirror."""
-        environment = environment or git_commands.base_environment("/nonexistent")
-        return commands.run(
-            argv,
-            environment=environment,
-            timeout_s=git_commands.time_limit(self.work.remaining_s()),
-            keep_open=(self.lock,),
-            stop=self.work.stop,
-            on_tick=self.work.tick,
-            **options,
-        )
+        try:
+            return commands.run(
+                argv,
+                environment=environment or git_commands.base_environment("/nonexistent"),
+                timeout_s=git_commands.time_limit(self.work.remaining_s()),
+                keep_open=(self.lock,),
+                stop=self.work.stop,
+                on_tick=self.work.tick,
+                **options,
+            )
+        except commands.Failed as error:
+            if git_commands.is_mirror_broken(error.tail):
+                raise MirrorBroken(git_commands.meaning_of(error.tail)) from error
+            raise
 
     def make(self):
-        """Make the mirror anew, empty."""
+        """Make the mirror anew, empty. Raises ForeignError."""
+        for left_over in self.folder.parent.glob(f"{self.key}.new-*"):  # Of a killed worker: the mirror is ours alone.
+            shutil.rmtree(left_over, ignore_errors=True)
         aside = Path(tempfile.mkdtemp(prefix=f"{self.key}.new-", dir=self.folder.parent))
         try:
             self.run(git("init", "--quiet", "--bare", "--template=", str(aside)))
             shutil.rmtree(self.folder, ignore_errors=True)
             os.rename(aside, self.folder)
+        except commands.Failed as error:
+            raise self.not_fetched(git_commands.meaning_of(error.tail)) from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+    def checkout(self, ref, prefers_branch):
+        """Return the Checkout of a ref. Raises ForeignError, and MirrorBroken when the mirror is to be made anew."""
+        commit = self.commit_of(ref, prefers_branch)
+        return Checkout(commit, self.export(commit))
 
     def commit_of(self, ref, prefers_branch):
         """Return the full commit of a ref, fetching unless it names a commit that is here already."""
@@ -183,20 +202,8 @@ class Mirror:
         return commit
 
     def fetch(self, *refspecs):
-        """Bring all branches and tags (or the given refspecs) here. A mirror that turns out to be damaged is made anew."""
+        """Bring all branches and tags (or the given refspecs) here; raises ForeignError saying what went wrong."""
         refspecs = refspecs or REFSPECS
-        try:
-            self.fetch_once(refspecs)
-        except commands.Failed:
-            self.work.output("The local mirror of the repository is damaged and is made anew.")
-            self.make()
-            self.fetch_once(refspecs, is_last=True)
-
-    def fetch_once(self, refspecs, is_last=False):
-        """Run git fetch with the login and the fence it needs; raises ForeignError saying what went wrong.
-
-        Where the mirror itself seems damaged it raises commands.Failed instead, unless this `is_last`.
-        """
         if self.address.protocol in ("ssh", "git") and not network.proxies():
             self.check_server()
         with scratch.folder("git") as folder, Gate() as gate:
@@ -220,9 +227,7 @@ class Mirror:
             except commands.TimedOut as error:
                 raise self.not_fetched(str(error)) from error
             except commands.Failed as error:
-                if is_last or not git_commands.is_mirror_broken(error.tail):
-                    raise self.not_fetched(git_commands.meaning_of(error.tail, gate.failures)) from error
-                raise
+                raise self.not_fetched(git_commands.meaning_of(error.tail, gate.failures)) from error
 
     def not_fetched(self, why):
         """Return the error for a repository that cannot be fetched."""
@@ -239,7 +244,7 @@ class Mirror:
         """Fetch a commit that no branch or tag leads to; returns it, or None where the server does not give it."""
         try:
             self.fetch(f"+{commit}:{KEPT_REF}{commit}")
-        except (ForeignError, commands.Failed):
+        except ForeignError:
             return None
         return self.resolve(commit)
 
@@ -284,15 +289,7 @@ class Mirror:
         """Put the commit's tree into the content store and return its digest."""
         self.run(git("-C", str(self.folder), "update-ref", f"{KEPT_REF}{commit}", commit))
         self.tell_subject(commit)
-        index = self.folder / "windlass-blobs"
-        try:
-            return git_tree.put_into_store(self.folder, commit, index, self.run, self.work.output)
-        except commands.Failed as error:
-            self.make()
-            raise ForeignError(
-                f"The local mirror of {self.address.url} was damaged and has been emptied; build the release again. "
-                f"({git_commands.meaning_of(error.tail)})"
-            ) from error
+        return git_tree.put_into_store(self.folder, commit, self.folder / "windlass-blobs", self.run, self.work.output)
 
     def tell_subject(self, commit):
         """Say which commit it is, as people know it."""

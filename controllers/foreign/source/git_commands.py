@@ -106,6 +106,10 @@ MEANINGS = (
 )
 
 
+class MirrorBroken(Exception):
+    """The mirror of a repository is damaged; it holds nothing that cannot be fetched again."""
+
+
 def git(*arguments, follow_redirects=False):
     """Return the argv of a git command."""
     options = (*OPTIONS, f"http.followRedirects={'initial' if follow_redirects else 'false'}")

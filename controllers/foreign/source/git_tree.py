@@ -11,7 +11,7 @@ import commands
 import store
 
 from controllers.foreign import ForeignError
-from controllers.foreign.source.git_commands import git
+from controllers.foreign.source.git_commands import MirrorBroken, git
 
 FILE_MODES = {"100644": 0o644, "100664": 0o644, "100755": 0o755}
 LINK_MODE, SUBMODULE_MODE = "120000", "160000"
@@ -74,7 +74,7 @@ class BlobReader:
         self._start = b""
 
     def feed(self, data):
-        """Take more bytes. Raises ForeignError when git does not have an object."""
+        """Take more bytes. Raises MirrorBroken when git does not have an object."""
         self._held += data
         while self._step():
             pass
@@ -94,7 +94,7 @@ class BlobReader:
         words = bytes(self._held[:end]).decode("ascii", "replace").split(" ")
         del self._held[: end + 1]
         if len(words) != 3 or words[1] != "blob":
-            raise ForeignError(f"The mirror of the repository lacks the object {words[0]}; build the release again.")
+            raise MirrorBroken(f"the object {words[0]} is missing.")
         self._blob, self._left = words[0], int(words[2])
         self._writer = store.Writer()
         self._start = b""
@@ -140,7 +140,7 @@ def read_blobs(mirror, blobs, kept, run):
         finally:
             reader.close()
     if missing := set(wanted) - set(reader.blobs):
-        raise ForeignError(f"The mirror of the repository lacks the object {min(missing)}; build the release again.")
+        raise MirrorBroken(f"the object {min(missing)} is missing.")
     return reader.contents, reader.blobs
 
 
@@ -176,7 +176,7 @@ def put_into_store(mirror, commit, index, run, output):
     """Put the tree of a commit into the store and return its digest.
 
     mirror: the bare repository; index: the file that remembers blobs; run(argv, **options): starts git and returns
-    commands.Done; output(text): tells people what they should know. Raises ForeignError and commands.CommandError.
+    commands.Done; output(text): tells people what they should know. Raises ForeignError, MirrorBroken and commands.CommandError.
     """
     listing = run(
         git("-C", str(mirror), "ls-tree", "-r", "-z", "--full-tree", commit), most_output=commands.MOST_OUTPUT

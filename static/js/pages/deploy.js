@@ -40,8 +40,7 @@ class DeployPage {
     this.strategy = of((deploy) => strategyText(deploy.strategy));
     this.total = of((deploy) => deploy.progress.total);
     this.doneCount = of((deploy) => deploy.progress.done);
-    this.progressText = of(({ progress }) =>
-      `${progress.done} of ${progress.total} hosts done${progress.failed ? `, ${progress.failed} failed` : ""}`);
+    this.progressText = of(progressText);
     this.isUnderWay = of(isUnderWay);
     this.tookText = of((deploy) => (deploy.ended_at ? "Took" : "Running for"));
     this.isCancelling = of((deploy) => isUnderWay(deploy) && Boolean(deploy.cancel_requested_by));
@@ -115,6 +114,14 @@ class DeployPage {
     }
     if (hasNews) this.live.hint();
   }
+}
+
+/** How far it is; where it did not succeed, also how many hosts run the release nevertheless. */
+function progressText({ state, progress }) {
+  const parts = [`${progress.done} of ${progress.total} hosts done`];
+  if (progress.failed) parts.push(`${progress.failed} failed`);
+  if (progress.switched && ["failed", "cancelled"].includes(state)) parts.push(`${progress.switched} switched`);
+  return parts.join(", ");
 }
 
 start((shell) => new DeployPage(shell));

@@ -41,6 +41,7 @@ def refusal(kind, value):
         (names.share_type(1, "x"), [1, 10_000, "1%", "100%"]),
         (names.share_type(0, "x"), [0, "0%", "99%"]),
         (applications.Package, ["httpbin", "httpbin[mainapp]", "zope.interface", "a"]),
+        (applications.Requirement, ["gunicorn", "gunicorn==23.0.0", "uvicorn[standard]>=0.30,<1"]),
         (applications.Branch, ["main", "feature/x", "v1.2"]),
         (
             applications.Repository,

@@ -1,4 +1,5 @@
 """Locks: every file that can name dependencies becomes exact packages with hashes, and the same packages one digest."""
+
 import hashlib
 
 import pytest
@@ -23,7 +24,9 @@ def test_without_dependencies_the_lock_is_empty(settings, work):
 
 def test_hashes_that_are_there_are_kept_without_asking_anybody(settings, work):
     text = f"b==2 --hash=sha256:{'2' * 64}\na==1 --hash=sha256:{'1' * 64}\n"
-    lock = locks.settle(project.read(tree({"requirements.txt": text})), "3.11", Index("https://unreachable.invalid"), work)
+    lock = locks.settle(
+        project.read(tree({"requirements.txt": text})), "3.11", Index("https://unreachable.invalid"), work
+    )
     assert lock.kind == "requirements.txt"
     assert locks.packages(lock.text) == {"a": "1", "b": "2"}
     again = "# order and comments do not count\n" + "\n".join(reversed(text.splitlines()))
@@ -73,7 +76,9 @@ def test_another_python_is_another_question(index, packages, work):
 
 def test_what_cannot_be_resolved_is_told_in_one_sentence(index, packages, work):
     wheel(packages, "helper", "1.0")
-    with pytest.raises(BuildFailed, match=r"requirements.txt cannot be resolved: .*no version of helper==9.*unsatisfiable") as caught:
+    with pytest.raises(
+        BuildFailed, match=r"requirements.txt cannot be resolved: .*no version of helper==9.*unsatisfiable"
+    ) as caught:
         settle({"requirements.txt": "helper==9\n"}, index, work)
     assert "\n" not in str(caught.value)
     with pytest.raises(BuildFailed, match="nothing-like-it was not found"):
@@ -105,8 +110,13 @@ def test_an_index_that_a_repository_names_is_behind_the_fence_too(settings, work
             settle({"requirements.txt": f"--extra-index-url {other}\nhelper\n"}, server, work)
 
 
-@pytest.mark.parametrize("login, index_login", [
-    (basic("me", "p\"a'ss\\wörd"), {"username": "me", "password": "p\"a'ss\\wörd"}), ("Bearer a-long-token", {"token": "a-long-token"})])
+@pytest.mark.parametrize(
+    "login, index_login",
+    [
+        (basic("me", "p\"a'ss\\wörd"), {"username": "me", "password": "p\"a'ss\\wörd"}),
+        ("Bearer a-long-token", {"token": "a-long-token"}),
+    ],
+)
 def test_a_login_is_used_and_leaves_no_trace(settings, packages, work, login, index_login):
     settings.network.allow = ["127.0.0.0/8"]
     wheel(packages, "helper", "1.0")
@@ -121,16 +131,22 @@ def test_a_login_is_used_and_leaves_no_trace(settings, packages, work, login, in
 def test_a_refused_login_is_told(settings, packages, work):
     settings.network.allow = ["127.0.0.0/8"]
     wheel(packages, "helper", "1.0")
-    with package_index(packages, login=basic("me", "right-password")) as server:
-        with pytest.raises(BuildFailed, match="401 Unauthorized|authentication") as caught:
-            locks.settle(project.read(tree({"requirements.txt": "helper\n"})), "3.11", Index(server.url, "me", "wrong-password"), work)
+    asked = project.read(tree({"requirements.txt": "helper\n"}))
+    with (
+        package_index(packages, login=basic("me", "right-password")) as server,
+        pytest.raises(BuildFailed, match=r"401 Unauthorized|authentication") as caught,
+    ):
+        locks.settle(asked, "3.11", Index(server.url, "me", "wrong-password"), work)
     assert "wrong-password" not in str(caught.value) + "\n".join([*work.lines, *caught.value.tail])
 
 
 def test_dependencies_in_pyproject_are_locked(index, packages, work):
     wheel(packages, "helper", "1.0")
     wheel(packages, "server", "1.0")
-    text = '[project]\nname = "shop"\ndynamic = ["version"]\nreadme = "missing.md"\ndependencies = ["helper"]\n[project.optional-dependencies]\nprod = ["server"]\n'
+    text = (
+        '[project]\nname = "shop"\ndynamic = ["version"]\nreadme = "missing.md"\ndependencies = ["helper"]\n'
+        '[project.optional-dependencies]\nprod = ["server"]\n'
+    )
     lock = settle({"pyproject.toml": text, "windlass.json": '{"extras": ["prod"]}'}, index, work)
     assert locks.packages(lock.text) == {"helper": "1.0", "server": "1.0"}
 
@@ -138,18 +154,31 @@ def test_dependencies_in_pyproject_are_locked(index, packages, work):
 # uv.lock
 
 
-PROJECT = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.8"\ndependencies = ["helper"]\n[project.optional-dependencies]\nprod = ["server"]\n' \
-          '[dependency-groups]\ndev = ["tool"]\nextra = ["tool"]\n'
+PROJECT = (
+    '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.8"\ndependencies = ["helper"]\n'
+    '[project.optional-dependencies]\nprod = ["server"]\n'
+    '[dependency-groups]\ndev = ["tool"]\nextra = ["tool"]\n'
+)
 
 
 def uv_lock(url, helper):
     """Return the text of a uv.lock as uv writes it."""
+
     def package(name, digest="0" * 64):
-        return (f'[[package]]\nname = "{name}"\nversion = "1.0"\nsource = {{ registry = "{url}" }}\n'
-                f'wheels = [{{ url = "{url}{name}-1.0-py3-none-any.whl", hash = "sha256:{digest}" }}]\n\n')
-    return ('version = 1\nrevision = 3\nrequires-python = ">=3.8"\n\n' + package("helper", helper) + package("server") + package("tool")
-            + '[[package]]\nname = "shop"\nversion = "1"\nsource = { virtual = "." }\ndependencies = [{ name = "helper" }]\n\n'
-            '[package.optional-dependencies]\nprod = [{ name = "server" }]\n\n[package.dev-dependencies]\ndev = [{ name = "tool" }]\nextra = [{ name = "tool" }]\n')
+        return (
+            f'[[package]]\nname = "{name}"\nversion = "1.0"\nsource = {{ registry = "{url}" }}\n'
+            f'wheels = [{{ url = "{url}{name}-1.0-py3-none-any.whl", hash = "sha256:{digest}" }}]\n\n'
+        )
+
+    return (
+        'version = 1\nrevision = 3\nrequires-python = ">=3.8"\n\n'
+        + package("helper", helper)
+        + package("server")
+        + package("tool")
+        + '[[package]]\nname = "shop"\nversion = "1"\nsource = { virtual = "." }\ndependencies = [{ name = "helper" }]\n\n'
+        '[package.optional-dependencies]\nprod = [{ name = "server" }]\n\n'
+        '[package.dev-dependencies]\ndev = [{ name = "tool" }]\nextra = [{ name = "tool" }]\n'
+    )
 
 
 def test_a_uv_lock_is_exported_without_asking_anybody(settings, work):
@@ -159,16 +188,20 @@ def test_a_uv_lock_is_exported_without_asking_anybody(settings, work):
     assert locks.packages(lock.text) == {"helper": "1.0"}
     assert f"sha256:{'1' * 64}" in lock.text
     chosen = {**files, "windlass.json": '{"extras": ["prod"], "groups": ["extra"]}'}
-    assert set(locks.packages(locks.settle(project.read(tree(chosen)), "3.11", Index(), work).text)) == {"helper", "server", "tool"}
+    assert set(locks.packages(locks.settle(project.read(tree(chosen)), "3.11", Index(), work).text)) == {
+        "helper",
+        "server",
+        "tool",
+    }
 
 
 def test_a_uv_lock_without_its_project_is_told(settings, work):
-    with pytest.raises(BuildFailed, match="uv.lock needs the pyproject.toml"):
+    with pytest.raises(BuildFailed, match=r"uv.lock needs the pyproject.toml"):
         locks.settle(project.read(tree({"uv.lock": "version = 1\n"})), "3.11", Index(), work)
 
 
 def test_a_broken_uv_lock_is_told(settings, work):
-    with pytest.raises(BuildFailed, match="uv.lock cannot be read"):
+    with pytest.raises(BuildFailed, match=r"uv.lock cannot be read"):
         locks.settle(project.read(tree({"uv.lock": "nonsense", "pyproject.toml": PROJECT})), "3.11", Index(), work)
 
 
@@ -180,24 +213,33 @@ def pylock(package):
     return f'lock-version = "1.0"\ncreated-by = "test"\nrequires-python = ">=3.8"\n\n[[packages]]\nname = "helper"\n{package}\n'
 
 
-WHEEL = 'version = "1.0"\nwheels = [{ url = "https://h/helper-1.0-py3-none-any.whl", hashes = { sha256 = "' + "1" * 64 + '" } }]'
+WHEEL = (
+    'version = "1.0"\nwheels = [{ url = "https://h/helper-1.0-py3-none-any.whl", hashes = { sha256 = "'
+    + "1" * 64
+    + '" } }]'
+)
 
 
 def test_a_pylock_is_taken_as_it_is(settings, work):
-    lock = locks.settle(project.read(tree({"pylock.toml": "# made by a tool\r\n" + pylock(WHEEL)})), "3.11", Index(), work)
+    lock = locks.settle(
+        project.read(tree({"pylock.toml": "# made by a tool\r\n" + pylock(WHEEL)})), "3.11", Index(), work
+    )
     assert lock.kind == "pylock.toml" and locks.packages(lock.text) == {"helper": "1.0"}
     assert lock.digest == locks.settle(project.read(tree({"pylock.toml": pylock(WHEEL)})), "3.12", Index(), work).digest
 
 
-@pytest.mark.parametrize("package, says", [
-    ('vcs = { type = "git", url = "https://h/x", commit-id = "abc" }', "cannot be checked by a hash"),
-    ('directory = { path = "." }', "cannot be checked by a hash"),
-    ('archive = { path = "lib/x.zip", hashes = { sha256 = "1" } }', "a file of the repository cannot be installed"),
-    ('wheels = [{ url = "https://h/x.whl" }]', "has no hash"),
-    ('wheels = [{ url = "https://h/x.whl", hashes = {} }]', "has no hash"),
-    ('wheels = [{ url = "https://me:pw@h/x.whl", hashes = { sha256 = "1" } }]', "credentials have no place"),
-    ('wheels = [{ url = "file:///etc/passwd", hashes = { sha256 = "1" } }]', "https:// or http://"),
-])
+@pytest.mark.parametrize(
+    "package, says",
+    [
+        ('vcs = { type = "git", url = "https://h/x", commit-id = "abc" }', "cannot be checked by a hash"),
+        ('directory = { path = "." }', "cannot be checked by a hash"),
+        ('archive = { path = "lib/x.zip", hashes = { sha256 = "1" } }', "a file of the repository cannot be installed"),
+        ('wheels = [{ url = "https://h/x.whl" }]', "has no hash"),
+        ('wheels = [{ url = "https://h/x.whl", hashes = {} }]', "has no hash"),
+        ('wheels = [{ url = "https://me:pw@h/x.whl", hashes = { sha256 = "1" } }]', "credentials have no place"),
+        ('wheels = [{ url = "file:///etc/passwd", hashes = { sha256 = "1" } }]', "https:// or http://"),
+    ],
+)
 def test_what_a_pylock_may_not_hold_is_refused(settings, work, package, says):
     with pytest.raises(BuildFailed, match=says):
         locks.settle(project.read(tree({"pylock.toml": pylock(package)})), "3.11", Index(), work)
@@ -205,7 +247,7 @@ def test_what_a_pylock_may_not_hold_is_refused(settings, work, package, says):
 
 @pytest.mark.parametrize("text", ["nonsense =", 'packages = "x"', "[[packages]]\nname = 'x'\n"])
 def test_what_is_no_pylock_is_refused(settings, work, text):
-    with pytest.raises(BuildFailed, match="pylock.toml is n"):
+    with pytest.raises(BuildFailed, match=r"pylock.toml is n"):
         locks.settle(project.read(tree({"pylock.toml": text})), "3.11", Index(), work)
 
 
@@ -224,8 +266,17 @@ def test_a_package_is_locked_with_what_else_is_asked_for(index, packages, work):
     assert (version, locks.packages(lock.text)) == ("1.0", {"shop": "1.0", "helper": "1.0"})
 
 
-@pytest.mark.parametrize("package, version, more", [("shop @ file:///srv/shop", None, []), ("shop", "1.0", ["-e ."]), ("shop", "1.0", ["--index-url https://me:pw@h"]),
-                                                    ("-r /etc/passwd", None, []), ("shop", "9.9", []), ("shop", "1.0\n--pre", [])])
+@pytest.mark.parametrize(
+    "package, version, more",
+    [
+        ("shop @ file:///srv/shop", None, []),
+        ("shop", "1.0", ["-e ."]),
+        ("shop", "1.0", ["--index-url https://me:pw@h"]),
+        ("-r /etc/passwd", None, []),
+        ("shop", "9.9", []),
+        ("shop", "1.0\n--pre", []),
+    ],
+)
 def test_what_is_no_package_of_the_index_is_refused(index, packages, work, package, version, more):
     wheel(packages, "shop", "1.0")
     with pytest.raises(BuildFailed):
@@ -239,6 +290,9 @@ def test_a_source_distribution_is_locked_without_being_installed(index, packages
 
 
 def test_packages_locked_twice_show_both_versions():
-    text = 'a==1 ; python_version < "3.9" \\\n    --hash=sha256:1\na==2 ; python_version >= "3.9" \\\n    --hash=sha256:2\nB_c[x]==3\nd @ https://h/d.whl\n'
+    text = (
+        'a==1 ; python_version < "3.9" \\\n    --hash=sha256:1\na==2 ; python_version >= "3.9" \\\n    --hash=sha256:2\n'
+        "B_c[x]==3\nd @ https://h/d.whl\n"
+    )
     assert locks.packages(text) == {"a": "1, 2", "b-c": "3", "d": "https://h/d.whl"}
     assert locks.packages("") == locks.packages(None) == {}

@@ -1,9 +1,10 @@
 """What a tree says about its application: files are found, followed and refused."""
+
 import json
 
 import pytest
-
 import store
+
 from controllers.building import project
 from controllers.building.work import BuildFailed
 
@@ -26,9 +27,18 @@ def own_store(settings):
 
 
 def test_everything_is_read():
-    found = project.read(tree({
-        "Procfile": "web: serve $SOCKET\nworker: work\n", ".python-version": "3.12.1\n", "requirements.txt": "flask",
-        "windlass.json": json.dumps({"processes": {"worker": None}, "release": "migrate", "health": {"path": "/up"}, "extras": ["a"]})}))
+    found = project.read(
+        tree(
+            {
+                "Procfile": "web: serve $SOCKET\nworker: work\n",
+                ".python-version": "3.12.1\n",
+                "requirements.txt": "flask",
+                "windlass.json": json.dumps(
+                    {"processes": {"worker": None}, "release": "migrate", "health": {"path": "/up"}, "extras": ["a"]}
+                ),
+            }
+        )
+    )
     assert found.processes == {"web": "serve $SOCKET", "release": "migrate"}
     assert (found.python, found.dependencies) == ("3.12", "requirements.txt")
     assert found.settings == {"health": {"path": "/up"}, "extras": ["a"]}
@@ -41,37 +51,54 @@ def test_windlass_json_chooses_the_python_version():
 def test_an_empty_tree_is_an_application_without_anything():
     found = project.read(tree({}))
     assert (found.processes, found.python, found.dependencies) == ({}, None, None)
-    assert any("no Procfile" in note for note in found.notes) and any("virtualenv is empty" in note for note in found.notes)
+    assert any("no Procfile" in note for note in found.notes) and any(
+        "virtualenv is empty" in note for note in found.notes
+    )
 
 
-@pytest.mark.parametrize("files, chosen", [
-    (["uv.lock", "pyproject.toml", "requirements.txt", "pylock.toml"], "uv.lock"), (["pylock.toml", "requirements.txt"], "pylock.toml"),
-    (["requirements.txt", "pyproject.toml"], "requirements.txt"), (["pyproject.toml"], "pyproject.toml"),
-])
+@pytest.mark.parametrize(
+    "files, chosen",
+    [
+        (["uv.lock", "pyproject.toml", "requirements.txt", "pylock.toml"], "uv.lock"),
+        (["pylock.toml", "requirements.txt"], "pylock.toml"),
+        (["requirements.txt", "pyproject.toml"], "requirements.txt"),
+        (["pyproject.toml"], "pyproject.toml"),
+    ],
+)
 def test_which_file_names_the_dependencies(files, chosen):
     content = '[project]\nname = "x"\ndependencies = ["flask"]\n'
-    assert project.read(tree({path: content for path in files})).dependencies == chosen
+    assert project.read(tree(dict.fromkeys(files, content))).dependencies == chosen
 
 
 def test_windlass_json_chooses_the_file():
-    files = {"windlass.json": '{"dependencies": "deploy/pylock.prod.toml"}', "deploy/pylock.prod.toml": "", "uv.lock": ""}
+    files = {
+        "windlass.json": '{"dependencies": "deploy/pylock.prod.toml"}',
+        "deploy/pylock.prod.toml": "",
+        "uv.lock": "",
+    }
     found = project.read(tree(files))
     assert found.dependencies == "deploy/pylock.prod.toml"
     assert any("uv.lock is not used" in note for note in found.notes)
 
 
-@pytest.mark.parametrize("files, says", [
-    ({"windlass.json": '{"dependencies": "missing.txt"}'}, "'missing.txt' of dependencies is not in the repository"),
-    ({"windlass.json": '{"dependencies": "a.cfg"}', "a.cfg": ""}, "no file of dependencies that Windlass reads"),
-    ({"windlass.json": "{"}, "windlass.json is not valid JSON"),
-    ({"Procfile": "oops"}, "Procfile, line 1"),
-    ({".python-version": "pypy"}, ".python-version"),
-    ({"Procfile": b"web: caf\xe9"}, "Procfile is not UTF-8"),
-    ({"poetry.lock": ""}, "does not read poetry.lock.*poetry export"),
-    ({"Pipfile.lock": ""}, "does not read Pipfile.lock"),
-    ({"pyproject.toml": "[project"}, "pyproject.toml is not valid TOML"),
-    ({"pyproject.toml": '[project]\nname = "x"\ndynamic = ["dependencies"]\n'}, "dynamic dependencies"),
-])
+@pytest.mark.parametrize(
+    "files, says",
+    [
+        (
+            {"windlass.json": '{"dependencies": "missing.txt"}'},
+            "'missing.txt' of dependencies is not in the repository",
+        ),
+        ({"windlass.json": '{"dependencies": "a.cfg"}', "a.cfg": ""}, "no file of dependencies that Windlass reads"),
+        ({"windlass.json": "{"}, "windlass.json is not valid JSON"),
+        ({"Procfile": "oops"}, "Procfile, line 1"),
+        ({".python-version": "pypy"}, ".python-version"),
+        ({"Procfile": b"web: caf\xe9"}, "Procfile is not UTF-8"),
+        ({"poetry.lock": ""}, "does not read poetry.lock.*poetry export"),
+        ({"Pipfile.lock": ""}, "does not read Pipfile.lock"),
+        ({"pyproject.toml": "[project"}, "pyproject.toml is not valid TOML"),
+        ({"pyproject.toml": '[project]\nname = "x"\ndynamic = ["dependencies"]\n'}, "dynamic dependencies"),
+    ],
+)
 def test_what_cannot_be_used_is_told(files, says):
     with pytest.raises(BuildFailed, match=says):
         project.read(tree(files))
@@ -83,7 +110,9 @@ def test_a_pyproject_without_dependencies_is_none():
 
 
 def test_links_inside_the_tree_are_followed():
-    found = project.read(tree({"Procfile": ("->", "deploy/Procfile"), "deploy/Procfile": ("->", "../real"), "real": "web: x"}))
+    found = project.read(
+        tree({"Procfile": ("->", "deploy/Procfile"), "deploy/Procfile": ("->", "../real"), "real": "web: x"})
+    )
     assert found.processes == {"web": "x"}
 
 

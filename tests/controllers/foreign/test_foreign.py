@@ -1,4 +1,5 @@
 """Drivers: found by being there, and strict about what they are given."""
+
 import pytest
 
 from controllers import foreign
@@ -15,23 +16,26 @@ def test_drivers_are_listed_with_what_they_take():
     assert all(item["summary"] for item in described.values())
 
 
-@pytest.mark.parametrize("driver, url, settings, credentials, fields", [
-    ("git", None, {}, {}, []),
-    ("git", "https://h", {}, {"token": "t"}, []),
-    ("git", None, {"known_hosts": "x"}, {"ssh_key": "k"}, []),
-    ("git", None, {}, {"token": "t"}, ["url"]),
-    ("git", None, {}, {"ssh_key": "k"}, ["settings.known_hosts"]),
-    ("git", "https://h", {}, {"token": "t", "password": "p"}, ["credentials"]),
-    ("git", "https://h", {"known_host": "x"}, {"pasword": "p"}, ["settings.known_host", "credentials.pasword"]),
-    ("git", "https://h", {}, {"token": 5}, ["credentials.token"]),
-    ("package-index", "https://h/simple", {}, {"username": "u", "password": "p"}, []),
-    ("package-index", "https://h/simple", {}, {"token": "t"}, []),
-    ("package-index", None, {}, {}, ["url"]),
-    ("package-index", "ssh://h", {}, {}, ["url"]),
-    ("package-index", "https://h", {}, {"username": "u"}, ["credentials"]),
-    ("package-index", "https://h", {}, {"username": "u", "password": "p", "token": "t"}, ["credentials"]),
-    ("jenkins", None, {}, {}, ["driver"]),
-])
+@pytest.mark.parametrize(
+    "driver, url, settings, credentials, fields",
+    [
+        ("git", None, {}, {}, []),
+        ("git", "https://h", {}, {"token": "t"}, []),
+        ("git", None, {"known_hosts": "x"}, {"ssh_key": "k"}, []),
+        ("git", None, {}, {"token": "t"}, ["url"]),
+        ("git", None, {}, {"ssh_key": "k"}, ["settings.known_hosts"]),
+        ("git", "https://h", {}, {"token": "t", "password": "p"}, ["credentials"]),
+        ("git", "https://h", {"known_host": "x"}, {"pasword": "p"}, ["settings.known_host", "credentials.pasword"]),
+        ("git", "https://h", {}, {"token": 5}, ["credentials.token"]),
+        ("package-index", "https://h/simple", {}, {"username": "u", "password": "p"}, []),
+        ("package-index", "https://h/simple", {}, {"token": "t"}, []),
+        ("package-index", None, {}, {}, ["url"]),
+        ("package-index", "ssh://h", {}, {}, ["url"]),
+        ("package-index", "https://h", {}, {"username": "u"}, ["credentials"]),
+        ("package-index", "https://h", {}, {"username": "u", "password": "p", "token": "t"}, ["credentials"]),
+        ("jenkins", None, {}, {}, ["driver"]),
+    ],
+)
 def test_what_a_driver_cannot_use_is_told_by_field(driver, url, settings, credentials, fields):
     mistakes = foreign.mistakes_in(driver, url, settings, credentials)
     assert [field for field, _ in mistakes] == fields
@@ -71,11 +75,14 @@ def test_the_key_that_sealed_a_secret_must_be_there(integration, settings, tmp_p
         foreign.access_to("main")
 
 
-@pytest.mark.parametrize("url, plain, username, password", [
-    ("https://h/simple", "https://h/simple", None, None),
-    ("https://me:p%40ss@h:8443/simple", "https://h:8443/simple", "me", "p@ss"),
-    ("https://token@h/simple", "https://h/simple", "token", ""),
-])
+@pytest.mark.parametrize(
+    "url, plain, username, password",
+    [
+        ("https://h/simple", "https://h/simple", None, None),
+        ("https://me:p%40ss@h:8443/simple", "https://h:8443/simple", "me", "p@ss"),
+        ("https://token@h/simple", "https://h/simple", "token", ""),
+    ],
+)
 def test_the_default_index_is_taken_apart(settings, url, plain, username, password):
     settings.build.index_url = url
     index = default_index()

@@ -278,12 +278,16 @@ class Controller:
         return [path for folder in folders for parent, _, names in os.walk(folder)
                 for path in [parent, *(os.path.join(parent, name) for name in names)] if ".partial-" in path or ".windlass-" in path]
 
-    def is_sound(self):
-        """Say whether the links name a complete, undamaged release and the slot that runs it."""
+    def is_whole(self):
+        """Say whether `current` names a complete, undamaged release and the active slot serves; true at any moment."""
         application = self.observe(deep=True)["application"]
-        active = application["active"]
         return application["damaged"] == [] and application["current"] in application["releases"] \
-            and application["slots"][active]["release"] == application["current"] and application["slots"][active]["serving"]
+            and application["slots"][application["active"]]["serving"]
+
+    def is_sound(self):
+        """Say whether, with that, the active slot runs the current release; true whenever no agent was killed."""
+        application = self.observe()["application"]
+        return self.is_whole() and application["slots"][application["active"]]["release"] == application["current"]
 
     def steps(self):
         """Return [(step, state)] of the ended steps seen so far."""

@@ -1,4 +1,5 @@
 """What a repository may be called, and where its credentials may go."""
+
 import os
 
 import pytest
@@ -8,26 +9,69 @@ from controllers.foreign.source.git import Git, check_ref
 from controllers.foreign.source.git_address import address_of
 
 
-@pytest.mark.parametrize("text, url, protocol, host, port", [
-    ("https://git.example.net/team/shop.git", "https://git.example.net/team/shop.git", "https", "git.example.net", None),
-    ("https://git.example.net:8443/shop", "https://git.example.net:8443/shop", "https", "git.example.net", 8443),
-    ("http://[fd00::1]:80/shop", "http://[fd00::1]:80/shop", "http", "fd00::1", 80),
-    ("ssh://git@git.example.net:2222/shop.git", "ssh://git@git.example.net:2222/shop.git", "ssh", "git.example.net", 2222),
-    ("git@git.example.net:team/shop.git", "git@git.example.net:team/shop.git", "ssh", "git.example.net", None),
-    ("git.example.net:shop.git", "git.example.net:shop.git", "ssh", "git.example.net", None),
-    ("git://git.example.net/shop", "git://git.example.net/shop", "git", "git.example.net", None),
-])
+@pytest.mark.parametrize(
+    "text, url, protocol, host, port",
+    [
+        (
+            "https://git.example.net/team/shop.git",
+            "https://git.example.net/team/shop.git",
+            "https",
+            "git.example.net",
+            None,
+        ),
+        ("https://git.example.net:8443/shop", "https://git.example.net:8443/shop", "https", "git.example.net", 8443),
+        ("http://[fd00::1]:80/shop", "http://[fd00::1]:80/shop", "http", "fd00::1", 80),
+        (
+            "ssh://git@git.example.net:2222/shop.git",
+            "ssh://git@git.example.net:2222/shop.git",
+            "ssh",
+            "git.example.net",
+            2222,
+        ),
+        ("git@git.example.net:team/shop.git", "git@git.example.net:team/shop.git", "ssh", "git.example.net", None),
+        ("git.example.net:shop.git", "git.example.net:shop.git", "ssh", "git.example.net", None),
+        ("git://git.example.net/shop", "git://git.example.net/shop", "git", "git.example.net", None),
+    ],
+)
 def test_places_are_understood(settings, text, url, protocol, host, port):
     address = address_of(text)
     assert (address.url, address.protocol, address.host, address.port) == (url, protocol, host, port)
 
 
-@pytest.mark.parametrize("text", [
-    "--upload-pack=touch /tmp/x", "-oProxyCommand=id", "ext::sh -c id", "fd::17", "https::x", "ssh://-oProxyCommand=id/x", "-host:path", "git@-oX:path",
-    "ssh://git@-x/y", "ssh://-user@host/x", "ssh://a;b@host/x", "host:-path", "http://", "https:///path", "ftp://host/x", "git+ssh://host/x",
-    "https://host/a b", "https://host/a\nb", "https://host/\0", "", "   ", "https://user@evil@host/x", "../outside", "a/../../b", "relative/path",
-    "file://host/share", "https://host:99999/x", "https://[::1/x", "x" * 1001,
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--upload-pack=touch /tmp/x",
+        "-oProxyCommand=id",
+        "ext::sh -c id",
+        "fd::17",
+        "https::x",
+        "ssh://-oProxyCommand=id/x",
+        "-host:path",
+        "git@-oX:path",
+        "ssh://git@-x/y",
+        "ssh://-user@host/x",
+        "ssh://a;b@host/x",
+        "host:-path",
+        "http://",
+        "https:///path",
+        "ftp://host/x",
+        "git+ssh://host/x",
+        "https://host/a b",
+        "https://host/a\nb",
+        "https://host/\0",
+        "",
+        "   ",
+        "https://user@evil@host/x",
+        "../outside",
+        "a/../../b",
+        "relative/path",
+        "file://host/share",
+        "https://host:99999/x",
+        "https://[::1/x",
+        "x" * 1001,
+    ],
+)
 def test_what_could_be_anything_else_is_refused(settings, text):
     with pytest.raises(ForeignError):
         address_of(text)
@@ -35,15 +79,22 @@ def test_what_could_be_anything_else_is_refused(settings, text):
 
 def test_a_password_leaves_the_url(settings):
     address = address_of("https://deploy:s3cr%20et@git.example.net/shop.git")
-    assert (address.url, address.username, address.password) == ("https://git.example.net/shop.git", "deploy", "s3cr et")
+    assert (address.url, address.username, address.password) == (
+        "https://git.example.net/shop.git",
+        "deploy",
+        "s3cr et",
+    )
 
 
-@pytest.mark.parametrize("base, name, url", [
-    ("https://git.example.net/team", "shop.git", "https://git.example.net/team/shop.git"),
-    ("https://git.example.net/", "team/shop", "https://git.example.net/team/shop"),
-    ("git@git.example.net:team", "shop.git", "git@git.example.net:team/shop.git"),
-    ("ssh://git@git.example.net/srv", "shop.git", "ssh://git@git.example.net/srv/shop.git"),
-])
+@pytest.mark.parametrize(
+    "base, name, url",
+    [
+        ("https://git.example.net/team", "shop.git", "https://git.example.net/team/shop.git"),
+        ("https://git.example.net/", "team/shop", "https://git.example.net/team/shop"),
+        ("git@git.example.net:team", "shop.git", "git@git.example.net:team/shop.git"),
+        ("ssh://git@git.example.net/srv", "shop.git", "ssh://git@git.example.net/srv/shop.git"),
+    ],
+)
 def test_a_relative_name_is_below_the_integration(settings, base, name, url):
     assert address_of(name, base).url == url
 
@@ -57,7 +108,7 @@ def test_a_relative_name_stays_below_the_integration(settings, name):
 def test_folders_are_closed_unless_the_configuration_opens_them(settings, tmp_path):
     repository = tmp_path / "open" / "shop"
     repository.mkdir(parents=True)
-    with pytest.raises(ForeignError, match="git.local_paths"):
+    with pytest.raises(ForeignError, match=r"git.local_paths"):
         address_of(str(repository))
     settings.git.local_paths = [str(tmp_path / "open")]
     assert address_of(str(repository)).protocol == "file"
@@ -76,10 +127,18 @@ def test_no_link_or_dots_lead_out_of_the_open_folders(settings, tmp_path):
         address_of(f"file://{tmp_path}/open/%2e%2e/closed/shop")
 
 
-@pytest.mark.parametrize("repository", [
-    "https://evil.example/team/shop.git", "https://git.example.net.evil.example/team/shop", "https://git.example.net:444/team/shop",
-    "http://git.example.net/team/shop", "https://git.example.net/other/shop", "https://git.example.net/teammate/shop", "git@git.example.net:team/shop",
-])
+@pytest.mark.parametrize(
+    "repository",
+    [
+        "https://evil.example/team/shop.git",
+        "https://git.example.net.evil.example/team/shop",
+        "https://git.example.net:444/team/shop",
+        "http://git.example.net/team/shop",
+        "https://git.example.net/other/shop",
+        "https://git.example.net/teammate/shop",
+        "git@git.example.net:team/shop",
+    ],
+)
 def test_credentials_go_to_their_own_server_only(settings, repository):
     driver = Git(Access("main", "https://git.example.net/team", {}, {"token": "secret-token"}))
     with pytest.raises(ForeignError, match="not below the URL of the integration 'main'"):
@@ -104,8 +163,33 @@ def test_refs(ref):
     check_ref(ref)
 
 
-@pytest.mark.parametrize("ref", ["--upload-pack=x", "-x", "a..b", "a b", "a~1", "a^", "a:b", "HEAD@{1}", "a?", "a*", "[a]", "a\\b", "/a", "a/", "a.", "a.lock", "a//b",
-                                 "", None, "x" * 251, "a\0b", "a\nb"])
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "--upload-pack=x",
+        "-x",
+        "a..b",
+        "a b",
+        "a~1",
+        "a^",
+        "a:b",
+        "HEAD@{1}",
+        "a?",
+        "a*",
+        "[a]",
+        "a\\b",
+        "/a",
+        "a/",
+        "a.",
+        "a.lock",
+        "a//b",
+        "",
+        None,
+        "x" * 251,
+        "a\0b",
+        "a\nb",
+    ],
+)
 def test_what_is_no_ref_is_refused(ref):
     with pytest.raises(ForeignError):
         check_ref(ref)

@@ -1,0 +1,118 @@
+"""Locks: one person keeps everybody else from deploying to a target, with a reason and maybe an end, in database time."""
+import logging
+
+from utils.datekit import rfc3339, to_milliseconds
+
+from controllers import etags, rows
+from controllers.errors import Conflict, Invalid, NotFound
+from models import Application, Environment, Lock, Target
+from models.db import clock, database, now
+
+log = logging.getLogger(__name__)
+
+
+def describe(lock):
+    """Return a lock in the API's shape."""
+    return {"holder": lock.holder, "reason": lock.reason, "created_at": rfc3339(lock.created_at), "expires_at": rfc3339(lock.expires_at)}
+
+
+def query(at):
+    """Return the query for the locks that hold at `at` (milliseconds, or an expression in database time), targets joined."""
+    return (Lock.select(Lock, Target, Application, Environment).join(Target).join(Application).switch(Target).join(Environment)
+            .where(Lock.expires_at.is_null() | (Lock.expires_at > at)))
+
+
+def on(application_id, environment_id, at=None):
+    """Return the lock on a target now, or at `at` (milliseconds), or None."""
+    return query(now() if at is None else at).where(Target.application == application_id, Target.environment == environment_id).first()
+
+
+def on_targets(target_ids):
+    """Return {target id: lock} of the targets that are locked now, in one query."""
+    return {lock.target_id: lock for lock in query(now()).where(Lock.target.in_(target_ids))}
+
+
+def told(lock):
+    """Return a lock as people read it: what is locked, by whom, why, until when."""
+    until = f" until {rfc3339(lock.expires_at)}" if lock.expires_at else ""
+    return f"{lock.target.application.name} in {lock.target.environment.name} is locked by {lock.holder}{until}: {lock.reason}"
+
+
+def refusal(lock, remedy):
+    """Return the Conflict "locked" for somebody whom a lock is in the way of."""
+    return Conflict(f"{told(lock)} {remedy}", code="locked", **describe(lock))
+
+
+def require_free(actor, target, at=None):
+    """Raise Conflict "locked" if somebody else's lock holds on a target now, or at `at`."""
+    lock = on(target.application_id, target.environment_id, at)
+    if lock is not None and lock.holder != actor.name:
+        raise refusal(lock, f"Ask {lock.holder} to unlock it, or break the lock.")
+
+
+# What people do with one.
+
+def get(actor, application, environment):
+    """Return the lock on a target. Raises NotFound when there is none."""
+    target = rows.target(application, environment)
+    lock = on(target.application_id, target.environment_id)
+    if lock is None:
+        raise NotFound(f"{application} in {environment} is not locked.")
+    return describe(lock)
+
+
+def put(actor, application, environment, fields, if_match=None):
+    """Lock a target for the actor, or change their lock; returns (lock, whether it is new).
+
+    `fields`: "reason", maybe "expires_at" (an aware datetime) or "for_s" (seconds from now), and "force" to take over
+    what somebody else holds. Raises Conflict "locked", Invalid, NotFound, PreconditionFailed.
+    """
+    with database.atomic():
+        target = rows.target(application, environment, to_change=True)
+        before = on(target.application_id, target.environment_id)
+        if before is not None:
+            etags.require_match(if_match, describe(before))
+        elif if_match is not None:
+            raise etags.PreconditionFailed("There is no lock; leave If-Match out to make it.")
+        require_leave_to_break(actor, before, fields.get("force"))
+        is_kept = before is not None and before.holder == actor.name
+        at = clock()
+        row = {"holder": actor.name, "reason": fields["reason"], "expires_at": end_of(fields, at), "created_at": before.created_at if is_kept else at}
+        Lock.insert(target=target, **row).on_conflict(conflict_target=[Lock.target], update=row).execute()
+        lock = on(target.application_id, target.environment_id)
+    note_broken(actor, before)
+    return describe(lock), not is_kept
+
+
+def end_of(fields, at):
+    """Return when a lock made at `at` ends, in milliseconds, or None. Raises Invalid for a time that has passed."""
+    if fields.get("for_s") is not None:
+        return at + fields["for_s"] * 1000
+    expires_at = to_milliseconds(fields.get("expires_at"))
+    if expires_at is not None and expires_at <= at:
+        raise Invalid([("expires_at", "must be in the future")])
+    return expires_at
+
+
+def delete(actor, application, environment, force=False):
+    """Take a lock away; somebody else's only with `force`. Raises NotFound, Conflict "locked"."""
+    with database.atomic():
+        target = rows.target(application, environment, to_change=True)
+        lock = on(target.application_id, target.environment_id)
+        if lock is None:
+            raise NotFound(f"{application} in {environment} is not locked.")
+        require_leave_to_break(actor, lock, force)
+        Lock.delete().where(Lock.target == target).execute()
+    note_broken(actor, lock)
+
+
+def require_leave_to_break(actor, lock, force):
+    """Raise Conflict "locked" where a lock is somebody else's and is not to be broken."""
+    if lock is not None and lock.holder != actor.name and not force:
+        raise refusal(lock, 'Send "force": true to break the lock.')
+
+
+def note_broken(actor, lock):
+    """Log that somebody broke the lock of somebody else."""
+    if lock is not None and lock.holder != actor.name:
+        log.warning("%s broke a lock: %s", actor.name, told(lock))
