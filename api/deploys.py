@@ -6,7 +6,7 @@ from api.schemas.deploys import Deploy, DeployFields, EventList, EventQuery, Hos
 from api.schemas.lists import DeployQuery
 from api.shapes import Page
 from api.sse import as_stream, place
-from controllers import deploys
+from controllers import deploys, pauses
 
 
 @route("GET", "/deploys", summary="List deploys", returns=Page[Deploy])
@@ -60,6 +60,38 @@ def show_deploy_log(actor, number):
 def cancel_deploy(actor, number, fields):
     """Hosts under way go back to what they had; hosts that have switched stay."""
     return deploys.cancel(actor, number)
+
+
+@route("POST", "/deploys/<number:int>/pause", summary="Pause a deploy", returns=Deploy)
+@auth()
+@validate(NoFields)
+def pause_deploy(actor, number, fields):
+    """Hosts under way go on to their end; no other begins until it is resumed."""
+    return pauses.pause(actor, number)
+
+
+@route("POST", "/deploys/<number:int>/resume", summary="Resume a deploy", returns=Deploy)
+@auth()
+@validate(NoFields)
+def resume_deploy(actor, number, fields):
+    """The next wave begins."""
+    return pauses.resume(actor, number)
+
+
+@route("POST", "/deploys/<number:int>/hosts/<host>/retry", summary="Retry a host of a paused deploy", returns=HostRun)
+@auth()
+@validate(NoFields)
+def retry_deploy_host(actor, number, host, fields):
+    """It failed or was left out; it is tried again once the deploy is resumed."""
+    return pauses.retry_host(actor, number, host)
+
+
+@route("POST", "/deploys/<number:int>/hosts/<host>/skip", summary="Leave a host of a paused deploy out", returns=HostRun)
+@auth()
+@validate(NoFields)
+def skip_deploy_host(actor, number, host, fields):
+    """It has not begun, or it failed; a host that is left out does not count as failed."""
+    return pauses.skip_host(actor, number, host)
 
 
 @route("POST", "/deploys/<number:int>/retry", summary="Retry a failed deploy", returns=Deploy)

@@ -1,5 +1,5 @@
 """Celery tasks of a few lines: ids in, one controller call. Each may come late, twice or never (see lib/doorbell.py)."""
-from controllers import conduct, hostrun, observations, releases, sweep
+from controllers import bake, conduct, hostrun, observations, releases, sweep
 from controllers.dispatch import celery
 
 task = celery().task
@@ -21,6 +21,12 @@ def conduct_deploy(deploy_id):
 def carry_out_host_run(host_run_id):
     """Drive one host."""
     hostrun.carry_out(host_run_id)
+
+
+@task(name="windlass.bake_host")
+def look_at_baking_host(host_run_id):
+    """Look once at a host that has switched and is under watch."""
+    bake.look(host_run_id)
 
 
 @task(name="windlass.build")

@@ -3,12 +3,13 @@
 Ticks may come late, twice or at once; the deploy's row is locked for the length of a tick, and every change is a
 compare-and-set, so that only the rows decide what happens next.
 """
-from controllers import dispatch, gates, states
+from controllers import dispatch, gates, snapshots, states
 from controllers.rollout import waves
 from models import Deploy, HostRun
 from models.db import clock, database, is_postgresql, now
 
 RING_AGAIN_MS = 10_000  # A bell that was lost is rung again after this time.
+LOOK_EVERY_MS = 5_000  # A host under watch is looked at this often, and once more at the end of its time.
 
 
 def conduct(deploy_id):
@@ -58,6 +59,8 @@ class Tick:
             self.begin()
         if self.deploy.state == "running":
             self.advance()
+        elif self.deploy.state == "paused":
+            self.hold()
         if self.deploy.state == "rolling_back":
             self.go_on_rolling_back()
         if self.deploy.state in states.DEPLOY_ENDED:
@@ -85,25 +88,80 @@ class Tick:
             self.cancel()
         elif self.has_failed():
             self.give_up()
-        elif all(run.state in states.HOST_RUN_ENDED for run in self.runs):
+        elif self.is_baking():
+            self.watch()
+        elif self.open_wave() is None:
             self.succeed()
         else:
-            self.start_wave()
+            self.start_wave(self.open_wave())
 
-    def start_wave(self):
-        """Ring for the hosts of the first wave that is not through."""
-        wave = min(run.wave for run in self.runs if run.state not in states.HOST_RUN_ENDED)
+    def open_wave(self):
+        """Return the first wave that is not through, or None."""
+        return min((run.wave for run in self.runs if run.state not in states.HOST_RUN_ENDED), default=None)
+
+    def start_wave(self, wave):
+        """Ring for the hosts of a wave; only for its first one while no host has shown that the release works."""
         if self.is_pausing_before(wave):
             return
-        for run in self.runs:
-            if run.wave == wave:
-                self.ring_for(run)
+        waiting = sorted((run for run in self.runs if run.wave == wave and run.state not in states.HOST_RUN_ENDED), key=lambda run: run.state != "running")
+        for run in waiting[:1] if self.is_first_awaited() else waiting:
+            self.ring_for(run)
+
+    def is_first_awaited(self):
+        """Say whether hosts go one by one, because none has succeeded yet."""
+        return bool(self.deploy.strategy.get("healthy_first")) and not any(run.state in ("succeeded", "unchanged") for run in self.runs)
 
     def is_pausing_before(self, wave):
-        """Say whether the strategy's pause between waves still lasts."""
-        pause_ms = (self.deploy.strategy["pause_s"] or 0) * 1000
+        """Say whether the strategy's pause between waves lasts; one that only a person ends makes the deploy paused."""
+        pause_s = self.deploy.strategy["pause_s"] or 0
         ended = [run.ended_at for run in self.runs if run.wave < wave and run.ended_at]
-        return bool(pause_ms and ended and self.clock < max(ended) + pause_ms)
+        if not pause_s or not ended:
+            return False
+        if pause_s == waves.UNTIL_RESUMED:
+            return self.deploy.resumed_wave < wave and self.pause_before(wave)
+        return self.clock < max(ended) + self.bake_ms + pause_s * 1000
+
+    def pause_before(self, wave):
+        """Make the deploy paused; returns whether it is."""
+        last = max(run.wave for run in self.runs)
+        return states.move_deploy(self.deploy, "paused", reason=f"waits to be resumed before wave {wave + 1} of {last + 1}")
+
+    def hold(self):
+        """While paused, hosts under way go on to their end and no other begins; what failed is judged on resuming."""
+        if self.deploy.cancel_requested_by:
+            self.cancel()
+        else:
+            self.keep_going_with_running()
+
+    # Watching what has switched.
+
+    @property
+    def bake_ms(self):
+        """For how long hosts are watched after their wave has switched."""
+        return (self.deploy.strategy["bake_s"] or 0) * 1000
+
+    def under_watch(self):
+        """Return the runs whose hosts have switched and are still to be watched: those of waves that are through."""
+        wave = self.open_wave()
+        switched = [run for run in self.runs if run.state == "succeeded" and (wave is None or run.wave < wave)]
+        return [run for run in switched if (run.watched or {}).get("looked_at", 0) < self.bake_ends_at(run)]
+
+    def bake_ends_at(self, run):
+        """Return when a host's time under watch is over; a good look must have begun after that."""
+        return max(other.ended_at for other in self.runs if other.wave == run.wave and other.ended_at) + self.bake_ms
+
+    def is_baking(self):
+        """Say whether hosts are under watch; the rollout waits for them."""
+        return bool(self.bake_ms and self.under_watch())
+
+    def watch(self):
+        """Ring for the looks that are due."""
+        for run in self.under_watch():
+            ends_at, rung_at = self.bake_ends_at(run), run.rung_at or 0
+            due_at = min(rung_at + LOOK_EVERY_MS, ends_at) if rung_at < ends_at else rung_at + LOOK_EVERY_MS
+            is_looked_at = run.lease_expires_at and run.lease_expires_at > self.clock
+            if self.clock >= due_at and not is_looked_at:
+                self.ring("windlass.bake_host", run)
 
     def ring_for(self, run):
         """Ring for one host run unless it is being carried out, is not due, or was rung for a moment ago."""
@@ -113,8 +171,12 @@ class Tick:
             return
         if run.rung_at and run.rung_at > self.clock - RING_AGAIN_MS and not run.lease_expires_at:
             return
+        self.ring("windlass.host_run", run)
+
+    def ring(self, task, run):
+        """Ring for a task about one host in its zone, and note when."""
         HostRun.update(rung_at=now()).where(HostRun.id == run.id).execute()
-        self.bells.append(("windlass.host_run", run.id, run.host.zone.name))
+        self.bells.append((task, run.id, run.host.zone.name))
 
     # Ends.
 
@@ -123,10 +185,21 @@ class Tick:
         return [run for run in self.runs if run.state in states.HOST_RUN_BAD]
 
     def has_failed(self):
-        """Say whether more hosts failed than the strategy tolerates."""
+        """Say whether more hosts failed than the strategy tolerates, or the one that all others rely on."""
+        if any(run.wave == 0 for run in self.bad()) and self.is_release_process_undone():
+            return True
         if self.deploy.strategy["on_failure"] == "continue" and any(run.state not in states.HOST_RUN_ENDED for run in self.runs):
             return False
         return len(self.bad()) > waves.tolerated(self.deploy.strategy, len(self.runs))
+
+    def is_release_process_undone(self):
+        """Say whether there is a `release` process that has not run: then no other host may switch, whatever is tolerated."""
+        led = any(run.wave == 0 and run.state in ("succeeded", "unchanged") or run.was_switched for run in self.runs)
+        return not led and snapshots.has_release_process(self.deploy)
+
+    def switched(self):
+        """Return the runs whose hosts run the new release because of this deploy."""
+        return [run for run in self.runs if run.state == "succeeded" or run.was_switched]
 
     def is_busy(self):
         """Say whether any host is still being worked on."""
@@ -151,13 +224,13 @@ class Tick:
             self.keep_going_with_running()
             return
         reason = self.failure_reason()
-        switched = [run for run in self.runs if run.state == "succeeded"]
+        switched = self.switched()
         if self.deploy.strategy["on_failure"] != "rollback":
             states.move_deploy(self.deploy, "failed", reason=reason)
         elif switched:
             states.move_deploy(self.deploy, "rolling_back", reason=reason)
             for run in switched:
-                states.move_host_run(run, "pending", goal="restore", attempt=0, rung_at=None, due_at=None, ended_at=None, message="going back")
+                states.move_host_run(run, "pending", goal="restore", was_switched=False, attempt=0, rung_at=None, due_at=None, ended_at=None, message="going back")
         else:
             restored = any(run.before and run.before.get("restored") for run in self.bad())
             states.move_deploy(self.deploy, "rolled_back" if restored else "failed", reason=reason)
@@ -188,7 +261,7 @@ class Tick:
         if self.is_busy():
             self.keep_going_with_running()
             return
-        switched = [run.host.name for run in self.runs if run.state == "succeeded"]
+        switched = [run.host.name for run in self.switched()]
         stays = f"; the new release stays on {', '.join(switched)}" if switched else "; no host was switched"
         states.move_deploy(self.deploy, "cancelled", reason=f"cancelled by {self.deploy.cancel_requested_by}{stays}")
 

@@ -10,6 +10,8 @@ from models import Application, Deploy, Environment, Host, HostRun, Release, Ste
 from models.db import connection, database, now
 from utils.datekit import rfc3339
 
+UNFINISHED = ("failed", "unreachable", "skipped", "rolled_back")
+
 
 def listing(actor, limit=50, after=None, application=None, environment=None, state=None):
     """Return a page of deploys, newest first."""
@@ -50,11 +52,12 @@ def get(actor, deploy_id):
 def progress_of(deploy_ids):
     """Return {deploy id: {"total", "done", "failed", "switched"}} in one query; switched hosts run what was deployed."""
     counts = {deploy_id: {"total": 0, "done": 0, "failed": 0, "switched": 0} for deploy_id in deploy_ids}
-    for deploy_id, state in HostRun.select(HostRun.deploy, HostRun.state).where(HostRun.deploy.in_(deploy_ids)).tuples():
+    columns = (HostRun.deploy, HostRun.state, HostRun.was_switched)
+    for deploy_id, state, was_switched in HostRun.select(*columns).where(HostRun.deploy.in_(deploy_ids)).tuples():
         counts[deploy_id]["total"] += 1
         counts[deploy_id]["done"] += state in states.HOST_RUN_ENDED
         counts[deploy_id]["failed"] += state in states.HOST_RUN_BAD
-        counts[deploy_id]["switched"] += state == "succeeded"
+        counts[deploy_id]["switched"] += state == "succeeded" or was_switched
     return counts
 
 
@@ -142,7 +145,7 @@ def note_queued(deploy, target, release):
 def cancel(actor, deploy_id):
     """Ask a deploy to stop; hosts under way go back, switched ones stay. Raises Conflict when it has ended."""
     row = find(deploy_id)
-    asked = Deploy.update(cancel_requested_by=actor.name).where(Deploy.id == row.id, Deploy.state.in_(("queued", "running")), Deploy.cancel_requested_by.is_null()).execute()
+    asked = Deploy.update(cancel_requested_by=actor.name).where(Deploy.id == row.id, Deploy.state.in_(("queued", "running", "paused")), Deploy.cancel_requested_by.is_null()).execute()
     if not asked:
         row = find(deploy_id)
         if row.cancel_requested_by is None:
@@ -163,12 +166,16 @@ def retry(actor, deploy_id):
         gates.require_open(actor, targets.find(row.application.name, row.environment.name))
         if not states.move_deploy(row, "running", ended_at=None, reason=None, cancel_requested_by=None, retries=Deploy.retries + 1):
             raise Conflict(f"Deploy {deploy_id} has just changed; look again.", code="not-retryable")
-        again = HostRun.select().where(HostRun.deploy == row, HostRun.state.in_(("failed", "unreachable", "skipped", "rolled_back")))
-        for run in again:
-            states.move_host_run(run, "pending", goal="deploy", attempt=0, rung_at=None, due_at=None, ended_at=None, message=None)
-        Step.delete().where(Step.host_run.in_([run.id for run in again])).execute()
+        begin_again(list(HostRun.select().where(HostRun.deploy == row, HostRun.state.in_(UNFINISHED))))
     dispatch.ring("windlass.conduct", row.id)
     return get(actor, deploy_id)
+
+
+def begin_again(runs):
+    """Make host runs that ended badly, or were left out, pending again, as if they had never begun."""
+    for run in runs:
+        states.move_host_run(run, "pending", goal="deploy", attempt=0, rung_at=None, due_at=None, ended_at=None, message=None, was_switched=False, watched=None)
+    Step.delete().where(Step.host_run.in_([run.id for run in runs])).execute()
 
 
 def rollback(actor, deploy_id):

@@ -21,11 +21,14 @@ log = logging.getLogger(__name__)
 
 
 def append(topic, items):
-    """Append events (dicts with kind and maybe host, step, text, data) to a topic; returns the newest number."""
+    """Append events to a topic; returns the newest number.
+
+    Each is a dict with kind and maybe host, step, text, data, and `at` (milliseconds) where it was not just now.
+    """
     with database.atomic():
         newest = _reserve(topic, len(items))
         first = newest - len(items) + 1
-        rows = [{"topic": topic, "number": first + offset, "at": now(), "kind": item["kind"], "host": item.get("host"),
+        rows = [{"topic": topic, "number": first + offset, "at": item.get("at") or now(), "kind": item["kind"], "host": item.get("host"),
                  "step": item.get("step"), "text": item.get("text"), "data": item.get("data")} for offset, item in enumerate(items)]
         Event.insert_many(rows).execute()
     _announce(topic)

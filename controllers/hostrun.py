@@ -3,8 +3,9 @@ import contextlib
 import logging
 
 from config import settings
-from controllers import dispatch, leases, placements, snapshots, states, transports, workers
+from controllers import conduct, leases, placements, snapshots, states, transports, workers
 from controllers.building import environments, platforms
+from controllers.building.work import BuildFailed
 from controllers.record import Recorder
 from controllers.rollout import ship, spec
 from models import Deploy, Fence, HostRun, Release
@@ -29,16 +30,22 @@ def carry_out(host_run_id):
         leases.release(run)
         return
     HostRunDriver(run).drive()
-    dispatch.ring("windlass.conduct", run.deploy_id)
+    conduct.conduct(run.deploy_id)  # At once and not through the queue: what follows should not wait for a message.
 
 
 def claim(host_run_id):
     """Take the run's lease and make it running; returns the fresh row or None."""
     with database.atomic():
-        run = leases.claim(HostRun, host_run_id, HostRun.state.in_(("pending", "running")), attempt=HostRun.attempt + 1, due_at=None)
+        run = leases.claim(HostRun, host_run_id, may_be_carried_out(), attempt=HostRun.attempt + 1, due_at=None)
         if run and run.state == "pending":
             states.move_host_run(run, "running", started_at=run.started_at or now())
     return run
+
+
+def may_be_carried_out():
+    """Return the condition under which a run is worked on: one that has not begun waits while its deploy is paused."""
+    is_going_on = HostRun.deploy.in_(Deploy.select(Deploy.id).where(Deploy.state.in_(("running", "rolling_back"))))
+    return (HostRun.state == "running") | ((HostRun.state == "pending") & is_going_on)
 
 
 def next_epoch(application, host):
@@ -66,7 +73,7 @@ class HostRunDriver:
 
     def drive(self):
         """Go through the steps and write down how it ended, whatever happens."""
-        with leases.heartbeats(self.run, lost=lambda: self.stop("fenced"), look=self.look):
+        with self.record, leases.heartbeats(self.run, lost=lambda: self.stop("fenced"), look=self.look):
             try:
                 with contextlib.closing(self):
                     outcome, message = self.restore() if self.run.goal == "restore" else self.deploy_release()
@@ -138,7 +145,10 @@ class HostRunDriver:
             raise AgentError("python-version-missing", "preflight", f"the release needs Python {version}; the host has {', '.join(sorted(facts['pythons']))}",
                              f"Install python{version} on the host, or change .python-version.")
         platform = platforms.platform_of(facts, version)
-        environment = environments.ensure(release, platform, lambda text: self.record.output("preflight", text))
+        try:
+            environment = environments.ensure(release, platform, lambda text: self.record.output("preflight", text))
+        except BuildFailed as error:
+            raise AgentError("environment-not-built", "preflight", str(error), "Change the dependencies, then build and deploy a new release.") from None
         return {"path": interpreter, "version": version}, environment
 
     def specification(self, release, environment, python, state):
@@ -197,7 +207,6 @@ class HostRunDriver:
 
     def look(self):
         """Called at every heartbeat: a cancelled deploy, or a worker that is told to leave, stops at the next safe point."""
-        self.record.flush()
         if workers.leaving.is_set():
             self.stop("handed-over")
         elif self.run.goal == "deploy" and Deploy.select().where(Deploy.id == self.deploy.id, Deploy.cancel_requested_by.is_null(False)).exists():

@@ -1,30 +1,70 @@
-"""Write down what happens on one host: steps before and after, output in batches, secrets masked."""
+"""Write down what happens on one host: steps before and after, output in batches, secrets masked.
+
+What is heard is kept for a moment and written together, by a thread of its own: a host tells some thirty things within a
+tenth of a second, and a transaction for each would cost more than what they tell of.
+"""
+import logging
 import threading
 import time
 
 from controllers import events
 from models import Step
-from models.db import now
+from models.db import clock, connection, database
 
 STEPS = ("connect", "preflight", "ship", "environment", "configure", "start", "check", "switch", "drain", "clean")
-FLUSH_S = 0.2
-FLUSH_ITEMS = 200
+GATHER_S = 0.1
+RETRY_S = 1.0
+FLUSH_ITEMS = 500
 MASK = "••••••"
 SHORTEST_MASKED = 4  # Masking shorter values would make every output unreadable and hide nothing.
 
+log = logging.getLogger(__name__)
+
 
 class Recorder:
-    """The history of one attempt of a host run. `secrets` are values that must not be shown."""
+    """The history of one attempt of a host run, between `with` and its end. `secrets` are values that must not be shown."""
 
     def __init__(self, run, secrets=()):
         self.run = run
         self.host = run.host.name
         self.topic = f"deploy-{run.deploy_id}"
         self.secrets = sorted((value for value in secrets if len(value) >= SHORTEST_MASKED), key=len, reverse=True)
-        self.waiting = []
-        self.lock = threading.Lock()
-        self.flushed_at = time.monotonic()
         self.current = None
+        self.steps = {}  # name -> columns of its row, as last heard
+        self.unwritten = set()  # names of steps that were heard of since the last flush
+        self.waiting = []
+        self.changing = threading.Lock()
+        self.flushing = threading.Lock()
+        self.news, self.over = threading.Event(), threading.Event()
+        self.begun_at = clock() - time.monotonic() * 1000
+        self.writer = threading.Thread(target=self._write_on, name=f"record-{run.id}", daemon=True)
+
+    def __enter__(self):
+        self.writer.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.news.set()
+        self.writer.join()
+
+    def _write_on(self):
+        """Write what was heard, soon after it was, until the end."""
+        while not self.over.is_set():
+            self.news.wait()
+            self.over.wait(GATHER_S)
+            self.news.clear()
+            try:
+                with connection():
+                    self.flush()
+            except Exception as error:  # The database may be away for a moment; nothing is forgotten meanwhile.
+                log.warning("the history of host run %s cannot be written now: %s", self.run.id, error)
+                self.over.wait(RETRY_S)
+                self.news.set()
+
+    def time(self):
+        """Return the database's time in milliseconds, told by this process's steady clock."""
+        return int(self.begun_at + time.monotonic() * 1000)
 
     def masked(self, text):
         """Return a text without secret values."""
@@ -44,18 +84,12 @@ class Recorder:
 
     def note(self, item):
         """Keep an event for the next batch."""
-        with self.lock:
-            self.waiting.append({"host": self.host, **item})
-        if len(self.waiting) >= FLUSH_ITEMS or time.monotonic() - self.flushed_at > FLUSH_S:
-            self.flush()
-
-    def flush(self):
-        """Write the batch; the heartbeat does so too, so that the last lines before a silence are seen."""
-        with self.lock:
-            if self.waiting:
-                events.append(self.topic, self.waiting)
-                self.waiting = []
-            self.flushed_at = time.monotonic()
+        with self.changing:
+            self.waiting.append({"host": self.host, "at": self.time(), **item})
+            is_much = len(self.waiting) >= FLUSH_ITEMS
+        self.news.set()
+        if is_much:
+            self.flush()  # Whoever talks faster than we write has to wait.
 
     def output(self, step, text):
         """Note a line of Windlass's own about a step."""
@@ -64,30 +98,44 @@ class Recorder:
     def step(self, name, state, message=None):
         """Note that a step begins (running) or ended (done, failed, skipped)."""
         message = self.masked(message) if message else None
-        self.current = name if state == "running" else self.current
-        self._write_step(name, state, message)
+        with self.changing:
+            self.current = name if state == "running" else self.current
+            known = self.steps.get(name) or {"started_at": self.time()}
+            self.steps[name] = {**known, "state": state, "message": message, "ended_at": None if state == "running" else self.time()}
+            self.unwritten.add(name)
         item = {"kind": "step", "step": name, "data": {"state": state}}
         self.note({**item, "text": message} if message else item)
-        self.flush()
 
-    def _write_step(self, name, state, message):
-        ended_at = None if state == "running" else now()
-        where = (Step.host_run == self.run.id, Step.attempt == self.run.attempt, Step.name == name)
-        if not Step.update(state=state, message=message, ended_at=ended_at).where(*where).execute():
-            Step.create(host_run=self.run.id, attempt=self.run.attempt, position=STEPS.index(name) if name in STEPS else len(STEPS),
-                        name=name, state=state, message=message, started_at=now(), ended_at=ended_at)
+    def flush(self):
+        """Write all that was heard up to now, steps and events in one transaction; on failure nothing is forgotten."""
+        with self.flushing:
+            with self.changing:
+                items, names = list(self.waiting), set(self.unwritten)
+                rows = [self._row(name) for name in names]
+            if not items:
+                return
+            with database.atomic():
+                if rows:
+                    Step.insert_many(rows).on_conflict(conflict_target=[Step.host_run, Step.attempt, Step.name],
+                                                       preserve=[Step.state, Step.message, Step.started_at, Step.ended_at]).execute()
+                events.append(self.topic, items)
+            with self.changing:
+                del self.waiting[:len(items)]
+                self.unwritten -= {row["name"] for row in rows if self._row(row["name"]) == row}
+
+    def _row(self, name):
+        """Return the columns of a step's row."""
+        position = STEPS.index(name) if name in STEPS else len(STEPS)
+        return {"host_run": self.run.id, "attempt": self.run.attempt, "name": name, "position": position, **self.steps[name]}
 
     def fail_current(self, message):
         """Mark the step that was under way as failed."""
-        if self.current:
-            running = Step.get_or_none(Step.host_run == self.run.id, Step.attempt == self.run.attempt, Step.name == self.current)
-            if running and running.state == "running":
-                self.step(self.current, "failed", message)
+        if self.current and self.steps[self.current]["state"] == "running":
+            self.step(self.current, "failed", message)
         self.flush()
 
     def skip_rest(self, message):
         """Mark every step that was not needed."""
-        done = {row.name for row in Step.select(Step.name).where(Step.host_run == self.run.id, Step.attempt == self.run.attempt)}
         for name in STEPS:
-            if name not in done:
+            if name not in self.steps:
                 self.step(name, "skipped", message)

@@ -3,6 +3,7 @@ import json
 
 import secretbox
 from controllers import targets, variables
+from controllers.rollout.spec import RELEASE_PROCESS
 
 
 def take(target):
@@ -21,3 +22,8 @@ def commands(release, snapshot):
     """Return the processes of a release as the target runs them: overlaid by the target's, null switching one off."""
     merged = {**release.processes, **snapshot["processes"]}
     return {name: command for name, command in merged.items() if command}
+
+
+def has_release_process(deploy):
+    """Say whether a deploy runs a `release` process on its first host; a rollback runs none."""
+    return deploy.rollback_of_id is None and RELEASE_PROCESS in commands(deploy.release, deploy.snapshot)

@@ -12,7 +12,7 @@ DEPLOY = {
     "scheduled": {"queued", "cancelled"},
     "queued": {"running", "cancelled"},
     "running": {"paused", "rolling_back", "succeeded", "failed", "rolled_back", "cancelled"},
-    "paused": {"running", "rolling_back", "cancelled"},
+    "paused": {"running", "cancelled"},
     "rolling_back": {"rolled_back", "failed"},
     "succeeded": set(),
     "failed": {"running"},  # A retry of the failed hosts.
@@ -22,12 +22,12 @@ DEPLOY = {
 HOST_RUN = {
     "pending": {"running", "skipped"},
     "running": {"succeeded", "unchanged", "failed", "rolled_back", "skipped", "unreachable"},
-    "succeeded": {"pending"},  # To be restored.
+    "succeeded": {"pending", "failed"},  # To be restored; turned unhealthy under watch.
     "unchanged": set(),
-    "failed": {"pending"},  # To be tried again, or restored.
-    "rolled_back": {"pending"},
+    "failed": {"pending", "skipped"},  # To be tried again, or restored; left out by somebody.
+    "rolled_back": {"pending", "skipped"},
     "skipped": {"pending"},
-    "unreachable": {"pending"},
+    "unreachable": {"pending", "skipped"},
 }
 RELEASE = {"building": {"ready", "failed"}, "ready": set(), "failed": set()}
 

@@ -18,7 +18,7 @@ def complete_strategy(changes, base=None):
     """Return a complete strategy: the defaults, overlaid by `base` and then by `changes` (dicts)."""
     base = base or {}
     if changes.get("kind", base.get("kind")) != base.get("kind"):
-        base = {name: value for name, value in base.items() if name != "batch"}
+        base = {name: value for name, value in base.items() if name not in ("batch", "healthy_first")}
     return waves.complete({**base, **changes})
 
 

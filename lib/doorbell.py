@@ -19,7 +19,7 @@ CENTRAL = "windlass"
 SERIALIZER = "windlass-signed-json"
 CONTENT_TYPE = "application/x-windlass-signed-json"
 SWEEP = "windlass.sweep"
-POLLING_S = 0.05
+POLLING_S = 0.02
 
 
 class BadSignature(ValueError):

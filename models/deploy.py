@@ -8,7 +8,10 @@ from models.release import Release
 
 
 class Deploy(BaseModel):
-    """One rollout of a release to a target; `snapshot` is the target as it was when the deploy was asked for."""
+    """One rollout of a release to a target; `snapshot` is the target as it was when the deploy was asked for.
+
+    `resumed_wave` is the last wave that somebody let begin by resuming a paused deploy.
+    """
     application = ForeignKeyField(Application, backref="deploys", on_delete="CASCADE")
     environment = ForeignKeyField(Environment, backref="deploys", on_delete="RESTRICT")
     release = ForeignKeyField(Release, backref="deploys", on_delete="CASCADE")
@@ -20,6 +23,7 @@ class Deploy(BaseModel):
     comment = TextField(null=True)
     reason = TextField(null=True)
     cancel_requested_by = CharField(null=True)
+    resumed_wave = IntegerField(default=0)
     retries = IntegerField(default=0)
     requested_by = CharField()
     created_at = TimeField()
@@ -34,7 +38,8 @@ class HostRun(BaseModel):
     """One deploy on one host. `goal` is "deploy", or "restore" once the host is to go back to `before`.
 
     `before` is what the host answered when it was first observed by this run; a restore goes back to it.
-    `host_name` is filled when the host is deleted, so that its history keeps its name.
+    `host_name` is filled when the host is deleted, so that its history keeps its name. `was_switched` marks a failed run
+    whose host does run the new release: it failed under watch. `watched` is what the watch found ({"looked_at", …}).
     """
     deploy = ForeignKeyField(Deploy, backref="host_runs", on_delete="CASCADE")
     host = ForeignKeyField(Host, null=True, backref="runs", on_delete="SET NULL")
@@ -53,6 +58,8 @@ class HostRun(BaseModel):
     lease_owner = CharField(null=True)
     lease_expires_at = TimeField(null=True)
     epoch = IntegerField(default=0)
+    was_switched = BooleanField(default=False)
+    watched = JSONField(null=True)
 
     class Meta:
         indexes = ((("deploy", "host"), True), (("state",), False))

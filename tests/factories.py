@@ -45,7 +45,7 @@ def deploy(hosts, strategy=None, state="queued", lead_host=False, **columns):
     """Return a new deploy with its host runs, in the waves of its strategy."""
     of = columns.pop("release", None) or release()
     plan = waves.complete(strategy)
-    made = Deploy.create(**{"application": of.application, "environment": environment(), "release": of, "state": state, "strategy": plan, "snapshot": {},
+    made = Deploy.create(**{"application": of.application, "environment": environment(), "release": of, "state": state, "strategy": plan, "snapshot": {"processes": {}},
                             "requested_by": "tester", "created_at": now(), **columns})
     for wave, members in enumerate(waves.batches(hosts, plan, lead_host)):
         for member in members:

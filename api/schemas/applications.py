@@ -57,7 +57,7 @@ Branch = Annotated[
     str, StringConstraints(min_length=1, max_length=200), AfterValidator(branch), Field(examples=["main"])
 ]
 Requirement = text(
-    r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])?\s*([<>=!~][^;@\s#]*(\s*,\s*[<>=!~][^;@\s#,]*)*)?",
+    r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])? *([<>=!~][^;@\s#,]*( *, *[<>=!~][^;@\s#,]*)*)?",
     "Use a package with the versions that will do, such as gunicorn or gunicorn>=23,<24.",
     200,
 )

@@ -19,32 +19,48 @@ from api.schemas.names import (
 from api.shapes import Answer, Fields, Time
 
 VALUE_LIMIT_BYTES = 32 * 1024
+DAY_S = 86_400
+KINDS = ("all-at-once", "rolling", "canary")
 BatchSize = share_type(1, "how many hosts go at a time")
 FailureCount = share_type(0, "how many hosts may fail")
 
 
 def kind(value):
     """Check how a rollout proceeds."""
-    if value == "canary":
-        raise ValueError("Canary rollouts are not available yet; use rolling with a small batch and a pause.")
-    if value not in ("all-at-once", "rolling"):
-        raise ValueError("Use all-at-once or rolling.")
+    if value not in KINDS:
+        raise ValueError("Use all-at-once, rolling or canary.")
     return value
 
 
-Kind = checked(kind, {"type": "string", "enum": ["all-at-once", "rolling"]})
+def pause(value):
+    """Check the pause between two waves: seconds, or until somebody resumes the deploy."""
+    if value == "resume" or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= DAY_S):
+        return value
+    raise ValueError(f'Use a number of seconds from 0 to {DAY_S}, or "resume": until somebody resumes the deploy.')
+
+
+Kind = checked(kind, {"type": "string", "enum": list(KINDS)})
+Pause = checked(pause, {"anyOf": [{"type": "integer", "minimum": 0, "maximum": DAY_S}, {"type": "string", "enum": ["resume"]}]})
 
 
 class StrategyFields(Fields):
     """How a rollout goes through its hosts."""
     kind: Kind = None
-    batch: BatchSize = Field(default=None, description="Hosts that go at a time, for kind rolling; default 1.")
+    batch: BatchSize = Field(
+        default=None, description="Hosts that go at a time (rolling), or before all others (canary); default 1."
+    )
     max_failures: FailureCount = Field(
         default=None, description="Hosts that may fail before the rollout stops; default 0."
     )
-    pause_s: Seconds = Field(default=None, description="Seconds to wait between two batches; default 0.")
+    pause_s: Pause = Field(
+        default=None, description='Seconds to wait between two waves, or "resume": until resumed; default 0.'
+    )
     bake_s: Seconds = Field(
-        default=None, description="Seconds the last batch must stay healthy before the deploy has succeeded; default 0."
+        default=None, description="Seconds each wave is watched, and must stay healthy, once it has switched; default 0."
+    )
+    healthy_first: bool = Field(
+        default=None,
+        description="Hosts go one by one until one has succeeded; default true for rolling and canary, else false.",
     )
     on_failure: Literal["rollback", "stop", "continue"] = Field(default=None, description="default rollback")
 
@@ -175,8 +191,9 @@ class Strategy(Answer):
     """How a rollout goes through its hosts."""
     kind: str
     max_failures: int | str
-    pause_s: int
+    pause_s: int | Literal["resume"]
     bake_s: int
+    healthy_first: bool
     on_failure: str
     batch: int | str | None = None
 

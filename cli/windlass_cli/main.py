@@ -16,6 +16,7 @@ from windlass_cli.commands.login import login, logout
 from windlass_cli.commands.releases import releases
 from windlass_cli.commands.rollouts import deploy, rollback
 from windlass_cli.commands.status import status
+from windlass_cli.commands.steering import pause, resume, retry, skip
 from windlass_cli.commands.targets import targets
 from windlass_cli.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, WindlassError
 from windlass_cli.invocation import Group, Invocation
@@ -36,6 +37,7 @@ def windlass():
 
 COMMANDS = (
     *(status, deploy, rollback, logs, cancel, deploys),
+    *(pause, resume, retry, skip),
     *(lock, unlock),
     *(releases, applications, targets, environments, hosts),
     *(login, logout, completion),

@@ -2,13 +2,17 @@
 import math
 
 DEFAULTS = {"kind": "all-at-once", "max_failures": 0, "pause_s": 0, "bake_s": 0, "on_failure": "rollback"}
+GRADUAL = ("rolling", "canary")
+UNTIL_RESUMED = "resume"  # The pause between two waves that only a person ends.
 
 
 def complete(strategy):
     """Return a strategy with its defaults filled in."""
     filled = {**DEFAULTS, **(strategy or {})}
-    if filled["kind"] == "rolling":
+    is_gradual = filled["kind"] in GRADUAL
+    if is_gradual:
         filled.setdefault("batch", 1)
+    filled.setdefault("healthy_first", is_gradual)
     return filled
 
 
@@ -22,15 +26,19 @@ def share(value, total):
 def batches(hosts, strategy, lead_host=False):
     """Return the hosts in waves (a list of lists).
 
-    With `lead_host` the first host goes alone, because it runs the `release` process before any other host switches.
+    With `lead_host` the first host goes alone, because it runs the `release` process before any other host switches; it
+    counts as one of a canary's first hosts.
     """
     rest = list(hosts)
     waves = []
     if lead_host and rest:
         waves.append([rest.pop(0)])
     size = len(rest)
-    if strategy["kind"] == "rolling":
+    if strategy["kind"] in GRADUAL:
         size = max(1, share(strategy["batch"], len(hosts)))
+    if strategy["kind"] == "canary":
+        canaries = size - sum(map(len, waves))
+        return waves + [part for part in (rest[:canaries], rest[canaries:]) if part]
     while rest:
         waves.append(rest[:size])
         rest = rest[size:]

@@ -2966,12 +2966,12 @@ def problems_of_place(request):
     """Return what is wrong with the root of this host."""
     root, found = request["root"], []
     nearest = existing(root)
-    if not os.access(nearest, os.W_OK | os.X_OK) or not os.path.isdir(nearest):
-        found.append(problem("root-not-writable", "The user {} may not write in {}.".format(user_name(), nearest),
-                             "Give that user the folder {}, or choose another root for this host.".format(root)))
-    elif os.statvfs(nearest).f_flag & os.ST_RDONLY:
+    if os.statvfs(nearest).f_flag & os.ST_RDONLY:
         found.append(problem("read-only", "{} is on a read-only file system.".format(nearest),
                              "Mount it writable or choose another root for this host."))
+    elif not os.access(nearest, os.W_OK | os.X_OK) or not os.path.isdir(nearest):
+        found.append(problem("root-not-writable", "The user {} may not write in {}.".format(user_name(), nearest),
+                             "Give that user the folder {}, or choose another root for this host.".format(root)))
     free, inodes = free_space(root)
     if free < 64 << 20 or inodes is not None and inodes < 1000:
         found.append(problem("disk-low", "The disk of {} has {:,} bytes and {} inodes free.".format(nearest, free, inodes),
@@ -3070,6 +3070,24 @@ def slot_seen(host, name, states):
             "serving": is_up and (not spec.get("web") or accepts(address))}
 
 
+def probe(host):
+    """Return {"healthy", "said"}: what the health check of the slot that answers gives now, asked once."""
+    name = host.place.active()
+    record = host.slot(name).record() if name else None
+    if record is None:
+        return {"healthy": False, "said": "nothing runs here"}
+    spec = record["spec"]
+    if not spec.get("web"):
+        return {"healthy": True, "said": "there is no web process to ask"}
+    health = spec.get("health") or {}
+    path, limit_s = health.get("path") or "/", min(10, health.get("timeout_s") or 10)
+    try:
+        status = http_get(host.slot(name).address(spec), path, health.get("host") or "localhost", limit_s, lambda: None)[0]
+    except (OSError, ValueError) as error:
+        return {"healthy": False, "said": "GET {}: {}".format(path, getattr(error, "strerror", None) or error)}
+    return {"healthy": is_expected(status, health.get("expect_status")), "said": "GET {} answered with status {}".format(path, status)}
+
+
 def files_seen(host, files):
     """Return {"supervisor-a", "supervisor-b", "nginx": sha256 or None} of the files outside the root."""
     folders = {"supervisor-a": host.settings["supervisor"]["programs"], "supervisor-b": host.settings["supervisor"]["programs"],
@@ -3120,6 +3138,9 @@ def observation(request, host):
 
 # --- The agent --------------------------------------------------------------------------------------------------------
 
+FIRST_STEPS = {"begin": "preflight", "ship": "ship", "files": "ship", "activate": "configure", "restore": "configure", "withdraw": "switch"}
+
+
 class Agent:
     """Serves the requests of one controller, one after the other."""
 
@@ -3164,7 +3185,9 @@ class Agent:
                 raise Failure("bad-request", "There is no verb '{}'.".format(request.get("do")), "Update Windlass.")
             return {"done": verb(request)}
         except Exception as error:  # Whatever it is, the controller must get its one answer.
-            return {"error": failure_of(error).answer()}
+            failure = failure_of(error)
+            failure.step = failure.step or FIRST_STEPS.get(request.get("do"))
+            return {"error": failure.answer()}
         finally:
             if request.get("blobs"):
                 self.frames(request).drain()
@@ -3178,7 +3201,10 @@ class Agent:
     def observe(self, request):
         """Look and change nothing."""
         host = Host(request, self.control, self.emitter) if request.get("app") else None
-        return observation(request, host)
+        seen = observation(request, host)
+        if host and request.get("probe"):
+            seen["probe"] = probe(host)
+        return seen
 
     def begin(self, request):
         """Announce the epoch, take the lock, tidy up, look."""
@@ -3258,7 +3284,16 @@ class Agent:
 
     def activate(self, request):
         """Make a release the one that answers."""
-        return Activation(self.begun("configure"), request["spec"], request.get("once"), request.get("keep")).run()
+        return self.activation(request["spec"], request.get("once"), request.get("keep")).run()
+
+    def activation(self, *words, **more):
+        """Return an Activation; failing to look at the host means that nothing has been changed."""
+        host = self.begun("configure")
+        try:
+            return Activation(host, *words, **more)
+        except Failure as failure:
+            failure.detail["restored"] = True
+            raise
 
     def restore(self, request):
         """Go back to what a slot was last filled with, or off this host altogether."""
@@ -3269,7 +3304,7 @@ class Agent:
         if spec is None:
             raise Failure("nothing-to-restore", "Slot {} of {} is empty on this host.".format(name, host.place.app),
                           "Deploy the wanted release instead.", step="switch")
-        return Activation(host, spec, only=name).run()
+        return self.activation(spec, only=name).run()
 
     def withdraw(self, _request):
         """Take the application off this host."""

@@ -108,7 +108,7 @@ class Session:
         self.write_lock = threading.Lock()
         self.heard_at = time.monotonic()
         self.deadline = None
-        self.ended = threading.Event()
+        self.ended, self.is_read = threading.Event(), threading.Event()
         threading.Thread(target=self.read, daemon=True, name="agent-reader").start()
         threading.Thread(target=self.keep, daemon=True, name="agent-keeper").start()
         self.send(source)
@@ -139,6 +139,8 @@ class Session:
                     return
         except (OSError, EOFError) as error:
             self.lose(f"The connection to the host's agent broke: {error}.")
+        finally:
+            self.is_read.set()
 
     def take(self, line):
         """Sort one line: a message, or noise that a login script printed before the agent started."""
@@ -243,6 +245,7 @@ class Session:
         try:
             self.writer(data)
         except (OSError, EOFError) as error:
+            self.is_read.wait(2)  # What the other side said before it went explains more than the broken connection does.
             self.lose(f"The connection to the host's agent broke: {error}.")
             raise self.loss() from None
         self.bytes_sent += len(data)

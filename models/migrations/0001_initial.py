@@ -80,6 +80,7 @@ def up(migrator, db):
         comment = TextField(null=True)
         reason = TextField(null=True)
         cancel_requested_by = CharField(null=True)
+        resumed_wave = IntegerField(default=0)
         retries = IntegerField(default=0)
         requested_by = CharField()
         created_at = TimeField()
@@ -169,6 +170,8 @@ def up(migrator, db):
         lease_owner = CharField(null=True)
         lease_expires_at = TimeField(null=True)
         epoch = IntegerField(default=0)
+        was_switched = BooleanField(default=False)
+        watched = JSONField(null=True)
         class Meta:
             database = db
             table_name = 'host_run'

@@ -10,9 +10,10 @@ export function strategyText(strategy) {
   if (!strategy?.kind) return "";
   const parts = [strategy.kind.replaceAll("-", " ")];
   if (strategy.kind !== "all-at-once" && strategy.batch) {
-    parts.push(`${typeof strategy.batch === "number" ? counted(strategy.batch, "host") : strategy.batch} at a time`);
+    const size = typeof strategy.batch === "number" ? counted(strategy.batch, "host") : strategy.batch;
+    parts.push(`${size} ${strategy.kind === "canary" ? "first" : "at a time"}`);
   }
-  if (strategy.pause_s) parts.push(`${strategy.pause_s} s between batches`);
+  if (strategy.pause_s) parts.push(strategy.pause_s === "resume" ? "paused until resumed between batches" : `${strategy.pause_s} s between batches`);
   if (strategy.bake_s) parts.push(`${strategy.bake_s} s under watch`);
   if (ON_FAILURE[strategy.on_failure]) parts.push(ON_FAILURE[strategy.on_failure]);
   return parts.join(", ");

@@ -35,7 +35,8 @@ def test_a_package_is_a_source_too(api):
         processes={"web": "gunicorn --bind unix:$SOCKET httpbin:app"},
     )
     assert made.json["source"] == {"integration": None, "package": "httpbin[mainapp]", "requirements": []}
-    assert make(api, "x", source={"package": "x", "requirements": ["gunicorn==23.0.0"]}).json["source"]["requirements"] == ["gunicorn==23.0.0"]
+    pinned = {"package": "x", "requirements": ["gunicorn==23.0.0"]}
+    assert make(api, "x", source=pinned).json["source"]["requirements"] == ["gunicorn==23.0.0"]
     assert made.json["processes"] == {"web": "gunicorn --bind unix:$SOCKET httpbin:app"}
 
 
@@ -62,6 +63,8 @@ def test_everything_that_is_wrong_is_told_at_once(api):
         {"repository": None},
         {"repository": "https://x/y", "package": "z"},
         {"package": "z", "branch": "main"},
+        {"repository": "https://x/y", "requirements": ["z"]},
+        {"package": "z", "requirements": ["-r x"]},
         {"integration": "x"},
         "https://x/y",
         None,

@@ -124,7 +124,7 @@ def test_everything_that_is_wrong_is_told_at_once(api, target):
         {
             "application": "Shop",
             "release": "--x",
-            "strategy": {"kind": "canary", "batch": -1, "x": 1},
+            "strategy": {"kind": "blue-green", "batch": -1, "x": 1},
             "comment": "\x1b[2J",
             "host": "web-1",
         },

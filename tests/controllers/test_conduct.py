@@ -59,7 +59,7 @@ def test_ticks_at_once_ring_once(bells, hosts):
 
 
 def test_a_rolling_deploy_waits_for_a_wave_before_the_next(bells, hosts):
-    deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 2})
+    deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 2, "healthy_first": False})
     tick(deploy)
     first, second, third, fourth = runs_of(deploy)
     assert rung_hosts(bells) == [first.id, second.id]
@@ -72,7 +72,7 @@ def test_a_rolling_deploy_waits_for_a_wave_before_the_next(bells, hosts):
 
 
 def test_the_pause_between_waves_holds_the_next_one_back(bells, hosts):
-    deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 2, "pause_s": 3600})
+    deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 2, "pause_s": 3600, "healthy_first": False})
     tick(deploy)
     for run in runs_of(deploy)[:2]:
         end(run, "succeeded")

@@ -116,9 +116,9 @@ def test_what_is_no_json_object_is_refused(text, says):
 def test_no_text_makes_the_readers_fail_in_another_way(text):
     for read in (processes.parse_procfile, processes.parse_windlass_json, processes.python_version_in):
         try:
-            read(text)
-        except BadDescription:
-            continue
+            assert isinstance(read(text), dict | str | None)
+        except BadDescription as refusal:
+            assert str(refusal).endswith(".")
 
 
 def test_windlass_json_overrides_the_procfile():

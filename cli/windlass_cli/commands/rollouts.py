@@ -24,7 +24,7 @@ from windlass_cli.watching import watch_build, watch_deploy
 @options.environment("--to", required=True, help="The environment to deploy to.")
 @click.option("--ref", metavar="REF", help="Build a release of this branch, tag or commit first.")
 @click.option("--package-version", metavar="VERSION", help="Build a release of this version of the package first.")
-@click.option("--strategy", metavar="KIND", help="Another strategy than the target's, such as all-at-once or rolling.")
+@click.option("--strategy", metavar="KIND", help="Another strategy than the target's, such as rolling or canary.")
 @click.option("--batch", metavar="N|P%", help="How many hosts at a time, or which part of them.")
 @click.option("--comment", metavar="TEXT", help="Why, for whoever reads the history.")
 @options.waiting

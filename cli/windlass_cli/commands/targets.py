@@ -53,7 +53,7 @@ def show(invocation, application, environment):
     multiple=True,
     help="Instead: the hosts with this tag; given several times, with all of them.",
 )
-@click.option("--strategy", metavar="KIND", help="How rollouts go through the hosts: all-at-once or rolling.")
+@click.option("--strategy", metavar="KIND", help="How rollouts go through the hosts: all-at-once, rolling, canary.")
 @click.option("--batch", metavar="N|P%", help="How many hosts at a time, or which part of them.")
 @click.option(
     "--health", "health_path", metavar="PATH", help="The path that a new release must answer at before it takes over."

@@ -122,6 +122,10 @@ def test_good_values_stay_what_they_are(kind, good):
         (names.share_type(0, "x"), [-1, False, "-1%", "100.5%"]),
         (names.Port, [0, 65536, "22", 22.0, True, None]),
         (
+            applications.Requirement,
+            ["", "-e .", "-r x", "--index-url=x", "x @ https://x/y", "../x", "/x", "x\n-r y", "x\n", "x>=1\n", "x;y", "x>=1 #"],
+        ),
+        (
             applications.Package,
             ["", "-e", "a b", "a==1", "a;x", "../a", "https://x/y.whl", "a[", "a]", "a[;]", "a @ https://x"],
         ),
@@ -269,5 +273,6 @@ def test_urls_of_integrations(bad):
     assert caught.value.errors()[0]["loc"] == ("url",)
 
 
-def test_canary_is_refused_with_what_to_use_instead():
-    assert "rolling" in refusal(targets.Kind, "canary")
+@pytest.mark.parametrize("bad", ["blue-green", "", "Rolling", None, 1])
+def test_a_kind_of_rollout_that_there_is_not_is_refused_with_those_there_are(bad):
+    assert "rolling" in refusal(targets.Kind, bad)

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import struct
+import threading
 import zlib
 from pathlib import Path
 
@@ -86,6 +87,33 @@ def deadly_opener(count):
     """Return an opener of sessions whose agent kills itself just before the `count`-th thing it does to the host."""
     text = AGENT.read_text().replace(START, DEADLY % count + START)
     return lambda python: open_local(python, source=lambda: packed(text))
+
+
+def in_background(work):
+    """Run `work()` in a thread; return (the thread, a list that will hold what it returned or raised)."""
+    results = []
+
+    def run():
+        try:
+            results.append(work())
+        except Exception as error:
+            results.append(error)
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, results
+
+
+def living(group):
+    """Return the processes of a process group that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, pgrp = path.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue  # It ended while we looked.
+        if int(pgrp) == group and state != "Z":
+            found.append(path.parent.name)
+    return found
 
 
 def digest_of(data):
@@ -192,6 +220,7 @@ class Controller:
                 "nginx": self.site() if nginx and web else None,
                 "health": {"path": "/", "timeout_s": 20, "expect_status": 200, "host": self.server_name},
                 "drain_s": 5, "keep_warm": True}
+        spec["version"] = spec["variables"]["VERSION"]
         spec.update(changes)
         spec["spec_digest"] = digest_of(json.dumps([spec["release"], spec["environment"], spec["processes"], spec["variables"],
                                                     spec["supervisor"], spec["nginx"]], sort_keys=True).encode())

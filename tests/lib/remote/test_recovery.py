@@ -1,12 +1,14 @@
 """Killed, cut off, overtaken: what is half-done is finished or taken back, and the old release serves all the while."""
+import json
 import os
 import signal
 import threading
 
 import pytest
 from tests.fleet.hammer import Hammer
-from tests.lib.remote.driver import Controller, deadly_opener, environment_tree, release_tree
+from tests.lib.remote.driver import Controller, deadly_opener, environment_tree, in_background, release_tree
 
+from remote.local import open_local
 from remote.session import AgentError, ConnectionLost
 
 NEVER_HEALTHY = {"path": "/", "timeout_s": 60, "expect_status": 200, "host": "x"}
@@ -69,27 +71,12 @@ def test_a_lower_epoch_is_refused(controller):
 
 
 def test_nothing_changes_before_begin(controller):
-    from remote.local import open_local
     with open_local(controller.python) as session:
         for verb in ("ship", "files", "activate", "restore", "withdraw"):
             with pytest.raises(AgentError) as caught:
                 session.request(verb, kind="release", name="0" * 64, digest="0" * 64, spec={}, slot=None, **controller.about())
             assert caught.value.code == "not-begun"
     assert not controller.base.exists()
-
-
-def in_background(work):
-    """Run `work()` in a thread; return (the thread, a list that will hold what it returned or raised)."""
-    results = []
-
-    def run():
-        try:
-            results.append(work())
-        except Exception as error:
-            results.append(error)
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, results
 
 
 def hanging(controller, deploy=2):
@@ -226,5 +213,4 @@ def test_a_switch_that_was_cut_in_two_is_finished(controllers):
 
 def quoted(text):
     """Return a text as JSON."""
-    import json
     return json.dumps(text)

@@ -5,7 +5,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from tests.lib.remote.driver import WEB, Tree, digest_of, environment_tree, release_tree
+from tests.lib.remote.driver import WEB, Controller, Tree, digest_of, environment_tree, release_tree
 
 from remote.session import AgentError, ConnectionLost
 
@@ -15,6 +15,15 @@ def opened(controller):
     """A controller with an open session."""
     controller.open(1)
     return controller
+
+
+@pytest.fixture(scope="module")
+def refusing(shared_host):
+    """A controller with an open session in which nothing is ever accepted."""
+    controller = Controller(shared_host, app="refusing")
+    controller.open(1)
+    yield controller
+    controller.close()
 
 
 def refused(controller, tree, kind="release"):
@@ -93,12 +102,12 @@ def listed(path, *rest):
 
 
 @pytest.mark.parametrize("path", ["/etc/cron.d/evil", "../evil", "a/../../evil", "a/./b", "a//b", "", ".", "..", "a/", "nul\0", "x" * 300])
-def test_a_path_that_leads_elsewhere_is_refused(opened, path):
-    assert refused(opened, listed(path)).code == "unsafe-path"
+def test_a_path_that_leads_elsewhere_is_refused(refusing, path):
+    assert refused(refusing, listed(path)).code == "unsafe-path"
 
 
-def test_a_path_that_is_no_text_is_refused(opened):
-    assert refused(opened, SurrogateTree()).code == "unsafe-path"
+def test_a_path_that_is_no_text_is_refused(refusing):
+    assert refused(refusing, SurrogateTree()).code == "unsafe-path"
 
 
 class SurrogateTree(Tree):
@@ -114,36 +123,36 @@ class SurrogateTree(Tree):
     {"link": "/etc/passwd"}, {"link": "../elsewhere"}, {"a/link": "../../elsewhere"}, {"link": ""},
     {"here": ".", "d/link": "../here/.."}, {"one": "two", "two": "one"}, {"down": "a", "a/up": "../down/../.."},
 ])
-def test_a_link_that_leads_elsewhere_is_refused(opened, links):
-    assert refused(opened, Tree({"a/file": "x"}, links=links)).code == "unsafe-path"
+def test_a_link_that_leads_elsewhere_is_refused(refusing, links):
+    assert refused(refusing, Tree({"a/file": "x"}, links=links)).code == "unsafe-path"
 
 
-def test_a_file_cannot_be_written_through_a_link(opened):
+def test_a_file_cannot_be_written_through_a_link(refusing):
     evil = [["link", "link", "a"], ["link/file", 0o644, 1, digest_of(b"x")]]
-    assert refused(opened, Tree({}, entries=evil)).code == "unsafe-path"
+    assert refused(refusing, Tree({}, entries=evil)).code == "unsafe-path"
 
 
 @pytest.mark.parametrize("entry", [["f", 0o4755, 1, digest_of(b"x")], ["f", 0o644, -1, digest_of(b"x")], ["f", 0o644, 1, "../../x"], ["f", 0o666, 1, "0" * 64]])
-def test_a_mode_size_or_digest_that_cannot_be_is_refused(opened, entry):
-    assert refused(opened, Tree({}, entries=[entry])).code == "unsafe-path"
+def test_a_mode_size_or_digest_that_cannot_be_is_refused(refusing, entry):
+    assert refused(refusing, Tree({}, entries=[entry])).code == "unsafe-path"
 
 
 @pytest.mark.parametrize("path", ["bin/python", "bin/python3", "pyvenv.cfg"])
-def test_an_environment_may_not_bring_its_interpreter(opened, path):
-    assert refused(opened, Tree({path: "#!/bin/sh\nevil\n"}), "environment").code == "unsafe-path"
+def test_an_environment_may_not_bring_its_interpreter(refusing, path):
+    assert refused(refusing, Tree({path: "#!/bin/sh\nevil\n"}), "environment").code == "unsafe-path"
 
 
-def test_a_list_that_is_not_the_announced_one_is_refused(opened):
+def test_a_list_that_is_not_the_announced_one_is_refused(refusing):
     tree = release_tree("1")
     tree.manifest = tree.manifest.replace(b"web.py", b"wob.py")
-    assert refused(opened, tree).code == "bad-transfer"
+    assert refused(refusing, tree).code == "bad-transfer"
 
 
 @pytest.mark.parametrize("name", ["../../x", "x", "", "0" * 63, "G" * 64])
-def test_a_name_that_is_no_digest_is_refused(opened, name):
+def test_a_name_that_is_no_digest_is_refused(refusing, name):
     tree = release_tree("1")
     with pytest.raises(AgentError) as caught:
-        opened.ask("ship", kind="release", name=name, digest=tree.digest, blobs=[zlib.compress(tree.manifest)])
+        refusing.ask("ship", kind="release", name=name, digest=tree.digest, blobs=[zlib.compress(tree.manifest)])
     assert caught.value.code == "bad-request"
 
 

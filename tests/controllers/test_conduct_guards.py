@@ -1,0 +1,407 @@
+"""How the conductor paces a rollout: canaries, the first host, pauses that people end, hosts under watch."""
+import pytest
+
+from controllers import bake, dispatch, hostrun, pauses, states
+from controllers.actor import Actor
+from controllers.errors import Conflict, NotFound
+from models import Deploy, HostRun
+from models.db import clock, now
+from tests import factories
+from tests.controllers.test_conduct import bells, end, hosts, rung_hosts, runs_of, tick
+
+__all__ = ["bells", "hosts"]
+pytestmark = pytest.mark.usefixtures("database")
+ANN = Actor("ann")
+
+
+def rung_looks(bells):
+    return [ids[0] for task, ids, _ in bells if task == "windlass.bake_host"]
+
+
+def states_of(deploy):
+    return [run.state for run in runs_of(deploy)]
+
+
+def age(deploy, milliseconds):
+    """Let time pass for everything that has happened to the hosts."""
+    for run in runs_of(deploy):
+        HostRun.update(ended_at=HostRun.ended_at - milliseconds, rung_at=HostRun.rung_at - milliseconds).where(HostRun.id == run.id).execute()
+
+
+def seen_well(run):
+    """Let a look find that all is well."""
+    HostRun.update(watched={"looked_at": clock(), "missed": 0, "pids": {}}).where(HostRun.id == run.id).execute()
+
+
+# Canaries and the first host.
+
+def test_a_canary_goes_before_everybody_else_at_once(bells, hosts):
+    deploy = factories.deploy(hosts, {"kind": "canary"})
+    tick(deploy)
+    canary, *others = runs_of(deploy)
+    assert rung_hosts(bells) == [canary.id]
+    end(canary, "succeeded")
+    tick(deploy)
+    assert rung_hosts(bells) == [canary.id, *(run.id for run in others)]
+
+
+def test_a_failed_canary_is_all_that_was_touched(bells, hosts):
+    deploy = factories.deploy(hosts, {"kind": "canary"})
+    tick(deploy)
+    end(runs_of(deploy)[0], "failed", message="app1: check: answered 500.", before={"active": "a", "current": "1" * 64, "restored": True})
+    assert tick(deploy).state == "rolled_back"
+    assert states_of(deploy) == ["failed", "skipped", "skipped", "skipped"]
+
+
+def test_no_other_host_starts_before_the_first_has_succeeded(bells, hosts):
+    deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 3})
+    tick(deploy)
+    first, second, third, _ = runs_of(deploy)
+    assert rung_hosts(bells) == [first.id]
+    states.move_host_run(first, "running")
+    tick(deploy)
+    assert rung_hosts(bells) == [first.id]
+    end(first, "succeeded")
+    tick(deploy)
+    assert rung_hosts(bells) == [first.id, second.id, third.id]
+
+
+def test_where_failures_are_tolerated_hosts_go_one_by_one_until_one_succeeds(bells, hosts):
+    deploy = factories.deploy(hosts, {"max_failures": 2, "healthy_first": True})
+    tick(deploy)
+    first, second, *others = runs_of(deploy)
+    end(first, "unreachable", message="gone")
+    tick(deploy)
+    assert rung_hosts(bells) == [first.id, second.id]
+    end(second, "succeeded")
+    tick(deploy)
+    assert rung_hosts(bells) == [first.id, second.id, *(run.id for run in others)]
+
+
+def test_a_failed_release_process_stops_the_rollout_whatever_is_tolerated(bells, hosts):
+    release = factories.release(processes={"web": "serve $SOCKET", "release": "migrate"})
+    deploy = factories.deploy(hosts, {"max_failures": 3, "on_failure": "continue"}, lead_host=True, release=release)
+    tick(deploy)
+    end(runs_of(deploy)[0], "failed", message="no")
+    assert tick(deploy).state == "failed"
+    assert states_of(deploy) == ["failed", "skipped", "skipped", "skipped"]
+
+
+# Pauses.
+
+@pytest.fixture
+def paused(bells, hosts):
+    """A canary that has succeeded, and the rollout waiting to be resumed."""
+    deploy = factories.deploy(hosts, {"kind": "canary", "pause_s": "resume"})
+    tick(deploy)
+    end(runs_of(deploy)[0], "succeeded")
+    return tick(deploy)
+
+
+def test_a_pause_until_resumed_lasts_until_somebody_resumes(bells, paused):
+    assert (paused.state, paused.reason) == ("paused", "waits to be resumed before wave 2 of 2")
+    age(paused, 10**9)
+    assert tick(paused).state == "paused"
+    assert len(rung_hosts(bells)) == 1
+    pauses.resume(ANN, paused.id)
+    resumed = tick(paused)
+    assert (resumed.state, resumed.reason) == ("running", None)
+    assert len(rung_hosts(bells)) == 4
+
+
+def test_resuming_lets_one_wave_through_not_all(bells, hosts):
+    deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 1, "pause_s": "resume"})
+    for position in range(3):
+        tick(deploy)
+        end(runs_of(deploy)[position], "succeeded")
+        assert tick(deploy).state == "paused"
+        pauses.resume(ANN, deploy.id)
+    tick(deploy)
+    end(runs_of(deploy)[3], "succeeded")
+    assert tick(deploy).state == "succeeded", "after the last wave there is nothing to wait for"
+
+
+def test_while_paused_hosts_under_way_finish_and_no_other_begins(bells, hosts):
+    deploy = factories.deploy(hosts[:2], {"healthy_first": False})
+    tick(deploy)
+    first, second = runs_of(deploy)
+    states.move_host_run(first, "running")
+    assert pauses.pause(ANN, deploy.id)["reason"] == "paused by ann"
+    assert hostrun.claim(second.id) is None, "its bell had been rung already"
+    HostRun.update(rung_at=None).where(HostRun.deploy == deploy).execute()
+    bells.clear()
+    tick(deploy)
+    assert rung_hosts(bells) == [first.id], "a host whose worker died must not stay half done"
+    end(first, "succeeded")
+    assert tick(deploy).state == "paused"
+    pauses.resume(ANN, deploy.id)
+    tick(deploy)
+    assert rung_hosts(bells)[-1] == second.id
+
+
+def test_a_failure_while_paused_is_judged_when_the_deploy_is_resumed(bells, hosts):
+    deploy = factories.deploy(hosts[:2])
+    tick(deploy)
+    first, second = runs_of(deploy)
+    states.move_host_run(second, "running")
+    end(first, "succeeded")
+    pauses.pause(ANN, deploy.id)
+    end(second, "failed", message="app2 broke.")
+    assert tick(deploy).state == "paused"
+    pauses.resume(ANN, deploy.id)
+    going_back = tick(deploy)
+    assert (going_back.state, going_back.reason) == ("rolling_back", "app2 broke.")
+
+
+def test_a_paused_deploy_is_cancelled_where_it_stands(bells, paused):
+    Deploy.update(cancel_requested_by="ann").where(Deploy.id == paused.id).execute()
+    ended = tick(paused)
+    assert (ended.state, ended.reason) == ("cancelled", "cancelled by ann; the new release stays on app1")
+    assert states_of(paused) == ["succeeded", "skipped", "skipped", "skipped"]
+
+
+@pytest.mark.parametrize("state", ["queued", "paused", "rolling_back", "succeeded", "cancelled"])
+def test_only_a_running_deploy_is_paused(bells, hosts, state):
+    deploy = factories.deploy(hosts, state=state)
+    with pytest.raises(Conflict) as refused:
+        pauses.pause(ANN, deploy.id)
+    assert (refused.value.code, Deploy.get_by_id(deploy.id).state) == ("not-pausable", state)
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "failed"])
+def test_only_a_paused_deploy_is_resumed(bells, hosts, state):
+    deploy = factories.deploy(hosts, state=state)
+    with pytest.raises(Conflict) as refused:
+        pauses.resume(ANN, deploy.id)
+    assert (refused.value.code, Deploy.get_by_id(deploy.id).state) == ("not-resumable", state)
+
+
+# One host of a paused deploy.
+
+@pytest.fixture
+def one_failed(bells, hosts):
+    """A paused deploy of which one host has succeeded, one failed, and two have not begun."""
+    deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 2})
+    tick(deploy)
+    first, second, *_ = runs_of(deploy)
+    end(first, "succeeded")
+    tick(deploy)
+    pauses.pause(ANN, deploy.id)
+    end(second, "failed", message="app2 broke.")
+    return deploy
+
+
+def test_a_failed_host_is_tried_again_once_resumed(bells, one_failed):
+    assert pauses.retry_host(ANN, one_failed.id, "app2")["state"] == "pending"
+    assert tick(one_failed).state == "paused"
+    pauses.resume(ANN, one_failed.id)
+    assert tick(one_failed).state == "running"
+    assert rung_hosts(bells)[-1] == runs_of(one_failed)[1].id
+    for position in (1, 2, 3):
+        end(runs_of(one_failed)[position], "succeeded")
+    assert tick(one_failed).state == "succeeded"
+
+
+def test_a_failed_host_that_is_left_out_no_longer_counts(bells, one_failed):
+    assert pauses.skip_host(ANN, one_failed.id, "app2")["message"] == "left out by ann"
+    assert pauses.skip_host(ANN, one_failed.id, "app4")["state"] == "skipped"
+    pauses.resume(ANN, one_failed.id)
+    tick(one_failed)
+    end(runs_of(one_failed)[2], "succeeded")
+    ended = tick(one_failed)
+    assert (ended.state, ended.reason) == ("succeeded", "left out: app2, app4")
+
+
+@pytest.mark.parametrize("change, host, code", [
+    (pauses.retry_host, "app1", "not-retryable"), (pauses.retry_host, "app3", "not-retryable"), (pauses.skip_host, "app1", "not-skippable")])
+def test_what_cannot_be_changed_of_a_host_is_refused(one_failed, change, host, code):
+    before = states_of(one_failed)
+    with pytest.raises(Conflict) as refused:
+        change(ANN, one_failed.id, host)
+    assert (refused.value.code, states_of(one_failed)) == (code, before)
+
+
+def test_hosts_of_a_deploy_that_is_not_paused_are_left_alone(bells, hosts, one_failed):
+    pauses.resume(ANN, one_failed.id)
+    with pytest.raises(Conflict, match="pause it first"):
+        pauses.skip_host(ANN, one_failed.id, "app3")
+    with pytest.raises(NotFound):
+        pauses.skip_host(ANN, one_failed.id, "nowhere")
+
+
+def test_the_host_with_the_release_process_is_not_left_out(bells, hosts):
+    release = factories.release(processes={"release": "migrate"})
+    deploy = factories.deploy(hosts, lead_host=True, release=release, state="paused")
+    with pytest.raises(Conflict) as refused:
+        pauses.skip_host(ANN, deploy.id, "app1")
+    assert refused.value.code == "runs-release-process"
+
+
+# Under watch.
+
+@pytest.fixture
+def baking(bells, hosts):
+    """A rollout whose first wave has just switched and is watched for a minute."""
+    deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 2, "bake_s": 60})
+    tick(deploy)
+    end(runs_of(deploy)[0], "succeeded", before={"active": "a", "current": "1" * 64})
+    tick(deploy)
+    end(runs_of(deploy)[1], "succeeded", before={"active": "a", "current": "1" * 64})
+    bells.clear()
+    return deploy
+
+
+def test_hosts_are_looked_at_again_and_again_and_the_next_wave_waits(bells, baking):
+    first, second, *_ = runs_of(baking)
+    age(baking, 5_001)
+    for _ in range(3):
+        tick(baking)
+    assert rung_looks(bells) == [first.id, second.id]
+    for run in (first, second):
+        seen_well(run)
+    age(baking, 5_001)
+    tick(baking)
+    assert rung_looks(bells) == [first.id, second.id] * 2
+    assert rung_hosts(bells) == []
+
+
+def test_the_next_wave_needs_a_good_look_after_the_end_of_the_watch(bells, baking):
+    age(baking, 60_001)
+    tick(baking)
+    assert rung_hosts(bells) == [] and len(rung_looks(bells)) == 2
+    for run in runs_of(baking)[:2]:
+        seen_well(run)
+    tick(baking)
+    assert rung_hosts(bells) == [run.id for run in runs_of(baking)[2:]]
+
+
+def test_the_last_wave_is_watched_before_the_deploy_has_succeeded(bells, hosts):
+    deploy = factories.deploy(hosts[:1], {"bake_s": 60})
+    tick(deploy)
+    end(runs_of(deploy)[0], "succeeded")
+    age(deploy, 60_001)
+    assert tick(deploy).state == "running"
+    seen_well(runs_of(deploy)[0])
+    assert tick(deploy).state == "succeeded"
+
+
+def test_hosts_that_were_unchanged_are_not_watched(bells, hosts):
+    deploy = factories.deploy(hosts[:1], {"bake_s": 60})
+    tick(deploy)
+    end(runs_of(deploy)[0], "unchanged")
+    assert tick(deploy).state == "succeeded"
+
+
+def test_a_host_that_turns_unhealthy_goes_back_with_the_others_that_switched(bells, baking):
+    first, second, *_ = runs_of(baking)
+    states.move_host_run(first, "failed", message="app1: bake: the health check fails.", was_switched=True)
+    going_back = tick(baking)
+    assert (going_back.state, going_back.reason) == ("rolling_back", "app1: bake: the health check fails.")
+    assert [(run.state, run.goal) for run in runs_of(baking)] == [("pending", "restore")] * 2 + [("skipped", "deploy")] * 2
+    tick(baking)
+    assert rung_hosts(bells) == [first.id, second.id]
+    for run in (first, second):
+        end(run, "rolled_back")
+    assert tick(baking).state == "rolled_back"
+
+
+def test_on_failure_stop_leaves_an_unhealthy_host_as_it_is(bells, hosts):
+    deploy = factories.deploy(hosts[:2], {"bake_s": 60, "on_failure": "stop"})
+    tick(deploy)
+    for run in runs_of(deploy):
+        end(run, "succeeded")
+    states.move_host_run(runs_of(deploy)[0], "failed", message="no", was_switched=True)
+    assert tick(deploy).state == "failed"
+    assert states_of(deploy) == ["failed", "succeeded"]
+
+
+def test_a_look_under_way_is_not_rung_for_again(bells, baking):
+    HostRun.update(lease_owner="elsewhere", lease_expires_at=now() + 60_000).where(HostRun.deploy == baking).execute()
+    age(baking, 10_000)
+    tick(baking)
+    assert rung_looks(bells) == []
+
+
+# What a look finds.
+
+PIDS = {"web": 11, "worker": 12}
+
+
+def answer(release, pids=None, current=None, state="RUNNING", healthy=True):
+    processes = {name: {"state": state, "pid": pid} for name, pid in (pids or PIDS).items()}
+    return {"application": {"current": current or release.digest, "active": "a", "slots": {"a": {"processes": processes}}},
+            "probe": {"healthy": healthy, "said": "GET / answered with status 500"}}
+
+
+class Host:
+    """A session that answers as told, one answer a request; the last one again and again."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def request(self, verb, **fields):
+        assert verb == "observe"
+        found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def look(monkeypatch, baking):
+    """Look at the first host, which answers as given; returns its run afterwards."""
+    monkeypatch.setattr(bake, "CONFIRM_AFTER_S", 0)
+
+    def at(*answers):
+        run = runs_of(baking)[0]
+        session = Host(*answers)
+        monkeypatch.setattr(bake.transports, "open_host", lambda host: session)
+        bake.look(run.id)
+        return HostRun.get_by_id(run.id)
+    return at
+
+
+def test_a_good_look_is_written_down_and_ticks_on(bells, baking, look):
+    before = clock()
+    run = look(answer(baking.release))
+    assert (run.state, run.lease_owner) == ("succeeded", None)
+    assert run.watched["looked_at"] >= before and run.watched["pids"] == PIDS
+    assert bells == [("windlass.conduct", (baking.id,), None)]
+
+
+def test_two_bad_answers_in_a_row_are_a_failure_one_is_not(baking, look):
+    assert look(answer(baking.release, healthy=False), answer(baking.release)).state == "succeeded"
+    failed = look(answer(baking.release, healthy=False))
+    assert (failed.state, failed.was_switched) == ("failed", True)
+    assert "app1: bake: the health check fails: GET / answered with status 500." in failed.message
+
+
+@pytest.mark.parametrize("wrong, told", [
+    ({"state": "FATAL"}, "web is FATAL"), ({"current": "0" * 64}, "no longer runs the release"), ({"pids": {"web": 11, "worker": 99}}, "restarted by itself: worker")])
+def test_everything_that_is_wrong_is_seen(baking, look, wrong, told):
+    look(answer(baking.release))
+    failed = look(answer(baking.release, **wrong))
+    assert failed.state == "failed" and told in failed.message
+
+
+def test_a_host_that_is_not_reached_once_or_twice_is_looked_at_again(baking, look):
+    gone = bake.ConnectionLost("the connection broke")
+    assert [look(gone).state, look(gone).state, look(answer(baking.release)).state] == ["succeeded"] * 3
+    assert [look(gone).state, look(gone).state, look(gone).state] == ["succeeded", "succeeded", "failed"]
+
+
+def test_looks_that_come_late_or_at_once_change_nothing(bells, baking, look):
+    HostRun.update(lease_owner="elsewhere", lease_expires_at=now() + 60_000).where(HostRun.deploy == baking).execute()
+    assert look(answer(baking.release, healthy=False)).watched is None
+    HostRun.update(lease_owner=None, lease_expires_at=None).where(HostRun.deploy == baking).execute()
+    Deploy.update(state="cancelled").where(Deploy.id == baking.id).execute()
+    assert look(answer(baking.release, healthy=False)).state == "succeeded"
+
+
+def test_every_task_that_is_rung_for_is_registered():
+    import batch
+    assert {"windlass.bake_host", "windlass.host_run", "windlass.conduct"} <= set(batch.celery().tasks)
+    assert dispatch.celery() is batch.celery()
