@@ -5,11 +5,12 @@ import config
 
 config.load()
 
-from celery import bootsteps, signals  # noqa: E402  (after the configuration)
-
 import logs  # noqa: E402
+from celery import bootsteps, signals  # noqa: E402  (after the configuration)
+from config import settings  # noqa: E402
+from doorbell import CENTRAL, zone_queue  # noqa: E402
+
 from controllers import dispatch, workers  # noqa: E402
-from doorbell import zone_queue  # noqa: E402
 
 QUEUE_LOOK_S = 1.0
 HEARTBEAT_S = 5.0
@@ -48,6 +49,8 @@ class ZoneQueues(bootsteps.StartStopStep):
 
 
 app.steps["consumer"].add(ZoneQueues)
+if not settings.worker.central:
+    app.amqp.queues.deselect(CENTRAL)
 
 
 @signals.worker_ready.connect

@@ -1,7 +1,9 @@
 """Ask a worker of a host's zone to look at it, and wait for what it finds; the worker's side is observations.py."""
 import time
 
-from controllers import dispatch, hostkeys
+import hostkeys
+
+from controllers import dispatch
 from controllers.errors import Conflict, Invalid, NotFound, Unavailable
 from models import Host
 from models.db import clock, now

@@ -1,5 +1,6 @@
 """Ask for deploys, look at them, and change their course."""
 from peewee import JOIN
+from utils.datekit import rfc3339
 
 from controllers import dispatch, events, gates, paging, snapshots, states, targets
 from controllers.errors import Conflict, NotFound
@@ -8,7 +9,6 @@ from controllers.rollout import waves
 from controllers.rollout.spec import RELEASE_PROCESS
 from models import Application, Deploy, Environment, Host, HostRun, Release, Step
 from models.db import connection, database, now
-from utils.datekit import rfc3339
 
 UNFINISHED = ("failed", "unreachable", "skipped", "rolled_back")
 
@@ -68,17 +68,20 @@ def describe(row, progress):
         "state": row.state, "strategy": row.strategy, "plan": None, "progress": progress, "requested_by": row.requested_by, "comment": row.comment,
         "created_at": rfc3339(row.created_at), "started_at": rfc3339(row.started_at), "ended_at": rfc3339(row.ended_at), "reason": row.reason,
         "previous_release": row.previous_release.version if row.previous_release_id else None, "rollback_of": row.rollback_of_id,
-        "cancel_requested_by": row.cancel_requested_by,
+        "cancel_requested_by": row.cancel_requested_by, "warnings": row.warnings,
     }
 
 
 # Asking for one.
 
-def create(actor, fields):
-    """Ask for a deploy of a release to a target; returns it. Raises NotFound, Invalid, Conflict."""
+def create(actor, fields, is_automatic=False):
+    """Ask for a deploy of a release to a target; returns it. Raises NotFound, Invalid, Conflict.
+
+    Triggers in which no person decides say `is_automatic`: they are refused what people are only warned of.
+    """
     target = targets.find(fields["application"], fields["environment"])
     release = release_of(target.application, fields["release"])
-    return start(actor, target, release, fields.get("strategy"), fields.get("comment"))
+    return start(actor, target, release, fields.get("strategy"), fields.get("comment"), is_automatic=is_automatic)
 
 
 def release_of(application, version):
@@ -97,16 +100,16 @@ def release_of(application, version):
     return row
 
 
-def start(actor, target, release, strategy=None, comment=None, rollback_of=None):
+def start(actor, target, release, strategy=None, comment=None, rollback_of=None, is_automatic=False):
     """Write the deploy with its host runs and ring for it; returns it."""
     with database.atomic():
-        gates.require_open(actor, target)
+        admitted = gates.admit(actor, target, release, is_automatic)
         snapshot = snapshots.take(target)
         plan = targets.complete_strategy(strategy or {}, snapshot["strategy"])
         hosts = list(Host.select().where(Host.name.in_(snapshot["hosts"])).order_by(Host.name))
         deploy = Deploy.create(application=target.application, environment=target.environment, release=release, previous_release=previous_release(target, release),
                                rollback_of=rollback_of, state="queued", strategy=plan, snapshot=snapshot, comment=comment,
-                               requested_by=actor.name, created_at=now())
+                               requested_by=actor.name, created_at=now(), **admitted)
         write_host_runs(deploy, hosts, RELEASE_PROCESS in snapshots.commands(release, snapshot) and rollback_of is None)
         note_queued(deploy, target, release)
     dispatch.ring("windlass.conduct", deploy.id)

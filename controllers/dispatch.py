@@ -3,6 +3,7 @@ import functools
 import logging
 
 import doorbell
+
 from models.db import database
 
 log = logging.getLogger(__name__)

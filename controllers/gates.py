@@ -1,5 +1,14 @@
 """What a deploy must pass: once when it is asked for, and again when it begins, because the world may have changed since."""
-from controllers import locks
+from controllers import latches, locks
+
+
+def admit(actor, target, release, is_automatic=False):
+    """Return what a new deploy's row gets from its gates: {"warnings"}. Raises Conflict where one of them is shut.
+
+    Every way to ask for a deploy goes through here; `is_automatic` marks those in which no person decides.
+    """
+    require_open(actor, target)
+    return {"warnings": latches.warnings(target, release, is_automatic)}
 
 
 def require_open(actor, target):

@@ -2,9 +2,10 @@
 import os
 import pwd
 
+import hostkeys
 from utils.datekit import rfc3339
 
-from controllers import etags, hostkeys, paging, rows, zones
+from controllers import etags, paging, rows, zones
 from controllers.errors import Invalid
 from controllers.states import DEPLOY_ENDED
 from models import Application, Deploy, Environment, Host, HostRun, Placement, Target, Zone

@@ -3,7 +3,7 @@
 from peewee import IntegrityError, fn
 from utils.datekit import rfc3339
 
-from controllers import dispatch, events, paging, rows, states
+from controllers import dispatch, events, latches, paging, rows, states
 from controllers.building import build as building
 from controllers.building import compare as comparing
 from controllers.building import locks
@@ -40,7 +40,8 @@ def get(actor, application, version):
         if release.lock_digest
         else []
     )
-    return {**describe(release, application), "dependencies": locks.packages(release.lock), "environments": built}
+    return {**describe(release, application), "dependencies": locks.packages(release.lock), "environments": built,
+            "latched": latches.on_release(release)}
 
 
 def find(application, version):

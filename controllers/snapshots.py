@@ -2,6 +2,7 @@
 import json
 
 import secretbox
+
 from controllers import targets, variables
 from controllers.rollout.spec import RELEASE_PROCESS
 

@@ -1,7 +1,7 @@
 """Targets: an application in an environment, on which hosts, and how its rollouts go."""
 from utils.datekit import rfc3339
 
-from controllers import etags, hosts, paging, rows
+from controllers import etags, hosts, latches, paging, rows
 from controllers.errors import Conflict, Invalid
 from controllers.rollout import waves
 from controllers.states import DEPLOY_ENDED
@@ -47,6 +47,7 @@ def describe_on(target, host_names):
         "server_names": target.server_names,
         "drain_s": target.drain_s,
         "keep_warm": target.keep_warm,
+        "latched": latches.on_target(target),
         "created_at": rfc3339(target.created_at),
         "updated_at": rfc3339(target.updated_at),
     }

@@ -5,10 +5,10 @@ import socket
 import threading
 
 from config import settings
-from controllers import zonekeys
-from models import Worker, Zone
-from models import db
 from version import VERSION
+
+from controllers import zonekeys
+from models import Worker, Zone, db
 
 NAME = f"{socket.gethostname()}:{os.getpid()}"
 FORGET_AFTER_MS = 24 * 3600 * 1000

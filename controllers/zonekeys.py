@@ -1,10 +1,10 @@
 """Zones' SSH keys: only workers that serve a zone hold its private key; everybody may read the public one."""
 import os
 
+from config import data_path, settings
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_ssh_private_key
 
-from config import data_path, settings
 from controllers.errors import Unavailable
 
 

@@ -122,6 +122,11 @@ def add_bytes(content):
 def add_file(path):
     """Put a file into the store; returns (sha256, size)."""
     with Writer() as writer, open(path, "rb") as file:
+        if (size := os.fstat(file.fileno()).st_size) > IN_MEMORY:  # Compressing costs far more than reading twice.
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            if is_there(object_path(sha256)):
+                return sha256, size
+            file.seek(0)
         while data := file.read(READ_BYTES):
             writer.write(data)
         return writer.finish()

@@ -24,6 +24,7 @@ class Deploy(BaseModel):
     reason = TextField(null=True)
     cancel_requested_by = CharField(null=True)
     resumed_wave = IntegerField(default=0)
+    warnings = JSONField(default=list)
     retries = IntegerField(default=0)
     requested_by = CharField()
     created_at = TimeField()

@@ -60,6 +60,7 @@ class Deploy(Answer):
     reason: str | None
     previous_release: str | None
     rollback_of: int | None
+    warnings: list[str] = Field(description="What whoever asked for it was warned of.")
 
 
 class Step(Answer):

@@ -1,11 +1,11 @@
 """Bodies and answers of /hosts."""
 from typing import Annotated, Literal
 
+import hostkeys
 from pydantic import AfterValidator, Field, model_validator
 
 from api.schemas.names import Address, Argv, Folder, HostName, Line, Listen, Name, Port, Program, Tag, UserName, text, unique
 from api.shapes import Answer, Fields, Time
-from controllers import hostkeys
 
 Fingerprint = text(
     r"SHA256:[A-Za-z0-9+/]{43}", "Use a fingerprint as ssh-keygen -l prints it: SHA256: and 43 letters and digits.", 50

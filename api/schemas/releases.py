@@ -63,6 +63,7 @@ class ReleaseInFull(Release):
 
     dependencies: dict[str, str]
     environments: list[Environment]
+    latched: list[dict] = Field(description="Environments in which its newest deploy failed or was rolled back.")
 
 
 class Commit(Answer):

@@ -210,5 +210,6 @@ class Target(Answer):
     server_names: list[str]
     drain_s: int
     keep_warm: bool
+    latched: list[dict] = Field(description="Releases whose newest deploy here failed or was rolled back.")
     created_at: Time
     updated_at: Time

@@ -1,7 +1,6 @@
 """Make what an installer wrote into a virtualenv's content that works anywhere and is the same each time.
 
-Scripts start the python beside them instead of one of this machine; bytecode is compiled here, once for all hosts, and
-never compared with its source again (PEP 552, unchecked hash-based files), because both are read-only from now on.
+Scripts start the python beside them instead of one of this machine, notes of the installer go, and bytecode is added.
 """
 
 import base64
@@ -12,7 +11,7 @@ import os
 import re
 from pathlib import Path
 
-import commands
+from controllers.building import bytecode
 
 # A line that sh takes for a command and Python for a string: sh starts the python beside the script, Python goes on below.
 TRAMPOLINE = b"""#!/bin/sh
@@ -32,7 +31,7 @@ def finish(prefix, wanted, interpreter, work):
     for record in sorted(prefix.glob("lib/python*/site-packages/*.dist-info/RECORD")):
         rewrite_record(record, changed)
     if interpreter:
-        compile_bytecode(prefix, interpreter, work)
+        bytecode.add(prefix, wanted.python, interpreter, work)
 
 
 def rename_library(prefix, wanted):
@@ -97,31 +96,3 @@ def replace(path, content, mode):
     aside.write_bytes(content)
     aside.chmod(mode)
     os.replace(aside, path)
-
-
-def compile_bytecode(prefix, interpreter, work):
-    """Compile all packages; a file for another Python's syntax is no failure, its importer will say so."""
-    argv = [
-        interpreter,
-        "-I",
-        "-m",
-        "compileall",
-        "-q",
-        "-j",
-        "2",
-        "--invalidation-mode",
-        "unchecked-hash",
-        "-s",
-        str(prefix),
-        str(prefix / "lib"),
-    ]
-    environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
-    try:
-        commands.run(
-            argv, environment=environment, timeout_s=work.remaining_s(), merged=True, stop=work.stop, on_tick=work.tick
-        )
-    except commands.Failed as error:
-        work.output(
-            "Some files could not be compiled to bytecode; Python compiles them when they are used: "
-            + "; ".join(line.strip() for line in error.tail[:3])
-        )

@@ -40,6 +40,8 @@ PORTS = range(20000, 30000)
 UNDO = ".windlass-undo-"
 ASIDE = ".windlass-new-"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+SITES_REMEDY = "Create it and include it in nginx's configuration, or correct nginx.sites in the host's settings."
+PROGRAMS_REMEDY = "Create it and include it in supervisord's configuration, or correct supervisor.programs in its settings."
 
 
 class Failure(Exception):
@@ -702,7 +704,7 @@ def find_program(argv):
 
 def located(argv):
     """Return `argv` with its program's full path, where it can be found."""
-    return [find_program(argv) or argv[0]] + list(argv[1:])
+    return [find_program(argv) or argv[0], *argv[1:]]
 
 
 def start_time(pid):
@@ -780,7 +782,8 @@ def parse_response(data):
 
 # --- supervisord ------------------------------------------------------------------------------------------------------
 
-STATES = {0: "STOPPED", 10: "STARTING", 20: "RUNNING", 30: "BACKOFF", 40: "STOPPING", 100: "EXITED", 200: "FATAL", 1000: "UNKNOWN"}
+STATES = {0: "STOPPED", 10: "STARTING", 20: "RUNNING", 30: "BACKOFF", 40: "STOPPING", 100: "EXITED", 200: "FATAL",
+          1000: "UNKNOWN"}
 UP = ("STARTING", "RUNNING")
 DOWN = ("STOPPED", "EXITED", "FATAL")
 
@@ -800,9 +803,11 @@ def xml_of(value):
     return "<value><string>{}</string></value>".format(text)
 
 
+SCALARS = {"string": str, "int": int, "i4": int, "i8": int, "double": float, "boolean": lambda text: text.strip() == "1"}
+
+
 class RpcAnswer:
     """Reads one XML-RPC answer. The standard library's client would take longer to import than all else here together."""
-    SCALARS = {"string": str, "int": int, "i4": int, "i8": int, "double": float, "boolean": lambda text: text.strip() == "1"}
 
     def __init__(self, document):
         from xml.parsers import expat
@@ -826,13 +831,13 @@ class RpcAnswer:
     def end(self, tag):
         """An element ends."""
         text = "".join(self.text)
-        if tag in self.SCALARS:
-            self.value, self.is_typed = self.SCALARS[tag](text), True
+        if tag in SCALARS:
+            self.value, self.is_typed = SCALARS[tag](text), True
         elif tag == "array":
             self.value, self.is_typed = self.containers.pop(), True
         elif tag == "struct":
             items = self.containers.pop()
-            self.value, self.is_typed = dict(zip(items[::2], items[1::2])), True
+            self.value, self.is_typed = {items[at]: items[at + 1] for at in range(0, len(items), 2)}, True
         elif tag == "name":
             self.containers[-1].append(text)
         elif tag == "value":
@@ -966,7 +971,8 @@ class SupervisorCtl:
         """Run supervisorctl; return its output or raise Fault or Failure."""
         status, text = run_command(self.argv + list(words), 120, 1 << 20)
         low = text.lower()
-        if "refused connection" in low or "no such file" in low and "unix://" in low or "permission denied" in low or status == 4:
+        is_gone = "no such file" in low and "unix://" in low
+        if "refused connection" in low or is_gone or "permission denied" in low or status == 4:
             raise Failure("supervisor-unreachable", "supervisorctl cannot reach supervisord: {}".format(text[-300:]),
                           "Start supervisord on the host, or correct supervisor.command in the host's settings.")
         if "error" in low and words[0] != "status":
@@ -1036,8 +1042,8 @@ SUPERVISOR_FILES = ("/etc/supervisord.conf", "/etc/supervisor/supervisord.conf",
 def ini_section(text, section):
     """Return {option: value} of one section of an INI file as supervisor writes them."""
     values, is_here = {}, False
-    for line in text.splitlines():
-        line = line.split(" ;")[0].strip()
+    for written in text.splitlines():
+        line = written.split(" ;")[0].strip()
         if line.startswith("["):
             is_here = line == "[{}]".format(section)
         elif is_here and "=" in line and line[0] not in ";#":
@@ -1078,7 +1084,8 @@ def open_supervisor(argv):
         except OSError:
             return SupervisorCtl(argv)  # We may not read it; perhaps the command may.
         if content is not None:
-            section, here = ini_section(content.decode("utf-8", "replace"), "supervisorctl"), os.path.dirname(os.path.abspath(path))
+            section = ini_section(content.decode("utf-8", "replace"), "supervisorctl")
+            here = os.path.dirname(os.path.abspath(path))
             break
     url = options.get("-s") or section.get("serverurl", "").replace("%(here)s", here)
     if "%(" in url or not url.startswith(("unix://", "http://")):
@@ -1140,8 +1147,9 @@ class Supervisor:
             self.server().add(group)
         except Fault as fault:
             if fault.code == FAULT_BAD_NAME:
-                raise Failure("supervisor-ignores-programs", "supervisord does not see the program file in {}.".format(
-                    self.settings["programs"]), "Let the [include] section of supervisord's configuration read that folder.") from None
+                raise Failure("supervisor-ignores-programs",
+                              "supervisord does not see the program file in {}.".format(self.settings["programs"]),
+                              "Let the [include] section of supervisord's configuration read that folder.") from None
             if fault.code != FAULT_ALREADY_ADDED:
                 raise Failure("supervisor-refused", "supervisord does not take {}: {}".format(group, fault.text)) from None
 
@@ -1173,7 +1181,8 @@ class Supervisor:
             try:
                 self.server().start(self.full_name(slot, name))
             except Fault as fault:
-                if fault.code not in (FAULT_ALREADY_STARTED, FAULT_ABNORMAL):  # What ends early is seen, with its log, by the check.
+                # What ends early is seen, with its log, by the check.
+                if fault.code not in (FAULT_ALREADY_STARTED, FAULT_ABNORMAL):
                     raise Failure("process-failed", "supervisord cannot start the process '{}': {}".format(name, fault.text),
                                   "See supervisord's own log on the host.", process=name) from None
 
@@ -1239,7 +1248,7 @@ class Nginx:
             self.lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise Failure("sites-dir-missing", "The folder {} for nginx sites does not exist.".format(self.folder),
-                          "Create it and include it in nginx's configuration, or correct nginx.sites in the host's settings.") from None
+                          SITES_REMEDY) from None
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -1305,7 +1314,7 @@ class Nginx:
 
     def test(self):
         """Raise Failure with nginx's own words when it does not accept its configuration."""
-        status, text = run_command(located(self.settings["command"]) + ["-t"], 30)
+        status, text = run_command([*located(self.settings["command"]), "-t"], 30)
         if status:
             raise Failure("nginx-refused", "nginx does not accept its configuration: {}".format(text[-2000:] or status),
                           "Correct what the message names; the site that served before is still in place.")
@@ -1316,7 +1325,7 @@ class Nginx:
 
     def reload(self):
         """Have nginx read its configuration again; it does so on its own time."""
-        status, text = run_command(located(self.settings["command"]) + ["-s", "reload"], 30)
+        status, text = run_command([*located(self.settings["command"]), "-s", "reload"], 30)
         if status:
             raise Failure("nginx-not-reloaded", "nginx was not reloaded: {}".format(text[-2000:] or status),
                           "See whether nginx runs on the host and whether nginx.command in its settings is right.")
@@ -1373,7 +1382,8 @@ class Place:
 
     def __init__(self, root, app):
         if not isinstance(root, str) or not root.startswith("/") or os.path.normpath(root) != root or root == "/":
-            raise Failure("bad-request", "The root '{}' is no clean absolute path.".format(root), "Correct it in the host's settings.")
+            raise Failure("bad-request", "The root '{}' is no clean absolute path.".format(root),
+                          "Correct it in the host's settings.")
         if not is_plain(app) or not all(character.isalnum() or character in "-_." for character in app):
             raise Failure("bad-request", "'{}' cannot be the name of an application.".format(app))
         self.root, self.app = root, app
@@ -1386,8 +1396,9 @@ class Place:
 
     def folders(self):
         """Return (path, mode) of the folders every application has."""
-        return [(path, 0o755) for path in (self.base, self.releases, self.environments, self.slots, self.run, self.shared, self.logs)] \
-            + [(path, 0o700) for path in (self.state, self.once, self.manifests)]
+        public = (self.base, self.releases, self.environments, self.slots, self.run, self.shared, self.logs)
+        private = (self.state, self.once, self.manifests)
+        return [(path, 0o755) for path in public] + [(path, 0o700) for path in private]
 
     def trees(self, kind):
         """Return the folder of the trees of a kind: "release" or "environment"."""
@@ -1767,7 +1778,8 @@ class Shipment:
                 "Free some space there, then deploy again; nothing needs to be cleaned up.", needed=needed, free=free)
         if inodes is not None and count > inodes:
             raise Failure("disk-full", "The disk of {} has {:,} inodes free but {:,} files are to be written.".format(
-                self.place.root, inodes, count), "Remove files there, then deploy again.", needed_inodes=count, free_inodes=inodes)
+                self.place.root, inodes, count), "Remove files there, then deploy again.",
+                needed_inodes=count, free_inodes=inodes)
 
     def known_files(self):
         """Return {(sha256, mode): path} of the files in the newest complete trees of this kind."""
@@ -1819,7 +1831,8 @@ class Shipment:
     def write_one(self, frames, length, target, mode, size, digest):
         """Unpack one file, refusing anything but the size and digest that were announced."""
         unpack, check, written = zlib.decompressobj(), hashlib.sha256(), 0
-        damaged = Failure("bad-transfer", "The file {} arrived damaged.".format(os.path.relpath(target, self.partial)), "Deploy again.")
+        name = os.path.relpath(target, self.partial)
+        damaged = Failure("bad-transfer", "The file {} arrived damaged.".format(name), "Deploy again.")
         handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             while length:
@@ -2232,8 +2245,9 @@ class Watch:
             if not waiting:
                 return
             if time.monotonic() > deadline:
+                name = waiting[0]
                 raise Failure("process-failed", "The process '{}' was not up within {} seconds.{}".format(
-                    waiting[0], limit_s, self.tail(waiting[0])), "Correct what its log says, then deploy again.", process=waiting[0])
+                    name, limit_s, self.tail(name)), "Correct what its log says, then deploy again.", process=name)
             self.host.control.pause()
 
 
@@ -2299,8 +2313,9 @@ class Once:
                                               self.once["command"], False), 0o700)
         entry = {"state": "starting", "at": int(time.time() * 1000), "name": self.once["name"], "deploy": self.spec["deploy"]}
         write_json(self.journal, entry)
-        process = subprocess.Popen(["/bin/sh", "-c", self.WRAPPER, "windlass-once", self.script, self.log, self.status],
-                                   cwd="/", env=plain_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        argv, nothing = ["/bin/sh", "-c", self.WRAPPER, "windlass-once", self.script, self.log, self.status], subprocess.DEVNULL
+        process = subprocess.Popen(argv, cwd="/", env=plain_environment(), stdin=nothing, stdout=nothing, stderr=nothing,
+                                   start_new_session=True)
         entry.update(state="started", pid=process.pid, started=start_time(process.pid))
         write_json(self.journal, entry)
         threading.Thread(target=process.wait, daemon=True).start()
@@ -2379,7 +2394,8 @@ class Once:
         if entry["status"] == 0:
             return "'{}' {}".format(self.once["name"], how)
         raise Failure("once-failed", "The command '{}' {} and ended with status {}.\n{}".format(
-            self.once["name"], how, entry["status"], entry.get("tail", "")), "Correct it, then deploy again.", status=entry["status"])
+            self.once["name"], how, entry["status"], entry.get("tail", "")), "Correct it, then deploy again.",
+            status=entry["status"])
 
     def unclear(self, how):
         """Return the Failure for a command of which nobody knows whether it did its work."""
@@ -2446,7 +2462,8 @@ class Activation:
                 return
             for kind, name in (("release", self.spec["release"]), ("environment", self.spec["environment"])):
                 if not os.path.isdir(os.path.join(self.place.trees(kind), name)):
-                    raise Failure("not-shipped", "The {} {} is not on this host.".format(kind, name), "Deploy again; it will be sent.")
+                    raise Failure("not-shipped", "The {} {} is not on this host.".format(kind, name),
+                                  "Deploy again; it will be sent.")
             step.message = "Python {}".format(self.interpreter_version())
 
     def interpreter_version(self):
@@ -2658,8 +2675,8 @@ class Activation:
             except (OSError, ValueError) as error:
                 last = getattr(error, "strerror", None) or str(error)
             if time.monotonic() > deadline:
-                raise Failure("not-served", "The release answers on its own, but not through nginx at {}: {}.".format(listen, last),
-                              self.why_not_served())
+                raise Failure("not-served", "The release answers on its own, but not through nginx at {}: {}.".format(
+                    listen, last), self.why_not_served())
             self.host.control.pause()
 
     def why_not_served(self):
@@ -2740,7 +2757,7 @@ class Activation:
                 names, left = self.stop_others_of(old, max(drain_s, 5))
                 if spec.get("web") and not self.spec.get("keep_warm", True):
                     left += self.drain_web(old, spec, drain_s)
-                    names = names + [spec["web"]]
+                    names = [*names, spec["web"]]
             except Aborted:
                 step.message = "left to supervisord"
                 return
@@ -2798,7 +2815,7 @@ def check_programs_folder(settings):
     folder = settings["supervisor"]["programs"]
     if not os.path.isdir(folder):
         raise Failure("programs-dir-missing", "The folder {} for supervisord's programs does not exist.".format(folder),
-                      "Create it and include it in supervisord's configuration, or correct supervisor.programs in the host's settings.")
+                      PROGRAMS_REMEDY)
     if not os.access(folder, os.W_OK):
         raise Failure("programs-dir-not-writable", "The user {} may not write in {}.".format(user_name(), folder),
                       "Give that user the right to write there, or correct supervisor.programs in the host's settings.")
@@ -2905,7 +2922,8 @@ def facts(request):
     return {"python": "{}.{}.{}".format(*sys.version_info[:3]), "implementation": sys.implementation.name,
             "pythons": pythons(), "system": release.sysname.lower(), "machine": release.machine, "libc": libc(),
             "hostname": release.nodename, "user": user_name(), "uid": os.getuid(), "cpus": os.cpu_count(),
-            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "disk_free_bytes": free, "inodes_free": inodes,
+            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            "disk_free_bytes": free, "inodes_free": inodes,
             "distribution": distribution(), "clock_ms": int(time.time() * 1000), "agent": VERSION}
 
 
@@ -2973,13 +2991,13 @@ def problems_of_place(request):
         found.append(problem("root-not-writable", "The user {} may not write in {}.".format(user_name(), nearest),
                              "Give that user the folder {}, or choose another root for this host.".format(root)))
     free, inodes = free_space(root)
-    if free < 64 << 20 or inodes is not None and inodes < 1000:
+    if free < 64 << 20 or (inodes is not None and inodes < 1000):
         found.append(problem("disk-low", "The disk of {} has {:,} bytes and {} inodes free.".format(nearest, free, inodes),
                              "Free some space there."))
     length = len("{}/{}/run/current.sock".format(root, request.get("app") or "").encode())
     if length > SOCKET_PATH_BYTES:
-        found.append(problem("socket-path-too-long", "The path of the sockets below {} has {} bytes, the system allows {}.".format(
-            root, length, SOCKET_PATH_BYTES), "Choose a shorter root for this host."))
+        found.append(problem("socket-path-too-long", "The path of the sockets below {} has {} bytes, the system allows "
+                             "{}.".format(root, length, SOCKET_PATH_BYTES), "Choose a shorter root for this host."))
     return found
 
 
@@ -3003,7 +3021,7 @@ def observe_supervisor(settings, deep):
         found.append(problem(failure.code, failure.message, failure.remedy))
     if not os.path.isdir(folder):
         found.append(problem("programs-dir-missing", "The folder {} for supervisord's programs does not exist.".format(folder),
-                             "Create it and include it in supervisord's configuration, or correct supervisor.programs."))
+                             PROGRAMS_REMEDY))
     elif not os.access(folder, os.W_OK):
         found.append(problem("programs-dir-not-writable", "The user {} may not write in {}.".format(user_name(), folder),
                              "Give that user the right to write there, or correct supervisor.programs."))
@@ -3020,7 +3038,7 @@ def observe_nginx(settings, deep):
                              "Install nginx (Debian: apt install nginx), correct nginx.command, or set nginx to null."))
     elif deep:
         argv = located(nginx["command"])
-        status, text = run_command(argv + ["-t"], 30)
+        status, text = run_command([*argv, "-t"], 30)
         if status:
             found.append(problem("nginx-config-broken", "nginx does not accept its own configuration: {}".format(text[-1000:]),
                                  "Correct what the message names."))
@@ -3028,7 +3046,7 @@ def observe_nginx(settings, deep):
         about["version"] = plain.rpartition("/")[2].split()[0] if "/" in plain else None
     if not os.path.isdir(nginx["sites"]):
         found.append(problem("sites-dir-missing", "The folder {} for nginx sites does not exist.".format(nginx["sites"]),
-                             "Create it and include it in nginx's configuration, or correct nginx.sites."))
+                             SITES_REMEDY))
     elif not os.access(nginx["sites"], os.W_OK):
         found.append(problem("sites-dir-not-writable", "The user {} may not write in {}.".format(user_name(), nginx["sites"]),
                              "Give that user the right to write there, or correct nginx.sites."))
@@ -3065,7 +3083,8 @@ def slot_seen(host, name, states):
         [spec["web"]] if spec.get("web") else spec["processes"]))
     address = slot.address(spec) if is_up and (spec.get("binding") == "socket" or name in host.ports) else None
     return {"release": spec.get("release"), "environment": spec.get("environment"), "spec_digest": spec.get("spec_digest"),
-            "version": spec.get("version"), "binding": spec.get("binding"), "deploy": spec.get("deploy"), "phase": record["phase"] if record else None,
+            "version": spec.get("version"), "binding": spec.get("binding"), "deploy": spec.get("deploy"),
+            "phase": record["phase"] if record else None,
             "processes": {process: {"state": info["state"], "pid": info["pid"]} for process, info in states.items()},
             "serving": is_up and (not spec.get("web") or accepts(address))}
 
@@ -3138,7 +3157,8 @@ def observation(request, host):
 
 # --- The agent --------------------------------------------------------------------------------------------------------
 
-FIRST_STEPS = {"begin": "preflight", "ship": "ship", "files": "ship", "activate": "configure", "restore": "configure", "withdraw": "switch"}
+FIRST_STEPS = {"begin": "preflight", "ship": "ship", "files": "ship", "activate": "configure", "restore": "configure",
+               "withdraw": "switch"}
 
 
 class Agent:

@@ -21,8 +21,8 @@ class LocalAgent:
         self.complaints, errors = socket.socketpair()
         self.stderr = b""
         with theirs, errors:
-            self.process = subprocess.Popen(agent_argv(python), stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=errors.fileno(),
-                                            start_new_session=True, cwd="/", env=agent_environment())
+            self.process = subprocess.Popen(agent_argv(python), stdin=theirs.fileno(), stdout=theirs.fileno(),
+                                            stderr=errors.fileno(), start_new_session=True, cwd="/", env=agent_environment())
         self.listener = threading.Thread(target=self.listen, daemon=True, name="agent-stderr")
         self.listener.start()
 

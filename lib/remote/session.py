@@ -135,7 +135,7 @@ class Session:
                     del buffer[:end + 1]
                     searched = 0
                 if len(buffer) > (MAX_LINE if self.hello else MAX_NOISE):
-                    self.lose("The host sent a line of more than {:,} bytes, which no agent does.".format(len(buffer) - 1))
+                    self.lose(f"The host sent a line of more than {len(buffer) - 1:,} bytes, which no agent does.")
                     return
         except (OSError, EOFError) as error:
             self.lose(f"The connection to the host's agent broke: {error}.")

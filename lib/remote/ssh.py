@@ -3,14 +3,13 @@
 paramiko's own policies would accept or prompt; here the key must equal the pinned one. TCP_NODELAY is set because
 Nagle's algorithm costs some 40 ms for every small answer, and the window is large so that bulk does not wait for acks.
 """
-import base64
 import contextlib
-import hashlib
 import shlex
 import socket
 import threading
 
 import paramiko
+from hostkeys import fingerprint
 
 from remote.session import ConnectionLost, Session, agent_argv
 
@@ -26,12 +25,6 @@ class Unreachable(ConnectionLost):
     def __init__(self, message, code, remedy, is_final=False):
         super().__init__(message)
         self.code, self.remedy, self.is_final = code, remedy, is_final
-
-
-def fingerprint(key_line):
-    """Return OpenSSH's SHA256 fingerprint of a line "type base64 …"."""
-    blob = base64.b64decode(key_line.split()[1])
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 def line_of(key):

@@ -19,6 +19,21 @@ def test_rolling_goes_in_batches_of_hosts_or_percent(batch, expected):
     assert sizes({"kind": "rolling", "batch": batch}) == expected
 
 
+@pytest.mark.parametrize("batch, expected", [(1, [1, 9]), (3, [3, 7]), ("20%", [2, 8]), ("1%", [1, 9]), (10, [10])])
+def test_a_canary_goes_before_everybody_else(batch, expected):
+    assert sizes({"kind": "canary", "batch": batch}) == expected
+
+
+@pytest.mark.parametrize("batch, expected", [(1, [1, 9]), (3, [1, 2, 7]), (10, [1, 9])])
+def test_the_host_that_runs_the_release_process_is_one_of_the_canaries(batch, expected):
+    assert sizes({"kind": "canary", "batch": batch}, lead_host=True) == expected
+
+
+def test_the_first_host_must_be_healthy_where_hosts_go_in_waves():
+    assert [waves.complete({"kind": kind})["healthy_first"] for kind in ("all-at-once", "rolling", "canary")] == [False, True, True]
+    assert waves.complete({"kind": "rolling", "healthy_first": False})["healthy_first"] is False
+
+
 def test_every_host_is_in_exactly_one_wave_in_order():
     made = waves.batches(HOSTS, waves.complete({"kind": "rolling", "batch": 3}), lead_host=True)
     assert [host for wave in made for host in wave] == HOSTS

@@ -4,7 +4,10 @@ BARE_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 
 def sshd_config(folder, address, port, use_pam):
-    """Return sshd_config(5) for one host: keys only, its own host key and authorized keys, whoever runs it."""
+    """Return sshd_config(5) for one host: keys only, its own host key and authorized keys, whoever runs it.
+
+    With SHLVL=2 bash does not take the session for a login that reads the developer's ~/.bashrc: a server has nothing in it.
+    """
     return f"""\
 ListenAddress {address}
 Port {port}
@@ -20,6 +23,7 @@ PrintMotd no
 PrintLastLog no
 MaxStartups 200
 LogLevel VERBOSE
+SetEnv SHLVL=2
 ForceCommand {folder}/bin/session
 """
 

@@ -101,6 +101,8 @@ def strategy_of(kind, batch):
 
 def finish(client, output, started, manner, deadline):
     """Show a deploy; with a ``manner`` wait for its end first, and fail when it did not succeed."""
+    for warning in started.get("warnings") or []:
+        output.warning(warning)
     if manner is None:
         show_deploy(output, started)
         output.hint(f"Follow it: windlass logs {started['id']} --follow")

@@ -276,3 +276,13 @@ def test_urls_of_integrations(bad):
 @pytest.mark.parametrize("bad", ["blue-green", "", "Rolling", None, 1])
 def test_a_kind_of_rollout_that_there_is_not_is_refused_with_those_there_are(bad):
     assert "rolling" in refusal(targets.Kind, bad)
+
+
+@pytest.mark.parametrize("value", [0, 86_400, "resume"])
+def test_a_pause_is_seconds_or_until_resumed(value):
+    assert accepts(targets.Pause, value) == value
+
+
+@pytest.mark.parametrize("value", [-1, 86_401, "manual", "60", True, None, 1.5])
+def test_other_pauses_are_refused_with_what_to_use_instead(value):
+    assert '"resume"' in refusal(targets.Pause, value)

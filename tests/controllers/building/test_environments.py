@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import store
 
-from controllers.building import environments, locks, platforms, uv
+from controllers.building import bytecode, environments, locks, platforms, uv
 from controllers.building.work import BuildFailed, Interrupted, Work
 from controllers.foreign.artifacts.base import Index
 from models import BuiltEnvironment, db
@@ -120,6 +120,34 @@ def test_bytecode_is_there_and_never_compared_again(database, index, packages, w
         text=True,
     )
     assert done.stdout.strip() == str(folder / PACKAGES / "tool.py"), done.stderr
+
+
+def test_a_source_file_is_compiled_once_for_all_virtualenvs(database, index, packages, work, monkeypatch):
+    one, two = wheel(packages, "one", files={"sub/a.py": "x = 1\n"}), wheel(packages, "two", files={"b.py": "y = 2\n"})
+    compiled = []
+    real = bytecode.compile_files
+    monkeypatch.setattr(
+        bytecode,
+        "compile_files",
+        lambda sources, *rest: (compiled.extend(path.name for path in sources), real(sources, *rest)),
+    )
+    first = ensure(lock_of(("one==1.0", one)), index, work)
+    second = ensure(lock_of(("one==1.0", one), ("two==1.0", two)), index, work)
+    assert sorted(compiled) == ["a.py", "b.py", "one.py", "two.py"]
+    assert set(map(tuple, store.manifest(first.digest))) < set(map(tuple, store.manifest(second.digest)))
+    for entry in store.manifest(second.digest):
+        if entry[0].endswith(".pyc"):
+            store.object_path(entry[3]).unlink()
+    assert ensure(lock_of(("one==1.0", one), ("two==1.0", two)), index, work).digest == second.digest
+    assert len(compiled) == 8, "what the store lost is compiled again"
+
+
+def test_a_file_in_another_python_s_syntax_is_left_to_its_importer(database, index, packages, work):
+    digest = wheel(packages, "old", files={"legacy.py": "print 'two'\n", "fine.py": "x = 1\n"})
+    built = ensure(lock_of(("old==1.0", digest)), index, work)
+    paths = " ".join(paths_of(built.digest))
+    assert "legacy.py" in paths and "__pycache__/fine.cpython" in paths and "__pycache__/legacy.cpython" not in paths
+    assert any("could not be compiled" in line and "legacy.py" in line for line in work.lines)
 
 
 def test_the_same_lock_gives_the_same_content_on_another_machine(database, index, packages, work, settings, tmp_path):

@@ -3,6 +3,7 @@ import contextlib
 import itertools
 
 import pytest
+
 from tests.lib.remote.driver import Controller
 
 NUMBERS = itertools.count(1)

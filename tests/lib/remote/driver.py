@@ -126,7 +126,8 @@ class Tree:
 
     def __init__(self, files, links=None, entries=None):
         self.contents = {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
-        rows = [[path, 0o755 if path.startswith("bin/") else 0o644, len(data), digest_of(data)] for path, data in self.contents.items()]
+        rows = [[path, 0o755 if path.startswith("bin/") else 0o644, len(data), digest_of(data)]
+                for path, data in self.contents.items()]
         rows += [[path, "link", target] for path, target in (links or {}).items()]
         self.entries = sorted(rows) if entries is None else entries
         self.manifest = json.dumps(self.entries, separators=(",", ":"), ensure_ascii=False).encode()
@@ -216,7 +217,8 @@ class Controller:
         spec = {"deploy": deploy, "release": release.digest, "environment": environment.digest, "python": self.interpreter(),
                 "processes": processes, "web": web, "binding": self.binding if web else None,
                 "variables": {"VERSION": "1", **(variables or {})},
-                "supervisor": {slot: {"path": f"windlass-{self.app}-{slot}.conf", "text": self.program(slot, processes)} for slot in "ab"},
+                "supervisor": {slot: {"path": f"windlass-{self.app}-{slot}.conf", "text": self.program(slot, processes)}
+                               for slot in "ab"},
                 "nginx": self.site() if nginx and web else None,
                 "health": {"path": "/", "timeout_s": 20, "expect_status": 200, "host": self.server_name},
                 "drain_s": 5, "keep_warm": True}
@@ -230,8 +232,8 @@ class Controller:
         """Return the text of a slot's program file."""
         base, group = f"{self.host.root}/{self.app}", f"{self.app}-{slot}"
         parts = [f"[group:{group}]\nprograms={','.join(f'{group}-{name}' for name in processes)}\n"]
-        parts += [f"[program:{group}-{name}]\ncommand={base}/run/{slot}-{name}\nautostart=true\nautorestart=true\nstartsecs={startsecs}\n"
-                  f"startretries=1\nstopwaitsecs=5\nstopasgroup=true\nkillasgroup=true\nredirect_stderr=true\n"
+        parts += [f"[program:{group}-{name}]\ncommand={base}/run/{slot}-{name}\nautostart=true\nautorestart=true\n"
+                  f"startsecs={startsecs}\nstartretries=1\nstopwaitsecs=5\nstopasgroup=true\nkillasgroup=true\nredirect_stderr=true\n"
                   f"stdout_logfile={base}/shared/logs/{name}.log\n" for name in processes]
         return "\n".join(parts)
 
@@ -242,7 +244,8 @@ class Controller:
     def site_text(self, slot, extra=""):
         """Return the nginx text of a slot."""
         base = f"{self.host.root}/{self.app}"
-        upstream = f"unix:{base}/run/current.sock" if self.binding == "socket" else f"127.0.0.1:{self.seen['application']['ports'][slot]}"
+        port = self.seen["application"]["ports"][slot]
+        upstream = f"unix:{base}/run/current.sock" if self.binding == "socket" else f"127.0.0.1:{port}"
         token = digest_of((upstream + extra).encode())[:16]
         return (f"# windlass-proof /.well-known/windlass/{self.app} {token}\n"
                 f"upstream {self.app} {{ server {upstream} max_fails=0; }}\n"
@@ -293,19 +296,23 @@ class Controller:
 
     def control(self, *words):
         """Run supervisorctl with processes written as slot-process; return its output."""
-        return self.host.supervisorctl(*[f"{self.app}-{word[0]}:{self.app}-{word}" if "-" in word else word for word in words]).stdout
+        names = [f"{self.app}-{word[0]}:{self.app}-{word}" if "-" in word else word for word in words]
+        return self.host.supervisorctl(*names).stdout
 
     def states(self):
         """Return {"a-web": state, …} as supervisord has it."""
-        lines = [line.split() for line in self.host.supervisorctl("status").stdout.splitlines()]
-        prefix = self.app + "-"
-        return {words[0].split(":")[1][len(prefix):]: words[1] for words in lines if words[0].startswith((prefix + "a:", prefix + "b:"))}
+        states = {}
+        for line in self.host.supervisorctl("status").stdout.splitlines():
+            name, state = line.split()[:2]
+            if name.startswith((f"{self.app}-a:", f"{self.app}-b:")):
+                states[name.split(":")[1].removeprefix(f"{self.app}-")] = state
+        return states
 
     def leftovers(self):
         """Return what is on the host that should not outlive a session: half-made trees, files and links."""
         folders = [self.base, Path(self.settings["supervisor"]["programs"]), Path(self.settings["nginx"]["sites"])]
-        return [path for folder in folders for parent, _, names in os.walk(folder)
-                for path in [parent, *(os.path.join(parent, name) for name in names)] if ".partial-" in path or ".windlass-" in path]
+        paths = [os.path.join(parent, name) for folder in folders for parent, inner, names in os.walk(folder) for name in [*inner, *names]]
+        return [path for path in paths if ".partial-" in path or ".windlass-" in path]
 
     def is_whole(self):
         """Say whether `current` names a complete, undamaged release and the active slot serves; true at any moment."""
@@ -320,7 +327,8 @@ class Controller:
 
     def steps(self):
         """Return [(step, state)] of the ended steps seen so far."""
-        return [(event["step"], event["state"]) for event in self.events if event["event"] == "step" and event["state"] != "running"]
+        steps = [event for event in self.events if event["event"] == "step"]
+        return [(event["step"], event["state"]) for event in steps if event["state"] != "running"]
 
     def output(self):
         """Return all output seen so far."""

@@ -6,10 +6,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from remote.session import AgentError
+
 from tests.fleet.hammer import Hammer
 from tests.lib.remote.driver import environment_tree, release_tree
-
-from remote.session import AgentError
 
 WORKER = {"command": "sleep 600", "exec": True}
 
@@ -157,14 +157,16 @@ def test_a_variable_that_no_shell_can_hold_is_refused(controller, name):
 
 
 def test_the_processes_environment(controller):
-    show = {"web": {"command": 'printf "%s\\n" "$PYTHONPATH|$VIRTUAL_ENV|$PATH|$PORT|$SOCKET|$WINDLASS_RELEASE|$WINDLASS_SLOT" && exec python web.py socket',
-                    "exec": False}}
+    names = ("PYTHONPATH", "VIRTUAL_ENV", "PATH", "PORT", "SOCKET", "WINDLASS_RELEASE", "WINDLASS_SLOT")
+    show = "|".join(f"${name}" for name in names)
+    processes = {"web": {"command": f'echo "{show}" && exec python web.py socket', "exec": False}}
     tree = release_tree("1", src__module="VALUE = 1\n")
-    answer = controller.deploy("1", tree=tree, processes=show)
+    answer = controller.deploy("1", tree=tree, processes=processes)
     release, env = f"{controller.base}/releases/{tree.digest}", f"{controller.base}/envs/{environment_tree().digest}"
     line = (controller.base / "shared" / "logs" / "web.log").read_text().splitlines()[0]
     ports = answer["application"]["ports"]
-    assert line == f"{release}:{release}/src|{env}|{env}/bin:/usr/local/bin:/usr/bin:/bin|{ports['a']}|{controller.base}/run/a.sock|{tree.digest}|a"
+    assert line.split("|") == [f"{release}:{release}/src", env, f"{env}/bin:/usr/local/bin:/usr/bin:/bin", str(ports["a"]),
+                               f"{controller.base}/run/a.sock", tree.digest, "a"]
 
 
 def assert_restored(controller, caught, code, step):
@@ -195,7 +197,8 @@ def test_a_release_that_binds_nothing_does_not_take_over(controller):
     controller.deploy("1")
     health = {"path": "/", "timeout_s": 1, "expect_status": None, "host": None}
     with pytest.raises(AgentError) as caught:
-        controller.deploy("2", processes={"web": {"command": "echo I forgot to listen; exec sleep 60", "exec": False}}, health=health)
+        processes = {"web": {"command": "echo I forgot to listen; exec sleep 60", "exec": False}}
+        controller.deploy("2", processes=processes, health=health)
     assert_restored(controller, caught, "unhealthy", "check")
     assert "nothing listens on" in caught.value.message and "I forgot to listen" in caught.value.message
 
@@ -211,7 +214,7 @@ def test_a_process_that_crashes_is_told_of_at_once_with_the_end_of_its_log(contr
 
 def test_a_worker_that_crashes_keeps_the_release_from_taking_over(controller):
     controller.deploy("1")
-    processes = {"web": {"command": "python web.py socket", "exec": True}, "worker": {"command": "echo broken queue; exit 1", "exec": False}}
+    processes = {**with_worker(controller), "worker": {"command": "echo broken queue; exit 1", "exec": False}}
     with pytest.raises(AgentError) as caught:
         controller.deploy("2", processes=processes)
     assert_restored(controller, caught, "process-failed", "check")

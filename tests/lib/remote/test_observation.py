@@ -4,13 +4,14 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from tests.lib.remote.driver import AGENT, Controller
-
 from remote.local import open_local
 from remote.session import AgentError
+
+from tests.lib.remote.driver import AGENT, Controller
 
 OLDEST = (3, 8)
 
@@ -34,7 +35,6 @@ def test_the_agent_is_written_in_the_language_of_its_oldest_python():
 
 
 def test_the_agent_needs_nothing_but_the_standard_library():
-    import sys
     tree = ast.parse(AGENT.read_text())
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -46,7 +46,8 @@ def test_a_whole_life_under_the_oldest_python(shared_host, python):
     controller = Controller(shared_host, app="old", python=python)
     controller.deploy("1")
     assert controller.seen["facts"]["python"].startswith("3.8.")
-    assert controller.deploy("2", once={"name": "release", "command": "echo migrating", "key": "2", "timeout_s": 30})["active"] == "b"
+    once = {"name": "release", "command": "echo migrating", "key": "2", "timeout_s": 30}
+    assert controller.deploy("2", once=once)["active"] == "b"
     assert controller.output() == "migrating\n"
     assert controller.restore("a")["warm"] is True
     assert controller.get() == (200, "1") and controller.is_sound()
@@ -58,8 +59,8 @@ def test_a_whole_life_under_the_oldest_python(shared_host, python):
 
 def test_facts_of_this_machine(controller):
     facts = controller.observe(deep=True)["facts"]
-    run = subprocess.run([controller.python, "-c", "import os, platform, sys; print(platform.python_version(), os.getuid(), os.cpu_count())"],
-                         capture_output=True, text=True)
+    script = "import os, platform, sys; print(platform.python_version(), os.getuid(), os.cpu_count())"
+    run = subprocess.run([controller.python, "-c", script], capture_output=True, text=True)
     python, uid, cpus = run.stdout.split()
     assert (facts["python"], facts["uid"], facts["cpus"]) == (python, int(uid), int(cpus))
     assert (facts["implementation"], facts["system"], facts["machine"]) == ("cpython", "linux", os.uname().machine)
@@ -99,7 +100,8 @@ def snapshot(folder):
         about = path.lstat()
         if path.name.endswith(".log") or path.is_socket():
             continue
-        found[str(path)] = (about.st_mode, about.st_mtime_ns, os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None)
+        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        found[str(path)] = (about.st_mode, about.st_mtime_ns, content)
     return found
 
 

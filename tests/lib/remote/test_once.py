@@ -4,9 +4,9 @@ import os
 import time
 
 import pytest
-from tests.lib.remote.driver import in_background, living
-
 from remote.session import AgentError, ConnectionLost
+
+from tests.lib.remote.driver import in_background, living
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@ import json
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
-from tests.fleet.hammer import Hammer
-from tests.lib.remote.driver import Controller, deadly_opener, environment_tree, in_background, release_tree
-
 from remote.local import open_local
 from remote.session import AgentError, ConnectionLost
+
+from tests.fleet.hammer import Hammer
+from tests.lib.remote.driver import Controller, deadly_opener, environment_tree, in_background, release_tree
 
 NEVER_HEALTHY = {"path": "/", "timeout_s": 60, "expect_status": 200, "host": "x"}
 KEEP_NOTHING = {"releases": [], "environments": []}
@@ -23,7 +24,8 @@ def deploy_again_and_again(controller, first, stride):
     kills, version = 0, 1
     for count in range(first, 500, stride):
         version += 1
-        wanted = {"deploy": version, "tree": release_tree(str(version)), "environment": environment_tree(str(version % 3)), "keep": KEEP_NOTHING}
+        wanted = {"deploy": version, "keep": KEEP_NOTHING, "tree": release_tree(str(version)),
+                  "environment": environment_tree(str(version % 3))}
         try:
             controller.deploy(str(version), opener=deadly_opener(count), **wanted)
             return kills
@@ -195,22 +197,15 @@ def test_a_switch_that_was_cut_in_two_is_finished(controllers):
     controller = controllers(binding="port")
     controller.deploy("1")
     controller.deploy("2")
-    site = os.path.join(controller.settings["nginx"]["sites"], f"windlass-{controller.app}.conf")
-    undo = os.path.join(os.path.dirname(site), f".windlass-undo-windlass-{controller.app}.conf")
-    old = controller.site_text("a")
-    with open(undo, "w") as file:  # On trial for slot b, which has been switched to: it stays.
-        file.write('{"text": %s, "switch": "%s/run/current.sock", "wanted": "b.sock", "reload": true}' % (quoted(old), controller.base))
+    site = Path(controller.settings["nginx"]["sites"]) / f"windlass-{controller.app}.conf"
+    undo = site.with_name(f".windlass-undo-{site.name}")
+    old, new = controller.site_text("a"), controller.site_text("b")
+    trial = {"switch": f"{controller.base}/run/current.sock", "reload": True}
+    undo.write_text(json.dumps({**trial, "text": old, "wanted": "b.sock"}))  # On trial for the slot that answers: it stays.
     controller.open(3)
-    assert open(site).read() == controller.site_text("b") and not os.path.exists(undo)
+    assert site.read_text() == new and not undo.exists()
     controller.close()
-    with open(undo, "w") as file:  # On trial for slot a, which has not: it goes.
-        file.write('{"text": %s, "switch": "%s/run/current.sock", "wanted": "a.sock", "reload": true}' % (quoted(controller.site_text("b")), controller.base))
-    with open(site, "w") as file:
-        file.write(old)
+    site.write_text(old)
+    undo.write_text(json.dumps({**trial, "text": new, "wanted": "a.sock"}))  # On trial for a slot that does not: it goes.
     controller.open(4)
-    assert open(site).read() == controller.site_text("b") and not os.path.exists(undo)
-
-
-def quoted(text):
-    """Return a text as JSON."""
-    return json.dumps(text)
+    assert site.read_text() == new and not undo.exists()

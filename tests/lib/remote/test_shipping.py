@@ -5,9 +5,9 @@ import zlib
 from pathlib import Path
 
 import pytest
-from tests.lib.remote.driver import WEB, Controller, Tree, digest_of, environment_tree, release_tree
-
 from remote.session import AgentError, ConnectionLost
+
+from tests.lib.remote.driver import WEB, Controller, Tree, digest_of, environment_tree, release_tree
 
 
 @pytest.fixture
@@ -101,7 +101,8 @@ def listed(path, *rest):
     return Tree({}, entries=[[path, *(rest or (0o644, len(data), digest_of(data)))]])
 
 
-@pytest.mark.parametrize("path", ["/etc/cron.d/evil", "../evil", "a/../../evil", "a/./b", "a//b", "", ".", "..", "a/", "nul\0", "x" * 300])
+@pytest.mark.parametrize("path", ["/etc/cron.d/evil", "../evil", "a/../../evil", "a/./b", "a//b", "", ".", "..", "a/", "nul\0",
+                                  "x" * 300])
 def test_a_path_that_leads_elsewhere_is_refused(refusing, path):
     assert refused(refusing, listed(path)).code == "unsafe-path"
 
@@ -132,7 +133,8 @@ def test_a_file_cannot_be_written_through_a_link(refusing):
     assert refused(refusing, Tree({}, entries=evil)).code == "unsafe-path"
 
 
-@pytest.mark.parametrize("entry", [["f", 0o4755, 1, digest_of(b"x")], ["f", 0o644, -1, digest_of(b"x")], ["f", 0o644, 1, "../../x"], ["f", 0o666, 1, "0" * 64]])
+@pytest.mark.parametrize("entry", [["f", 0o4755, 1, digest_of(b"x")], ["f", 0o644, -1, digest_of(b"x")],
+                                   ["f", 0o644, 1, "../../x"], ["f", 0o666, 1, "0" * 64]])
 def test_a_mode_size_or_digest_that_cannot_be_is_refused(refusing, entry):
     assert refused(refusing, Tree({}, entries=[entry])).code == "unsafe-path"
 

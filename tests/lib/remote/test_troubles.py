@@ -7,11 +7,11 @@ import zlib
 from pathlib import Path
 
 import pytest
-from tests.fleet.keeper import NotAvailable
-from tests.lib.remote.driver import Controller, Tree, living, release_tree
-
 from remote import agent
 from remote.session import AgentError
+
+from tests.fleet.keeper import NotAvailable
+from tests.lib.remote.driver import Controller, Tree, living, release_tree
 
 
 def failing(controller, version="2", **changes):
@@ -50,7 +50,7 @@ def test_a_tree_that_cannot_fit_is_refused_before_anything_is_written(small_disk
 
 
 def test_a_disk_that_fills_up_on_the_way(small_disk):
-    tree = Tree({**{name: data for name, data in release_tree("2").contents.items()}, "large": os.urandom(3_000_000)})
+    tree = Tree({**release_tree("2").contents, "large": os.urandom(3_000_000)})
     small_disk.open(2)
     answer = small_disk.ask("ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)])
     small_disk.host.fill_disk(leave_bytes=1_000_000)
@@ -146,7 +146,8 @@ def test_a_host_without_nginx_or_supervisor(shared_host):
     controller.restore(None)
 
 
-@pytest.mark.parametrize("part, key, code", [("supervisor", "programs", "programs-dir-missing"), ("nginx", "sites", "sites-dir-missing")])
+@pytest.mark.parametrize("part, key, code", [("supervisor", "programs", "programs-dir-missing"),
+                                             ("nginx", "sites", "sites-dir-missing")])
 def test_a_folder_that_is_missing(controller, part, key, code):
     controller.deploy("1")
     right = controller.settings

@@ -1,9 +1,8 @@
 """Public host keys are compared with what OpenSSH itself says of them."""
 import subprocess
 
+import hostkeys
 import pytest
-
-from controllers import hostkeys
 
 
 @pytest.fixture(

@@ -1,0 +1,51 @@
+"""Latches: a release that failed in a target, or that people went back from, is not deployed there again by any automatism.
+
+Nothing is stored: the newest judged deploy of a release to a target tells. People are warned and may go on; when that deploy
+succeeds, the latch is gone.
+"""
+from peewee import fn
+
+from controllers.errors import Conflict
+from models import Deploy, Environment, Release
+
+JUDGED = ("succeeded", "failed", "rolled_back")
+MOST_SHOWN = 20
+
+
+def query(application_id):
+    """Return the query for the deploys that latch their release, newest first, releases and environments joined."""
+    judged = (Deploy.application == application_id) & Deploy.state.in_(JUDGED)
+    newest = Deploy.select(fn.MAX(Deploy.id)).where(judged).group_by(Deploy.release, Deploy.environment)
+    undone = Deploy.select(Deploy.rollback_of).where(Deploy.application == application_id, Deploy.rollback_of.is_null(False), Deploy.state != "cancelled")
+    # Going back from a rollback says nothing against the release that the rollback brought.
+    was_left = Deploy.rollback_of.is_null() & Deploy.id.in_(undone)
+    return (Deploy.select(Deploy, Release, Environment).join(Release, on=(Deploy.release == Release.id)).switch(Deploy).join(Environment)
+            .where(Deploy.id.in_(newest), Deploy.state.in_(("failed", "rolled_back")) | was_left).order_by(Deploy.id.desc()).limit(MOST_SHOWN))
+
+
+def on_release(release):
+    """Return where a release is latched: [{"environment", "deploy", "reason"}], newest first."""
+    return [{"environment": row.environment.name, **describe(row)} for row in query(release.application_id).where(Deploy.release == release)]
+
+
+def on_target(target):
+    """Return the releases that are latched for a target: [{"release", "deploy", "reason"}], newest first."""
+    return [{"release": row.release.version, **describe(row)} for row in query(target.application_id).where(Deploy.environment == target.environment_id)]
+
+
+def describe(row):
+    """Return the deploy that latched, and what it says."""
+    reason = row.reason if row.state in ("failed", "rolled_back") else "it was rolled back"
+    return {"deploy": row.id, "reason": reason}
+
+
+def warnings(target, release, is_automatic):
+    """Return what people are told who deploy a release to a target; an automatism is refused with Conflict "latched"."""
+    row = query(target.application_id).where(Deploy.environment == target.environment_id, Deploy.release == release).first()
+    if row is None:
+        return []
+    ended = "failed" if row.state == "failed" else "was rolled back"
+    told = f"{release.version} {ended} in {target.environment.name} last time (deploy {row.id}): {describe(row)['reason'] or 'no reason was given'}"
+    if is_automatic:
+        raise Conflict(f"{told} A person may deploy it again.", code="latched")
+    return [told]

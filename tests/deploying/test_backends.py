@@ -1,0 +1,44 @@
+"""The same deploy on PostgreSQL and Redis as on the embedded SQLite and folders."""
+import pytest
+
+from tests.deploying import applications
+from tests.deploying.conftest import hammer
+from tests.stack import running_stack
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory, postgresql_url, redis_url):
+    """A Windlass on PostgreSQL, with Redis as broker, cache and alarm clock of the streams."""
+    urls = {"WINDLASS_DATABASE_URL": postgresql_url, "WINDLASS_BROKER_URL": redis_url, "WINDLASS_REDIS_URL": redis_url}
+    with running_stack(tmp_path_factory.mktemp("stack"), urls) as running:
+        yield running
+
+
+def test_deploy_and_rollback_on_postgresql_and_redis(stack, hosts, repository, name):
+    stack.set_target(hosts, name, server_names=[f"{name}.example.com"])
+    repository.commit(applications.plain("one"))
+    stack.deploy(stack.release(name)["version"], name)
+    with hammer(hosts[0], name) as asking:
+        asking.await_version("one")
+        repository.commit(applications.plain("two"))
+        second = stack.deploy(stack.release(name)["version"], name)
+        asking.await_version("two")
+        stack.rollback(second)
+        asking.await_version("one")
+    assert asking.failures == []
+    numbers = [event["number"] for event in stack.call("GET", f"/deploys/{second['id']}/events")["items"]]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_zone_made_later_is_served(stack, fleet_factory, repository, name):
+    """The worker listens to a new zone's queue by itself, and makes the zone's key."""
+    stack.call("POST", "/zones", {"name": "dmz"})
+    zone = stack.wait("/zones/dmz", lambda zone: zone["public_key"])
+    (host,) = fleet_factory(1)
+    host.authorize(zone["public_key"])
+    stack.call("POST", "/hosts", host.api_payload(zone="dmz"))
+    stack.call("POST", f"/hosts/{host.name}/trust", {"fingerprint": host.fingerprint})
+    stack.set_target([host], name, server_names=[f"{name}.example.com"])
+    repository.commit(applications.plain("one"))
+    stack.deploy(stack.release(name)["version"], name)
+    assert host.get(server_name=f"{name}.example.com") == (200, "one")

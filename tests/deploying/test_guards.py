@@ -1,0 +1,66 @@
+"""Guards on real hosts: a canary that waits for people, and a release that turns unhealthy while it is watched."""
+import pytest
+import requests
+
+from tests.deploying import applications
+
+HOSTS = 3
+
+
+def versions(hosts, name):
+    """Return what each host's nginx serves of an application now."""
+    return [requests.get(host.url, headers={"Host": f"{name}.example.com"}, timeout=10).text for host in hosts]
+
+
+@pytest.fixture
+def deployed(stack, hosts, repository, name):
+    """The application's first release on every host."""
+    stack.set_target(hosts, name, server_names=[f"{name}.example.com"])
+    repository.commit(applications.plain("one"))
+    stack.release(name)
+    stack.deploy(name=name)
+    assert versions(hosts, name) == ["one"] * 3
+
+
+def begin(stack, name, **strategy):
+    """Begin a deploy of the newest release; returns it as it is then."""
+    return stack.call("POST", "/deploys", {"application": name, "release": "latest", "environment": "production", "strategy": strategy})
+
+
+@pytest.mark.timeout(240)
+def test_a_canary_waits_until_somebody_resumes_and_a_host_can_be_left_out(stack, hosts, repository, name, cli, deployed):
+    repository.commit(applications.plain("two"))
+    stack.release(name)
+    deploy = begin(stack, name, kind="canary", pause_s="resume")
+    paused = stack.wait(f"/deploys/{deploy['id']}", lambda found: found["state"] == "paused")
+    assert paused["reason"] == "waits to be resumed before wave 2 of 2"
+    assert versions(hosts, name) == ["two", "one", "one"]
+    cli("skip", str(deploy["id"]), hosts[2].name)
+    cli("resume", str(deploy["id"]), "--wait", "--timeout", "120")
+    ended = stack.await_end(deploy["id"], "succeeded")
+    assert ended["reason"] == f"left out: {hosts[2].name}"
+    assert versions(hosts, name) == ["two", "two", "one"]
+
+
+@pytest.mark.timeout(240)
+def test_a_release_that_turns_unhealthy_under_watch_is_taken_back(stack, hosts, repository, name, deployed):
+    broken = stack.folder / f"{name}-is-broken"
+    repository.commit(applications.plain("two", status=f"500 if os.path.exists({str(broken)!r}) else 200"))
+    stack.release(name)
+    deploy = begin(stack, name, kind="rolling", batch=2, bake_s=600)
+    stack.wait(f"/deploys/{deploy['id']}/events?limit=1000", lambda found: sum("under watch from now on" in (event.get("text") or "") for event in found["items"]) == 2)
+    assert versions(hosts, name) == ["two", "two", "one"]
+    broken.touch()
+    ended = stack.await_end(deploy["id"], "rolled_back")
+    assert "bake" in ended["reason"] and "status 500" in ended["reason"]
+    assert versions(hosts, name) == ["one"] * 3
+    assert {run["state"] for run in stack.host_runs(deploy).values()} == {"rolled_back", "skipped"}
+
+
+@pytest.mark.timeout(240)
+def test_a_release_that_stays_healthy_under_watch_succeeds(stack, hosts, repository, name, deployed):
+    repository.commit(applications.plain("two"))
+    stack.release(name)
+    deploy = begin(stack, name, kind="canary", batch=2, bake_s=2)
+    stack.await_end(deploy["id"], "succeeded")
+    assert versions(hosts, name) == ["two"] * 3
