@@ -3,9 +3,9 @@
 Ticks may come late, twice or at once; the deploy's row is locked for the length of a tick, and every change is a
 compare-and-set, so that only the rows decide what happens next.
 """
-from controllers import dispatch, gates, snapshots, states
+from controllers import dispatch, gates, rows, snapshots, states
 from controllers.rollout import waves
-from models import Deploy, HostRun
+from models import Deploy, HostRun, Target
 from models.db import clock, database, is_postgresql, now
 
 RING_AGAIN_MS = 10_000  # A bell that was lost is rung again after this time.
@@ -33,9 +33,13 @@ def lock(deploy_id):
 
 
 def others_ahead(deploy):
-    """Say whether an older deploy of the same target has not ended yet."""
-    return (Deploy.select().where(Deploy.application == deploy.application_id, Deploy.environment == deploy.environment_id, Deploy.id < deploy.id,
-                                  Deploy.state.not_in(states.DEPLOY_ENDED)).exists())
+    """Say whether another deploy of the same target is under way, or was asked for before and waits in the queue.
+
+    The target's row is held for the rest of the tick, so that of two deploys that begin at the same time one sees the other.
+    """
+    rows.for_change(Target.select().where(Target.application == deploy.application_id, Target.environment == deploy.environment_id), Target).first()
+    is_ahead = Deploy.state.in_(("running", "paused", "rolling_back")) | ((Deploy.state == "queued") & (Deploy.id < deploy.id))
+    return Deploy.select().where(Deploy.application == deploy.application_id, Deploy.environment == deploy.environment_id, Deploy.id != deploy.id, is_ahead).exists()
 
 
 def next_in_queue(deploy):
@@ -55,6 +59,8 @@ class Tick:
 
     def run(self):
         """Decide and write; returns the bells."""
+        if self.deploy.state in states.DEPLOY_WAITING:
+            self.wait()
         if self.deploy.state == "queued":
             self.begin()
         if self.deploy.state == "running":
@@ -67,11 +73,22 @@ class Tick:
             self.wake_the_next()
         return self.bells
 
+    def wait(self):
+        """Put a scheduled deploy into the queue when it is due and nothing hinders it."""
+        if self.deploy.cancel_requested_by:
+            self.cancel_before_start()
+        elif self.deploy.state == "scheduled" and self.deploy.start_at <= self.clock and not self.is_hindered():
+            states.move_deploy(self.deploy, "queued", reason=None)
+
+    def cancel_before_start(self):
+        """End a deploy that has touched no host."""
+        self.skip_pending("cancelled before it started")
+        states.move_deploy(self.deploy, "cancelled", reason=f"cancelled by {self.deploy.cancel_requested_by}")
+
     def begin(self):
         """Start a queued deploy when its target is free."""
         if self.deploy.cancel_requested_by:
-            self.skip_pending("cancelled before it started")
-            states.move_deploy(self.deploy, "cancelled", reason=f"cancelled by {self.deploy.cancel_requested_by}")
+            self.cancel_before_start()
         elif not others_ahead(self.deploy) and not self.is_hindered():
             states.move_deploy(self.deploy, "running", started_at=now(), reason=None)
 

@@ -1,5 +1,5 @@
 """Ask for deploys, look at them, and change their course."""
-from peewee import JOIN
+from peewee import JOIN, fn
 from utils.datekit import rfc3339
 
 from controllers import dispatch, events, gates, paging, snapshots, states, targets
@@ -69,6 +69,7 @@ def describe(row, progress):
         "created_at": rfc3339(row.created_at), "started_at": rfc3339(row.started_at), "ended_at": rfc3339(row.ended_at), "reason": row.reason,
         "previous_release": row.previous_release.version if row.previous_release_id else None, "rollback_of": row.rollback_of_id,
         "cancel_requested_by": row.cancel_requested_by, "warnings": row.warnings,
+        "start_at": rfc3339(row.start_at), "override": row.override,
     }
 
 
@@ -81,7 +82,7 @@ def create(actor, fields, is_automatic=False):
     """
     target = targets.find(fields["application"], fields["environment"])
     release = release_of(target.application, fields["release"])
-    return start(actor, target, release, fields.get("strategy"), fields.get("comment"), is_automatic=is_automatic)
+    return start(actor, target, release, fields, is_automatic=is_automatic)
 
 
 def release_of(application, version):
@@ -100,26 +101,31 @@ def release_of(application, version):
     return row
 
 
-def start(actor, target, release, strategy=None, comment=None, rollback_of=None, is_automatic=False):
-    """Write the deploy with its host runs and ring for it; returns it."""
+def start(actor, target, release, asked, rollback_of=None, is_automatic=False):
+    """Write the deploy with its host runs and ring for it; returns it. `asked` is the wish: strategy, comment, start_at, override."""
     with database.atomic():
-        admitted = gates.admit(actor, target, release, is_automatic)
+        admitted = gates.admit(actor, target, release, asked, rollback_of, is_automatic)
         snapshot = snapshots.take(target)
-        plan = targets.complete_strategy(strategy or {}, snapshot["strategy"])
+        plan = targets.complete_strategy(asked.get("strategy") or {}, snapshot["strategy"])
         hosts = list(Host.select().where(Host.name.in_(snapshot["hosts"])).order_by(Host.name))
         deploy = Deploy.create(application=target.application, environment=target.environment, release=release, previous_release=previous_release(target, release),
-                               rollback_of=rollback_of, state="queued", strategy=plan, snapshot=snapshot, comment=comment,
+                               rollback_of=rollback_of, strategy=plan, snapshot=snapshot, comment=asked.get("comment"),
                                requested_by=actor.name, created_at=now(), **admitted)
         write_host_runs(deploy, hosts, RELEASE_PROCESS in snapshots.commands(release, snapshot) and rollback_of is None)
-        note_queued(deploy, target, release)
+        note_asked(deploy, target, release)
     dispatch.ring("windlass.conduct", deploy.id)
     return get(actor, deploy.id)
+
+
+def in_time():
+    """Return the expression by which deploys are in the order they began; a scheduled one may begin after younger ones."""
+    return fn.COALESCE(Deploy.started_at, Deploy.created_at)
 
 
 def previous_release(target, release):
     """Return what a rollback goes back to: the newest other release that was deployed successfully before, or None."""
     row = Deploy.select().where(Deploy.application == target.application, Deploy.environment == target.environment,
-                                              Deploy.state == "succeeded").order_by(Deploy.id.desc()).first()
+                                              Deploy.state == "succeeded").order_by(in_time().desc(), Deploy.id.desc()).first()
     if row is None:
         return None
     return row.previous_release if row.release_id == release.id else row.release
@@ -135,11 +141,14 @@ def write_host_runs(deploy, hosts, lead_host):
     HostRun.insert_many(rows).execute()
 
 
-def note_queued(deploy, target, release):
-    """Append the first event of a deploy's history."""
-    item = {"kind": "deploy", "data": {"state": "queued", "deploy": deploy.id, "application": target.application.name, "environment": target.environment.name,
+def note_asked(deploy, target, release):
+    """Append the first events of a deploy's history."""
+    item = {"kind": "deploy", "data": {"state": deploy.state, "deploy": deploy.id, "application": target.application.name, "environment": target.environment.name,
                                        "release": release.version}}
-    events.append(f"deploy-{deploy.id}", [item])
+    notes = [{"kind": "note", "text": text} for text in deploy.warnings]
+    if deploy.override is not None:
+        notes.append({"kind": "note", "text": f"freezes are overridden by {deploy.requested_by}: {deploy.override}"})
+    events.append(f"deploy-{deploy.id}", [item, *notes])
     events.append("deploys", [item])
 
 
@@ -148,7 +157,7 @@ def note_queued(deploy, target, release):
 def cancel(actor, deploy_id):
     """Ask a deploy to stop; hosts under way go back, switched ones stay. Raises Conflict when it has ended."""
     row = find(deploy_id)
-    asked = Deploy.update(cancel_requested_by=actor.name).where(Deploy.id == row.id, Deploy.state.in_(("queued", "running", "paused")), Deploy.cancel_requested_by.is_null()).execute()
+    asked = Deploy.update(cancel_requested_by=actor.name).where(Deploy.id == row.id, Deploy.state.in_(("pending_approval", "scheduled", "queued", "running", "paused")), Deploy.cancel_requested_by.is_null()).execute()
     if not asked:
         row = find(deploy_id)
         if row.cancel_requested_by is None:
@@ -163,10 +172,12 @@ def retry(actor, deploy_id):
     if row.state != "failed":
         raise Conflict(f"Deploy {deploy_id} is {row.state}; only a failed deploy can be retried. Start a new one instead.", code="not-retryable")
     with database.atomic():
-        newer = Deploy.select().where(Deploy.application == row.application, Deploy.environment == row.environment, Deploy.id > row.id).exists()
+        is_later = (in_time() > (row.started_at or row.created_at)) | (Deploy.id > row.id)
+        newer = Deploy.select().where(Deploy.application == row.application, Deploy.environment == row.environment, Deploy.id != row.id, is_later,
+                                      Deploy.state.not_in(states.DEPLOY_WAITING)).exists()
         if newer:
             raise Conflict(f"A newer deploy of {row.application.name} to {row.environment.name} exists; retrying deploy {deploy_id} would undo it.", code="superseded")
-        gates.require_open(actor, targets.find(row.application.name, row.environment.name))
+        gates.require_open(actor, row)
         if not states.move_deploy(row, "running", ended_at=None, reason=None, cancel_requested_by=None, retries=Deploy.retries + 1):
             raise Conflict(f"Deploy {deploy_id} has just changed; look again.", code="not-retryable")
         begin_again(list(HostRun.select().where(HostRun.deploy == row, HostRun.state.in_(UNFINISHED))))
@@ -186,7 +197,7 @@ def rollback(actor, deploy_id):
     row = find(deploy_id)
     if row.state not in states.DEPLOY_ENDED:
         raise Conflict(f"Deploy {deploy_id} is {row.state}: cancel it, or wait for its end, before rolling back.", code="deploy-running")
-    running = Deploy.select(Deploy.id).where(Deploy.application == row.application, Deploy.environment == row.environment, Deploy.state.not_in(states.DEPLOY_ENDED)).scalar()
+    running = Deploy.select(Deploy.id).where(Deploy.application == row.application, Deploy.environment == row.environment, Deploy.state.not_in(states.DEPLOY_ENDED | states.DEPLOY_WAITING)).scalar()
     if running:
         raise Conflict(f"Deploy {running} of {row.application.name} to {row.environment.name} has not ended yet.", code="deploy-running")
     if row.state == "rolled_back":
@@ -194,7 +205,7 @@ def rollback(actor, deploy_id):
     if row.previous_release_id is None:
         raise Conflict(f"Nothing of {row.application.name} ran in {row.environment.name} before deploy {deploy_id}.", code="nothing-to-roll-back-to")
     target = targets.find(row.application.name, row.environment.name)
-    return start(actor, target, row.previous_release, comment=f"rollback of deploy {deploy_id}", rollback_of=row)
+    return start(actor, target, row.previous_release, {"comment": f"rollback of deploy {deploy_id}"}, rollback_of=row)
 
 
 # Looking closer.

@@ -1,19 +1,51 @@
-"""What a deploy must pass: once when it is asked for, and again when it begins, because the world may have changed since."""
-from controllers import latches, locks
+"""What a deploy must pass: once when it is asked for, and again when it begins, because the world may have changed since.
+
+Rollbacks pass freezes, which protect what runs well; locks hold them back like any deploy.
+"""
+from utils.datekit import to_milliseconds
+
+from controllers import freezes, latches, locks
+from controllers.errors import Forbidden, Invalid
+from models.db import clock
 
 
-def admit(actor, target, release, is_automatic=False):
-    """Return what a new deploy's row gets from its gates: {"warnings"}. Raises Conflict where one of them is shut.
+def admit(actor, target, release, asked, rollback_of=None, is_automatic=False):
+    """Return what a new deploy's row gets from its gates: {"state", "start_at", "override", "warnings"}.
 
-    Every way to ask for a deploy goes through here; `is_automatic` marks those in which no person decides.
+    `asked` is the wish: "start_at" (an aware datetime) and "override" (a reason) matter here. Every way to ask for a
+    deploy goes through here; `is_automatic` marks those in which no person decides. Raises Conflict where a gate is shut,
+    Forbidden, Invalid.
     """
-    require_open(actor, target)
-    return {"warnings": latches.warnings(target, release, is_automatic)}
+    start_at = begin_of(asked)
+    locks.require_free(actor, target, start_at)
+    override = override_of(actor, asked)
+    if rollback_of is None and override is None:
+        freezes.require_none(target.application.name, target.environment.name, start_at or clock())
+    return {"state": "scheduled" if start_at else "queued", "start_at": start_at, "override": override,
+            "warnings": latches.warnings(target, release, is_automatic)}
 
 
-def require_open(actor, target):
-    """Raise Conflict where nobody may deploy to a target now, or only somebody else: code "locked"."""
-    locks.require_free(actor, target)
+def begin_of(asked):
+    """Return when a deploy is to begin, in milliseconds, None for at once. Raises Invalid for a time that has passed."""
+    start_at = to_milliseconds(asked.get("start_at"))
+    if start_at is not None and start_at <= clock():
+        raise Invalid([("start_at", "must be in the future; leave it out to begin at once")])
+    return start_at
+
+
+def override_of(actor, asked):
+    """Return why freezes are overridden, or None. Raises Forbidden for anybody but an administrator."""
+    override = asked.get("override")
+    if override is not None and not actor.is_administrator:
+        raise Forbidden("Only an administrator may override a freeze.", code="override-forbidden")
+    return override
+
+
+def require_open(actor, deploy):
+    """Raise Conflict where a deploy that has ended must not go on now: code "locked" or "frozen"."""
+    locks.require_free_of(actor, deploy.application_id, deploy.environment_id)
+    if deploy.rollback_of_id is None and deploy.override is None:
+        freezes.require_none(deploy.application.name, deploy.environment.name, clock())
 
 
 def hindrance(deploy):
@@ -21,4 +53,7 @@ def hindrance(deploy):
     lock = locks.on(deploy.application_id, deploy.environment_id)
     if lock is not None and lock.holder != deploy.requested_by:
         return f"waits: {locks.told(lock)}"
+    if deploy.rollback_of_id is None and deploy.override is None:
+        found = freezes.covering(deploy.application.name, deploy.environment.name, clock())
+        return f"waits: {freezes.told(*found)}" if found else None
     return None

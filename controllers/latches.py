@@ -3,7 +3,7 @@
 Nothing is stored: the newest judged deploy of a release to a target tells. People are warned and may go on; when that deploy
 succeeds, the latch is gone.
 """
-from peewee import fn
+from peewee import Select, fn
 
 from controllers.errors import Conflict
 from models import Deploy, Environment, Release
@@ -15,7 +15,10 @@ MOST_SHOWN = 20
 def query(application_id):
     """Return the query for the deploys that latch their release, newest first, releases and environments joined."""
     judged = (Deploy.application == application_id) & Deploy.state.in_(JUDGED)
-    newest = Deploy.select(fn.MAX(Deploy.id)).where(judged).group_by(Deploy.release, Deploy.environment)
+    in_time = [fn.COALESCE(Deploy.started_at, Deploy.created_at).desc(), Deploy.id.desc()]
+    place = fn.ROW_NUMBER().over(partition_by=[Deploy.release, Deploy.environment], order_by=in_time)
+    ranked = Deploy.select(Deploy.id, place.alias("place")).where(judged).alias("ranked")
+    newest = Select([ranked], [ranked.c.id]).where(ranked.c.place == 1)
     undone = Deploy.select(Deploy.rollback_of).where(Deploy.application == application_id, Deploy.rollback_of.is_null(False), Deploy.state != "cancelled")
     # Going back from a rollback says nothing against the release that the rollback brought.
     was_left = Deploy.rollback_of.is_null() & Deploy.id.in_(undone)

@@ -45,7 +45,12 @@ def refusal(lock, remedy):
 
 def require_free(actor, target, at=None):
     """Raise Conflict "locked" if somebody else's lock holds on a target now, or at `at`."""
-    lock = on(target.application_id, target.environment_id, at)
+    require_free_of(actor, target.application_id, target.environment_id, at)
+
+
+def require_free_of(actor, application_id, environment_id, at=None):
+    """Raise Conflict "locked" as `require_free`, the target being named by ids."""
+    lock = on(application_id, environment_id, at)
     if lock is not None and lock.holder != actor.name:
         raise refusal(lock, f"Ask {lock.holder} to unlock it, or break the lock.")
 

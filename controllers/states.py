@@ -32,6 +32,7 @@ HOST_RUN = {
 RELEASE = {"building": {"ready", "failed"}, "ready": set(), "failed": set()}
 
 DEPLOY_ENDED = frozenset({"succeeded", "failed", "rolled_back", "cancelled"})
+DEPLOY_WAITING = frozenset({"pending_approval", "scheduled"})  # Asked for, and not in its target's queue yet.
 HOST_RUN_ENDED = frozenset({"succeeded", "unchanged", "failed", "rolled_back", "skipped", "unreachable"})
 HOST_RUN_BAD = frozenset({"failed", "unreachable"})
 

@@ -5,11 +5,11 @@ The number of queries does not depend on how many targets there are.
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from peewee import JOIN, Tuple, fn
+from peewee import JOIN, Case, Select, Tuple, fn
 from utils.datekit import rfc3339
 
 from controllers import locks, paging, rows
-from controllers.states import DEPLOY_ENDED
+from controllers.states import DEPLOY_ENDED, DEPLOY_WAITING
 from models import Application, Deploy, Environment, Host, Placement, Release
 
 WANTED = ("running", "paused", "succeeded")
@@ -91,13 +91,22 @@ def read_known(targets):
 def newest_deploys(application_ids):
     """Return ({key: newest deploy}, {key: newest wanted deploy}), releases joined, in two queries."""
     keys = (Deploy.application, Deploy.environment)
-    is_wanted = fn.MAX(Deploy.id).filter(Deploy.state.in_(WANTED))
-    query = (
-        Deploy.select(*keys, fn.MAX(Deploy.id), is_wanted)
-        .where(Deploy.application.in_(application_ids))
-        .group_by(*keys)
+    is_wanted = Case(None, [(Deploy.state.in_(WANTED), 1)], 0)
+    in_time = [fn.COALESCE(Deploy.started_at, Deploy.created_at).desc(), Deploy.id.desc()]
+    place = fn.ROW_NUMBER().over(partition_by=keys, order_by=in_time)
+    place_of_kind = fn.ROW_NUMBER().over(partition_by=[*keys, is_wanted], order_by=in_time)
+    ranked = (
+        Deploy.select(Deploy.id, *keys, is_wanted.alias("is_wanted"), place.alias("place"), place_of_kind.alias("place_of_kind"))
+        .where(Deploy.application.in_(application_ids), Deploy.state.not_in(DEPLOY_WAITING))
+        .alias("ranked")
     )
-    ids = {(application, environment): (newest, wanted) for application, environment, newest, wanted in query.tuples()}
+    query = Select(
+        [ranked], [ranked.c.application_id, ranked.c.environment_id, ranked.c.id, ranked.c.place, ranked.c.is_wanted]
+    ).where((ranked.c.place == 1) | ((ranked.c.is_wanted == 1) & (ranked.c.place_of_kind == 1)))
+    ids = defaultdict(lambda: (None, None))
+    for application, environment, number, position, counts in query.bind(Deploy._meta.database).tuples():
+        newest, wanted = ids[application, environment]
+        ids[application, environment] = (number if position == 1 else newest, number if counts else wanted)
     previous = Release.alias("previous")
     deploys = (
         Deploy.select(

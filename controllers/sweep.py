@@ -1,11 +1,15 @@
 """Ring again for whatever is due: the net under lost messages, dead workers and a broker that was away."""
-from controllers import dispatch, releases
+from controllers import dispatch, releases, states
 from models import Deploy
+from models.db import now
 
 
 def sweep():
-    """Ring for every deploy that has not ended and for every build that nobody works on."""
-    for (deploy_id,) in Deploy.select(Deploy.id).where(Deploy.state.in_(("queued", "running", "paused", "rolling_back"))).order_by(Deploy.id).tuples():
+    """Ring for every deploy that is due and has not ended, and for every build that nobody works on."""
+    is_due = (Deploy.start_at <= now()) & (Deploy.state == "scheduled")
+    is_cancelled = Deploy.cancel_requested_by.is_null(False) & Deploy.state.in_(states.DEPLOY_WAITING)
+    is_going_on = Deploy.state.not_in(states.DEPLOY_ENDED | states.DEPLOY_WAITING)
+    for (deploy_id,) in Deploy.select(Deploy.id).where(is_due | is_cancelled | is_going_on).order_by(Deploy.id).tuples():
         dispatch.ring("windlass.conduct", deploy_id)
     for release_id in releases.due_builds():
         dispatch.ring("windlass.build", release_id)

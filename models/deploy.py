@@ -10,7 +10,7 @@ from models.release import Release
 class Deploy(BaseModel):
     """One rollout of a release to a target; `snapshot` is the target as it was when the deploy was asked for.
 
-    `resumed_wave` is the last wave that somebody let begin by resuming a paused deploy.
+    `start_at` is when a scheduled one is to begin, `override` why freezes do not hold it back. `resumed_wave` is the last wave that somebody let begin by resuming a paused deploy.
     """
     application = ForeignKeyField(Application, backref="deploys", on_delete="CASCADE")
     environment = ForeignKeyField(Environment, backref="deploys", on_delete="RESTRICT")
@@ -23,6 +23,8 @@ class Deploy(BaseModel):
     comment = TextField(null=True)
     reason = TextField(null=True)
     cancel_requested_by = CharField(null=True)
+    start_at = TimeField(null=True)
+    override = TextField(null=True)
     resumed_wave = IntegerField(default=0)
     warnings = JSONField(default=list)
     retries = IntegerField(default=0)

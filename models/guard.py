@@ -1,8 +1,8 @@
-"""What stands between a wish to deploy and a rollout: locks of targets."""
+"""What stands between a wish to deploy and a rollout: locks of targets, and freezes."""
 from peewee import CharField, ForeignKeyField, TextField
 
 from models.db import BaseModel
-from models.fields import TimeField
+from models.fields import JSONField, TimeField
 from models.inventory import Target
 
 
@@ -13,3 +13,21 @@ class Lock(BaseModel):
     reason = TextField()
     created_at = TimeField()
     expires_at = TimeField(null=True)
+
+
+class Freeze(BaseModel):
+    """A time in which nobody deploys: once, from `starts_at` to `ends_at`, or every week.
+
+    `weekly` is {"begins": "fri 16:00", "ends": "mon 08:00", "timezone": "Europe/Berlin"}. `applications` and
+    `environments` are the names it is about, null for all.
+    """
+    name = CharField(unique=True)
+    reason = TextField()
+    starts_at = TimeField(null=True)
+    ends_at = TimeField(null=True)
+    weekly = JSONField(null=True)
+    applications = JSONField(null=True)
+    environments = JSONField(null=True)
+    created_by = CharField()
+    created_at = TimeField()
+    updated_at = TimeField()

@@ -1,8 +1,9 @@
 """Bodies and answers of /deploys."""
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
+from api.schemas.guards import Reason
 from api.schemas.names import Name, Paragraph, text
 from api.schemas.targets import Strategy, StrategyFields
 from api.shapes import Answer, Fields, ListQuery, Query, Time
@@ -17,6 +18,8 @@ class DeployFields(Fields):
     environment: Name
     strategy: StrategyFields = Field(default=None, description="Overlays the target's strategy for this deploy.")
     comment: Paragraph = None
+    start_at: AwareDatetime = Field(default=None, description="When it is to begin; left out: at once.")
+    override: Reason = Field(default=None, description="Why it may begin during a freeze; administrators only.")
 
 
 class NoFields(Fields):
@@ -60,6 +63,8 @@ class Deploy(Answer):
     reason: str | None
     previous_release: str | None
     rollback_of: int | None
+    start_at: Time | None
+    override: str | None
     warnings: list[str] = Field(description="What whoever asked for it was warned of.")
 
 

@@ -1,13 +1,37 @@
-"""Bodies and answers of what guards targets: locks."""
+"""Bodies and answers of what guards targets: locks and freezes."""
+import re
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
-from api.schemas.names import Paragraph
+from api.schemas.names import Name, Paragraph, checked, unique
 from api.shapes import Answer, Fields, Query, Time
 
 YEAR_S = 366 * 86_400
+MOMENT = re.compile(r"(mon|tue|wed|thu|fri|sat|sun) ([01][0-9]|2[0-3]):[0-5][0-9]")
 Reason = Annotated[Paragraph, Field(min_length=1)]
+
+
+def moment(value):
+    """Check a time of the week."""
+    if not isinstance(value, str) or not MOMENT.fullmatch(value):
+        raise ValueError('Use a day and a time such as "fri 16:00": mon, tue, wed, thu, fri, sat or sun, and 00:00 to 23:59.')
+    return value
+
+
+def time_zone(value):
+    """Check the name of a time zone that this machine knows."""
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError, TypeError, AttributeError):
+        raise ValueError("Use the name of a time zone of the IANA database such as Europe/Berlin or UTC.") from None
+    return value
+
+
+Moment = checked(moment, {"type": "string", "pattern": f"^{MOMENT.pattern}$"})
+TimeZone = checked(time_zone, {"type": "string", "examples": ["Europe/Berlin"]})
+Names = Annotated[list[Name], Field(min_length=1, max_length=200), AfterValidator(unique)]
 
 
 class LockFields(Fields):
@@ -37,3 +61,49 @@ class Lock(Answer):
     reason: str
     created_at: Time
     expires_at: Time | None
+
+
+class Weekly(Fields):
+    """A window that comes every week, on the wall clock of a time zone."""
+    begins: Moment
+    ends: Moment
+    timezone: TimeZone
+
+    @model_validator(mode="after")
+    def has_an_outside(self):
+        """Refuse a window that never ends."""
+        if self.begins == self.ends:
+            raise ValueError("It must end at another time than it begins.")
+        return self
+
+
+class FreezeChanges(Fields):
+    """What can be changed of a freeze."""
+    reason: Reason = None
+    starts_at: AwareDatetime | None = Field(default=None, description="With ends_at: a window that comes once.")
+    ends_at: AwareDatetime | None = None
+    weekly: Weekly | None = Field(default=None, description="Instead: a window that comes every week.")
+    applications: Names | None = Field(default=None, description="null: all applications.")
+    environments: Names | None = Field(default=None, description="null: all environments.")
+
+
+class FreezeFields(FreezeChanges):
+    """A new freeze."""
+    name: Name
+    reason: Reason
+
+
+class Freeze(Answer):
+    """A time in which nobody deploys."""
+    name: str
+    reason: str
+    starts_at: Time | None
+    ends_at: Time | None
+    weekly: dict | None
+    applications: list[str] | None
+    environments: list[str] | None
+    active: bool = Field(description="Whether it holds now.")
+    active_until: Time | None
+    created_by: str
+    created_at: Time
+    updated_at: Time

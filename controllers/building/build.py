@@ -85,6 +85,7 @@ class Build:
     def make(self):
         """Make everything the release consists of; returns the columns that say so."""
         self.greet()
+        store.tidy()
         driver = foreign.driver_for(self.source)
         self.output.hide(driver.access.secrets())
         made = self.from_package() if self.source.get("package") else self.from_repository(driver)

@@ -2638,9 +2638,8 @@ class Activation:
 
     def settling_time(self, old):
         """Return for how long nginx must have served the new site before the links may move and the switch counts as done."""
-        if self.spec["binding"] == "socket":
-            return 0.0  # The link has been moved; old worker processes follow it too.
-        return STEADY_S if self.place.switch in (old or "") else STEADY_S / 2
+        is_link_in_use = self.place.switch in (old or "") and self.spec["binding"] != "socket"
+        return STEADY_S if is_link_in_use else STEADY_S / 2
 
     def site_back(self, name, old, is_reloaded):
         """Put nginx's file and the links back, in the order opposite to that of the switch."""

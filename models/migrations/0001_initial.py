@@ -80,6 +80,8 @@ def up(migrator, db):
         comment = TextField(null=True)
         reason = TextField(null=True)
         cancel_requested_by = CharField(null=True)
+        start_at = TimeField(null=True)
+        override = TextField(null=True)
         resumed_wave = IntegerField(default=0)
         warnings = JSONField(default=list)
         retries = IntegerField(default=0)
@@ -152,6 +154,22 @@ def up(migrator, db):
             table_name = 'fence'
             indexes = ((('application', 'host'), True),)
     db.create_tables([Fence])
+
+    class Freeze(Model):
+        name = CharField(unique=True)
+        reason = TextField()
+        starts_at = TimeField(null=True)
+        ends_at = TimeField(null=True)
+        weekly = JSONField(null=True)
+        applications = JSONField(null=True)
+        environments = JSONField(null=True)
+        created_by = CharField()
+        created_at = TimeField()
+        updated_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'freeze'
+    db.create_tables([Freeze])
 
     class HostRun(Model):
         deploy = ForeignKeyField(Deploy, on_delete='CASCADE')
@@ -343,6 +361,7 @@ def down(migrator, db):
     migrator.migrate(migrator.drop_table('idempotency_key'))
     migrator.migrate(migrator.drop_table('user'))
     migrator.migrate(migrator.drop_table('host_run'))
+    migrator.migrate(migrator.drop_table('freeze'))
     migrator.migrate(migrator.drop_table('fence'))
     migrator.migrate(migrator.drop_table('host'))
     migrator.migrate(migrator.drop_table('zone'))

@@ -35,5 +35,5 @@ def controller(controllers):
 def withdraw(controller):
     """Take an application off its host, whatever a test has done to it."""
     controller.close()
-    controller.epoch = max(controller.epoch, controller.observe()["application"]["epoch"])
+    controller.epoch = 1_000_000
     controller.restore(None)

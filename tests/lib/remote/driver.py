@@ -311,7 +311,8 @@ class Controller:
     def leftovers(self):
         """Return what is on the host that should not outlive a session: half-made trees, files and links."""
         folders = [self.base, Path(self.settings["supervisor"]["programs"]), Path(self.settings["nginx"]["sites"])]
-        paths = [os.path.join(parent, name) for folder in folders for parent, inner, names in os.walk(folder) for name in [*inner, *names]]
+        walks = [walk for folder in folders for walk in os.walk(folder)]
+        paths = [os.path.join(parent, name) for parent, inner, names in walks for name in [*inner, *names]]
         return [path for path in paths if ".partial-" in path or ".windlass-" in path]
 
     def is_whole(self):

@@ -1,6 +1,7 @@
 """Releases take over, come back and go, on a real host, while clients never stop asking."""
 import contextlib
 import os
+import re
 import stat
 import threading
 from pathlib import Path
@@ -265,8 +266,8 @@ def test_a_release_that_nginx_cannot_reach_is_taken_back(controller):
     controller.deploy("1")
     controller.open(2)
     spec = controller.prepare("2", deploy=2)
-    wrong = {slot: text.replace("/run/current.sock", "/run/elsewhere.sock") for slot, text in spec["nginx"]["text"].items()}
-    spec["nginx"]["text"] = wrong
+    text = spec["nginx"]["text"]["b"].replace("/run/current.sock", "/run/elsewhere.sock").replace(" return 200 ", " return 200 new")
+    spec["nginx"]["text"] = dict.fromkeys("ab", re.sub(r"^(# windlass-proof \S+) ", r"\1 new", text))
     with pytest.raises(AgentError) as caught:
         controller.activate(spec)
     controller.close()

@@ -245,11 +245,9 @@ def test_the_supervisorctl_command_does_where_the_interface_cannot_be_spoken(con
     """As with ["sudo", "supervisorctl"]; here by way of another harmless program in front of it."""
     command = controller.settings["supervisor"]["command"]
     controller.settings = altered(controller.settings, "supervisor", command=["env", *command])
-    worker = {"command": "sleep 600", "exec": True}
-    processes = {"web": {"command": "python web.py socket", "exec": True}, "worker": worker}
-    controller.deploy("1", processes=processes)
-    assert controller.deploy("2", processes=processes)["active"] == "b"
-    assert controller.states() == {"a-web": "RUNNING", "a-worker": "STOPPED", "b-web": "RUNNING", "b-worker": "RUNNING"}
+    controller.deploy("1")
+    assert controller.deploy("2")["active"] == "b"
+    assert controller.states() == {"a-web": "RUNNING", "b-web": "RUNNING"}
     error = failing(controller, "3", variables={"CRASH": "broken"})
     assert (error.code, error.restored) == ("process-failed", True) and "broken" in error.message
     assert controller.get() == (200, "2")
