@@ -2,7 +2,7 @@
 from utils.decorators import auth, validate
 
 from api import Stream, Text, route
-from api.schemas.deploys import Deploy, DeployFields, EventList, EventQuery, HostRun, NoFields, StreamQuery
+from api.schemas.deploys import ApprovalFields, Deploy, DeployFields, EventList, EventQuery, HostRun, NoFields, StreamQuery
 from api.schemas.lists import DeployQuery
 from api.shapes import Page
 from api.sse import as_stream, place
@@ -52,6 +52,14 @@ def show_deploy_events(actor, number, query):
 def show_deploy_log(actor, number):
     """All events so far as lines of text."""
     return Text(deploys.log(actor, number))
+
+
+@route("POST", "/deploys/<number:int>/approve", summary="Approve a deploy", returns=Deploy)
+@auth()
+@validate(ApprovalFields)
+def approve_deploy(actor, number, fields):
+    """It was asked for by somebody else; the last approval that its environment needs lets it go on."""
+    return deploys.approve(actor, number, fields)
 
 
 @route("POST", "/deploys/<number:int>/cancel", summary="Cancel a deploy", returns=Deploy)

@@ -1,5 +1,5 @@
 """Celery tasks of a few lines: ids in, one controller call. Each may come late, twice or never (see lib/doorbell.py)."""
-from controllers import bake, conduct, hostrun, observations, releases, sweep
+from controllers import bake, conduct, hostrun, observations, plans, releases, sweep
 from controllers.dispatch import celery
 
 task = celery().task
@@ -27,6 +27,12 @@ def carry_out_host_run(host_run_id):
 def look_at_baking_host(host_run_id):
     """Look once at a host that has switched and is under watch."""
     bake.look(host_run_id)
+
+
+@task(name="windlass.plan_host")
+def plan_host(plan_host_id):
+    """Look at one host of a plan."""
+    plans.observe(plan_host_id)
 
 
 @task(name="windlass.build")

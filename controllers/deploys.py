@@ -2,7 +2,7 @@
 from peewee import JOIN, fn
 from utils.datekit import rfc3339
 
-from controllers import dispatch, events, gates, paging, snapshots, states, targets
+from controllers import approvals, dispatch, events, gates, paging, planned, snapshots, states, targets
 from controllers.errors import Conflict, NotFound
 from controllers.record import STEPS
 from controllers.rollout import waves
@@ -23,8 +23,9 @@ def listing(actor, limit=50, after=None, application=None, environment=None, sta
     if state:
         query = query.where(Deploy.state == state)
     page = paging.page(query, Deploy.id, lambda row: row, limit, after, newest_first=True)
-    progress = progress_of([row.id for row in page["items"]])
-    return {**page, "items": [describe(row, progress[row.id]) for row in page["items"]]}
+    numbers = [row.id for row in page["items"]]
+    progress, given = progress_of(numbers), approvals.given(numbers)
+    return {**page, "items": [describe(row, progress[row.id], given[row.id]) for row in page["items"]]}
 
 
 def with_names():
@@ -46,7 +47,7 @@ def find(deploy_id):
 def get(actor, deploy_id):
     """Return one deploy."""
     row = find(deploy_id)
-    return describe(row, progress_of([row.id])[row.id])
+    return describe(row, progress_of([row.id])[row.id], approvals.given([row.id])[row.id])
 
 
 def progress_of(deploy_ids):
@@ -61,15 +62,16 @@ def progress_of(deploy_ids):
     return counts
 
 
-def describe(row, progress):
+def describe(row, progress, approvals_given):
     """Return a deploy in the API's shape."""
     return {
         "id": row.id, "application": row.application.name, "release": row.release.version, "environment": row.environment.name,
-        "state": row.state, "strategy": row.strategy, "plan": None, "progress": progress, "requested_by": row.requested_by, "comment": row.comment,
+        "state": row.state, "strategy": row.strategy, "plan": row.plan_id, "progress": progress, "requested_by": row.requested_by, "comment": row.comment,
         "created_at": rfc3339(row.created_at), "started_at": rfc3339(row.started_at), "ended_at": rfc3339(row.ended_at), "reason": row.reason,
         "previous_release": row.previous_release.version if row.previous_release_id else None, "rollback_of": row.rollback_of_id,
         "cancel_requested_by": row.cancel_requested_by, "warnings": row.warnings,
         "start_at": rfc3339(row.start_at), "override": row.override,
+        "approvals": {"needed": row.approvals_needed, "given": approvals_given},
     }
 
 
@@ -102,19 +104,28 @@ def release_of(application, version):
 
 
 def start(actor, target, release, asked, rollback_of=None, is_automatic=False):
-    """Write the deploy with its host runs and ring for it; returns it. `asked` is the wish: strategy, comment, start_at, override."""
+    """Write the deploy with its host runs and ring for it; returns it. `asked` is the wish: strategy, plan, comment, start_at, override."""
     with database.atomic():
         admitted = gates.admit(actor, target, release, asked, rollback_of, is_automatic)
-        snapshot = snapshots.take(target)
-        plan = targets.complete_strategy(asked.get("strategy") or {}, snapshot["strategy"])
+        plan = plan_for(actor, target, release, asked)
+        snapshot = plan.snapshot
         hosts = list(Host.select().where(Host.name.in_(snapshot["hosts"])).order_by(Host.name))
         deploy = Deploy.create(application=target.application, environment=target.environment, release=release, previous_release=previous_release(target, release),
-                               rollback_of=rollback_of, strategy=plan, snapshot=snapshot, comment=asked.get("comment"),
+                               rollback_of=rollback_of, plan=plan, strategy=plan.strategy, snapshot=snapshot, comment=asked.get("comment"),
                                requested_by=actor.name, created_at=now(), **admitted)
         write_host_runs(deploy, hosts, RELEASE_PROCESS in snapshots.commands(release, snapshot) and rollback_of is None)
         note_asked(deploy, target, release)
     dispatch.ring("windlass.conduct", deploy.id)
     return get(actor, deploy.id)
+
+
+def plan_for(actor, target, release, asked):
+    """Return the plan that was asked for, or a new one in which the deploy keeps what it does. Raises Invalid, Conflict."""
+    if asked.get("plan"):
+        return planned.accept(asked["plan"], target, release, asked.get("strategy"))
+    snapshot = snapshots.take(target)
+    strategy = targets.complete_strategy(asked.get("strategy") or {}, snapshot["strategy"])
+    return planned.write(actor, target, release, strategy, snapshot, is_kept=True)
 
 
 def in_time():
@@ -153,6 +164,14 @@ def note_asked(deploy, target, release):
 
 
 # Changing its course.
+
+def approve(actor, deploy_id, fields):
+    """Agree to a deploy that somebody else asked for; returns it. Raises NotFound, Forbidden, Conflict."""
+    row = find(deploy_id)
+    approvals.give(actor, row, fields)
+    dispatch.ring("windlass.conduct", row.id)
+    return get(actor, deploy_id)
+
 
 def cancel(actor, deploy_id):
     """Ask a deploy to stop; hosts under way go back, switched ones stay. Raises Conflict when it has ended."""

@@ -1,16 +1,16 @@
 """What a deploy must pass: once when it is asked for, and again when it begins, because the world may have changed since.
 
-Rollbacks pass freezes, which protect what runs well; locks hold them back like any deploy.
+Rollbacks pass freezes, approvals and promotion, which protect what runs well; locks hold them back like any deploy.
 """
 from utils.datekit import to_milliseconds
 
-from controllers import freezes, latches, locks
+from controllers import freezes, latches, locks, promotion
 from controllers.errors import Forbidden, Invalid
 from models.db import clock
 
 
 def admit(actor, target, release, asked, rollback_of=None, is_automatic=False):
-    """Return what a new deploy's row gets from its gates: {"state", "start_at", "override", "warnings"}.
+    """Return what a new deploy's row gets from its gates: {"state", "start_at", "override", "approvals_needed", "warnings"}.
 
     `asked` is the wish: "start_at" (an aware datetime) and "override" (a reason) matter here. Every way to ask for a
     deploy goes through here; `is_automatic` marks those in which no person decides. Raises Conflict where a gate is shut,
@@ -19,9 +19,14 @@ def admit(actor, target, release, asked, rollback_of=None, is_automatic=False):
     start_at = begin_of(asked)
     locks.require_free(actor, target, start_at)
     override = override_of(actor, asked)
-    if rollback_of is None and override is None:
-        freezes.require_none(target.application.name, target.environment.name, start_at or clock())
-    return {"state": "scheduled" if start_at else "queued", "start_at": start_at, "override": override,
+    approvals_needed = 0
+    if rollback_of is None:
+        approvals_needed = target.environment.approvals
+        promotion.require_promoted(target, release)
+        if override is None:
+            freezes.require_none(target.application.name, target.environment.name, start_at or clock())
+    state = "pending_approval" if approvals_needed else "scheduled" if start_at else "queued"
+    return {"state": state, "start_at": start_at, "override": override, "approvals_needed": approvals_needed,
             "warnings": latches.warnings(target, release, is_automatic)}
 
 

@@ -6,9 +6,8 @@ from config import settings
 from remote.session import AgentError, ConnectionLost
 from remote.ssh import Unreachable
 
-from controllers import conduct, leases, placements, snapshots, states, transports, workers
-from controllers.building import environments, platforms
-from controllers.building.work import BuildFailed
+from controllers import conduct, leases, placements, planned, snapshots, states, transports, wanted, workers
+from controllers.building import environments
 from controllers.record import Recorder
 from controllers.rollout import ship, spec
 from models import Deploy, Fence, HostRun, Release
@@ -17,7 +16,6 @@ from models.db import database, now
 MOST_ATTEMPTS = 3
 RETRY_AFTER_MS = (1_000, 4_000)
 LOCK_WAIT_S = 20
-ADVISORY_PROBLEMS = {"disk-low", "clock-skew"}
 
 log = logging.getLogger(__name__)
 
@@ -95,16 +93,17 @@ class HostRunDriver:
         """Bring the deploy's release to the host; returns (end state, message)."""
         release = self.deploy.release
         state = self.connect_and_begin()
-        python, environment = self.find_environment(release, state["facts"])
-        wanted = self.specification(release, environment, python, state)
-        if spec.is_in_place(wanted, state):
+        python, environment = wanted.environment_for(release, state["facts"], lambda text: self.record.output("preflight", text))
+        specification = wanted.specification(self.host, release, environment, python, self.deploy.snapshot, self.variables, state, self.deploy.id)
+        self.hold_to_plan(release, environment, python, state)
+        if spec.is_in_place(specification, state):
             self.record.skip_rest("nothing to do")
             placements.write(self.deploy, self.host, state["application"])
             return "unchanged", "already runs exactly this"
         self.remember(state["application"])
         self.ship_release(release, state["application"])
         self.ship_environment(environment, python, state["application"])
-        answer = self.activate(release, wanted)
+        answer = self.activate(release, specification)
         placements.write(self.deploy, self.host, answer["application"])
         return "succeeded", "switched to the slot that was still up" if answer.get("warm") else None
 
@@ -124,9 +123,9 @@ class HostRunDriver:
         if self.stopped_because:
             self.session.abort(self.stopped_because)
         state = self.session.request("begin", on_event=self.heard_first, timeout_s=LOCK_WAIT_S + 30, root=self.host.root, app=self.application.name,
-                                     settings=self.host.settings, epoch=next_epoch(self.application, self.host), deploy=self.deploy.id, lock_wait_s=LOCK_WAIT_S)
+                                     settings=self.host.settings, epoch=next_epoch(self.application, self.host), deploy=self.deploy.id, lock_wait_s=LOCK_WAIT_S, texts=True)
         for problem in state["problems"]:
-            if problem["code"] not in ADVISORY_PROBLEMS:
+            if problem["code"] not in wanted.ADVISORY_PROBLEMS:
                 self.record.step("preflight", "failed", problem["message"])
                 raise AgentError(problem["code"], "preflight", problem["message"], problem["remedy"])
             self.record.output("preflight", f"{problem['message']}. {problem['remedy']}")
@@ -138,25 +137,19 @@ class HostRunDriver:
             self.record.step("connect", "done")
         self.record.heard(event)
 
-    def find_environment(self, release, facts):
-        """Return (python, built environment) for this host, building it where no build for its platform exists yet."""
-        version = release.python_version or ".".join(facts["python"].split(".")[:2])
-        interpreter = facts["pythons"].get(version)
-        if not interpreter:
-            raise AgentError("python-version-missing", "preflight", f"the release needs Python {version}; the host has {', '.join(sorted(facts['pythons']))}",
-                             f"Install python{version} on the host, or change .python-version.")
-        platform = platforms.platform_of(facts, version)
-        try:
-            environment = environments.ensure(release, platform, lambda text: self.record.output("preflight", text))
-        except BuildFailed as error:
-            raise AgentError("environment-not-built", "preflight", str(error), "Change the dependencies, then build and deploy a new release.") from None
-        return {"path": interpreter, "version": version}, environment
-
-    def specification(self, release, environment, python, state):
-        """Return what the host is to be, for the agent."""
-        host = {"root": self.host.root, "settings": self.host.settings, "address": self.host.address}
-        build = {"digest": release.digest, "version": release.version, "processes": snapshots.commands(release, self.deploy.snapshot)}
-        return spec.build(self.application.name, build, environment.name, python, self.deploy.snapshot, self.variables, host, state, self.deploy.id)
+    def hold_to_plan(self, release, environment, python, state):
+        """What is about to change is what the deploy's plan says, or the host is left alone; an own plan is only kept."""
+        if self.run.before is not None:
+            return  # An earlier attempt was held to it, and has begun to change the host since.
+        texts = state["application"]["texts"]
+        found = planned.changes_on(self.host, release, environment, python, self.deploy.snapshot, self.variables, state)
+        moved = planned.hold(self.run, found, texts)
+        if not moved:
+            return
+        for item in moved:
+            self.record.output("preflight", f"{item['message']}\n{item.get('diff') or ''}")
+        raise AgentError("plan-stale", "preflight", f"plan-stale: the host has changed since plan {self.deploy.plan_id} was made: {'; '.join(item['message'] for item in moved)}",
+                         "Nothing was touched. Make a new plan, and deploy that")
 
     def remember(self, before):
         """Keep what the host ran before this deploy touched it first; a later attempt must not overwrite that."""
@@ -179,19 +172,19 @@ class HostRunDriver:
             return
         ship.ship(self.session, "environment", environment.name, environment.digest, self.record.heard, settings.deploy.time_limit_s, python=python)
 
-    def activate(self, release, wanted):
+    def activate(self, release, specification):
         """Steps configure to clean, on the host."""
-        return self.session.request("activate", on_event=self.record.heard, timeout_s=settings.deploy.time_limit_s, spec=wanted,
-                                    once=self.release_process(release, wanted), keep=self.kept(release, wanted))
+        return self.session.request("activate", on_event=self.record.heard, timeout_s=settings.deploy.time_limit_s, spec=specification,
+                                    once=self.release_process(release), keep=self.kept(release, specification))
 
-    def release_process(self, release, wanted):
+    def release_process(self, release):
         """Return the `release` process for the one host that runs it, or None; a rollback does not run it."""
         command = snapshots.commands(release, self.deploy.snapshot).get(spec.RELEASE_PROCESS)
         if not command or self.run.wave > 0 or self.deploy.rollback_of_id:
             return None
         return {"name": spec.RELEASE_PROCESS, "command": command, "key": f"{self.deploy.id}-{self.deploy.retries}-release", "timeout_s": settings.deploy.time_limit_s}
 
-    def kept(self, release, wanted):
+    def kept(self, release, specification):
         """Return which releases and environments retention keeps: those of the last successful deploys, failed ones never."""
         rows = (Release.select(Release, HostRun.id).join(Deploy, on=(Deploy.release == Release.id)).join(HostRun, on=(HostRun.deploy == Deploy.id))
                 .where(HostRun.host == self.host, HostRun.state.in_(("succeeded", "unchanged")), Deploy.application == self.application, Deploy.state != "rolled_back")
@@ -202,7 +195,7 @@ class HostRunDriver:
                 break
             kept.setdefault(row.digest, row.lock_digest)
         names = environments.names_for(set(kept.values()))
-        return {"releases": list(kept), "environments": sorted({wanted["environment"], *names})}
+        return {"releases": list(kept), "environments": sorted({specification["environment"], *names})}
 
     # What else is asked in the meantime.
 

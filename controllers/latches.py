@@ -42,13 +42,22 @@ def describe(row):
     return {"deploy": row.id, "reason": reason}
 
 
+def of(release, environment):
+    """Return the deploy that latches a release in an environment, or None."""
+    return query(release.application_id).where(Deploy.environment == environment, Deploy.release == release).first()
+
+
+def told(row):
+    """Return a latch as people read it; `row` is the deploy that latched."""
+    ended = "failed" if row.state == "failed" else "was rolled back"
+    return f"{row.release.version} {ended} in {row.environment.name} last time (deploy {row.id}): {describe(row)['reason'] or 'no reason was given'}"
+
+
 def warnings(target, release, is_automatic):
     """Return what people are told who deploy a release to a target; an automatism is refused with Conflict "latched"."""
-    row = query(target.application_id).where(Deploy.environment == target.environment_id, Deploy.release == release).first()
+    row = of(release, target.environment)
     if row is None:
         return []
-    ended = "failed" if row.state == "failed" else "was rolled back"
-    told = f"{release.version} {ended} in {target.environment.name} last time (deploy {row.id}): {describe(row)['reason'] or 'no reason was given'}"
     if is_automatic:
-        raise Conflict(f"{told} A person may deploy it again.", code="latched")
-    return [told]
+        raise Conflict(f"{told(row)} A person may deploy it again.", code="latched")
+    return [told(row)]

@@ -2,11 +2,12 @@
 from models.access import IdempotencyKey, Session, Token, User
 from models.deploy import Deploy, Fence, HostRun, Placement, Step
 from models.event import Event, Topic
-from models.guard import Freeze, Lock
+from models.guard import Approval, Freeze, Lock
 from models.inventory import Application, Environment, Host, Integration, Target, Variable, Zone
+from models.plan import Plan, PlanHost
 from models.release import BuiltEnvironment, Release
 from models.worker import Worker
 
 MODELS = (User, Token, Session, IdempotencyKey, Integration, Application, Environment, Zone, Host, Target, Variable,
-          Release, BuiltEnvironment, Deploy, HostRun, Step, Fence, Placement, Lock, Freeze, Topic, Event, Worker)
+          Release, BuiltEnvironment, Plan, PlanHost, Deploy, HostRun, Step, Fence, Placement, Lock, Freeze, Approval, Topic, Event, Worker)
 __all__ = [model.__name__ for model in MODELS] + ["MODELS"]

@@ -4,6 +4,7 @@ from peewee import BigIntegerField, BooleanField, CharField, ForeignKeyField, In
 from models.db import BaseModel
 from models.fields import JSONField, TimeField
 from models.inventory import Application, Environment, Host
+from models.plan import Plan
 from models.release import Release
 
 
@@ -17,6 +18,7 @@ class Deploy(BaseModel):
     release = ForeignKeyField(Release, backref="deploys", on_delete="CASCADE")
     previous_release = ForeignKeyField(Release, null=True, on_delete="SET NULL")
     rollback_of = ForeignKeyField("self", null=True, on_delete="SET NULL")
+    plan = ForeignKeyField(Plan, null=True, backref="deploys", on_delete="SET NULL")
     state = CharField()
     strategy = JSONField()
     snapshot = JSONField()
@@ -25,6 +27,7 @@ class Deploy(BaseModel):
     cancel_requested_by = CharField(null=True)
     start_at = TimeField(null=True)
     override = TextField(null=True)
+    approvals_needed = IntegerField(default=0)
     resumed_wave = IntegerField(default=0)
     warnings = JSONField(default=list)
     retries = IntegerField(default=0)

@@ -1,7 +1,8 @@
-"""What stands between a wish to deploy and a rollout: locks of targets, and freezes."""
+"""What stands between a wish to deploy and a rollout: locks of targets, freezes, and approvals."""
 from peewee import CharField, ForeignKeyField, TextField
 
 from models.db import BaseModel
+from models.deploy import Deploy
 from models.fields import JSONField, TimeField
 from models.inventory import Target
 
@@ -31,3 +32,14 @@ class Freeze(BaseModel):
     created_by = CharField()
     created_at = TimeField()
     updated_at = TimeField()
+
+
+class Approval(BaseModel):
+    """One person agreed to a deploy that somebody else had asked for."""
+    deploy = ForeignKeyField(Deploy, backref="approvals", on_delete="CASCADE")
+    approved_by = CharField()
+    comment = TextField(null=True)
+    created_at = TimeField()
+
+    class Meta:
+        indexes = ((("deploy", "approved_by"), True),)

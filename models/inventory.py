@@ -27,9 +27,14 @@ class Application(BaseModel):
 
 
 class Environment(BaseModel):
-    """staging, production, …: `position` orders them for promotion."""
+    """staging, production, …: `position` orders them for promotion.
+
+    `approvals` is how many other people must agree to a deploy; `promote_from` is where a release must have succeeded before.
+    """
     name = CharField(unique=True)
     position = IntegerField(default=0)
+    approvals = IntegerField(default=0)
+    promote_from = ForeignKeyField("self", null=True, on_delete="RESTRICT")
     created_at = TimeField()
     updated_at = TimeField()
 

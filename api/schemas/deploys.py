@@ -17,9 +17,15 @@ class DeployFields(Fields):
     release: Version = Field(description="A release's version, or latest: the newest one that is ready.")
     environment: Name
     strategy: StrategyFields = Field(default=None, description="Overlays the target's strategy for this deploy.")
+    plan: Annotated[int, Field(ge=1, lt=2**31, description="The plan to carry out; for the same application, release and environment.")] = None
     comment: Paragraph = None
     start_at: AwareDatetime = Field(default=None, description="When it is to begin; left out: at once.")
     override: Reason = Field(default=None, description="Why it may begin during a freeze; administrators only.")
+
+
+class ApprovalFields(Fields):
+    """What one says when agreeing to a deploy."""
+    comment: Paragraph = None
 
 
 class NoFields(Fields):
@@ -45,6 +51,19 @@ class Progress(Answer):
     switched: int
 
 
+class Approval(Answer):
+    """Who agreed, and when."""
+    by: str
+    at: Time
+    comment: str | None
+
+
+class Approvals(Answer):
+    """How many other people must agree to a deploy before it begins, and who has."""
+    needed: int
+    given: list[Approval]
+
+
 class Deploy(Answer):
     """One rollout of a release to a target."""
     id: int
@@ -53,7 +72,7 @@ class Deploy(Answer):
     environment: str
     state: str
     strategy: Strategy
-    plan: Any
+    plan: int | None = Field(description="What it does, host by host; filled as hosts begin where it came without a plan.")
     progress: Progress
     requested_by: str
     comment: str | None
@@ -65,6 +84,7 @@ class Deploy(Answer):
     rollback_of: int | None
     start_at: Time | None
     override: str | None
+    approvals: Approvals
     warnings: list[str] = Field(description="What whoever asked for it was warned of.")
 
 

@@ -16,6 +16,12 @@ class EnvironmentChanges(Fields):
     position: int = Field(
         default=None, ge=0, le=1000, description="Its place in the order of promotion; staging comes before production."
     )
+    approvals: Annotated[int, Field(ge=0, le=20)] = Field(
+        default=None, description="How many other people must agree to a deploy; default 0. For administrators."
+    )
+    promote_from: Name | None = Field(
+        default=None, description="The environment in which a release must have succeeded before. For administrators."
+    )
 
 
 class EnvironmentFields(EnvironmentChanges):
@@ -27,6 +33,8 @@ class Environment(Answer):
     """staging, production, …"""
     name: str
     position: int
+    approvals: int
+    promote_from: str | None
     created_at: Time
     updated_at: Time
 

@@ -10,13 +10,15 @@ from windlass_cli.commands.applications import applications
 from windlass_cli.commands.completion import completion
 from windlass_cli.commands.deploys import cancel, deploys, logs
 from windlass_cli.commands.environments import environments
+from windlass_cli.commands.freezes import freezes
 from windlass_cli.commands.hosts import hosts
 from windlass_cli.commands.locks import lock, unlock
 from windlass_cli.commands.login import login, logout
+from windlass_cli.commands.plans import plan
 from windlass_cli.commands.releases import releases
 from windlass_cli.commands.rollouts import deploy, rollback
 from windlass_cli.commands.status import status
-from windlass_cli.commands.steering import pause, resume, retry, skip
+from windlass_cli.commands.steering import approve, pause, resume, retry, skip
 from windlass_cli.commands.targets import targets
 from windlass_cli.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, WindlassError
 from windlass_cli.invocation import Group, Invocation
@@ -36,9 +38,9 @@ def windlass():
 
 
 COMMANDS = (
-    *(status, deploy, rollback, logs, cancel, deploys),
-    *(pause, resume, retry, skip),
-    *(lock, unlock),
+    *(status, plan, deploy, rollback, logs, cancel, deploys),
+    *(approve, pause, resume, retry, skip),
+    *(lock, unlock, freezes),
     *(releases, applications, targets, environments, hosts),
     *(login, logout, completion),
 )

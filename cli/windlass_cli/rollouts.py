@@ -69,17 +69,29 @@ def await_release(client, application, version, show, deadline):
         deadline.sleep(BUILD_PAUSE_S)
 
 
-def start_deploy(client, application, release, environment, strategy=None, comment=None):
+def start_deploy(client, application, release, environment, strategy=None, **more):
     """Start a rollout of a release (a version) to an environment and return the deploy.
 
-    ``strategy`` is a dict of what to change in the target's own strategy, None for nothing.
+    ``strategy`` is a dict of what to change in the target's own strategy, None for nothing; ``more`` are further members
+    of the wish, such as ``comment``, ``start_at`` and ``override``, of which those that are None are left out.
     """
     body = {"application": application, "release": release, "environment": environment}
     if strategy:
         body["strategy"] = strategy
-    if comment:
-        body["comment"] = comment
+    body.update((name, value) for name, value in more.items() if value)
     return having(client.post("deploys", body=body), "id")
+
+
+def make_plan(client, application, release, environment, strategy, deadline):
+    """Make a plan and return it once all its hosts were looked at; raises WaitTimedOut at the deadline."""
+    body = {"application": application, "release": release, "environment": environment}
+    if strategy:
+        body["strategy"] = strategy
+    plan = having(client.post("plans", body=body), "id")
+    while plan.get("state") == "observing":
+        deadline.sleep(BUILD_PAUSE_S)
+        plan = having(client.get("plans", plan["id"]), "id")
+    return plan
 
 
 def newest_deploy(client, application, environment):

@@ -35,10 +35,11 @@ LINES_PER_S = 2000
 LINE_BYTES = 8 << 10
 POLL_S = 0.03             # between two looks at health and process states
 SOCKET_PATH_BYTES = 107   # unix(7): sun_path has 108 bytes with the final NUL
-STEADY_S = 0.5            # nginx starts new worker processes and tells the old ones to end 100 ms later
+STEADY_S = 0.4            # nginx starts new worker processes and tells the old ones to end 100 ms later
 PORTS = range(20000, 30000)
 UNDO = ".windlass-undo-"
 ASIDE = ".windlass-new-"
+TEXT_BYTES = 256 << 10    # of one configuration file that is reported as text
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 SITES_REMEDY = "Create it and include it in nginx's configuration, or correct nginx.sites in the host's settings."
 PROGRAMS_REMEDY = "Create it and include it in supervisord's configuration, or correct supervisor.programs in its settings."
@@ -1182,7 +1183,7 @@ class Supervisor:
                 self.server().start(self.full_name(slot, name))
             except Fault as fault:
                 # What ends early is seen, with its log, by the check.
-                if fault.code not in (FAULT_ALREADY_STARTED, FAULT_ABNORMAL):
+                if fault.code not in (FAULT_ALREADY_STARTED, FAULT_ABNORMAL, FAULT_SPAWN_ERROR):
                     raise Failure("process-failed", "supervisord cannot start the process '{}': {}".format(name, fault.text),
                                   "See supervisord's own log on the host.", process=name) from None
 
@@ -2378,14 +2379,15 @@ class Once:
     def stop(self, entry, why, how):
         """End the command with its whole process group and note that it did not finish; return the Failure for it."""
         write_json(self.journal, dict(entry, state="stopped", why=why))
-        for number, grace_s in ((signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            deadline = time.monotonic() + 5
             try:
                 os.killpg(entry["pid"], number)
+                while time.monotonic() < deadline:
+                    time.sleep(0.02)
+                    os.killpg(entry["pid"], 0)  # Fails once nobody of the group is left.
             except ProcessLookupError:
                 break
-            deadline = time.monotonic() + grace_s
-            while self.is_alive(entry) and time.monotonic() < deadline:
-                time.sleep(0.02)
         return Failure("once-" + why, "The command '{}' {} and was ended.".format(self.once["name"], how),
                        "See how far it came before you deploy again.")
 
@@ -2664,7 +2666,7 @@ class Activation:
         if self.nginx is None:
             return
         health, listen = self.spec.get("health") or {}, self.host.settings["nginx"]["listen"]
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 3
         while True:
             try:
                 status = http_get(listen_address(listen), health.get("path") or "/", self.host_header(), 5, lambda: None)[0]
@@ -3052,8 +3054,8 @@ def observe_nginx(settings, deep):
     return about, found
 
 
-def application(host, deep=False):
-    """Return what runs of the application on this host."""
+def application(host, deep=False, texts=False):
+    """Return what runs of the application on this host; with `texts` also what its files say and its variables are."""
     place = host.place
     try:
         states = host.supervisor.all_states()
@@ -3068,7 +3070,17 @@ def application(host, deep=False):
             "epoch": (read_json(place.state + "/epoch") or {}).get("epoch", 0)}
     if deep:
         seen["damaged"] = damaged_trees(host)
+    if texts:
+        seen["texts"] = {what: content and content[:TEXT_BYTES].decode("utf-8", "replace")
+                         for what, content in contents_seen(host, files).items()}
+        for name in filter(seen["slots"].get, SLOTS):
+            seen["slots"][name]["variables"] = variables_seen(host.slot(name).spec() or {})
     return seen
+
+
+def variables_seen(spec):
+    """Return {name: sha256 of the value}: enough to tell what changes, and no secret travels."""
+    return {name: hashlib.sha256(value.encode()).hexdigest() for name, value in (spec.get("variables") or {}).items()}
 
 
 def slot_seen(host, name, states):
@@ -3106,15 +3118,18 @@ def probe(host):
     return {"healthy": is_expected(status, health.get("expect_status")), "said": "GET {} answered with status {}".format(path, status)}
 
 
-def files_seen(host, files):
-    """Return {"supervisor-a", "supervisor-b", "nginx": sha256 or None} of the files outside the root."""
+def contents_seen(host, files):
+    """Return {"supervisor-a", "supervisor-b", "nginx": bytes or None} of the files outside the root."""
     folders = {"supervisor-a": host.settings["supervisor"]["programs"], "supervisor-b": host.settings["supervisor"]["programs"],
                "nginx": (host.settings.get("nginx") or {}).get("sites")}
-    seen = {}
-    for what, folder in folders.items():
-        content = read_bytes(os.path.join(folder, files[what])) if folder and files.get(what) else None
-        seen[what] = None if content is None else hashlib.sha256(content).hexdigest()
-    return seen
+    return {what: read_bytes(os.path.join(folder, files[what])) if folder and files.get(what) else None
+            for what, folder in folders.items()}
+
+
+def files_seen(host, files):
+    """Return {"supervisor-a", "supervisor-b", "nginx": sha256 or None} of the files outside the root."""
+    return {what: None if content is None else hashlib.sha256(content).hexdigest()
+            for what, content in contents_seen(host, files).items()}
 
 
 def damaged_trees(host):
@@ -3151,7 +3166,7 @@ def observation(request, host):
     about["supervisor"], of_supervisor = observe_supervisor(request["settings"], deep)
     about["nginx"], of_nginx = observe_nginx(request["settings"], deep)
     return {"facts": about, "problems": problems_of_place(request) + of_supervisor + of_nginx,
-            "application": application(host, deep) if host else None}
+            "application": application(host, deep, bool(request.get("texts"))) if host else None}
 
 
 # --- The agent --------------------------------------------------------------------------------------------------------

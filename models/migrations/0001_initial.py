@@ -16,21 +16,11 @@ def up(migrator, db):
             table_name = 'application'
     db.create_tables([Application])
 
-    class BuiltEnvironment(Model):
-        name = CharField(unique=True)
-        lock_digest = CharField(index=True)
-        platform = CharField()
-        digest = CharField()
-        size_bytes = BigIntegerField()
-        created_at = TimeField()
-        class Meta:
-            database = db
-            table_name = 'built_environment'
-    db.create_tables([BuiltEnvironment])
-
     class Environment(Model):
         name = CharField(unique=True)
         position = IntegerField(default=0)
+        approvals = IntegerField(default=0)
+        promote_from = ForeignKeyField('self', null=True, on_delete='RESTRICT')
         created_at = TimeField()
         updated_at = TimeField()
         class Meta:
@@ -68,12 +58,27 @@ def up(migrator, db):
             indexes = ((('application', 'number'), True), (('application', 'version'), True), (('state',), False))
     db.create_tables([Release])
 
+    class Plan(Model):
+        application = ForeignKeyField(Application, on_delete='CASCADE')
+        environment = ForeignKeyField(Environment, on_delete='CASCADE')
+        release = ForeignKeyField(Release, on_delete='CASCADE')
+        strategy = JSONField()
+        snapshot = JSONField()
+        is_kept = BooleanField(default=False)
+        requested_by = CharField()
+        created_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'plan'
+    db.create_tables([Plan])
+
     class Deploy(Model):
         application = ForeignKeyField(Application, on_delete='CASCADE')
         environment = ForeignKeyField(Environment, on_delete='RESTRICT')
         release = ForeignKeyField(Release, on_delete='CASCADE')
         previous_release = ForeignKeyField(Release, null=True, on_delete='SET NULL')
         rollback_of = ForeignKeyField('self', null=True, on_delete='SET NULL')
+        plan = ForeignKeyField(Plan, null=True, on_delete='SET NULL')
         state = CharField()
         strategy = JSONField()
         snapshot = JSONField()
@@ -82,6 +87,7 @@ def up(migrator, db):
         cancel_requested_by = CharField(null=True)
         start_at = TimeField(null=True)
         override = TextField(null=True)
+        approvals_needed = IntegerField(default=0)
         resumed_wave = IntegerField(default=0)
         warnings = JSONField(default=list)
         retries = IntegerField(default=0)
@@ -94,6 +100,29 @@ def up(migrator, db):
             table_name = 'deploy'
             indexes = ((('state',), False), (('application', 'environment', 'id'), False))
     db.create_tables([Deploy])
+
+    class Approval(Model):
+        deploy = ForeignKeyField(Deploy, on_delete='CASCADE')
+        approved_by = CharField()
+        comment = TextField(null=True)
+        created_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'approval'
+            indexes = ((('deploy', 'approved_by'), True),)
+    db.create_tables([Approval])
+
+    class BuiltEnvironment(Model):
+        name = CharField(unique=True)
+        lock_digest = CharField(index=True)
+        platform = CharField()
+        digest = CharField()
+        size_bytes = BigIntegerField()
+        created_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'built_environment'
+    db.create_tables([BuiltEnvironment])
 
     class Event(Model):
         topic = CharField()
@@ -278,6 +307,22 @@ def up(migrator, db):
             indexes = ((('application', 'host'), True),)
     db.create_tables([Placement])
 
+    class PlanHost(Model):
+        plan = ForeignKeyField(Plan, on_delete='CASCADE')
+        host = ForeignKeyField(Host, null=True, on_delete='SET NULL')
+        host_name = CharField()
+        state = CharField(default='observing')
+        changes = JSONField(null=True)
+        digest = CharField(null=True)
+        texts = JSONField(null=True)
+        error = JSONField(null=True)
+        rung_at = TimeField(null=True)
+        class Meta:
+            database = db
+            table_name = 'plan_host'
+            indexes = ((('plan', 'host'), True), (('state',), False))
+    db.create_tables([PlanHost])
+
     class Session(Model):
         user = ForeignKeyField(User, on_delete='CASCADE')
         secret_hash = CharField(unique=True)
@@ -354,6 +399,7 @@ def down(migrator, db):
     migrator.migrate(migrator.drop_table('token'))
     migrator.migrate(migrator.drop_table('step'))
     migrator.migrate(migrator.drop_table('session'))
+    migrator.migrate(migrator.drop_table('plan_host'))
     migrator.migrate(migrator.drop_table('placement'))
     migrator.migrate(migrator.drop_table('lock'))
     migrator.migrate(migrator.drop_table('target'))
@@ -366,8 +412,10 @@ def down(migrator, db):
     migrator.migrate(migrator.drop_table('host'))
     migrator.migrate(migrator.drop_table('zone'))
     migrator.migrate(migrator.drop_table('event'))
+    migrator.migrate(migrator.drop_table('built_environment'))
+    migrator.migrate(migrator.drop_table('approval'))
     migrator.migrate(migrator.drop_table('deploy'))
+    migrator.migrate(migrator.drop_table('plan'))
     migrator.migrate(migrator.drop_table('release'))
     migrator.migrate(migrator.drop_table('environment'))
-    migrator.migrate(migrator.drop_table('built_environment'))
     migrator.migrate(migrator.drop_table('application'))

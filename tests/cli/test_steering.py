@@ -32,6 +32,25 @@ def number(api):
     return api.a_deploy("v2", "production")["id"]
 
 
+def test_approve_tells_what_is_still_needed(windlass, api, number, monkeypatch):
+    answer = {**api.deploys[number], "state": "pending_approval", "approvals": {"needed": 2, "given": [{"by": "ada"}]}}
+    monkeypatch.setitem(ROUTES, r"POST /deploys/(\d+)/approve", lambda api, request, number: (200, answer))
+    told = windlass("approve", number, "--comment", "looks right")
+    assert told.code == 0
+    assert "pending_approval" in told.out and "1 more approval" in told.err
+    assert api.sent("POST", f"/deploys/{number}/approve")[0].body == {"comment": "looks right"}
+
+
+def test_an_environment_is_protected_and_freed_again(windlass, api, monkeypatch):
+    answer = {"name": "production", "approvals": 1, "promote_from": "staging"}
+    monkeypatch.setitem(ROUTES, "PATCH /environments/production", lambda api, request: (200, answer))
+    told = windlass("environments", "set", "production", "--approvals", "1", "--promote-from", "staging")
+    assert told.out == "production needs 1 approval, only what has succeeded in staging.\n"
+    windlass("environments", "set", "production", "--approvals", "0", "--promote-from-anywhere")
+    sent = [request.body for request in api.sent("PATCH", "/environments/production")]
+    assert sent == [{"approvals": 1, "promote_from": "staging"}, {"approvals": 0, "promote_from": None}]
+
+
 def test_pause_says_how_to_go_on(windlass, number):
     answer = windlass("pause", number)
     assert answer.code == 0
@@ -49,7 +68,7 @@ def test_one_host(windlass, windlass_json, api, number):
     assert len(api.sent("POST", f"/deploys/{number}/hosts/web1/retry")) == 1
 
 
-@pytest.mark.parametrize("options", [["retry", "1", "--host", "web1", "--wait"], ["resume", "1", "--timeout", "5"], ["pause"], ["skip", "1"]])
+@pytest.mark.parametrize("options", [["retry", "1", "--host", "web1", "--wait"], ["resume", "1", "--timeout", "5"], ["pause"], ["skip", "1"], ["environments", "set", "production"]])
 def test_wrong_usage_sends_nothing(windlass, api, options):
     assert windlass(*options).code == 2
     assert api.requests == []

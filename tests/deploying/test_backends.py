@@ -1,17 +1,23 @@
 """The same deploy on PostgreSQL and Redis as on the embedded SQLite and folders."""
+import contextlib
+
 import pytest
 
 from tests.deploying import applications
 from tests.deploying.conftest import hammer
+from tests.fleet.fixtures import skipped_if_unavailable
+from tests.fleet.services import postgresql, redis_server
 from tests.stack import running_stack
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory, postgresql_url, redis_url):
-    """A Windlass on PostgreSQL, with Redis as broker, cache and alarm clock of the streams."""
-    urls = {"WINDLASS_DATABASE_URL": postgresql_url, "WINDLASS_BROKER_URL": redis_url, "WINDLASS_REDIS_URL": redis_url}
-    with running_stack(tmp_path_factory.mktemp("stack"), urls) as running:
-        yield running
+def stack(tmp_path_factory):
+    """A Windlass on PostgreSQL, with Redis as broker, cache and alarm clock of the streams; both are its own."""
+    with contextlib.ExitStack() as services:
+        with skipped_if_unavailable():
+            database, redis = services.enter_context(postgresql()), services.enter_context(redis_server())
+        urls = {"WINDLASS_DATABASE_URL": database, "WINDLASS_BROKER_URL": redis, "WINDLASS_REDIS_URL": redis}
+        yield services.enter_context(running_stack(tmp_path_factory.mktemp("stack"), urls))
 
 
 def test_deploy_and_rollback_on_postgresql_and_redis(stack, hosts, repository, name):

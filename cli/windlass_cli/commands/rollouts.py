@@ -26,11 +26,14 @@ from windlass_cli.watching import watch_build, watch_deploy
 @click.option("--package-version", metavar="VERSION", help="Build a release of this version of the package first.")
 @click.option("--strategy", metavar="KIND", help="Another strategy than the target's, such as rolling or canary.")
 @click.option("--batch", metavar="N|P%", help="How many hosts at a time, or which part of them.")
+@click.option("--plan", type=click.IntRange(min=1), metavar="PLAN", help="Do exactly what this plan says; see windlass plan.")
 @click.option("--comment", metavar="TEXT", help="Why, for whoever reads the history.")
+@click.option("--at", "start_at", metavar="TIME", help="Begin then, such as 2026-12-01T06:00:00Z, and not at once.")
+@click.option("--override-freeze", "override", metavar="REASON", help="Begin even during a freeze; for administrators.")
 @options.waiting
 @click.pass_obj
 def deploy(
-    invocation, application, release, environment, ref, package_version, strategy, batch, comment, manner, deadline
+    invocation, application, release, environment, ref, package_version, strategy, batch, manner, deadline, **more
 ):
     """Roll a release out to an environment.
 
@@ -52,8 +55,8 @@ def deploy(
     if version is None:
         asked = create_release(client, application, ref, package_version)
         version = watch_build(client, output, application, asked, deadline)["version"]
-    plan = strategy_of(strategy, batch)
-    finish(client, output, start_deploy(client, application, version, environment, plan, comment), manner, deadline)
+    changed = strategy_of(strategy, batch)
+    finish(client, output, start_deploy(client, application, version, environment, changed, **more), manner, deadline)
 
 
 @click.command(cls=Command)

@@ -1,4 +1,4 @@
-"""``windlass pause``, ``resume``, ``retry`` and ``skip``: change the course of a deploy."""
+"""``windlass approve``, ``pause``, ``resume``, ``retry`` and ``skip``: change the course of a deploy."""
 
 import click
 
@@ -8,6 +8,24 @@ from windlass_cli.invocation import Command
 from windlass_cli.output import state
 
 host_argument = click.argument("host", metavar="HOST")
+
+
+@click.command(cls=Command)
+@options.deploy
+@click.option("--comment", metavar="TEXT", help="What you say to it, for whoever reads the history.")
+@click.pass_obj
+def approve(invocation, number, comment):
+    """Agree to a deploy that somebody else asked for.
+
+    In a protected environment it begins when as many people have agreed as the environment needs.
+    """
+    body = {"comment": comment} if comment else {}
+    approved = invocation.client.post("deploys", number, "approve", body=body)
+    show_deploy(invocation.output, approved)
+    approvals = approved.get("approvals") or {}
+    lacking = approvals.get("needed", 0) - len(approvals.get("given") or [])
+    if lacking > 0:
+        invocation.output.hint(f"It needs {lacking} more approval{'s' if lacking > 1 else ''}.")
 
 
 @click.command(cls=Command)

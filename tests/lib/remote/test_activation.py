@@ -266,7 +266,7 @@ def test_a_release_that_nginx_cannot_reach_is_taken_back(controller):
     controller.deploy("1")
     controller.open(2)
     spec = controller.prepare("2", deploy=2)
-    text = spec["nginx"]["text"]["b"].replace("/run/current.sock", "/run/elsewhere.sock").replace(" return 200 ", " return 200 new")
+    text = spec["nginx"]["text"]["b"].replace("/current.sock", "/elsewhere.sock").replace(" return 200 ", " return 200 new")
     spec["nginx"]["text"] = dict.fromkeys("ab", re.sub(r"^(# windlass-proof \S+) ", r"\1 new", text))
     with pytest.raises(AgentError) as caught:
         controller.activate(spec)

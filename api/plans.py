@@ -1,0 +1,21 @@
+"""Routes of /plans."""
+from utils.decorators import auth, validate
+
+from api import route
+from api.schemas.plans import Plan, PlanFields
+from controllers import plans
+
+
+@route("POST", "/plans", summary="Plan a deploy", status=201, returns=Plan, location="/plans/{id}")
+@auth()
+@validate(PlanFields)
+def create_plan(actor, fields):
+    """Looks at every host and changes none; a plan that is still observing when it is answered is complete later."""
+    return plans.create(actor, fields)
+
+
+@route("GET", "/plans/<number:int>", summary="Show a plan", returns=Plan)
+@auth()
+def show_plan(actor, number):
+    """What will change on each host, or has changed where a deploy kept it."""
+    return plans.get(actor, number)

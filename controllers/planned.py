@@ -1,0 +1,162 @@
+"""What binds a rollout to a plan: drawing up a host's changes, keeping them, and holding a host run to those agreed on."""
+import functools
+import hmac
+
+import secretbox
+import store
+
+from controllers import snapshots, wanted
+from controllers.errors import Conflict, Invalid
+from controllers.rollout import changes
+from models import BuiltEnvironment, Host, Plan, PlanHost, Release
+from models.db import now
+
+MOST_MANIFESTS = 16  # The hosts of one rollout look at the same few.
+
+
+# Drawing up.
+
+def changes_on(host, release, environment, python, snapshot, variables, state):
+    """Return the changes that a release makes on a host whose agent answered `state` (with texts)."""
+    shown = changes.with_shown_ports(state)
+    application = state["application"]
+    specification = wanted.specification(host, release, environment, python, snapshot, variables, shown, 0)
+    after = {"version": release.version, "lock": release.lock or "", "files": manifest(release.digest), "environment": manifest(environment.digest),
+             "known": known_files(release, environment, application)}
+    return changes.of_host(host.name, specification, shown, release_before(release.application_id, application), after, packed_size, seal)
+
+
+def release_before(application_id, application):
+    """Return the release a host runs now as {"version", "lock", "files"}; None stands for what is not known here."""
+    current = application["current"]
+    if current is None:
+        return {"version": None, "lock": "", "files": []}
+    row = Release.select().where(Release.application == application_id, Release.digest == current).order_by(Release.number.desc()).first()
+    held = application["slots"].get(application["active"]) if application["active"] else None
+    version = (held or {}).get("version") or (row.version if row else current[:12])
+    return {"version": version, "lock": (row.lock or "") if row else None, "files": manifest(current)}
+
+
+def known_files(release, environment, application):
+    """Return {"release", "environment": {(SHA-256, mode)}} of the files a host can reuse, for those it does not have whole."""
+    known = {"release": set(), "environment": set()}
+    if release.digest not in application["releases"]:
+        known["release"] = files_of(application["releases"])
+    if environment.name not in application["environments"] and application["environments"]:
+        rows = BuiltEnvironment.select(BuiltEnvironment.digest).where(BuiltEnvironment.name.in_(application["environments"]))
+        known["environment"] = files_of(row.digest for row in rows)
+    return known
+
+
+def files_of(digests):
+    """Return {(SHA-256, mode)} of the files in all of these trees that are known here."""
+    return {(entry[3], entry[1]) for digest in digests for entry in manifest(digest) or () if entry[1] != "link"}
+
+
+@functools.lru_cache(maxsize=MOST_MANIFESTS)
+def stored_manifest(digest):
+    """Return a tree's entries; raises StoreError."""
+    return store.manifest(digest)
+
+
+def manifest(digest):
+    """Return a tree's entries, or None where this machine's store does not hold it."""
+    try:
+        return stored_manifest(digest)
+    except store.StoreError:
+        return None
+
+
+def packed_size(sha256):
+    """Return the bytes a file takes on its way to a host; one that is missing here counts as nothing."""
+    try:
+        return store.object_path(sha256).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def seal(text):
+    """Return a digest that only this Windlass can compute, so that no value can be guessed from it."""
+    return hmac.digest(secretbox.derived_key("plans"), text.encode(), "sha256").hex()
+
+
+# Rows.
+
+def write(actor, target, release, strategy, snapshot, is_kept):
+    """Write a plan with a row for each host, not yet looked at; returns it. Call it within a transaction."""
+    plan = Plan.create(application=target.application, environment=target.environment, release=release, strategy=strategy, snapshot=snapshot, is_kept=is_kept,
+                       requested_by=actor.name, created_at=now())
+    hosts = Host.select().where(Host.name.in_(snapshot["hosts"])).order_by(Host.name)
+    PlanHost.insert_many([{"plan": plan, "host": host, "host_name": host.name} for host in hosts]).execute()
+    return plan
+
+
+def write_changes(row, found, texts):
+    """Write what was found on a host, once; whoever comes later changes nothing."""
+    PlanHost.update(state="ready", changes=found, digest=found["digest"], texts=texts).where(PlanHost.id == row.id, PlanHost.state == "observing").execute()
+
+
+def write_error(row, error):
+    """Write why a host could not be planned for: {"code", "message", "remedy"}."""
+    PlanHost.update(state="failed", error=error).where(PlanHost.id == row.id, PlanHost.state == "observing").execute()
+
+
+def state_of(plan_hosts):
+    """Return the state of a plan by its hosts' rows: "observing", "ready" or "failed"."""
+    states = {row.state for row in plan_hosts}
+    return "observing" if "observing" in states else "failed" if "failed" in states else "ready"
+
+
+# A deploy of a plan.
+
+def accept(plan_id, target, release, strategy):
+    """Return the plan a deploy names; `strategy` is what the deploy asks for besides, or None. Raises Invalid, Conflict."""
+    plan = Plan.get_or_none(Plan.id == plan_id)
+    if plan is None or plan.is_kept:
+        why = f"There is no plan {plan_id}." if plan is None else f"Plan {plan_id} is what a deploy kept of itself; make one of your own."
+        raise Invalid([("plan", why)])
+    asked = (target.application_id, target.environment_id, release.id)
+    if asked != (plan.application_id, plan.environment_id, plan.release_id):
+        raise Invalid([("plan", f"Plan {plan_id} is for {plan.release.version} of {plan.application.name} to {plan.environment.name}; deploy that, or make another plan.")])
+    if strategy and {**plan.strategy, **strategy} != plan.strategy:
+        raise Invalid([("strategy", f"Plan {plan_id} has another strategy; leave it out, or make another plan.")])
+    require_ready(plan)
+    require_same_target(plan, target)
+    return plan
+
+
+def require_ready(plan):
+    """Raise Conflict unless every host of a plan has been looked at."""
+    state = state_of(plan.plan_hosts)
+    if state != "ready":
+        why = "is still looking at its hosts; wait a moment" if state == "observing" else "could not look at all its hosts; see it, then make a new one"
+        raise Conflict(f"Plan {plan.id} {why}.", code="plan-not-ready")
+
+
+def require_same_target(plan, target):
+    """Raise Conflict when the target was changed after the plan was made."""
+    current = snapshots.take(target)
+    if comparable(current) != comparable(plan.snapshot):
+        raise Conflict(f"The target was changed after plan {plan.id} was made (hosts, processes, variables or settings); make a new plan.", code="plan-stale")
+
+
+def comparable(snapshot):
+    """Return a snapshot so that equal ones are equal: its variables opened."""
+    return {**snapshot, "variables": snapshots.open_variables(snapshot)}
+
+
+def hold(run, found, texts):
+    """Hold a host run to its deploy's plan before it changes anything; returns what moved since, [] when all is as planned.
+
+    A deploy that came without a plan keeps what is found as its own.
+    """
+    plan = run.deploy.plan
+    row = PlanHost.get_or_none(PlanHost.plan == plan, PlanHost.host == run.host) if plan else None
+    if plan is None or (plan.is_kept and row is None):
+        return []
+    if plan.is_kept:
+        write_changes(row, found, texts)
+        return []
+    if row is None:
+        return [{"what": "host", "message": "the plan does not know this host"}]
+    return [] if row.digest == found["digest"] else changes.moved(row.changes, found, row.texts, texts)

@@ -1,0 +1,93 @@
+"""Messages: ids only, signed; anything else is refused before a task sees it; folders are safe between processes."""
+import json
+import multiprocessing
+import queue
+
+import pytest
+from kombu import Connection, Queue
+
+import doorbell
+
+
+@pytest.fixture
+def broker(settings):
+    """The embedded broker of this test."""
+    url, options = doorbell.transport()
+    with Connection(url, transport_options=options) as connection:
+        yield connection
+
+
+def test_what_is_signed_comes_back(settings):
+    assert doorbell.loads(doorbell.dumps([[1, 2], {}, None])) == [[1, 2], {}, None]
+
+
+@pytest.mark.parametrize("forge", [
+    lambda text: text.partition(".")[2],
+    lambda text: "0" * 64 + "." + text.partition(".")[2],
+    lambda text: text.replace("1", "2"),
+    lambda text: "." + text.partition(".")[2],
+    lambda text: "",
+], ids=["unsigned", "another key", "changed", "empty signature", "nothing"])
+def test_a_message_that_windlass_did_not_write_is_refused(settings, forge):
+    text = doorbell.dumps([[1], {}, None])
+    forged = forge(text)
+    if forged == text:
+        pytest.skip("nothing to change in this signature")
+    with pytest.raises(doorbell.BadSignature):
+        doorbell.loads(forged)
+
+
+def test_another_installations_messages_are_refused(settings, tmp_path):
+    import secretbox
+    text = doorbell.dumps([[1], {}, None])
+    settings.secret.key_file = str(tmp_path / "other.key")
+    secretbox.box_of.cache_clear()
+    with pytest.raises(doorbell.BadSignature):
+        doorbell.loads(text)
+
+
+def test_only_signed_messages_are_accepted_by_the_worker(settings):
+    assert doorbell.make_celery().conf.accept_content == [doorbell.SERIALIZER]
+
+
+def test_messages_keep_their_order_and_leave_no_file(broker, settings):
+    inbox = broker.SimpleQueue("windlass")
+    for number in range(20):
+        inbox.put({"number": number})
+    assert [inbox.get(timeout=5).payload["number"] for _ in range(20)] == list(range(20))
+    with pytest.raises(queue.Empty):
+        inbox.get_nowait()
+    assert not [path for path in doorbell.data_path("broker", "x").parent.iterdir()]
+
+
+def test_queues_are_apart(broker):
+    broker.SimpleQueue("zone.a").put({"for": "a"})
+    with pytest.raises(queue.Empty):
+        broker.SimpleQueue("zone.b").get_nowait()
+    assert broker.SimpleQueue("zone.a").get(timeout=5).payload == {"for": "a"}
+
+
+def write_many(url, options, first):
+    """In a process of its own: put 100 messages."""
+    with Connection(url, transport_options=options) as connection:
+        outbox = connection.SimpleQueue("windlass")
+        for number in range(first, first + 100):
+            outbox.put({"number": number, "padding": "x" * 5000})
+
+
+def test_a_reader_never_sees_half_a_message_of_writers_in_other_processes(broker, settings):
+    doorbell.make_celery()
+    url, options = doorbell.transport()
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=write_many, args=(url, options, first)) for first in (0, 100, 200)]
+    for writer in writers:
+        writer.start()
+    inbox = broker.SimpleQueue(Queue("windlass", routing_key="windlass"))
+    numbers = {inbox.get(timeout=30).payload["number"] for _ in range(300)}
+    for writer in writers:
+        writer.join()
+    assert numbers == set(range(300))
+
+
+def test_a_signed_body_is_plain_json_behind_its_signature(settings):
+    assert json.loads(doorbell.dumps([[7], {}, None]).partition(".")[2]) == [[7], {}, None]
