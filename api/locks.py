@@ -1,4 +1,5 @@
 """Routes of /applications/<name>/targets/<environment>/lock."""
+
 from utils.decorators import auth, validate
 
 from api import Made, route

@@ -2,6 +2,7 @@
 
 A deploy never changes what it deploys, so an approval is for exactly what was asked for.
 """
+
 from utils.datekit import rfc3339
 
 from controllers import events, rows, states
@@ -17,8 +18,14 @@ def give(actor, row, fields):
     """
     with database.atomic():
         # The row is held, so that two approvals at once are both counted.
-        state, cancelled_by = rows.for_change(Deploy.select(Deploy.state, Deploy.cancel_requested_by).where(Deploy.id == row.id), Deploy).tuples().get()
-        require_approvable(actor, row, "being cancelled" if cancelled_by and state not in states.DEPLOY_ENDED else state)
+        state, cancelled_by = (
+            rows.for_change(Deploy.select(Deploy.state, Deploy.cancel_requested_by).where(Deploy.id == row.id), Deploy)
+            .tuples()
+            .get()
+        )
+        require_approvable(
+            actor, row, "being cancelled" if cancelled_by and state not in states.DEPLOY_ENDED else state
+        )
         Approval.create(deploy=row, approved_by=actor.name, comment=fields.get("comment"), created_at=clock())
         said = f": {fields['comment']}" if fields.get("comment") else ""
         events.append(f"deploy-{row.id}", [{"kind": "note", "text": f"approved by {actor.name}{said}"}])

@@ -2,6 +2,7 @@
 
 The conductor rings for a look when one is due and judges by what was written down; a look changes nothing on the host.
 """
+
 import contextlib
 import time
 
@@ -48,8 +49,14 @@ def find_out(run):
 
 def examine(session, run):
     """Return {"pids"} of a host's processes, with "fault" when it is not as the deploy left it."""
-    answer = session.request("observe", timeout_s=LOOK_LIMIT_S, root=run.host.root, app=run.deploy.application.name,
-                             settings=run.host.settings, probe=True)
+    answer = session.request(
+        "observe",
+        timeout_s=LOOK_LIMIT_S,
+        root=run.host.root,
+        app=run.deploy.application.name,
+        settings=run.host.settings,
+        probe=True,
+    )
     application = answer["application"]
     slot = application["slots"].get(application["active"]) if application["active"] else None
     processes = slot["processes"] if slot else {}
@@ -65,7 +72,9 @@ def fault_of(run, application, processes, pids, probe):
     """
     if application["current"] != run.deploy.release.digest:
         return "it no longer runs the release of this deploy"
-    down = [f"{name} is {process['state']}" for name, process in sorted(processes.items()) if process["state"] not in UP]
+    down = [
+        f"{name} is {process['state']}" for name, process in sorted(processes.items()) if process["state"] not in UP
+    ]
     if down or not processes:
         return f"not all processes are up: {', '.join(down) or 'there are none'}"
     if not probe["healthy"]:
@@ -84,7 +93,11 @@ def note(run, seen, began_at):
     elif missed >= MOST_MISSED:
         fail(run, f"it could not be looked at {missed} times in a row: {seen['missed']}")
     else:
-        found = {**before, "missed": missed} if missed else {"looked_at": began_at, "missed": 0, "pids": before.get("pids") or seen["pids"]}
+        found = (
+            {**before, "missed": missed}
+            if missed
+            else {"looked_at": began_at, "missed": 0, "pids": before.get("pids") or seen["pids"]}
+        )
         HostRun.update(watched=found).where(leases.is_held(run)).execute()
         if not before and not missed:
             record = Recorder(run)
@@ -94,5 +107,6 @@ def note(run, seen, began_at):
 
 def fail(run, fault):
     """Count the host as failed; what becomes of it, and of the others, is up to the strategy."""
-    message = f"{run.host.name}: bake: {fault.rstrip('.')}. It was healthy when it was switched, and turned unhealthy under watch."
+    said = "It was healthy when it was switched, and turned unhealthy under watch."
+    message = f"{run.host.name}: bake: {fault.rstrip('.')}. {said}"
     states.move_host_run(run, "failed", guard=leases.is_held(run), message=message, was_switched=True)

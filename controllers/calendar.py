@@ -1,4 +1,5 @@
 """Windows of time: one that comes once, and one that comes every week on the wall clock of a time zone; pure functions."""
+
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 

@@ -37,9 +37,10 @@ def others_ahead(deploy):
 
     The target's row is held for the rest of the tick, so that of two deploys that begin at the same time one sees the other.
     """
-    rows.for_change(Target.select().where(Target.application == deploy.application_id, Target.environment == deploy.environment_id), Target).first()
+    of_target = {"application": deploy.application_id, "environment": deploy.environment_id}
+    rows.for_change(Target.select().filter(**of_target), Target).first()
     is_ahead = Deploy.state.in_(("running", "paused", "rolling_back")) | ((Deploy.state == "queued") & (Deploy.id < deploy.id))
-    return Deploy.select().where(Deploy.application == deploy.application_id, Deploy.environment == deploy.environment_id, Deploy.id != deploy.id, is_ahead).exists()
+    return Deploy.select().filter(**of_target).where(Deploy.id != deploy.id, is_ahead).exists()
 
 
 def next_in_queue(deploy):
@@ -120,13 +121,15 @@ class Tick:
         """Ring for the hosts of a wave; only for its first one while no host has shown that the release works."""
         if self.is_pausing_before(wave):
             return
-        waiting = sorted((run for run in self.runs if run.wave == wave and run.state not in states.HOST_RUN_ENDED), key=lambda run: run.state != "running")
+        waiting = [run for run in self.runs if run.wave == wave and run.state not in states.HOST_RUN_ENDED]
+        waiting.sort(key=lambda run: run.state != "running")
         for run in waiting[:1] if self.is_first_awaited() else waiting:
             self.ring_for(run)
 
     def is_first_awaited(self):
         """Say whether hosts go one by one, because none has succeeded yet."""
-        return bool(self.deploy.strategy.get("healthy_first")) and not any(run.state in ("succeeded", "unchanged") for run in self.runs)
+        is_asked_for = bool(self.deploy.strategy.get("healthy_first"))
+        return is_asked_for and not any(run.state in ("succeeded", "unchanged") for run in self.runs)
 
     def is_pausing_before(self, wave):
         """Say whether the strategy's pause between waves lasts; one that only a person ends makes the deploy paused."""
@@ -211,7 +214,7 @@ class Tick:
 
     def is_release_process_undone(self):
         """Say whether there is a `release` process that has not run: then no other host may switch, whatever is tolerated."""
-        led = any(run.wave == 0 and run.state in ("succeeded", "unchanged") or run.was_switched for run in self.runs)
+        led = any(run.was_switched or (run.wave == 0 and run.state in ("succeeded", "unchanged")) for run in self.runs)
         return not led and snapshots.has_release_process(self.deploy)
 
     def switched(self):

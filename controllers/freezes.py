@@ -1,4 +1,5 @@
 """Freezes: times in which nobody deploys, once or every week, for some applications and environments or for all."""
+
 from utils.datekit import rfc3339, to_milliseconds
 
 from controllers import calendar, etags, paging, rows
@@ -13,9 +14,18 @@ def describe(freeze):
     """Return a freeze in the API's shape."""
     until = end_of(freeze, clock())
     return {
-        "name": freeze.name, "reason": freeze.reason, "starts_at": rfc3339(freeze.starts_at), "ends_at": rfc3339(freeze.ends_at),
-        "weekly": freeze.weekly, "applications": freeze.applications, "environments": freeze.environments, "active": until is not None,
-        "active_until": rfc3339(until), "created_by": freeze.created_by, "created_at": rfc3339(freeze.created_at), "updated_at": rfc3339(freeze.updated_at),
+        "name": freeze.name,
+        "reason": freeze.reason,
+        "starts_at": rfc3339(freeze.starts_at),
+        "ends_at": rfc3339(freeze.ends_at),
+        "weekly": freeze.weekly,
+        "applications": freeze.applications,
+        "environments": freeze.environments,
+        "active": until is not None,
+        "active_until": rfc3339(until),
+        "created_by": freeze.created_by,
+        "created_at": rfc3339(freeze.created_at),
+        "updated_at": rfc3339(freeze.updated_at),
     }
 
 
@@ -28,8 +38,12 @@ def end_of(freeze, at):
 
 def covering(application, environment, at):
     """Return (the freeze that a deploy at `at` falls into, when nothing is frozen any more), or None; names and milliseconds."""
-    known = [freeze for freeze in Freeze.select().order_by(Freeze.id)
-             if application in (freeze.applications or [application]) and environment in (freeze.environments or [environment])]
+    known = [
+        freeze
+        for freeze in Freeze.select().order_by(Freeze.id)
+        if application in (freeze.applications or [application])
+        and environment in (freeze.environments or [environment])
+    ]
     first, until = None, at
     for _ in range(MOST_CHAINED):
         ends = [(end, freeze) for freeze in known if (end := end_of(freeze, until)) is not None]
@@ -50,11 +64,17 @@ def require_none(application, environment, at):
     found = covering(application, environment, at)
     if found:
         freeze, until = found
-        raise Conflict(f"{application} in {environment} is {told(freeze, until)} An administrator may override it, with a reason.",
-                       code="frozen", freeze=freeze.name, reason=freeze.reason, until=rfc3339(until))
+        raise Conflict(
+            f"{application} in {environment} is {told(freeze, until)} An administrator may override it, with a reason.",
+            code="frozen",
+            freeze=freeze.name,
+            reason=freeze.reason,
+            until=rfc3339(until),
+        )
 
 
 # The resource.
+
 
 def listing(actor, limit=paging.LIMIT, after=None):
     """Return a page of freezes by name."""

@@ -2,6 +2,7 @@
 
 Rollbacks pass freezes, approvals and promotion, which protect what runs well; locks hold them back like any deploy.
 """
+
 from utils.datekit import to_milliseconds
 
 from controllers import freezes, latches, locks, promotion
@@ -26,8 +27,13 @@ def admit(actor, target, release, asked, rollback_of=None, is_automatic=False):
         if override is None:
             freezes.require_none(target.application.name, target.environment.name, start_at or clock())
     state = "pending_approval" if approvals_needed else "scheduled" if start_at else "queued"
-    return {"state": state, "start_at": start_at, "override": override, "approvals_needed": approvals_needed,
-            "warnings": latches.warnings(target, release, is_automatic)}
+    return {
+        "state": state,
+        "start_at": start_at,
+        "override": override,
+        "approvals_needed": approvals_needed,
+        "warnings": latches.warnings(target, release, is_automatic),
+    }
 
 
 def begin_of(asked):

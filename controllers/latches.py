@@ -3,6 +3,7 @@
 Nothing is stored: the newest judged deploy of a release to a target tells. People are warned and may go on; when that deploy
 succeeds, the latch is gone.
 """
+
 from peewee import Select, fn
 
 from controllers.errors import Conflict
@@ -19,21 +20,36 @@ def query(application_id):
     place = fn.ROW_NUMBER().over(partition_by=[Deploy.release, Deploy.environment], order_by=in_time)
     ranked = Deploy.select(Deploy.id, place.alias("place")).where(judged).alias("ranked")
     newest = Select([ranked], [ranked.c.id]).where(ranked.c.place == 1)
-    undone = Deploy.select(Deploy.rollback_of).where(Deploy.application == application_id, Deploy.rollback_of.is_null(False), Deploy.state != "cancelled")
+    undone = Deploy.select(Deploy.rollback_of).where(
+        Deploy.application == application_id, Deploy.rollback_of.is_null(False), Deploy.state != "cancelled"
+    )
     # Going back from a rollback says nothing against the release that the rollback brought.
     was_left = Deploy.rollback_of.is_null() & Deploy.id.in_(undone)
-    return (Deploy.select(Deploy, Release, Environment).join(Release, on=(Deploy.release == Release.id)).switch(Deploy).join(Environment)
-            .where(Deploy.id.in_(newest), Deploy.state.in_(("failed", "rolled_back")) | was_left).order_by(Deploy.id.desc()).limit(MOST_SHOWN))
+    return (
+        Deploy.select(Deploy, Release, Environment)
+        .join(Release, on=(Deploy.release == Release.id))
+        .switch(Deploy)
+        .join(Environment)
+        .where(Deploy.id.in_(newest), Deploy.state.in_(("failed", "rolled_back")) | was_left)
+        .order_by(Deploy.id.desc())
+        .limit(MOST_SHOWN)
+    )
 
 
 def on_release(release):
     """Return where a release is latched: [{"environment", "deploy", "reason"}], newest first."""
-    return [{"environment": row.environment.name, **describe(row)} for row in query(release.application_id).where(Deploy.release == release)]
+    return [
+        {"environment": row.environment.name, **describe(row)}
+        for row in query(release.application_id).where(Deploy.release == release)
+    ]
 
 
 def on_target(target):
     """Return the releases that are latched for a target: [{"release", "deploy", "reason"}], newest first."""
-    return [{"release": row.release.version, **describe(row)} for row in query(target.application_id).where(Deploy.environment == target.environment_id)]
+    return [
+        {"release": row.release.version, **describe(row)}
+        for row in query(target.application_id).where(Deploy.environment == target.environment_id)
+    ]
 
 
 def describe(row):
@@ -50,7 +66,8 @@ def of(release, environment):
 def told(row):
     """Return a latch as people read it; `row` is the deploy that latched."""
     ended = "failed" if row.state == "failed" else "was rolled back"
-    return f"{row.release.version} {ended} in {row.environment.name} last time (deploy {row.id}): {describe(row)['reason'] or 'no reason was given'}"
+    reason = describe(row)["reason"] or "no reason was given"
+    return f"{row.release.version} {ended} in {row.environment.name} last time (deploy {row.id}): {reason}"
 
 
 def warnings(target, release, is_automatic):

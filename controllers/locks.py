@@ -1,4 +1,5 @@
 """Locks: one person keeps everybody else from deploying to a target, with a reason and maybe an end, in database time."""
+
 import logging
 
 from utils.datekit import rfc3339, to_milliseconds
@@ -13,18 +14,33 @@ log = logging.getLogger(__name__)
 
 def describe(lock):
     """Return a lock in the API's shape."""
-    return {"holder": lock.holder, "reason": lock.reason, "created_at": rfc3339(lock.created_at), "expires_at": rfc3339(lock.expires_at)}
+    return {
+        "holder": lock.holder,
+        "reason": lock.reason,
+        "created_at": rfc3339(lock.created_at),
+        "expires_at": rfc3339(lock.expires_at),
+    }
 
 
 def query(at):
     """Return the query for the locks that hold at `at` (milliseconds, or an expression in database time), targets joined."""
-    return (Lock.select(Lock, Target, Application, Environment).join(Target).join(Application).switch(Target).join(Environment)
-            .where(Lock.expires_at.is_null() | (Lock.expires_at > at)))
+    return (
+        Lock.select(Lock, Target, Application, Environment)
+        .join(Target)
+        .join(Application)
+        .switch(Target)
+        .join(Environment)
+        .where(Lock.expires_at.is_null() | (Lock.expires_at > at))
+    )
 
 
 def on(application_id, environment_id, at=None):
     """Return the lock on a target now, or at `at` (milliseconds), or None."""
-    return query(now() if at is None else at).where(Target.application == application_id, Target.environment == environment_id).first()
+    return (
+        query(now() if at is None else at)
+        .where(Target.application == application_id, Target.environment == environment_id)
+        .first()
+    )
 
 
 def on_targets(target_ids):
@@ -57,6 +73,7 @@ def require_free_of(actor, application_id, environment_id, at=None):
 
 # What people do with one.
 
+
 def get(actor, application, environment):
     """Return the lock on a target. Raises NotFound when there is none."""
     target = rows.target(application, environment)
@@ -82,7 +99,12 @@ def put(actor, application, environment, fields, if_match=None):
         require_leave_to_break(actor, before, fields.get("force"))
         is_kept = before is not None and before.holder == actor.name
         at = clock()
-        row = {"holder": actor.name, "reason": fields["reason"], "expires_at": end_of(fields, at), "created_at": before.created_at if is_kept else at}
+        row = {
+            "holder": actor.name,
+            "reason": fields["reason"],
+            "expires_at": end_of(fields, at),
+            "created_at": before.created_at if is_kept else at,
+        }
         Lock.insert(target=target, **row).on_conflict(conflict_target=[Lock.target], update=row).execute()
         lock = on(target.application_id, target.environment_id)
     note_broken(actor, before)

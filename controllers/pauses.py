@@ -1,4 +1,5 @@
 """Pause a rollout and let it go on; while it is paused, try hosts again or leave them out."""
+
 from controllers import deploys, dispatch, snapshots, states
 from controllers.errors import Conflict, NotFound
 from models import Deploy, Host, HostRun
@@ -8,8 +9,14 @@ from models.db import database
 def pause(actor, deploy_id):
     """Pause a running deploy: hosts under way go on to their end, no other begins. Raises Conflict, NotFound."""
     row = deploys.find(deploy_id)
-    if row.state != "running" or row.cancel_requested_by or not states.move_deploy(row, "paused", reason=f"paused by {actor.name}"):
-        raise Conflict(f"Deploy {deploy_id} is {now_is(row)}; only a running deploy can be paused.", code="not-pausable")
+    if (
+        row.state != "running"
+        or row.cancel_requested_by
+        or not states.move_deploy(row, "paused", reason=f"paused by {actor.name}")
+    ):
+        raise Conflict(
+            f"Deploy {deploy_id} is {now_is(row)}; only a running deploy can be paused.", code="not-pausable"
+        )
     dispatch.ring("windlass.conduct", row.id)
     return deploys.get(actor, deploy_id)
 
@@ -26,8 +33,14 @@ def resume(actor, deploy_id):
     with database.atomic():
         waiting = (HostRun.deploy == row) & HostRun.state.not_in(states.HOST_RUN_ENDED)
         wave = HostRun.select(HostRun.wave).where(waiting).order_by(HostRun.wave).limit(1).scalar() or 0
-        if row.state != "paused" or row.cancel_requested_by or not states.move_deploy(row, "running", reason=None, resumed_wave=max(wave, row.resumed_wave)):
-            raise Conflict(f"Deploy {deploy_id} is {now_is(row)}; only a paused deploy can be resumed.", code="not-resumable")
+        if (
+            row.state != "paused"
+            or row.cancel_requested_by
+            or not states.move_deploy(row, "running", reason=None, resumed_wave=max(wave, row.resumed_wave))
+        ):
+            raise Conflict(
+                f"Deploy {deploy_id} is {now_is(row)}; only a paused deploy can be resumed.", code="not-resumable"
+            )
         HostRun.update(rung_at=None).where(waiting, HostRun.state == "pending").execute()
     dispatch.ring("windlass.conduct", row.id)
     return deploys.get(actor, deploy_id)
@@ -38,7 +51,10 @@ def retry_host(actor, deploy_id, host):
     with database.atomic():
         run = run_in_pause(deploy_id, host)
         if run.state not in deploys.UNFINISHED:
-            raise Conflict(f"Host {host} is {run.state}; only one that failed or was left out can be tried again.", code="not-retryable")
+            raise Conflict(
+                f"Host {host} is {run.state}; only one that failed or was left out can be tried again.",
+                code="not-retryable",
+            )
         deploys.begin_again([run])
     return deploys.describe_run(HostRun.get_by_id(run.id), [])
 
@@ -50,7 +66,10 @@ def skip_host(actor, deploy_id, host):
         if "skipped" not in states.HOST_RUN[run.state] or run.state == "running":
             raise Conflict(f"Host {host} is {run.state} and cannot be left out.", code="not-skippable")
         if run.wave == 0 and snapshots.has_release_process(run.deploy):
-            raise Conflict(f"Host {host} runs the release process, which all other hosts rely on; try it again or cancel the deploy.", code="runs-release-process")
+            raise Conflict(
+                f"Host {host} runs the release process, which all other hosts rely on; try it again or cancel the deploy.",
+                code="runs-release-process",
+            )
         states.move_host_run(run, "skipped", message=f"left out by {actor.name}")
     return deploys.describe_run(run, [])
 
@@ -58,7 +77,11 @@ def skip_host(actor, deploy_id, host):
 def run_in_pause(deploy_id, host):
     """Return the run of a host in a paused deploy. Raises NotFound, Conflict."""
     row = deploys.find(deploy_id)
-    run = HostRun.select(HostRun, Host).join(Host).where(HostRun.deploy == row, Host.name == host).first() if "\0" not in host else None
+    run = (
+        HostRun.select(HostRun, Host).join(Host).where(HostRun.deploy == row, Host.name == host).first()
+        if "\0" not in host
+        else None
+    )
     if run is None:
         raise NotFound(f"Deploy {deploy_id} does not go to a host {host}.")
     if row.state != "paused":

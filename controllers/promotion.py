@@ -1,4 +1,5 @@
 """Promotion: an environment takes only what has succeeded in the one before it, and still counts as good there."""
+
 from controllers import latches
 from controllers.errors import Conflict
 from models import Deploy, Environment
@@ -10,10 +11,21 @@ def require_promoted(target, release):
     if source is None:
         return
     to, name = target.environment.name, target.application.name
-    was_there = Deploy.select().where(Deploy.release == release, Deploy.environment == source, Deploy.state == "succeeded").exists()
+    was_there = (
+        Deploy.select()
+        .where(Deploy.release == release, Deploy.environment == source, Deploy.state == "succeeded")
+        .exists()
+    )
     if not was_there:
-        raise Conflict(f"{to} takes only what has succeeded in {source.name}: deploy {name} {release.version} there first.", code="not-promoted",
-                       promote_from=source.name)
+        raise Conflict(
+            f"{to} takes only what has succeeded in {source.name}: deploy {name} {release.version} there first.",
+            code="not-promoted",
+            promote_from=source.name,
+        )
     latch = latches.of(release, source)
     if latch:
-        raise Conflict(f"{to} takes only what has succeeded in {source.name}, and {latches.told(latch)}", code="not-promoted", promote_from=source.name)
+        raise Conflict(
+            f"{to} takes only what has succeeded in {source.name}, and {latches.told(latch)}",
+            code="not-promoted",
+            promote_from=source.name,
+        )

@@ -11,7 +11,8 @@ from models.release import Release
 class Deploy(BaseModel):
     """One rollout of a release to a target; `snapshot` is the target as it was when the deploy was asked for.
 
-    `start_at` is when a scheduled one is to begin, `override` why freezes do not hold it back. `resumed_wave` is the last wave that somebody let begin by resuming a paused deploy.
+    `start_at` is when a scheduled one is to begin, `override` why freezes do not hold it back. `resumed_wave` is the last
+    wave that somebody let begin by resuming a paused deploy.
     """
     application = ForeignKeyField(Application, backref="deploys", on_delete="CASCADE")
     environment = ForeignKeyField(Environment, backref="deploys", on_delete="RESTRICT")

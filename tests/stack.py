@@ -37,6 +37,10 @@ class Stack:
         self.repositories.mkdir(parents=True, exist_ok=True)
         argv = [sys.executable, str(ROOT / "dev.py"), "--port", str(self.port), "--data", str(self.data), "--empty", *options]
         self.process = self.keeper.start(argv, self.folder / "dev.log", env=self.environment, cwd=ROOT)
+        return self.await_ready()
+
+    def await_ready(self):
+        """Return when a deploy would be carried out."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with contextlib.suppress(requests.ConnectionError, requests.Timeout):
@@ -60,11 +64,12 @@ class Stack:
 
     def wait(self, path, is_done, timeout_s=120):
         """Return the resource at `path` once `is_done(resource)`."""
-        deadline = time.monotonic() + timeout_s
+        resource, deadline = None, time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            resource = self.call("GET", path)
-            if is_done(resource):
-                return resource
+            with contextlib.suppress(requests.ConnectionError):  # A test may have killed the web process.
+                resource = self.call("GET", path)
+                if is_done(resource):
+                    return resource
             time.sleep(0.05)
         raise AssertionError(f"{path} is still {resource}")
 

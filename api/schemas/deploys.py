@@ -1,9 +1,9 @@
 """Bodies and answers of /deploys."""
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from api.schemas.guards import Reason
+from api.schemas.guards import Reason, When
 from api.schemas.names import Name, Paragraph, text
 from api.schemas.targets import Strategy, StrategyFields
 from api.shapes import Answer, Fields, ListQuery, Query, Time
@@ -19,7 +19,7 @@ class DeployFields(Fields):
     strategy: StrategyFields = Field(default=None, description="Overlays the target's strategy for this deploy.")
     plan: Annotated[int, Field(ge=1, lt=2**31, description="The plan to carry out; for the same application, release and environment.")] = None
     comment: Paragraph = None
-    start_at: AwareDatetime = Field(default=None, description="When it is to begin; left out: at once.")
+    start_at: When = Field(default=None, description="When it is to begin; left out: at once.")
     override: Reason = Field(default=None, description="Why it may begin during a freeze; administrators only.")
 
 

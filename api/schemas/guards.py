@@ -1,5 +1,7 @@
 """Bodies and answers of what guards targets: locks and freezes."""
+
 import re
+from datetime import UTC, datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -9,14 +11,24 @@ from api.schemas.names import Name, Paragraph, checked, unique
 from api.shapes import Answer, Fields, Query, Time
 
 YEAR_S = 366 * 86_400
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 MOMENT = re.compile(r"(mon|tue|wed|thu|fri|sat|sun) ([01][0-9]|2[0-3]):[0-5][0-9]")
 Reason = Annotated[Paragraph, Field(min_length=1)]
+
+
+def when(value):
+    """Check a point in time; far ones could not be written in every time zone."""
+    if not EARLIEST <= value < LATEST:
+        raise ValueError("Use a time between 1970 and 9000.")
+    return value
 
 
 def moment(value):
     """Check a time of the week."""
     if not isinstance(value, str) or not MOMENT.fullmatch(value):
-        raise ValueError('Use a day and a time such as "fri 16:00": mon, tue, wed, thu, fri, sat or sun, and 00:00 to 23:59.')
+        raise ValueError(
+            'Use a day and a time such as "fri 16:00": mon, tue, wed, thu, fri, sat or sun, and 00:00 to 23:59.'
+        )
     return value
 
 
@@ -29,6 +41,7 @@ def time_zone(value):
     return value
 
 
+When = Annotated[AwareDatetime, AfterValidator(when)]
 Moment = checked(moment, {"type": "string", "pattern": f"^{MOMENT.pattern}$"})
 TimeZone = checked(time_zone, {"type": "string", "examples": ["Europe/Berlin"]})
 Names = Annotated[list[Name], Field(min_length=1, max_length=200), AfterValidator(unique)]
@@ -36,10 +49,12 @@ Names = Annotated[list[Name], Field(min_length=1, max_length=200), AfterValidato
 
 class LockFields(Fields):
     """Who locks says why, and maybe until when."""
+
     reason: Reason
-    expires_at: AwareDatetime | None = Field(default=None, description="When the lock ends by itself; null: never.")
+    expires_at: When | None = Field(default=None, description="When the lock ends by itself; null: never.")
     for_s: Annotated[int, Field(ge=1, le=YEAR_S)] = Field(
-        default=None, description="Instead of expires_at: seconds from now, by the server's clock.")
+        default=None, description="Instead of expires_at: seconds from now, by the server's clock."
+    )
     force: bool = Field(default=False, description="Take over a lock that somebody else holds; this is logged.")
 
     @model_validator(mode="after")
@@ -52,11 +67,13 @@ class LockFields(Fields):
 
 class UnlockQuery(Query):
     """Whether somebody else's lock is to be broken."""
+
     force: bool = Field(default=False, description="Break a lock that somebody else holds; this is logged.")
 
 
 class Lock(Answer):
     """Who keeps others from deploying to a target."""
+
     holder: str
     reason: str
     created_at: Time
@@ -65,6 +82,7 @@ class Lock(Answer):
 
 class Weekly(Fields):
     """A window that comes every week, on the wall clock of a time zone."""
+
     begins: Moment
     ends: Moment
     timezone: TimeZone
@@ -79,9 +97,10 @@ class Weekly(Fields):
 
 class FreezeChanges(Fields):
     """What can be changed of a freeze."""
+
     reason: Reason = None
-    starts_at: AwareDatetime | None = Field(default=None, description="With ends_at: a window that comes once.")
-    ends_at: AwareDatetime | None = None
+    starts_at: When | None = Field(default=None, description="With ends_at: a window that comes once.")
+    ends_at: When | None = None
     weekly: Weekly | None = Field(default=None, description="Instead: a window that comes every week.")
     applications: Names | None = Field(default=None, description="null: all applications.")
     environments: Names | None = Field(default=None, description="null: all environments.")
@@ -89,12 +108,14 @@ class FreezeChanges(Fields):
 
 class FreezeFields(FreezeChanges):
     """A new freeze."""
+
     name: Name
     reason: Reason
 
 
 class Freeze(Answer):
     """A time in which nobody deploys."""
+
     name: str
     reason: str
     starts_at: Time | None

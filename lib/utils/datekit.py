@@ -10,7 +10,7 @@ def rfc3339(milliseconds):
     if milliseconds is None:
         return None
     moment = EPOCH + milliseconds * MILLISECOND
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def to_milliseconds(moment):

@@ -1,4 +1,5 @@
 """Protected environments as callers see them: who must agree, and where a release must have succeeded before."""
+
 import pytest
 from utils.datekit import rfc3339
 
@@ -28,10 +29,12 @@ def bells(api, monkeypatch):
 @pytest.fixture
 def person(application, database):
     """Return a client of a user of a name, who is no administrator."""
+
     def make(name):
         user = User.create(name=name, created_at=clock())
         Token.create(user=user, name="laptop", secret_hash=sessions.digest(f"{name}s-token"), created_at=clock())
         return ApiClient(application, f"{name}s-token")
+
     return make
 
 
@@ -60,7 +63,10 @@ def test_a_deploy_waits_for_as_many_others_as_the_environment_says(api, person, 
     assert (first.status_code, first.json["state"]) == (200, "pending_approval")
     second = cat.post(f"{path}/approve")
     assert second.json["state"] == "queued"
-    assert [(approval["by"], approval["comment"]) for approval in second.json["approvals"]["given"]] == [("bob", "looks right"), ("cat", None)]
+    assert [(approval["by"], approval["comment"]) for approval in second.json["approvals"]["given"]] == [
+        ("bob", "looks right"),
+        ("cat", None),
+    ]
     assert bells[-1] == ("windlass.conduct", (deploy["id"],))
     assert "approved by bob: looks right" in api.get(f"{path}/log").text
     conduct.conduct(deploy["id"])
@@ -120,8 +126,11 @@ def test_a_rollback_needs_nobody(api):
 
 # Promotion.
 
+
 def succeed_in_staging(release, **columns):
-    return factories.deploy([], release=release, state="succeeded", environment=factories.environment("staging"), **columns)
+    return factories.deploy(
+        [], release=release, state="succeeded", environment=factories.environment("staging"), **columns
+    )
 
 
 def test_only_what_succeeded_before_is_taken(api):
@@ -151,8 +160,16 @@ def test_what_failed_or_was_left_since_is_no_longer_taken(api):
 
 # The environment's own protection.
 
-@pytest.mark.parametrize("fields, field", [
-    ({"approvals": -1}, "approvals"), ({"approvals": "2"}, "approvals"), ({"promote_from": "moon"}, "promote_from"), ({"promote_from": "production"}, "promote_from")])
+
+@pytest.mark.parametrize(
+    "fields, field",
+    [
+        ({"approvals": -1}, "approvals"),
+        ({"approvals": "2"}, "approvals"),
+        ({"promote_from": "moon"}, "promote_from"),
+        ({"promote_from": "production"}, "promote_from"),
+    ],
+)
 def test_what_cannot_protect_is_refused_by_field(api, fields, field):
     problem = assert_problem(api.patch("/environments/production", fields), 422, "invalid")
     assert [error["field"] for error in problem["errors"]] == [field]

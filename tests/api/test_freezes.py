@@ -1,4 +1,5 @@
 """Freezes and scheduled deploys as callers see them: when nobody deploys, who may nevertheless, and what waits."""
+
 import pytest
 from utils.datekit import rfc3339
 
@@ -10,7 +11,12 @@ from tests.client import ApiClient, assert_problem
 
 WANTED = {"application": "shop", "release": "v1", "environment": "production"}
 HOUR_MS = 3_600_000
-ALWAYS = {"name": "sale", "reason": "black friday", "starts_at": "2020-01-01T00:00:00Z", "ends_at": "2999-01-01T00:00:00Z"}
+ALWAYS = {
+    "name": "sale",
+    "reason": "black friday",
+    "starts_at": "2020-01-01T00:00:00Z",
+    "ends_at": "2999-01-01T00:00:00Z",
+}
 WEEKLY = {"begins": "fri 16:00", "ends": "mon 08:00", "timezone": "Europe/Berlin"}
 
 
@@ -38,20 +44,46 @@ def bob(application):
 def test_a_freeze_is_made_shown_changed_and_deleted(api):
     made = api.post("/freezes", ALWAYS)
     assert (made.status_code, made.headers["Location"]) == (201, "/api/v1/freezes/sale")
-    assert made.json.items() >= {"active": True, "active_until": "2999-01-01T00:00:00.000Z", "created_by": "admin", "applications": None}.items()
-    changed = api.patch("/freezes/sale", {"starts_at": None, "ends_at": None, "weekly": WEEKLY, "environments": ["production"]})
+    assert (
+        made.json.items()
+        >= {
+            "active": True,
+            "active_until": "2999-01-01T00:00:00.000Z",
+            "created_by": "admin",
+            "applications": None,
+        }.items()
+    )
+    changed = api.patch(
+        "/freezes/sale", {"starts_at": None, "ends_at": None, "weekly": WEEKLY, "environments": ["production"]}
+    )
     assert (changed.status_code, changed.json["weekly"], changed.json["starts_at"]) == (200, WEEKLY, None)
     assert [freeze["name"] for freeze in api.get("/freezes").json["items"]] == ["sale"]
     assert api.delete("/freezes/sale").status_code == 204
     assert_problem(api.get("/freezes/sale"), 404, "not-found")
 
 
-@pytest.mark.parametrize("change, field", [
-    ({"starts_at": None}, "starts_at"), ({"ends_at": None}, "ends_at"), ({"ends_at": "2019-01-01T00:00:00Z"}, "ends_at"), ({"ends_at": "2999-01-01T00:00:00"}, "ends_at"),
-    ({"weekly": WEEKLY}, "weekly"), ({"weekly": {**WEEKLY, "timezone": "Berlin"}}, "weekly.timezone"), ({"weekly": {**WEEKLY, "timezone": "../etc/passwd"}}, "weekly.timezone"),
-    ({"weekly": {**WEEKLY, "begins": "friday 16:00"}}, "weekly.begins"), ({"weekly": {**WEEKLY, "begins": "fri 24:00"}}, "weekly.begins"),
-    ({"weekly": {**WEEKLY, "ends": WEEKLY["begins"]}}, "weekly"), ({"applications": []}, "applications"), ({"applications": ["gone"]}, "applications"),
-    ({"environments": ["moon"]}, "environments"), ({"reason": ""}, "reason"), ({"until": "x"}, "until")])
+@pytest.mark.parametrize(
+    "change, field",
+    [
+        ({"starts_at": None}, "starts_at"),
+        ({"ends_at": None}, "ends_at"),
+        ({"ends_at": "2019-01-01T00:00:00Z"}, "ends_at"),
+        ({"ends_at": "2999-01-01T00:00:00"}, "ends_at"),
+        ({"ends_at": "9999-12-31T23:59:59-12:00"}, "ends_at"),
+        ({"starts_at": "0275-01-01T00:00:00Z"}, "starts_at"),
+        ({"weekly": WEEKLY}, "weekly"),
+        ({"weekly": {**WEEKLY, "timezone": "Berlin"}}, "weekly.timezone"),
+        ({"weekly": {**WEEKLY, "timezone": "../etc/passwd"}}, "weekly.timezone"),
+        ({"weekly": {**WEEKLY, "begins": "friday 16:00"}}, "weekly.begins"),
+        ({"weekly": {**WEEKLY, "begins": "fri 24:00"}}, "weekly.begins"),
+        ({"weekly": {**WEEKLY, "ends": WEEKLY["begins"]}}, "weekly"),
+        ({"applications": []}, "applications"),
+        ({"applications": ["gone"]}, "applications"),
+        ({"environments": ["moon"]}, "environments"),
+        ({"reason": ""}, "reason"),
+        ({"until": "x"}, "until"),
+    ],
+)
 def test_what_cannot_be_a_freeze_is_refused_by_field(api, change, field):
     problem = assert_problem(api.post("/freezes", {**ALWAYS, **change}), 422, "invalid")
     assert field in [error["field"] for error in problem["errors"]]
@@ -70,18 +102,37 @@ def test_there_is_one_freeze_of_a_name_and_administrators_make_it(api, bob):
 def test_deploys_are_refused_with_the_end_and_the_reason(api, bob, bells):
     api.post("/freezes", ALWAYS)
     problem = assert_problem(bob.post("/deploys", WANTED), 409, "frozen")
-    assert (problem["freeze"], problem["reason"], problem["until"]) == ("sale", "black friday", "2999-01-01T00:00:00.000Z")
+    assert (problem["freeze"], problem["reason"], problem["until"]) == (
+        "sale",
+        "black friday",
+        "2999-01-01T00:00:00.000Z",
+    )
     assert (Deploy.select().count(), bells) == (0, [])
 
 
 def test_freezes_that_follow_on_one_another_are_told_as_one(api):
     now, later, last = (clock() + hours * HOUR_MS for hours in (-1, 1, 2))
     for name, starts_at, ends_at in (("a", now, later), ("b", later, last)):
-        Freeze.create(name=name, reason=name, starts_at=starts_at, ends_at=ends_at, created_by="ann", created_at=now, updated_at=now)
+        Freeze.create(
+            name=name,
+            reason=name,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            created_by="ann",
+            created_at=now,
+            updated_at=now,
+        )
     assert assert_problem(api.post("/deploys", WANTED), 409, "frozen")["until"] == rfc3339(last)
 
 
-@pytest.mark.parametrize("scope", [{"applications": ["blog"]}, {"environments": ["staging"]}, {"applications": ["shop"], "environments": ["staging"]}])
+@pytest.mark.parametrize(
+    "scope",
+    [
+        {"applications": ["blog"]},
+        {"environments": ["staging"]},
+        {"applications": ["shop"], "environments": ["staging"]},
+    ],
+)
 def test_what_a_freeze_is_not_about_goes_on(api, scope):
     factories.application("blog")
     factories.environment("staging", 1)
@@ -117,13 +168,17 @@ def test_a_deploy_that_was_queued_waits_for_the_end_of_a_freeze(api):
     api.post("/freezes", ALWAYS)
     conduct.conduct(deploy["id"])
     waiting = api.get(f"/deploys/{deploy['id']}").json
-    assert (waiting["state"], waiting["reason"]) == ("queued", "waits: frozen until 2999-01-01T00:00:00.000Z (sale): black friday")
+    assert (waiting["state"], waiting["reason"]) == (
+        "queued",
+        "waits: frozen until 2999-01-01T00:00:00.000Z (sale): black friday",
+    )
     api.delete("/freezes/sale")
     conduct.conduct(deploy["id"])
     assert api.get(f"/deploys/{deploy['id']}").json["state"] == "running"
 
 
 # Scheduled deploys.
+
 
 def schedule(api, hours=1):
     """Ask for a deploy in some hours; returns it."""
@@ -152,7 +207,11 @@ def test_a_scheduled_deploy_begins_when_it_is_due(api, bells):
     assert rung_by_sweep(bells) == [deploy["id"]]
     conduct.conduct(deploy["id"])
     assert Deploy.get_by_id(deploy["id"]).state == "running"
-    assert [event["data"]["state"] for event in api.get(f"/deploys/{deploy['id']}/events").json["items"] if event["kind"] == "deploy"] == ["scheduled", "queued", "running"]
+    assert [
+        event["data"]["state"]
+        for event in api.get(f"/deploys/{deploy['id']}/events").json["items"]
+        if event["kind"] == "deploy"
+    ] == ["scheduled", "queued", "running"]
 
 
 def test_a_scheduled_deploy_holds_nobody_up_and_never_runs_beside_another(api):
@@ -203,7 +262,15 @@ def test_its_time_must_be_ahead_and_outside_of_freezes_known_now(api):
     assert_problem(api.post("/deploys", {**WANTED, "start_at": "2020-01-01T00:00:00Z"}), 422, "invalid")
     assert_problem(api.post("/deploys", {**WANTED, "start_at": "2999-01-01T00:00:00"}), 422, "invalid")
     at = clock()
-    Freeze.create(name="a", reason="a", starts_at=at - HOUR_MS, ends_at=at + 2 * HOUR_MS, created_by="ann", created_at=at, updated_at=at)
+    Freeze.create(
+        name="a",
+        reason="a",
+        starts_at=at - HOUR_MS,
+        ends_at=at + 2 * HOUR_MS,
+        created_by="ann",
+        created_at=at,
+        updated_at=at,
+    )
     assert schedule(api, hours=3)["state"] == "scheduled", "the freeze is over then"
     assert_problem(api.post("/deploys", {**WANTED, "start_at": rfc3339(at + HOUR_MS)}), 409, "frozen")
 

@@ -1,4 +1,5 @@
 """Releases that failed in a target: people are warned, automatic triggers are refused."""
+
 import pytest
 
 from controllers import deploys, dispatch
@@ -26,7 +27,10 @@ def latched_releases(api):
     return [latch["release"] for latch in api.get("/applications/shop/targets/production").json["latched"]]
 
 
-@pytest.mark.parametrize("state, told", [("failed", "failed in production last time"), ("rolled_back", "was rolled back in production last time")])
+@pytest.mark.parametrize(
+    "state, told",
+    [("failed", "failed in production last time"), ("rolled_back", "was rolled back in production last time")],
+)
 def test_people_are_warned_and_may_go_on(api, target, state, told):
     old = factories.deploy([], release=target[0], state=state, reason="web-1: check: answered 500.")
     made = api.post("/deploys", WANTED)
@@ -47,8 +51,12 @@ def test_automatic_triggers_are_refused(target):
 
 def test_it_is_shown_with_the_release_and_the_target(api, target):
     old = factories.deploy([], release=target[0], state="failed", reason="no")
-    assert api.get("/applications/shop/releases/v1").json["latched"] == [{"environment": "production", "deploy": old.id, "reason": "no"}]
-    assert api.get("/applications/shop/targets/production").json["latched"] == [{"release": "v1", "deploy": old.id, "reason": "no"}]
+    assert api.get("/applications/shop/releases/v1").json["latched"] == [
+        {"environment": "production", "deploy": old.id, "reason": "no"}
+    ]
+    assert api.get("/applications/shop/targets/production").json["latched"] == [
+        {"release": "v1", "deploy": old.id, "reason": "no"}
+    ]
     assert api.get("/applications/shop/releases/v2").json["latched"] == []
 
 

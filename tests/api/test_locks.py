@@ -1,4 +1,5 @@
 """Locks as callers see them: who may deploy, who may unlock, and when it is over by itself."""
+
 import logging
 
 import pytest

@@ -1,4 +1,5 @@
 """Pausing, resuming, and single hosts of a paused deploy as callers see them."""
+
 import pytest
 
 from controllers import dispatch
@@ -19,7 +20,9 @@ def bells(monkeypatch):
 def deploy(api):
     """A running deploy of two hosts, the first of which failed."""
     made = factories.deploy([factories.host("web-1"), factories.host("web-2")], state="running")
-    HostRun.update(state="failed", message="no").where(HostRun.deploy == made, HostRun.id == HostRun.select(HostRun.id).order_by(HostRun.id).limit(1)).execute()
+    HostRun.update(state="failed", message="no").where(
+        HostRun.deploy == made, HostRun.id == HostRun.select(HostRun.id).order_by(HostRun.id).limit(1)
+    ).execute()
     return made
 
 
@@ -55,7 +58,16 @@ def test_one_host_is_tried_again_or_left_out_while_paused(api, deploy):
     assert [run["state"] for run in api.get(f"{path}/hosts").json["items"]] == ["skipped", "pending"]
 
 
-@pytest.mark.parametrize("path", ["/deploys/99/pause", "/deploys/99/resume", "/deploys/99/hosts/web-1/skip", "/deploys/1/hosts/web-9/skip", "/deploys/1/hosts/a%00b/retry"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/deploys/99/pause",
+        "/deploys/99/resume",
+        "/deploys/99/hosts/web-1/skip",
+        "/deploys/1/hosts/web-9/skip",
+        "/deploys/1/hosts/a%00b/retry",
+    ],
+)
 def test_what_is_not_there_is_told(api, deploy, path):
     assert_problem(api.post(path), 404, "not-found")
 

@@ -15,9 +15,7 @@ def freezes(monkeypatch):
     made = {}
 
     def create(api, request):
-        body = only(
-            request.body, "name", "reason", "starts_at", "ends_at", "weekly", "applications", "environments"
-        )
+        body = only(request.body, "name", "reason", "starts_at", "ends_at", "weekly", "applications", "environments")
         made[body["name"]] = {"active": True, **body}
         return 201, made[body["name"]]
 
@@ -33,9 +31,15 @@ def freezes(monkeypatch):
 
 def test_a_freeze_comes_once_or_every_week(windlass, freezes):
     assert windlass("freezes", "create", "xmas", "--reason", "holidays", *ONCE, "--application", "shop").code == 0
-    made = windlass("freezes", "create", "weekend", "--reason", "x", "--weekly", *WEEKLY.values(), "--environment", "production")
+    made = windlass(
+        "freezes", "create", "weekend", "--reason", "x", "--weekly", *WEEKLY.values(), "--environment", "production"
+    )
     assert made.out == "Freeze weekend: every week fri 16:00 to mon 08:00 Europe/Berlin, of everything in production.\n"
-    assert (freezes["xmas"]["ends_at"], freezes["xmas"]["applications"], freezes["weekend"]["weekly"]) == (ONCE[3], ["shop"], WEEKLY)
+    assert (freezes["xmas"]["ends_at"], freezes["xmas"]["applications"], freezes["weekend"]["weekly"]) == (
+        ONCE[3],
+        ["shop"],
+        WEEKLY,
+    )
     listed = windlass("freezes", "list").out
     assert "xmas" in listed and "holidays" in listed and "mon 08:00" in listed
     assert windlass("freezes", "delete", "xmas").code == 0
@@ -50,7 +54,11 @@ def test_a_freeze_without_one_clear_time_is_wrong_usage(windlass, api, options):
 
 def test_a_deploy_is_scheduled_and_overrides_a_freeze(windlass, api, monkeypatch):
     bodies = []
-    monkeypatch.setitem(ROUTES, "POST /deploys", lambda api, request: (201, bodies.append(request.body) or api.a_deploy("v2", "production")))
+    monkeypatch.setitem(
+        ROUTES,
+        "POST /deploys",
+        lambda api, request: (201, bodies.append(request.body) or api.a_deploy("v2", "production")),
+    )
     options = ("--at", "2026-12-01T06:00:00Z", "--override-freeze", "leak", "--comment", "why")
     assert windlass("deploy", "shop", "v2", "--to", "production", *options).code == 0
     assert bodies == [

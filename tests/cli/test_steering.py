@@ -68,7 +68,16 @@ def test_one_host(windlass, windlass_json, api, number):
     assert len(api.sent("POST", f"/deploys/{number}/hosts/web1/retry")) == 1
 
 
-@pytest.mark.parametrize("options", [["retry", "1", "--host", "web1", "--wait"], ["resume", "1", "--timeout", "5"], ["pause"], ["skip", "1"], ["environments", "set", "production"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["retry", "1", "--host", "web1", "--wait"],
+        ["resume", "1", "--timeout", "5"],
+        ["pause"],
+        ["skip", "1"],
+        ["environments", "set", "production"],
+    ],
+)
 def test_wrong_usage_sends_nothing(windlass, api, options):
     assert windlass(*options).code == 2
     assert api.requests == []

@@ -1,4 +1,5 @@
 """How the conductor paces a rollout: canaries, the first host, pauses that people end, hosts under watch."""
+
 import pytest
 
 from controllers import bake, dispatch, hostrun, pauses, states
@@ -25,7 +26,9 @@ def states_of(deploy):
 def age(deploy, milliseconds):
     """Let time pass for everything that has happened to the hosts."""
     for run in runs_of(deploy):
-        HostRun.update(ended_at=HostRun.ended_at - milliseconds, rung_at=HostRun.rung_at - milliseconds).where(HostRun.id == run.id).execute()
+        HostRun.update(ended_at=HostRun.ended_at - milliseconds, rung_at=HostRun.rung_at - milliseconds).where(
+            HostRun.id == run.id
+        ).execute()
 
 
 def seen_well(run):
@@ -34,6 +37,7 @@ def seen_well(run):
 
 
 # Canaries and the first host.
+
 
 def test_a_canary_goes_before_everybody_else_at_once(bells, hosts):
     deploy = factories.deploy(hosts, {"kind": "canary"})
@@ -48,7 +52,12 @@ def test_a_canary_goes_before_everybody_else_at_once(bells, hosts):
 def test_a_failed_canary_is_all_that_was_touched(bells, hosts):
     deploy = factories.deploy(hosts, {"kind": "canary"})
     tick(deploy)
-    end(runs_of(deploy)[0], "failed", message="app1: check: answered 500.", before={"active": "a", "current": "1" * 64, "restored": True})
+    end(
+        runs_of(deploy)[0],
+        "failed",
+        message="app1: check: answered 500.",
+        before={"active": "a", "current": "1" * 64, "restored": True},
+    )
     assert tick(deploy).state == "rolled_back"
     assert states_of(deploy) == ["failed", "skipped", "skipped", "skipped"]
 
@@ -88,6 +97,7 @@ def test_a_failed_release_process_stops_the_rollout_whatever_is_tolerated(bells,
 
 
 # Pauses.
+
 
 @pytest.fixture
 def paused(bells, hosts):
@@ -178,6 +188,7 @@ def test_only_a_paused_deploy_is_resumed(bells, hosts, state):
 
 # One host of a paused deploy.
 
+
 @pytest.fixture
 def one_failed(bells, hosts):
     """A paused deploy of which one host has succeeded, one failed, and two have not begun."""
@@ -212,8 +223,14 @@ def test_a_failed_host_that_is_left_out_no_longer_counts(bells, one_failed):
     assert (ended.state, ended.reason) == ("succeeded", "left out: app2, app4")
 
 
-@pytest.mark.parametrize("change, host, code", [
-    (pauses.retry_host, "app1", "not-retryable"), (pauses.retry_host, "app3", "not-retryable"), (pauses.skip_host, "app1", "not-skippable")])
+@pytest.mark.parametrize(
+    "change, host, code",
+    [
+        (pauses.retry_host, "app1", "not-retryable"),
+        (pauses.retry_host, "app3", "not-retryable"),
+        (pauses.skip_host, "app1", "not-skippable"),
+    ],
+)
 def test_what_cannot_be_changed_of_a_host_is_refused(one_failed, change, host, code):
     before = states_of(one_failed)
     with pytest.raises(Conflict) as refused:
@@ -238,6 +255,7 @@ def test_the_host_with_the_release_process_is_not_left_out(bells, hosts):
 
 
 # Under watch.
+
 
 @pytest.fixture
 def baking(bells, hosts):
@@ -297,7 +315,9 @@ def test_a_host_that_turns_unhealthy_goes_back_with_the_others_that_switched(bel
     states.move_host_run(first, "failed", message="app1: bake: the health check fails.", was_switched=True)
     going_back = tick(baking)
     assert (going_back.state, going_back.reason) == ("rolling_back", "app1: bake: the health check fails.")
-    assert [(run.state, run.goal) for run in runs_of(baking)] == [("pending", "restore")] * 2 + [("skipped", "deploy")] * 2
+    assert [(run.state, run.goal) for run in runs_of(baking)] == [("pending", "restore")] * 2 + [
+        ("skipped", "deploy")
+    ] * 2
     tick(baking)
     assert rung_hosts(bells) == [first.id, second.id]
     for run in (first, second):
@@ -329,8 +349,10 @@ PIDS = {"web": 11, "worker": 12}
 
 def answer(release, pids=None, current=None, state="RUNNING", healthy=True):
     processes = {name: {"state": state, "pid": pid} for name, pid in (pids or PIDS).items()}
-    return {"application": {"current": current or release.digest, "active": "a", "slots": {"a": {"processes": processes}}},
-            "probe": {"healthy": healthy, "said": "GET / answered with status 500"}}
+    return {
+        "application": {"current": current or release.digest, "active": "a", "slots": {"a": {"processes": processes}}},
+        "probe": {"healthy": healthy, "said": "GET / answered with status 500"},
+    }
 
 
 class Host:
@@ -361,6 +383,7 @@ def look(monkeypatch, baking):
         monkeypatch.setattr(bake.transports, "open_host", lambda host: session)
         bake.look(run.id)
         return HostRun.get_by_id(run.id)
+
     return at
 
 
@@ -379,8 +402,14 @@ def test_two_bad_answers_in_a_row_are_a_failure_one_is_not(baking, look):
     assert "app1: bake: the health check fails: GET / answered with status 500." in failed.message
 
 
-@pytest.mark.parametrize("wrong, told", [
-    ({"state": "FATAL"}, "web is FATAL"), ({"current": "0" * 64}, "no longer runs the release"), ({"pids": {"web": 11, "worker": 99}}, "restarted by itself: worker")])
+@pytest.mark.parametrize(
+    "wrong, told",
+    [
+        ({"state": "FATAL"}, "web is FATAL"),
+        ({"current": "0" * 64}, "no longer runs the release"),
+        ({"pids": {"web": 11, "worker": 99}}, "restarted by itself: worker"),
+    ],
+)
 def test_everything_that_is_wrong_is_seen(baking, look, wrong, told):
     look(answer(baking.release))
     failed = look(answer(baking.release, **wrong))
@@ -403,5 +432,6 @@ def test_looks_that_come_late_or_at_once_change_nothing(bells, baking, look):
 
 def test_every_task_that_is_rung_for_is_registered():
     import batch
+
     assert {"windlass.bake_host", "windlass.host_run", "windlass.conduct"} <= set(batch.celery().tasks)
     assert dispatch.celery() is batch.celery()

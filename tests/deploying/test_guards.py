@@ -1,4 +1,5 @@
 """Guards on real hosts: a canary that waits for people, and a release that turns unhealthy while it is watched."""
+
 import pytest
 import requests
 
@@ -24,11 +25,17 @@ def deployed(stack, hosts, repository, name):
 
 def begin(stack, name, **strategy):
     """Begin a deploy of the newest release; returns it as it is then."""
-    return stack.call("POST", "/deploys", {"application": name, "release": "latest", "environment": "production", "strategy": strategy})
+    return stack.call(
+        "POST",
+        "/deploys",
+        {"application": name, "release": "latest", "environment": "production", "strategy": strategy},
+    )
 
 
 @pytest.mark.timeout(240)
-def test_a_canary_waits_until_somebody_resumes_and_a_host_can_be_left_out(stack, hosts, repository, name, cli, deployed):
+def test_a_canary_waits_until_somebody_resumes_and_a_host_can_be_left_out(
+    stack, hosts, repository, name, cli, deployed
+):
     repository.commit(applications.plain("two"))
     stack.release(name)
     deploy = begin(stack, name, kind="canary", pause_s="resume")
@@ -48,7 +55,10 @@ def test_a_release_that_turns_unhealthy_under_watch_is_taken_back(stack, hosts, 
     repository.commit(applications.plain("two", status=f"500 if os.path.exists({str(broken)!r}) else 200"))
     stack.release(name)
     deploy = begin(stack, name, kind="rolling", batch=2, bake_s=600)
-    stack.wait(f"/deploys/{deploy['id']}/events?limit=1000", lambda found: sum("under watch from now on" in (event.get("text") or "") for event in found["items"]) == 2)
+    stack.wait(
+        f"/deploys/{deploy['id']}/events?limit=1000",
+        lambda found: sum("under watch from now on" in (event.get("text") or "") for event in found["items"]) == 2,
+    )
     assert versions(hosts, name) == ["two", "two", "one"]
     broken.touch()
     ended = stack.await_end(deploy["id"], "rolled_back")

@@ -104,7 +104,7 @@ def test_a_plan_tells_code_packages_configuration_and_variables_and_a_deploy_of_
 
 def assert_secret_nowhere(stack, made, deploy, text):
     """No value of a secret, nor a plain hash of one, is in what anybody is shown or in the rows of plans."""
-    rows = sqlite3.connect(next(stack.data.glob("*.sqlite*"), stack.data / "windlass.db"))
+    rows = sqlite3.connect(stack.data / "windlass.db")
     stored = "".join(str(row) for row in rows.execute("SELECT changes, texts, error FROM plan_host"))
     rows.close()
     shown = json.dumps(stack.call("GET", f"/plans/{made['id']}")) + stack.request("GET", f"/deploys/{deploy['id']}/log").text + text.stdout + text.stderr

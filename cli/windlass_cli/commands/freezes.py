@@ -21,7 +21,10 @@ def list_freezes(invocation):
     if invocation.as_json:
         invocation.output.json({"items": rows})
         return
-    cells = [(row.get("name"), _when(row), _scope(row), "yes" if row.get("active") else "-", row.get("reason")) for row in rows]
+    cells = [
+        (row.get("name"), _when(row), _scope(row), "yes" if row.get("active") else "-", row.get("reason"))
+        for row in rows
+    ]
     invocation.output.table(("FREEZE", "WHEN", "OF", "NOW", "REASON"), cells, "There is no freeze.")
 
 

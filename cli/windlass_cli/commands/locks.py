@@ -47,7 +47,9 @@ def lock(invocation, application, environment, reason, for_s, force):
         invocation.output.json(made)
         return
     until = f" until {made['expires_at']}" if made.get("expires_at") else ""
-    invocation.output.line(f"{application} in {environment} is locked by {made.get('holder')}{until}: {made.get('reason')}")
+    invocation.output.line(
+        f"{application} in {environment} is locked by {made.get('holder')}{until}: {made.get('reason')}"
+    )
 
 
 @click.command(cls=Command)
