@@ -1,4 +1,5 @@
 """Routes of /plans."""
+
 from utils.decorators import auth, validate
 
 from api import route

@@ -5,7 +5,7 @@ compare-and-set, so that only the rows decide what happens next.
 """
 from controllers import dispatch, gates, rows, snapshots, states
 from controllers.rollout import waves
-from models import Deploy, HostRun, Target
+from models import Deploy, HostRun
 from models.db import clock, database, is_postgresql, now
 
 RING_AGAIN_MS = 10_000  # A bell that was lost is rung again after this time.
@@ -33,12 +33,8 @@ def lock(deploy_id):
 
 
 def others_ahead(deploy):
-    """Say whether another deploy of the same target is under way, or was asked for before and waits in the queue.
-
-    The target's row is held for the rest of the tick, so that of two deploys that begin at the same time one sees the other.
-    """
+    """Say whether another deploy of the same target is under way, or was asked for before and waits in the queue."""
     of_target = {"application": deploy.application_id, "environment": deploy.environment_id}
-    rows.for_change(Target.select().filter(**of_target), Target).first()
     is_ahead = Deploy.state.in_(("running", "paused", "rolling_back")) | ((Deploy.state == "queued") & (Deploy.id < deploy.id))
     return Deploy.select().filter(**of_target).where(Deploy.id != deploy.id, is_ahead).exists()
 
@@ -60,6 +56,8 @@ class Tick:
 
     def run(self):
         """Decide and write; returns the bells."""
+        if self.deploy.state in states.DEPLOY_WAITING or self.deploy.state == "queued":
+            rows.hold_target(self.deploy.application_id, self.deploy.environment_id)
         if self.deploy.state in states.DEPLOY_WAITING:
             self.wait()
         if self.deploy.state == "queued":

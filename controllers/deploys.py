@@ -2,7 +2,7 @@
 from peewee import JOIN, fn
 from utils.datekit import rfc3339
 
-from controllers import approvals, dispatch, events, gates, paging, planned, snapshots, states, targets
+from controllers import approvals, dispatch, events, gates, paging, planned, rows, snapshots, states, targets
 from controllers.errors import Conflict, NotFound
 from controllers.record import STEPS
 from controllers.rollout import waves
@@ -146,10 +146,10 @@ def write_host_runs(deploy, hosts, lead_host):
     """Write one run a host, in waves; hosts in maintenance are skipped and say so."""
     in_service = [host for host in hosts if not host.maintenance_reason]
     by_wave = waves.batches(in_service, deploy.strategy, lead_host)
-    rows = [{"deploy": deploy, "host": host, "state": "pending", "wave": wave, "message": None} for wave, members in enumerate(by_wave) for host in members]
-    rows += [{"deploy": deploy, "host": host, "state": "skipped", "wave": 0, "message": f"in maintenance: {host.maintenance_reason}"}
+    found = [{"deploy": deploy, "host": host, "state": "pending", "wave": wave, "message": None} for wave, members in enumerate(by_wave) for host in members]
+    found += [{"deploy": deploy, "host": host, "state": "skipped", "wave": 0, "message": f"in maintenance: {host.maintenance_reason}"}
              for host in hosts if host.maintenance_reason]
-    HostRun.insert_many(rows).execute()
+    HostRun.insert_many(found).execute()
 
 
 def note_asked(deploy, target, release):
@@ -191,6 +191,7 @@ def retry(actor, deploy_id):
     if row.state != "failed":
         raise Conflict(f"Deploy {deploy_id} is {row.state}; only a failed deploy can be retried. Start a new one instead.", code="not-retryable")
     with database.atomic():
+        rows.hold_target(row.application_id, row.environment_id)
         is_later = (in_time() > (row.started_at or row.created_at)) | (Deploy.id > row.id)
         newer = Deploy.select().where(Deploy.application == row.application, Deploy.environment == row.environment, Deploy.id != row.id, is_later,
                                       Deploy.state.not_in(states.DEPLOY_WAITING)).exists()

@@ -94,7 +94,8 @@ class HostRunDriver:
         release = self.deploy.release
         state = self.connect_and_begin()
         python, environment = wanted.environment_for(release, state["facts"], lambda text: self.record.output("preflight", text))
-        specification = wanted.specification(self.host, release, environment, python, self.deploy.snapshot, self.variables, state, self.deploy.id)
+        specification = wanted.specification(self.host, release, environment, python, self.deploy.snapshot, self.variables, state,
+                                             self.deploy.id)
         self.hold_to_plan(release, environment, python, state)
         if spec.is_in_place(specification, state):
             self.record.skip_rest("nothing to do")
@@ -123,7 +124,8 @@ class HostRunDriver:
         if self.stopped_because:
             self.session.abort(self.stopped_because)
         state = self.session.request("begin", on_event=self.heard_first, timeout_s=LOCK_WAIT_S + 30, root=self.host.root, app=self.application.name,
-                                     settings=self.host.settings, epoch=next_epoch(self.application, self.host), deploy=self.deploy.id, lock_wait_s=LOCK_WAIT_S, texts=True)
+                                     settings=self.host.settings, epoch=next_epoch(self.application, self.host), deploy=self.deploy.id,
+                                     lock_wait_s=LOCK_WAIT_S, texts=True)
         for problem in state["problems"]:
             if problem["code"] not in wanted.ADVISORY_PROBLEMS:
                 self.record.step("preflight", "failed", problem["message"])
@@ -148,7 +150,8 @@ class HostRunDriver:
             return
         for item in moved:
             self.record.output("preflight", f"{item['message']}\n{item.get('diff') or ''}")
-        raise AgentError("plan-stale", "preflight", f"plan-stale: the host has changed since plan {self.deploy.plan_id} was made: {'; '.join(item['message'] for item in moved)}",
+        told = "; ".join(item["message"] for item in moved)
+        raise AgentError("plan-stale", "preflight", f"plan-stale: the host has changed since plan {self.deploy.plan_id} was made: {told}",
                          "Nothing was touched. Make a new plan, and deploy that")
 
     def remember(self, before):

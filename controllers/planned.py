@@ -1,4 +1,5 @@
 """What binds a rollout to a plan: drawing up a host's changes, keeping them, and holding a host run to those agreed on."""
+
 import functools
 import hmac
 
@@ -16,14 +17,22 @@ MOST_MANIFESTS = 16  # The hosts of one rollout look at the same few.
 
 # Drawing up.
 
+
 def changes_on(host, release, environment, python, snapshot, variables, state):
     """Return the changes that a release makes on a host whose agent answered `state` (with texts)."""
     shown = changes.with_shown_ports(state)
     application = state["application"]
     specification = wanted.specification(host, release, environment, python, snapshot, variables, shown, 0)
-    after = {"version": release.version, "lock": release.lock or "", "files": manifest(release.digest), "environment": manifest(environment.digest),
-             "known": known_files(release, environment, application)}
-    return changes.of_host(host.name, specification, shown, release_before(release.application_id, application), after, packed_size, seal)
+    after = {
+        "version": release.version,
+        "lock": release.lock or "",
+        "files": manifest(release.digest),
+        "environment": manifest(environment.digest),
+        "known": known_files(release, environment, application),
+    }
+    return changes.of_host(
+        host.name, specification, shown, release_before(release.application_id, application), after, packed_size, seal
+    )
 
 
 def release_before(application_id, application):
@@ -31,7 +40,12 @@ def release_before(application_id, application):
     current = application["current"]
     if current is None:
         return {"version": None, "lock": "", "files": []}
-    row = Release.select().where(Release.application == application_id, Release.digest == current).order_by(Release.number.desc()).first()
+    row = (
+        Release.select()
+        .where(Release.application == application_id, Release.digest == current)
+        .order_by(Release.number.desc())
+        .first()
+    )
     held = application["slots"].get(application["active"]) if application["active"] else None
     version = (held or {}).get("version") or (row.version if row else current[:12])
     return {"version": version, "lock": (row.lock or "") if row else None, "files": manifest(current)}
@@ -82,10 +96,19 @@ def seal(text):
 
 # Rows.
 
+
 def write(actor, target, release, strategy, snapshot, is_kept):
     """Write a plan with a row for each host, not yet looked at; returns it. Call it within a transaction."""
-    plan = Plan.create(application=target.application, environment=target.environment, release=release, strategy=strategy, snapshot=snapshot, is_kept=is_kept,
-                       requested_by=actor.name, created_at=now())
+    plan = Plan.create(
+        application=target.application,
+        environment=target.environment,
+        release=release,
+        strategy=strategy,
+        snapshot=snapshot,
+        is_kept=is_kept,
+        requested_by=actor.name,
+        created_at=now(),
+    )
     hosts = Host.select().where(Host.name.in_(snapshot["hosts"])).order_by(Host.name)
     PlanHost.insert_many([{"plan": plan, "host": host, "host_name": host.name} for host in hosts]).execute()
     return plan
@@ -93,7 +116,9 @@ def write(actor, target, release, strategy, snapshot, is_kept):
 
 def write_changes(row, found, texts):
     """Write what was found on a host, once; whoever comes later changes nothing."""
-    PlanHost.update(state="ready", changes=found, digest=found["digest"], texts=texts).where(PlanHost.id == row.id, PlanHost.state == "observing").execute()
+    PlanHost.update(state="ready", changes=found, digest=found["digest"], texts=texts).where(
+        PlanHost.id == row.id, PlanHost.state == "observing"
+    ).execute()
 
 
 def write_error(row, error):
@@ -109,15 +134,21 @@ def state_of(plan_hosts):
 
 # A deploy of a plan.
 
+
 def accept(plan_id, target, release, strategy):
     """Return the plan a deploy names; `strategy` is what the deploy asks for besides, or None. Raises Invalid, Conflict."""
     plan = Plan.get_or_none(Plan.id == plan_id)
     if plan is None or plan.is_kept:
-        why = f"There is no plan {plan_id}." if plan is None else f"Plan {plan_id} is what a deploy kept of itself; make one of your own."
+        why = (
+            f"There is no plan {plan_id}."
+            if plan is None
+            else f"Plan {plan_id} is what a deploy kept of itself; make one of your own."
+        )
         raise Invalid([("plan", why)])
     asked = (target.application_id, target.environment_id, release.id)
     if asked != (plan.application_id, plan.environment_id, plan.release_id):
-        raise Invalid([("plan", f"Plan {plan_id} is for {plan.release.version} of {plan.application.name} to {plan.environment.name}; deploy that, or make another plan.")])
+        meant = f"{plan.release.version} of {plan.application.name} to {plan.environment.name}"
+        raise Invalid([("plan", f"Plan {plan_id} is for {meant}; deploy that, or make another plan.")])
     if strategy and {**plan.strategy, **strategy} != plan.strategy:
         raise Invalid([("strategy", f"Plan {plan_id} has another strategy; leave it out, or make another plan.")])
     require_ready(plan)
@@ -129,7 +160,11 @@ def require_ready(plan):
     """Raise Conflict unless every host of a plan has been looked at."""
     state = state_of(plan.plan_hosts)
     if state != "ready":
-        why = "is still looking at its hosts; wait a moment" if state == "observing" else "could not look at all its hosts; see it, then make a new one"
+        why = (
+            "is still looking at its hosts; wait a moment"
+            if state == "observing"
+            else "could not look at all its hosts; see it, then make a new one"
+        )
         raise Conflict(f"Plan {plan.id} {why}.", code="plan-not-ready")
 
 
@@ -137,7 +172,10 @@ def require_same_target(plan, target):
     """Raise Conflict when the target was changed after the plan was made."""
     current = snapshots.take(target)
     if comparable(current) != comparable(plan.snapshot):
-        raise Conflict(f"The target was changed after plan {plan.id} was made (hosts, processes, variables or settings); make a new plan.", code="plan-stale")
+        raise Conflict(
+            f"The target was changed after plan {plan.id} was made (hosts, processes, variables or settings); make a new plan.",
+            code="plan-stale",
+        )
 
 
 def comparable(snapshot):

@@ -1,4 +1,5 @@
 """Make plans and show them; the worker's side looks at each host, where nothing changes."""
+
 import contextlib
 import time
 
@@ -9,7 +10,7 @@ from utils.datekit import rfc3339
 from controllers import deploys, dispatch, planned, snapshots, targets, transports, wanted
 from controllers.errors import NotFound
 from controllers.rollout import changes
-from models import Plan, PlanHost
+from models import Host, Plan, PlanHost, Zone
 from models.db import clock, database, now
 
 PATIENCE_S = 25
@@ -38,8 +39,9 @@ def create(actor, fields):
 def ring(rows):
     """Ask the workers of the hosts' zones to look at them."""
     PlanHost.update(rung_at=now()).where(PlanHost.id.in_([row.id for row in rows])).execute()
+    zones = dict(Host.select(Host.id, Zone.name).join(Zone).where(Host.id.in_([row.host_id for row in rows])).tuples())
     for row in rows:
-        dispatch.ring("windlass.plan_host", row.id, zone=row.host.zone.name)
+        dispatch.ring("windlass.plan_host", row.id, zone=zones[row.host_id])
 
 
 def await_hosts(plan):
@@ -62,37 +64,61 @@ def get(actor, plan_id):
     rows = rows_of(plan)
     state = planned.state_of(rows)
     return {
-        "id": plan.id, "application": plan.application.name, "release": plan.release.version, "environment": plan.environment.name, "state": state,
-        "strategy": plan.strategy, "digest": digest(plan, rows) if state == "ready" else None, "unchanged": state == "ready" and all(row.changes["unchanged"] for row in rows),
+        "id": plan.id,
+        "application": plan.application.name,
+        "release": plan.release.version,
+        "environment": plan.environment.name,
+        "state": state,
+        "strategy": plan.strategy,
+        "digest": digest(plan, rows) if state == "ready" else None,
+        "unchanged": state == "ready" and all(row.changes["unchanged"] for row in rows),
         "hosts": [row.changes for row in rows if row.state == "ready"],
         "errors": [{"host": row.host_name, **row.error} for row in rows if row.state == "failed"],
-        "requested_by": plan.requested_by, "created_at": rfc3339(plan.created_at), "made_by_deploy": plan.deploys.get().id if plan.is_kept else None,
+        "requested_by": plan.requested_by,
+        "created_at": rfc3339(plan.created_at),
+        "made_by_deploy": deploy_of(plan),
     }
+
+
+def deploy_of(plan):
+    """Return the number of the deploy that keeps a plan of itself, None for a plan that somebody made."""
+    deploy = plan.deploys.first() if plan.is_kept else None
+    return deploy and deploy.id
 
 
 def digest(plan, rows):
     """Return the digest over everything a plan says."""
-    return planned.seal(changes.canonical([plan.release.digest, plan.release.version, plan.strategy, [[row.host_name, row.digest] for row in rows]]))
+    return planned.seal(
+        changes.canonical(
+            [plan.release.digest, plan.release.version, plan.strategy, [[row.host_name, row.digest] for row in rows]]
+        )
+    )
 
 
 # The worker's side.
 
+
 def observe(plan_host_id):
     """Look at one host of a plan and write down what would change there; safe to call at any time."""
     row = PlanHost.get_or_none(PlanHost.id == plan_host_id)
-    if row is None or row.state != "observing" or row.plan.is_kept or row.host is None:
+    if row is None or row.state != "observing" or row.plan.is_kept or row.host_id is None:
         return
     try:
         planned.write_changes(row, *look(row))
     except (Unreachable, AgentError, ConnectionLost) as error:
-        planned.write_error(row, {"code": getattr(error, "code", "connection-lost"), "message": str(error), "remedy": getattr(error, "remedy", "")})
+        planned.write_error(
+            row,
+            {"code": getattr(error, "code", "connection-lost"), "message": str(error), "remedy": getattr(error, "remedy", "")},
+        )
 
 
 def look(row):
     """Return (the changes on a host, the texts of its configuration files). Raises Unreachable, AgentError, ConnectionLost."""
     plan, host = row.plan, row.host
     with contextlib.closing(transports.open_host(host)) as session:
-        state = session.request("observe", timeout_s=OBSERVE_S, root=host.root, app=plan.application.name, settings=host.settings, texts=True)
+        state = session.request(
+            "observe", timeout_s=OBSERVE_S, root=host.root, app=plan.application.name, settings=host.settings, texts=True
+        )
     for problem in state["problems"]:
         if problem["code"] not in wanted.ADVISORY_PROBLEMS:
             raise AgentError(problem["code"], "preflight", problem["message"], problem["remedy"])
@@ -104,11 +130,25 @@ def look(row):
 
 def ring_due():
     """Ring again for hosts that nobody has looked at; those that nobody looks at for long are given up."""
-    open_rows = (PlanHost.select(PlanHost, Plan).join(Plan).where(PlanHost.state == "observing", Plan.is_kept == False,  # noqa: E712
-                                                                  PlanHost.rung_at < clock() - RING_AGAIN_MS))
+    open_rows = (
+        PlanHost.select(PlanHost, Plan)
+        .join(Plan)
+        .where(
+            PlanHost.state == "observing",
+            Plan.is_kept == False,  # noqa: E712
+            PlanHost.rung_at < clock() - RING_AGAIN_MS,
+        )
+    )
     waiting = list(open_rows)
-    given_up = [row for row in waiting if row.host is None or row.plan.created_at < clock() - GIVE_UP_AFTER_MS]
+    given_up = [row for row in waiting if row.host_id is None or row.plan.created_at < clock() - GIVE_UP_AFTER_MS]
     for row in given_up:
-        planned.write_error(row, {"code": "no-worker", "message": "no worker of its zone looked at it", "remedy": "Start a worker there, then make a new plan."})
+        planned.write_error(
+            row,
+            {
+                "code": "no-worker",
+                "message": "no worker of its zone looked at it",
+                "remedy": "Start a worker there, then make a new plan.",
+            },
+        )
     if len(given_up) < len(waiting):
         ring([row for row in waiting if row not in given_up])

@@ -51,6 +51,15 @@ def target(application_name, environment_name, to_change=False):
     return row
 
 
+def hold_target(application_id, environment_id):
+    """Hold a target's row until the transaction ends, so that of two deploys that begin at the same time one sees the other.
+
+    Take it before anything is written: the histories' rows are shared, and held until the end as well.
+    """
+    query = Target.select().where(Target.application == application_id, Target.environment == environment_id)
+    for_change(query, Target).first()
+
+
 @contextlib.contextmanager
 def once(what, name):
     """Turn the refusal of a second row with the same name into Conflict "already-exists"."""

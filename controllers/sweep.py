@@ -5,7 +5,7 @@ from models.db import now
 
 
 def sweep():
-    """Ring for every deploy that is due and has not ended, every build that nobody works on, and every host that a plan waits for."""
+    """Ring for deploys that are due and have not ended, builds that nobody works on, and hosts that a plan waits for."""
     is_due = (Deploy.start_at <= now()) & (Deploy.state == "scheduled")
     is_cancelled = Deploy.cancel_requested_by.is_null(False) & Deploy.state.in_(states.DEPLOY_WAITING)
     is_going_on = Deploy.state.not_in(states.DEPLOY_ENDED | states.DEPLOY_WAITING)

@@ -1,4 +1,5 @@
 """What a host is to be for a release: which virtualenv fits it, and the specification its agent is given."""
+
 from remote.session import AgentError
 
 from controllers import snapshots
@@ -10,17 +11,26 @@ ADVISORY_PROBLEMS = {"disk-low", "clock-skew"}
 
 
 def environment_for(release, facts, output):
-    """Return (python, built environment) for a host, building it where no build for its platform exists yet. Raises AgentError."""
+    """Return (python, built environment) for a host, building it where no build for its platform exists yet.
+
+    `output` takes the lines of a build. Raises AgentError.
+    """
     version = release.python_version or ".".join(facts["python"].split(".")[:2])
     interpreter = facts["pythons"].get(version)
     if not interpreter:
-        raise AgentError("python-version-missing", "preflight", f"the release needs Python {version}; the host has {', '.join(sorted(facts['pythons']))}",
-                         f"Install python{version} on the host, or change .python-version.")
+        raise AgentError(
+            "python-version-missing",
+            "preflight",
+            f"the release needs Python {version}; the host has {', '.join(sorted(facts['pythons']))}",
+            f"Install python{version} on the host, or change .python-version.",
+        )
     platform = platforms.platform_of(facts, version)
     try:
         environment = environments.ensure(release, platform, output)
     except BuildFailed as error:
-        raise AgentError("environment-not-built", "preflight", str(error), "Change the dependencies, then build and deploy a new release.") from None
+        raise AgentError(
+            "environment-not-built", "preflight", str(error), "Change the dependencies, then build and deploy a new release."
+        ) from None
     return {"path": interpreter, "version": version}, environment
 
 

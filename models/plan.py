@@ -1,4 +1,5 @@
 """Plans: what deploying a release to a target will change, host by host."""
+
 from peewee import BooleanField, CharField, ForeignKeyField
 
 from models.db import BaseModel
@@ -12,6 +13,7 @@ class Plan(BaseModel):
 
     `is_kept` marks one that a deploy without a plan keeps of itself, to show what it did.
     """
+
     application = ForeignKeyField(Application, backref="plans", on_delete="CASCADE")
     environment = ForeignKeyField(Environment, backref="plans", on_delete="CASCADE")
     release = ForeignKeyField(Release, backref="plans", on_delete="CASCADE")
@@ -27,6 +29,7 @@ class PlanHost(BaseModel):
 
     `texts` are the configuration files as they were found there, to show later what moved.
     """
+
     plan = ForeignKeyField(Plan, backref="plan_hosts", on_delete="CASCADE")
     host = ForeignKeyField(Host, null=True, on_delete="SET NULL")
     host_name = CharField()

@@ -1,4 +1,5 @@
 """Bodies and answers of /plans."""
+
 from pydantic import Field
 
 from api.schemas.deploys import Version
@@ -9,6 +10,7 @@ from api.shapes import Answer, Fields, Time
 
 class PlanFields(Fields):
     """A deploy to plan."""
+
     application: Name
     release: Version = Field(description="A release's version, or latest: the newest one that is ready.")
     environment: Name
@@ -17,12 +19,14 @@ class PlanFields(Fields):
 
 class File(Answer):
     """A file of the release; a symbolic link has no size."""
+
     path: str
     size: int | None
 
 
 class Counts(Answer):
     """How many files there are of each kind; the lists may be cut."""
+
     added: int
     changed: int
     removed: int
@@ -30,6 +34,7 @@ class Counts(Answer):
 
 class Files(Answer):
     """What differs between the code on the host and the new one."""
+
     added: list[File]
     changed: list[File]
     removed: list[File]
@@ -38,6 +43,7 @@ class Files(Answer):
 
 class Packages(Answer):
     """Locked packages: name and version, or name, from and to."""
+
     added: list[dict[str, str]]
     removed: list[dict[str, str]]
     upgraded: list[dict[str, str]]
@@ -45,12 +51,14 @@ class Packages(Answer):
 
 class Configuration(Answer):
     """A file outside the host's root that will be written."""
+
     file: str
     diff: str
 
 
 class Variables(Answer):
     """Names alone; no value is ever shown."""
+
     added: list[str]
     changed: list[str]
     removed: list[str]
@@ -58,18 +66,21 @@ class Variables(Answer):
 
 class Process(Answer):
     """A process of one of the two slots."""
+
     name: str
     slot: str
 
 
 class Processes(Answer):
     """What is started and what is stopped."""
+
     start: list[Process]
     stop: list[Process]
 
 
 class HostChanges(Answer):
     """What will change on one host."""
+
     host: str
     current_release: str | None
     new_release: str
@@ -85,6 +96,7 @@ class HostChanges(Answer):
 
 class HostError(Answer):
     """Why a host could not be planned for."""
+
     host: str
     code: str
     message: str
@@ -93,6 +105,7 @@ class HostError(Answer):
 
 class Plan(Answer):
     """What deploying a release to a target will change, host by host."""
+
     id: int
     application: str
     release: str

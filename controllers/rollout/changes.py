@@ -3,6 +3,7 @@
 A host's changes are plain JSON. What they were drawn up from is kept in them as `observed`, so that two of them can be
 compared and a host that has moved in between can be told from one that has not.
 """
+
 import difflib
 import hashlib
 import json
@@ -32,9 +33,9 @@ def of_host(host, wanted, state, before, after, packed_size, seal):
 
     host: its name. wanted: spec.build()'s. state: the agent's answer to a request with "texts". before, after: the release
     there and the new one as {"version", "lock", "files"}, `files` being the tree's manifest or None where it is unknown;
-    `after` has "environment" too, the virtualenv's manifest, and "known": for "release" and "environment" the (SHA-256, mode) of
-    every file the host has in complete trees of that kind. packed_size(sha256) returns the bytes a file takes on the way. seal(text) returns a keyed digest: what depends on
-    secret values must tell nobody anything about them.
+    `after` has "environment" too, the virtualenv's manifest, and "known": for "release" and "environment" the
+    (SHA-256, mode) of every file the host has in complete trees of that kind. packed_size(sha256) returns the bytes a file
+    takes on the way. seal(text) returns a keyed digest: what depends on secret values must tell nobody anything about them.
     """
     application = state["application"]
     is_unchanged = spec.is_in_place(wanted, state)
@@ -65,7 +66,12 @@ def choose_slot(wanted, application):
     inactive = "b" if application["active"] == "a" else "a"
     for slot in (application["active"], inactive):
         held = slot and application["slots"].get(slot)
-        if held and held["spec_digest"] == wanted["spec_digest"] and is_up(wanted, held) and has_program(wanted, application, slot):
+        if (
+            held
+            and held["spec_digest"] == wanted["spec_digest"]
+            and is_up(wanted, held)
+            and has_program(wanted, application, slot)
+        ):
             return slot, True
     return inactive, False
 
@@ -83,6 +89,7 @@ def has_program(wanted, application, slot):
 
 # Files and packages.
 
+
 def file_changes(before, after):
     """Return {"added", "changed", "removed", "counts"} of two manifests, or None where one of them is unknown."""
     if before is None or after is None:
@@ -93,7 +100,10 @@ def file_changes(before, after):
         "changed": [new[path] for path in sorted(new.keys() & old.keys()) if new[path] != old[path]],
         "removed": [old[path] for path in sorted(old.keys() - new.keys())],
     }
-    listed = {kind: [{"path": entry[0], "size": compare.size_of(entry)} for entry in entries[:MOST_FILES]] for kind, entries in found.items()}
+    listed = {
+        kind: [{"path": entry[0], "size": compare.size_of(entry)} for entry in entries[:MOST_FILES]]
+        for kind, entries in found.items()
+    }
     return {**listed, "counts": {kind: len(entries) for kind, entries in found.items()}}
 
 
@@ -110,15 +120,20 @@ def bytes_to_send(wanted, application, after, packed_size):
     lacking = []
     for kind, manifest in (("release", after["files"]), ("environment", after["environment"])):
         if wanted[kind] not in application[f"{kind}s"]:
-            lacking += [entry[3] for entry in manifest or () if entry[1] != "link" and (entry[3], entry[1]) not in after["known"][kind]]
+            lacking += [
+                entry[3] for entry in manifest or () if entry[1] != "link" and (entry[3], entry[1]) not in after["known"][kind]
+            ]
     return sum(map(packed_size, lacking))
 
 
 # Configuration, variables, processes.
 
+
 def configuration_changes(wanted, application, slot, is_warm):
     """Return [{"file", "diff"}] of the files outside the host's root that will be written otherwise than they are."""
-    wanted_texts = {} if is_warm else {f"supervisor-{slot}": (wanted["supervisor"][slot]["path"], wanted["supervisor"][slot]["text"])}
+    wanted_texts = (
+        {} if is_warm else {f"supervisor-{slot}": (wanted["supervisor"][slot]["path"], wanted["supervisor"][slot]["text"])}
+    )
     if wanted["nginx"]:
         wanted_texts["nginx"] = (wanted["nginx"]["path"], wanted["nginx"]["text"][slot])
     listed = []
@@ -164,12 +179,25 @@ def kept_up(held):
 
 # What moved in the meantime.
 
+
 def observed(application, seal):
     """Return what of a host's state the changes were drawn up from."""
-    slots = {name: held and {"release": held["release"], "version": held.get("version"), "running": kept_up(held),
-                             "settings": seal(held["spec_digest"] or "")[:16]} for name, held in application["slots"].items()}
-    return {"current": application["current"], "active": application["active"], "slots": slots,
-            "files": {what: application["files"].get(what) for what in FILES}}
+    slots = {
+        name: held
+        and {
+            "release": held["release"],
+            "version": held.get("version"),
+            "running": kept_up(held),
+            "settings": seal(held["spec_digest"] or "")[:16],
+        }
+        for name, held in application["slots"].items()
+    }
+    return {
+        "current": application["current"],
+        "active": application["active"],
+        "slots": slots,
+        "files": {what: application["files"].get(what) for what in FILES},
+    }
 
 
 def moved(planned, found, planned_texts, found_texts):
@@ -180,14 +208,31 @@ def moved(planned, found, planned_texts, found_texts):
     before, now = planned["observed"], found["observed"]
     listed = []
     if before["current"] != now["current"]:
-        listed.append({"what": "release", "message": f"it runs {found['current_release'] or 'nothing'}, not {planned['current_release'] or 'nothing'}"})
+        listed.append(
+            {
+                "what": "release",
+                "message": f"it runs {found['current_release'] or 'nothing'}, not {planned['current_release'] or 'nothing'}",
+            }
+        )
     elif before["active"] != now["active"]:
         listed.append({"what": "slot", "message": f"slot {now['active']} answers, not {before['active']}"})
-    listed += [moved_file(what, planned_texts.get(what), found_texts.get(what)) for what in FILES if before["files"][what] != now["files"][what]]
-    listed += [{"what": f"slot {slot}", "message": f"slot {slot} is not as it was: {told_slot(now['slots'][slot])} instead of {told_slot(before['slots'][slot])}"}
-               for slot in spec.SLOTS if before["slots"][slot] != now["slots"][slot]]
+    listed += [
+        moved_file(what, planned_texts.get(what), found_texts.get(what))
+        for what in FILES
+        if before["files"][what] != now["files"][what]
+    ]
+    listed += [
+        {
+            "what": f"slot {slot}",
+            "message": f"slot {slot} is now {told_slot(now['slots'][slot])} instead of {told_slot(before['slots'][slot])}",
+        }
+        for slot in spec.SLOTS
+        if before["slots"][slot] != now["slots"][slot]
+    ]
     if not listed and planned["digest"] != found["digest"]:
-        differing = sorted(name for name in planned if name != "digest" and planned[name] != found.get(name)) or ["how the processes are started"]
+        differing = sorted(name for name in planned if name != "digest" and planned[name] != found.get(name)) or [
+            "how the processes are started"
+        ]
         listed.append({"what": "changes", "message": f"what would be done differs in: {', '.join(differing).replace('_', ' ')}"})
     return listed
 
@@ -203,4 +248,5 @@ def told_slot(held):
     """Return what a slot holds, as people read it."""
     if held is None:
         return "empty"
-    return f"{held['version'] or 'an unknown release'} with {', '.join(held['running']) or 'nothing'} up (settings {held['settings']})"
+    running = ", ".join(held["running"]) or "nothing"
+    return f"{held['version'] or 'an unknown release'} with {running} up (settings {held['settings']})"

@@ -1477,7 +1477,8 @@ class Fence:
             is_foreign = newest["epoch"] == self.epoch and newest["deploy"] != self.deploy
             if newest["epoch"] > self.epoch or is_foreign:
                 raise Failure("fenced", "Epoch {} of deploy {} is not newer than epoch {} of deploy {} seen on this host.".format(
-                    self.epoch, self.deploy, newest["epoch"], newest["deploy"]), "Nothing to do: a newer run is in charge.")
+                    self.epoch, self.deploy, newest["epoch"], newest["deploy"]), "A newer run is in charge; there is nothing to do. "
+                    "If Windlass was set up anew and lost count, remove {} on the host.".format(self.path()))
             self.write(json.dumps({"epoch": self.epoch, "deploy": self.deploy}).ljust(96))
         finally:
             os.close(guard)

@@ -79,7 +79,7 @@ class ConnectionLost(RemoteError):
 
 def agent_argv(python):
     """Return the argv that starts an agent with the host's interpreter; it then waits for `agent_source()` on its input."""
-    return [python, "-I", "-u", "-c", BOOTSTRAP]
+    return [python, "-I", "-S", "-u", "-c", BOOTSTRAP]
 
 
 def agent_source():

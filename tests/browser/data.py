@@ -68,6 +68,29 @@ def deploy(number=41, state="succeeded", **changes):
     }
 
 
+def planned_host(name="web1", **changes):
+    """Return what a plan tells of a host."""
+    return {
+        "host": name,
+        "current_release": "v11",
+        "new_release": "v12",
+        "unchanged": False,
+        "files": {
+            "added": [],
+            "changed": [{"path": "app.py", "size": 120}],
+            "removed": [],
+            "counts": {"added": 0, "changed": 1, "removed": 0},
+        },
+        "packages": {"added": [{"name": "six", "version": "1.17.0"}], "removed": [], "upgraded": []},
+        "configuration": [{"file": "windlass-shop.conf", "diff": "-    listen 8080;\n+    listen 8081;\n"}],
+        "variables": {"added": [], "changed": [], "removed": []},
+        "processes": {"start": [{"name": "web", "slot": "b"}], "stop": []},
+        "bytes_to_send": 1500,
+        "digest": "d" * 64,
+        **changes,
+    }
+
+
 def brief(full):
     """Return what /status tells of a deploy."""
     return {

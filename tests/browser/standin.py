@@ -60,6 +60,7 @@ class World:
     hosts: list = field(default_factory=list)
     deploys: dict = field(default_factory=dict)
     runs: dict = field(default_factory=dict)
+    plans: dict = field(default_factory=dict)
     key_shown: dict = field(
         default_factory=lambda: {
             "host_key": "ssh-ed25519 AAAAseen",
@@ -335,6 +336,12 @@ class StandIn:
         if rest[1:] == ["events"]:
             return self.events(f"deploy-{rest[0]}", asked)
         return deploy
+
+    def get_plans(self, asked, rest):
+        """GET /plans/<number>."""
+        if int(rest[0]) not in self.world.plans:
+            raise Problem(404, "There is no such plan.", "not-found")
+        return self.world.plans[int(rest[0])]
 
     def list_deploys(self, query):
         """GET /deploys."""

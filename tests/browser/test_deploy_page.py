@@ -355,3 +355,25 @@ def test_unknown_deploy_says_so(page, stand_in):
     page.goto(f"{stand_in.url}/deploys/99")
     expect(page.get_by_role("heading", name="No such deploy")).to_be_visible()
     expect(page.get_by_text("There is no deploy 99.")).to_be_visible()
+
+
+def test_what_a_deploy_changes_is_shown_host_by_host(page, stand_in, ended):
+    ended.deploys[43]["plan"] = 7
+    unchanged = data.planned_host("web2", unchanged=True)
+    ended.plans[7] = {"id": 7, "hosts": [data.planned_host("web1", variables={"added": [NASTY], "changed": [], "removed": []}), unchanged]}
+    page.goto(f"{stand_in.url}/deploys/43")
+    page.get_by_role("button", name="Show the changes").click()
+    told = page.get_by_role("region", name="Changes")
+    expect(told.get_by_text("v11 → v12, 1.5 kB to send")).to_be_visible()
+    expect(told.get_by_text("unchanged, already runs v12")).to_be_visible()
+    told.get_by_text("web1").click()
+    for line in ("~ app.py", "+ package six 1.17.0", f"+ variable {NASTY}", "start web (slot b)", "+    listen 8081;"):
+        expect(told.locator("pre").first).to_contain_text(line)
+    page.get_by_role("button", name="Hide the changes").click()
+    expect(told.locator("pre").first).to_be_hidden()
+
+
+def test_a_deploy_from_before_there_were_plans_offers_no_changes(page, stand_in, ended):
+    page.goto(f"{stand_in.url}/deploys/43")
+    expect(page.get_by_role("heading", name="Hosts")).to_be_visible()
+    expect(page.get_by_role("button", name="Show the changes")).to_be_hidden()

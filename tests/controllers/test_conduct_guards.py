@@ -1,12 +1,14 @@
 """How the conductor paces a rollout: canaries, the first host, pauses that people end, hosts under watch."""
 
+import threading
+
 import pytest
 
-from controllers import bake, dispatch, hostrun, pauses, states
+from controllers import bake, conduct, dispatch, hostrun, pauses, states
 from controllers.actor import Actor
 from controllers.errors import Conflict, NotFound
-from models import Deploy, HostRun
-from models.db import clock, now
+from models import Deploy, HostRun, Target
+from models.db import clock, connection, now
 from tests import factories
 from tests.controllers.test_conduct import bells, end, hosts, rung_hosts, runs_of, tick
 
@@ -340,6 +342,45 @@ def test_a_look_under_way_is_not_rung_for_again(bells, baking):
     age(baking, 10_000)
     tick(baking)
     assert rung_looks(bells) == []
+
+
+# Deploys that begin at the same time.
+
+
+def test_a_scheduled_and_a_queued_deploy_that_begin_at_once_never_run_side_by_side(bells, hosts):
+    Target.create(
+        application=factories.application(),
+        environment=factories.environment(),
+        hosts=["app1"],
+        strategy={},
+        health={},
+        created_at=now(),
+        updated_at=now(),
+    )
+    for _ in range(5):
+        scheduled = factories.deploy(hosts[:1], state="scheduled", start_at=clock() - 1)
+        queued = factories.deploy(hosts[:1])
+        together = threading.Barrier(2)
+
+        failures = []
+
+        def begin(deploy, together=together, failures=failures):
+            try:
+                with connection():
+                    together.wait()
+                    conduct.conduct(deploy.id)
+            except Exception as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=begin, args=(deploy,)) for deploy in (scheduled, queued)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        begun = [deploy for deploy in (scheduled, queued) if Deploy.get_by_id(deploy.id).state == "running"]
+        assert len(begun) == 1
+        Deploy.update(state="succeeded").execute()
 
 
 # What a look finds.

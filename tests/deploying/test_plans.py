@@ -1,8 +1,10 @@
 """Plans on three real hosts: they say what will change, change nothing themselves, and bind the deploys made of them."""
+
 import hashlib
 import json
 import os
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -21,8 +23,14 @@ def fingerprint(host):
             folders[:] = [name for name in folders if name != "logs"]
             for path in (os.path.join(where, name) for name in folders + names):
                 about = os.lstat(path)
-                content = hashlib.sha256(open(path, "rb").read()).hexdigest() if os.path.isfile(path) else None
-                seen[path] = (about.st_mode, about.st_mtime_ns, about.st_ino, content, os.readlink(path) if os.path.islink(path) else None)
+                content = hashlib.sha256(Path(path).read_bytes()).hexdigest() if os.path.isfile(path) else None
+                seen[path] = (
+                    about.st_mode,
+                    about.st_mtime_ns,
+                    about.st_ino,
+                    content,
+                    os.readlink(path) if os.path.islink(path) else None,
+                )
     return seen
 
 
@@ -89,7 +97,15 @@ def test_a_plan_tells_code_packages_configuration_and_variables_and_a_deploy_of_
         assert diffs[f"windlass-{name}-b.conf"][0] == "--- /dev/null"
 
     text = cli("plan", name, release, "--to", "production")
-    for said in ("v1 → v2", "+ new.txt", "- gone.txt", "~ packaging 24.2 → 25.0", "~ PASSWORD", f"+    server_name www.{name}.example.com;", "start      web (slot b)"):
+    for said in (
+        "v1 → v2",
+        "+ new.txt",
+        "- gone.txt",
+        "~ packaging 24.2 → 25.0",
+        "~ PASSWORD",
+        f"+    server_name www.{name}.example.com;",
+        "start      web (slot b)",
+    ):
         assert said in text.stdout, text.stdout
     assert cli("plan", name, release, "--to", "production", "--detailed-exitcode", check=False).returncode == 2
 
@@ -107,7 +123,12 @@ def assert_secret_nowhere(stack, made, deploy, text):
     rows = sqlite3.connect(stack.data / "windlass.db")
     stored = "".join(str(row) for row in rows.execute("SELECT changes, texts, error FROM plan_host"))
     rows.close()
-    shown = json.dumps(stack.call("GET", f"/plans/{made['id']}")) + stack.request("GET", f"/deploys/{deploy['id']}/log").text + text.stdout + text.stderr
+    shown = (
+        json.dumps(stack.call("GET", f"/plans/{made['id']}"))
+        + stack.request("GET", f"/deploys/{deploy['id']}/log").text
+        + text.stdout
+        + text.stderr
+    )
     for value in (SECRET, SECRET + "-2"):
         for trace in (value, hashlib.sha256(value.encode()).hexdigest()):
             assert trace not in stored and trace not in shown
@@ -137,7 +158,9 @@ def test_a_host_edited_by_hand_stops_the_plan_there_and_says_what_moved(stack, h
     runs = stack.host_runs(deploy)
     assert [runs[host.name]["state"] for host in hosts] == ["succeeded", "failed", "succeeded"]
     assert "plan-stale" in runs[hosts[1].name]["message"] and "nginx's site was edited" in runs[hosts[1].name]["message"]
-    assert {path: about for path, about in fingerprint(hosts[1]).items() if "/state" not in path} == edited, "nothing there was touched"
+    assert {path: about for path, about in fingerprint(hosts[1]).items() if "/state" not in path} == edited, (
+        "nothing there was touched"
+    )
     assert "client_max_body_size 7m;" in site.read_text()
     log = stack.request("GET", f"/deploys/{deploy['id']}/log").text
     assert "-    client_max_body_size 100m;" in log and "+    client_max_body_size 7m;" in log
@@ -150,14 +173,15 @@ def test_a_host_edited_by_hand_stops_the_plan_there_and_says_what_moved(stack, h
     assert "client_max_body_size 100m;" in site.read_text()
 
 
-def test_another_deploy_in_between_makes_a_plan_stale_everywhere(stack, hosts, deployed, repository):
+def test_another_deploy_in_between_makes_a_plan_stale_everywhere(stack, hosts, deployed, repository, cli):
     repository.commit(applications.plain("two"))
     release = stack.release(deployed)["version"]
     made = plan(stack, deployed, release)
     repository.commit(applications.plain("three"))
     stack.deploy(stack.release(deployed)["version"], deployed)
-    stale = stack.deploy(release, deployed, state="failed", plan=made["id"])
-    assert "plan-stale" in stale["reason"] and "it runs v3, not v1" in stale["reason"]
+    done = cli("deploy", deployed, release, "--to", "production", "--plan", str(made["id"]), "--wait", check=False)
+    assert done.returncode == 3, done.stderr
+    assert "plan-stale" in done.stderr and "it runs v3, not v1" in done.stderr
 
 
 def test_a_deploy_without_a_plan_keeps_one_of_what_it_did(stack, hosts, deployed, repository):
@@ -179,7 +203,9 @@ def test_a_plan_of_the_first_deploy_binds_although_ports_are_chosen_later(stack,
     before = [fingerprint(host) for host in hosts]
     made = plan(stack, name, release)
     assert [fingerprint(host) for host in hosts] == before
-    assert all(host["current_release"] is None and "<port of slot a>" in host["configuration"][-1]["diff"] for host in made["hosts"])
+    assert all(
+        host["current_release"] is None and "<port of slot a>" in host["configuration"][-1]["diff"] for host in made["hosts"]
+    )
     stack.deploy(release, name, plan=made["id"])
 
 
@@ -187,8 +213,11 @@ def test_a_plan_is_refused_for_anything_but_what_it_is_for(stack, hosts, deploye
     repository.commit(applications.plain("two"))
     release = stack.release(deployed)["version"]
     made = plan(stack, deployed, release)
-    for body, status in ((wish(deployed, "v1", plan=made["id"]), 422), (wish(deployed, release, plan=999_999), 422),
-                         (wish(deployed, release, plan=made["id"], strategy={"kind": "canary", "batch": 1}), 422)):
+    for body, status in (
+        (wish(deployed, "v1", plan=made["id"]), 422),
+        (wish(deployed, release, plan=999_999), 422),
+        (wish(deployed, release, plan=made["id"], strategy={"kind": "canary", "batch": 1}), 422),
+    ):
         refused = stack.request("POST", "/deploys", json=body)
         assert refused.status_code == status, refused.text
         assert refused.json()["errors"][0]["field"] in ("plan", "strategy")

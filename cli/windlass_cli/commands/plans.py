@@ -22,7 +22,9 @@ DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 @options.environment("--to", required=True, help="The environment to deploy to.")
 @click.option("--strategy", metavar="KIND", help="Another strategy than the target's, such as rolling or canary.")
 @click.option("--batch", metavar="N|P%", help="How many hosts at a time, or which part of them.")
-@click.option("--detailed-exitcode", "is_detailed", is_flag=True, help="Exit with 2 when something is to be done, with 0 when nothing is.")
+@click.option(
+    "--detailed-exitcode", "is_detailed", is_flag=True, help="Exit with 2 when something is to be done, with 0 when nothing is."
+)
 @options.timeout
 @click.pass_obj
 def plan(invocation, application, version, environment, strategy, batch, is_detailed, deadline):
@@ -69,7 +71,9 @@ def show_host(output, host):
     if host["unchanged"]:
         output.line(f"  unchanged: it already runs {host['new_release']}")
         return
-    output.line(f"  release    {host['current_release'] or 'nothing'} → {host['new_release']}, {size(host['bytes_to_send'])} to send")
+    output.line(
+        f"  release    {host['current_release'] or 'nothing'} → {host['new_release']}, {size(host['bytes_to_send'])} to send"
+    )
     show_files(output, host["files"])
     show_packages(output, host["packages"])
     for kind, sign, style in SIGNS:

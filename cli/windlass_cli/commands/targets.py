@@ -113,10 +113,11 @@ def _target_before(client, path):
 
 
 def _strategy_before(before, kind):
-    """Return the strategy to change: another kind begins with that kind's own batch."""
+    """Return the strategy to change: another kind begins with that kind's own batch, and its own way with the first host."""
     strategy = {name: value for name, value in (before.get("strategy") or {}).items() if value is not None}
     if kind and kind != strategy.get("kind"):
         strategy.pop("batch", None)
+        strategy.pop("healthy_first", None)
     return strategy
 
 

@@ -1,5 +1,6 @@
 /** A deploy: what it is, its hosts with their steps, its log, all of it live, and what can be done about it. */
 import { get } from "../api.js";
+import { Changes } from "../changes.js";
 import { Feed } from "../feed.js";
 import { HostRun } from "../host_run.js";
 import { updateKeyed } from "../keyed.js";
@@ -22,6 +23,7 @@ class DeployPage {
     this.byHost = new Map();
     this.stepNames = STEPS;
     this.log = new LogView();
+    this.changes = new Changes(shell, ko.pureComputed(() => this.deploy()?.plan ?? null));
     this.feed = ko.observable(null);
     this.describe();
     this.offer();

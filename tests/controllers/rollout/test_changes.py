@@ -1,4 +1,5 @@
 """What a rollout changes on a host is worked out from plain data; a wrong answer is one that somebody agreed to."""
+
 import copy
 import hashlib
 
@@ -21,27 +22,57 @@ def digest_of(text):
 
 
 def wanted(**more):
-    made = {"release": "new", "environment": "env", "processes": {"web": {}, "worker": {}}, "web": "web", "variables": {"A": "1"}, "keep_warm": True,
-            "supervisor": {slot: {"path": f"app-{slot}.conf", "text": f"program of {slot}\n"} for slot in "ab"},
-            "nginx": {"path": "app.conf", "text": {"a": "site\n", "b": "site\n"}}, "spec_digest": "s-new"}
+    made = {
+        "release": "new",
+        "environment": "env",
+        "processes": {"web": {}, "worker": {}},
+        "web": "web",
+        "variables": {"A": "1"},
+        "keep_warm": True,
+        "supervisor": {slot: {"path": f"app-{slot}.conf", "text": f"program of {slot}\n"} for slot in "ab"},
+        "nginx": {"path": "app.conf", "text": {"a": "site\n", "b": "site\n"}},
+        "spec_digest": "s-new",
+    }
     return {**made, **more}
 
 
 def held(release="old", digest="s-old", up=("web", "worker"), variables=None):
-    return {"release": release, "version": "v1", "spec_digest": digest, "serving": True, "variables": {name: digest_of(value) for name, value in (variables or {}).items()},
-            "processes": {name: {"state": "RUNNING" if name in up else "STOPPED", "pid": 1} for name in ("web", "worker")}}
+    return {
+        "release": release,
+        "version": "v1",
+        "spec_digest": digest,
+        "serving": True,
+        "variables": {name: digest_of(value) for name, value in (variables or {}).items()},
+        "processes": {name: {"state": "RUNNING" if name in up else "STOPPED", "pid": 1} for name in ("web", "worker")},
+    }
 
 
 def state(a=None, b=None, active=None, texts=None, releases=(), environments=()):
     texts = {"supervisor-a": None, "supervisor-b": None, "nginx": None, **(texts or {})}
     active_slot = {"a": a, "b": b}.get(active)
-    return {"application": {"current": active_slot and active_slot["release"], "active": active, "slots": {"a": a, "b": b}, "ports": {"a": 1, "b": 2}, "texts": texts,
-                            "files": {what: text and digest_of(text) for what, text in texts.items()}, "releases": list(releases), "environments": list(environments)}}
+    return {
+        "application": {
+            "current": active_slot and active_slot["release"],
+            "active": active,
+            "slots": {"a": a, "b": b},
+            "ports": {"a": 1, "b": 2},
+            "texts": texts,
+            "files": {what: text and digest_of(text) for what, text in texts.items()},
+            "releases": list(releases),
+            "environments": list(environments),
+        }
+    }
 
 
 def found(seen, want=None, before=None, known=None):
     before = before or {"version": "v1", "lock": "six==1.16.0\nold==1.0\n", "files": OLD_FILES}
-    after = {"version": "v2", "lock": "six==1.17.0\nnew==2.0\n", "files": NEW_FILES, "environment": ENVIRONMENT, "known": known or {"release": set(), "environment": set()}}
+    after = {
+        "version": "v2",
+        "lock": "six==1.17.0\nnew==2.0\n",
+        "files": NEW_FILES,
+        "environment": ENVIRONMENT,
+        "known": known or {"release": set(), "environment": set()},
+    }
     return changes.of_host("web-1", want or wanted(), seen, before, after, SIZES.get, seal)
 
 
@@ -50,15 +81,25 @@ RUNNING = {"a": held(), "active": "a", "texts": {"supervisor-a": "program of a\n
 
 def test_files_packages_and_bytes():
     told = found(state(**RUNNING))
-    assert told["files"] == {"added": [{"path": "other.py", "size": 7}], "changed": [{"path": "app.py", "size": 120}, {"path": "link", "size": None}],
-                             "removed": [{"path": "gone.py", "size": 5}], "counts": {"added": 1, "changed": 2, "removed": 1}}
-    assert told["packages"] == {"added": [{"name": "new", "version": "2.0"}], "removed": [{"name": "old", "version": "1.0"}],
-                                "upgraded": [{"name": "six", "from": "1.16.0", "to": "1.17.0"}]}
+    assert told["files"] == {
+        "added": [{"path": "other.py", "size": 7}],
+        "changed": [{"path": "app.py", "size": 120}, {"path": "link", "size": None}],
+        "removed": [{"path": "gone.py", "size": 5}],
+        "counts": {"added": 1, "changed": 2, "removed": 1},
+    }
+    assert told["packages"] == {
+        "added": [{"name": "new", "version": "2.0"}],
+        "removed": [{"name": "old", "version": "1.0"}],
+        "upgraded": [{"name": "six", "from": "1.16.0", "to": "1.17.0"}],
+    }
     assert told["bytes_to_send"] == 20 + 40 + 80
 
 
 def test_only_files_the_host_cannot_reuse_are_sent():
-    assert found(state(**RUNNING), known={"release": {("bb", 0o644), ("cc", 0o644)}, "environment": set()})["bytes_to_send"] == 40 + 80, "the mode counts"
+    assert (
+        found(state(**RUNNING), known={"release": {("bb", 0o644), ("cc", 0o644)}, "environment": set()})["bytes_to_send"]
+        == 40 + 80
+    ), "the mode counts"
     assert found(state(**{**RUNNING, "environments": ["env"]}))["bytes_to_send"] == 60
     assert found(state(**{**RUNNING, "releases": ["old", "new"], "environments": ["env"]}))["bytes_to_send"] == 0
 
@@ -78,7 +119,10 @@ def test_long_lists_are_cut_and_counted():
 
 def test_the_free_slot_is_filled_and_the_old_web_process_stays_warm():
     told = found(state(**RUNNING))
-    assert told["processes"] == {"start": [{"name": "web", "slot": "b"}, {"name": "worker", "slot": "b"}], "stop": [{"name": "worker", "slot": "a"}]}
+    assert told["processes"] == {
+        "start": [{"name": "web", "slot": "b"}, {"name": "worker", "slot": "b"}],
+        "stop": [{"name": "worker", "slot": "a"}],
+    }
     cold = found(state(**RUNNING), wanted(keep_warm=False))
     assert {"name": "web", "slot": "a"} in cold["processes"]["stop"]
     replaced = found(state(**RUNNING, b=held("older", "s-older", up=("web",))))
@@ -86,12 +130,16 @@ def test_the_free_slot_is_filled_and_the_old_web_process_stays_warm():
 
 
 def test_a_slot_that_still_runs_the_release_is_only_switched_to():
-    seen = state(**{**RUNNING, "texts": {**RUNNING["texts"], "supervisor-b": "program of b\n"}}, b=held("new", "s-new", up=("web",)))
+    seen = state(
+        **{**RUNNING, "texts": {**RUNNING["texts"], "supervisor-b": "program of b\n"}}, b=held("new", "s-new", up=("web",))
+    )
     told = found(seen)
     assert told["processes"] == {"start": [{"name": "worker", "slot": "b"}], "stop": [{"name": "worker", "slot": "a"}]}
     assert told["configuration"] == []
     edited = state(**{**RUNNING, "texts": {**RUNNING["texts"], "supervisor-b": "edited\n"}}, b=held("new", "s-new", up=("web",)))
-    assert [item["file"] for item in found(edited)["configuration"]] == ["app-b.conf"], "an edited program file makes it start anew"
+    assert [item["file"] for item in found(edited)["configuration"]] == ["app-b.conf"], (
+        "an edited program file makes it start anew"
+    )
 
 
 def test_configuration_is_compared_with_what_is_really_there():
@@ -109,10 +157,19 @@ def test_variables_are_named_and_never_shown():
 
 
 def test_what_runs_exactly_this_is_unchanged():
-    seen = state(a=held("new", "s-new", variables={"A": "1"}), active="a", texts=RUNNING["texts"], releases=["new"], environments=["env"])
+    seen = state(
+        a=held("new", "s-new", variables={"A": "1"}), active="a", texts=RUNNING["texts"], releases=["new"], environments=["env"]
+    )
     told = found(seen, before={"version": "v2", "lock": "six==1.17.0\nnew==2.0\n", "files": NEW_FILES})
-    assert told["unchanged"] and told["configuration"] == [] and told["processes"] == {"start": [], "stop": []} and told["bytes_to_send"] == 0
-    assert not any(told["files"]["counts"].values()) and not any(told["packages"].values()) and not any(told["variables"].values())
+    assert (
+        told["unchanged"]
+        and told["configuration"] == []
+        and told["processes"] == {"start": [], "stop": []}
+        and told["bytes_to_send"] == 0
+    )
+    assert (
+        not any(told["files"]["counts"].values()) and not any(told["packages"].values()) and not any(told["variables"].values())
+    )
 
 
 def test_ports_that_are_not_given_out_yet_have_stand_ins():
@@ -123,8 +180,13 @@ def test_ports_that_are_not_given_out_yet_have_stand_ins():
 def test_the_digest_is_the_same_for_the_same_and_only_then():
     first = found(state(**RUNNING))["digest"]
     assert found(copy.deepcopy(state(**RUNNING)))["digest"] == first
-    others = [found(state(**{**RUNNING, "texts": {**RUNNING["texts"], "supervisor-a": "edited\n"}})), found(state(**RUNNING), wanted(spec_digest="s-secret-changed")),
-              found(state(**{**RUNNING, "a": held("other")})), found(state(**{**RUNNING, "a": held(digest="s-other")})), found(state(**{**RUNNING, "a": held(up=("web",))}))]
+    others = [
+        found(state(**{**RUNNING, "texts": {**RUNNING["texts"], "supervisor-a": "edited\n"}})),
+        found(state(**RUNNING), wanted(spec_digest="s-secret-changed")),
+        found(state(**{**RUNNING, "a": held("other")})),
+        found(state(**{**RUNNING, "a": held(digest="s-other")})),
+        found(state(**{**RUNNING, "a": held(up=("web",))})),
+    ]
     assert len({first, *(other["digest"] for other in others)}) == 1 + len(others)
 
 
@@ -136,13 +198,16 @@ def test_a_process_that_is_started_again_and_again_is_no_change_by_itself():
         assert found(seen)["digest"] == first
 
 
-@pytest.mark.parametrize("change, says", [
-    ({"texts": {**RUNNING["texts"], "nginx": "edited\n"}}, "nginx's site was edited"),
-    ({"texts": {"supervisor-a": "program of a\n"}}, "nginx's site is gone"),
-    ({"texts": {**RUNNING["texts"], "supervisor-b": "x\n"}}, "supervisord's program file of slot b is new"),
-    ({"a": held("third", "s-third")}, "it runs v3, not v1"),
-    ({"a": held(up=("web",))}, "v1 with web up"),
-])
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"texts": {**RUNNING["texts"], "nginx": "edited\n"}}, "nginx's site was edited"),
+        ({"texts": {"supervisor-a": "program of a\n"}}, "nginx's site is gone"),
+        ({"texts": {**RUNNING["texts"], "supervisor-b": "x\n"}}, "supervisord's program file of slot b is new"),
+        ({"a": held("third", "s-third")}, "it runs v3, not v1"),
+        ({"a": held(up=("web",))}, "v1 with web up"),
+    ],
+)
 def test_what_moved_is_told(change, says):
     planned, seen = found(state(**RUNNING)), state(**{**RUNNING, **change})
     before = {"version": "v3" if "third" in repr(change) else "v1", "lock": "", "files": OLD_FILES}

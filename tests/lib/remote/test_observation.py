@@ -119,6 +119,16 @@ def test_an_application_as_it_is_seen(controller):
     assert controller.observe()["application"]["slots"]["b"]["serving"] is False
 
 
+def test_a_probe_asks_what_the_release_itself_was_checked_with(controller):
+    assert controller.observe(probe=True)["probe"] == {"healthy": False, "said": "nothing runs here"}
+    controller.deploy("1")
+    assert controller.observe(probe=True)["probe"] == {"healthy": True, "said": "GET / answered with status 200"}
+    assert "probe" not in controller.observe()
+    controller.control("stop", "a-web")
+    probe = controller.observe(probe=True)["probe"]
+    assert not probe["healthy"] and probe["said"].startswith("GET /: ")
+
+
 @pytest.mark.parametrize("root", ["relative", "/", "/a/../b", "/a/", "", None, 5])
 def test_a_root_that_is_no_clean_absolute_path_is_refused(controller, root):
     with open_local(controller.python) as session, pytest.raises(AgentError) as caught:

@@ -12,6 +12,7 @@ def test_a_time_is_written_in_utc_with_milliseconds():
     assert rfc3339(0) == "1970-01-01T00:00:00.000Z"
     assert rfc3339(1_795_230_000_042) == "2026-11-21T03:00:00.042Z"
     assert rfc3339(None) is None
+    assert rfc3339(-53_000_000_000_000) == "0290-07-01T01:46:40.000Z", "a year has four digits"
 
 
 @given(integers(min_value=0, max_value=253_402_300_799_999))

@@ -1,0 +1,105 @@
+"""Rows of plans: written once, looked at again when a message was lost, given up in the end."""
+
+import pytest
+
+from controllers import dispatch, planned, plans
+from controllers.actor import Actor
+from controllers.errors import NotFound
+from models import Plan, PlanHost
+from models.db import clock
+from tests import factories
+
+pytestmark = pytest.mark.usefixtures("database")
+ANN = Actor("ann")
+
+
+@pytest.fixture
+def rung(monkeypatch):
+    """The tasks that were rung for."""
+    heard = []
+    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: heard.append((task, *ids, zone)))
+    return heard
+
+
+def make(hosts=2, age_ms=0, **columns):
+    release = factories.release()
+    plan = Plan.create(
+        application=release.application,
+        environment=factories.environment(),
+        release=release,
+        strategy={},
+        snapshot={},
+        requested_by="ann",
+        created_at=clock() - age_ms,
+        **columns,
+    )
+    return plan, [
+        PlanHost.create(plan=plan, host=host, host_name=host.name, rung_at=clock() - age_ms)
+        for host in (factories.host() for _ in range(hosts))
+    ]
+
+
+def found(digest="d1", unchanged=False):
+    return {"digest": digest, "unchanged": unchanged}
+
+
+def test_a_plan_is_ready_when_every_host_was_looked_at_and_failed_when_one_could_not_be():
+    plan, rows = make()
+    assert plans.get(ANN, plan.id)["state"] == "observing"
+    planned.write_changes(rows[0], found(), {})
+    assert plans.get(ANN, plan.id)["state"] == "observing" and plans.get(ANN, plan.id)["digest"] is None
+    planned.write_changes(rows[1], found("d2", True), {})
+    told = plans.get(ANN, plan.id)
+    assert told["state"] == "ready" and told["digest"] and told["unchanged"] is False
+    other, rows = make()
+    planned.write_changes(rows[0], found(), {})
+    planned.write_error(rows[1], {"code": "key-refused", "message": "m", "remedy": "r"})
+    told = plans.get(ANN, other.id)
+    assert told["state"] == "failed" and told["digest"] is None
+    assert told["errors"] == [{"host": rows[1].host_name, "code": "key-refused", "message": "m", "remedy": "r"}]
+
+
+def test_a_host_is_written_once_however_often_it_is_looked_at():
+    _, rows = make(1)
+    planned.write_changes(rows[0], found("first"), {})
+    planned.write_changes(rows[0], found("second"), {})
+    planned.write_error(rows[0], {"code": "x"})
+    assert PlanHost.get_by_id(rows[0].id).digest == "first"
+    assert PlanHost.get_by_id(rows[0].id).state == "ready"
+
+
+def test_a_plan_s_digest_tells_other_changes_and_other_strategies_apart():
+    digests = set()
+    for digest, strategy in (("d1", {}), ("d2", {}), ("d1", {"kind": "rolling"})):
+        plan, rows = make(1)
+        Plan.update(strategy=strategy).where(Plan.id == plan.id).execute()
+        PlanHost.update(host_name="web-1").where(PlanHost.id == rows[0].id).execute()
+        planned.write_changes(rows[0], found(digest), {})
+        digests.add(plans.get(ANN, plan.id)["digest"])
+    assert len(digests) == 3
+
+
+def test_lost_messages_are_sent_again_and_hosts_that_nobody_looks_at_are_given_up(rung):
+    _, fresh = make(1)
+    _, lost = make(1, age_ms=plans.RING_AGAIN_MS + 1000)
+    _, old = make(1, age_ms=plans.GIVE_UP_AFTER_MS + 1000)
+    _, kept = make(1, age_ms=plans.RING_AGAIN_MS + 1000, is_kept=True)
+    plans.ring_due()
+    plans.ring_due()
+    assert rung == [("windlass.plan_host", lost[0].id, "default")]
+    assert PlanHost.get_by_id(old[0].id).error["code"] == "no-worker"
+    assert {PlanHost.get_by_id(rows[0].id).state for rows in (fresh, lost, kept)} == {"observing"}
+
+
+def test_a_host_that_was_deleted_meanwhile_is_given_up(rung):
+    plan, rows = make(1, age_ms=plans.RING_AGAIN_MS + 1000)
+    rows[0].host.delete_instance()
+    plans.observe(rows[0].id)
+    plans.ring_due()
+    assert plans.get(ANN, plan.id)["state"] == "failed" and rung == []
+
+
+def test_what_is_not_there_is_said_so_and_late_messages_do_nothing():
+    plans.observe(12345)
+    with pytest.raises(NotFound):
+        plans.get(ANN, 12345)
