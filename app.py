@@ -2,6 +2,7 @@
 
 Importing it starts the server's part of Windlass: configuration, logging, database, first administrator.
 """
+
 from controllers import system
 
 system.start()

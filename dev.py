@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Set Windlass up and start it on this machine, or run its tests. Needs Python 3.11 or newer and nothing else.
 
-    python3 dev.py              everything: web, worker, the sample application; Ctrl-C stops it all
-    python3 dev.py test [...]   every test (further arguments go to pytest)
-    python3 dev.py lock         resolve the dependencies anew
+python3 dev.py              everything: web, worker, the sample application; Ctrl-C stops it all
+python3 dev.py test [...]   every test (further arguments go to pytest)
+python3 dev.py lock         resolve the dependencies anew
 """
+
 import argparse
 import os
 import sys
@@ -18,9 +19,14 @@ from devkit import setup  # noqa: E402
 
 def parser():
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(prog="dev.py", description="Set Windlass up and start it on this machine.",
-                                   epilog="python3 dev.py test [pytest arguments] runs the tests; python3 dev.py lock resolves the dependencies anew.")
-    made.add_argument("--port", type=int, help="port of the dashboard and the API (default: the setting web.port, 8080)")
+    made = argparse.ArgumentParser(
+        prog="dev.py",
+        description="Set Windlass up and start it on this machine.",
+        epilog="python3 dev.py test [pytest arguments] runs the tests; python3 dev.py lock resolves the dependencies anew.",
+    )
+    made.add_argument(
+        "--port", type=int, help="port of the dashboard and the API (default: the setting web.port, 8080)"
+    )
     made.add_argument("--data", type=Path, help="folder for everything Windlass keeps (default: var/)")
     made.add_argument("--empty", action="store_true", help="do not deploy the sample application")
     made.add_argument("--config", type=Path, help="configuration file (default: etc/config.json)")
@@ -32,6 +38,7 @@ def start(arguments):
     options = parser().parse_args(arguments)
     setup.ensure()
     from devkit import serve
+
     return serve.main(options)
 
 
@@ -39,6 +46,7 @@ def test(arguments):
     """Set up what the tests need, then run them; returns pytest's exit code."""
     setup.ensure(with_tests=True)
     from devkit import testing
+
     return testing.main(arguments)
 
 
@@ -46,6 +54,7 @@ def lock():
     """Resolve the dependencies and write the three locks; returns the exit code."""
     setup.ensure()
     from devkit import locks
+
     locks.lock()
     return 0
 

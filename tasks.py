@@ -1,4 +1,5 @@
 """The Celery application: `celery -A tasks worker`. Configuration is one JSON file per role ($WINDLASS_CONFIG)."""
+
 import threading
 
 import config
@@ -24,6 +25,7 @@ import batch  # noqa: E402,F401  (registers the tasks)
 
 class ZoneQueues(bootsteps.StartStopStep):
     """Listen to the queue of every zone this worker serves, also of zones made after it started."""
+
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(self, consumer, **kwargs):

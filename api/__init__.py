@@ -1,4 +1,5 @@
 """The JSON API, version 1. Routes only: what they take, who may call them, which controller answers."""
+
 from api.answers import Made, Outcome, Stream, Text
 from api.routing import PREFIX, load, route, site
 

@@ -1,4 +1,5 @@
 """What a handler returned, as an HTTP answer: JSON with an entity tag, nothing, text, or a stream."""
+
 from bottle import request, response
 from logs import request_id
 from utils.core import tag_of, to_json
@@ -31,6 +32,7 @@ class Made(Outcome):
 
 class Text:
     """An answer of plain text: a str, or an iterator of str or bytes that is sent as it comes."""
+
     opening = b""
 
     def __init__(self, content, content_type="text/plain; charset=utf-8"):
@@ -44,6 +46,7 @@ class Stream(Text):
     What must be refused is refused before the iterator is made: once it runs, the status has been sent. It is closed
     when the client goes away.
     """
+
     opening = OPENING
 
     def __init__(self, content):

@@ -1,4 +1,5 @@
 """Routes of /applications."""
+
 from utils.decorators import auth, validate
 
 from api import route

@@ -1,4 +1,5 @@
 """One request as the frame sees it: who makes it, what it carries. Reads no more than it is asked for."""
+
 import re
 from functools import cached_property
 
@@ -38,7 +39,9 @@ class Call:
         if header is not None:
             bearer = BEARER.fullmatch(header.strip())
             if not bearer:
-                raise Unauthenticated("The header Authorization must be: Bearer <token>.", code="authorization-malformed")
+                raise Unauthenticated(
+                    "The header Authorization must be: Bearer <token>.", code="authorization-malformed"
+                )
             return sessions.by_token(bearer[1]), None
         cookie = self.session_secret()
         if not cookie:
@@ -57,7 +60,8 @@ class Call:
         actor, _ = self.identity
         if actor is None and not optional:
             raise Unauthenticated(
-                "Send a token in the header Authorization: Bearer <token>, or log in with POST /api/v1/session.")
+                "Send a token in the header Authorization: Bearer <token>, or log in with POST /api/v1/session."
+            )
         if administrator and not (actor and actor.is_administrator):
             raise Forbidden("Only an administrator may do this.", code="not-administrator")
         return actor
@@ -123,7 +127,11 @@ class Call:
         if key < version_key(CLIENT_MINIMUM):
             raise BadRequest(
                 f"This client is version {version}; this server needs {CLIENT_MINIMUM} or newer. Upgrade with: {CLIENT_UPGRADE}",
-                code="client-too-old", minimum=CLIENT_MINIMUM, desired=CLIENT_DESIRED, upgrade=CLIENT_UPGRADE)
+                code="client-too-old",
+                minimum=CLIENT_MINIMUM,
+                desired=CLIENT_DESIRED,
+                upgrade=CLIENT_UPGRADE,
+            )
 
     def address(self):
         """Return where the request came from, as told by a proxy on this machine or by the connection."""

@@ -1,8 +1,18 @@
 """Routes of /deploys, and the stream of all of them."""
+
 from utils.decorators import auth, validate
 
 from api import Stream, Text, route
-from api.schemas.deploys import ApprovalFields, Deploy, DeployFields, EventList, EventQuery, HostRun, NoFields, StreamQuery
+from api.schemas.deploys import (
+    ApprovalFields,
+    Deploy,
+    DeployFields,
+    EventList,
+    EventQuery,
+    HostRun,
+    NoFields,
+    StreamQuery,
+)
 from api.schemas.lists import DeployQuery
 from api.shapes import Page
 from api.sse import as_stream, place
@@ -94,7 +104,9 @@ def retry_deploy_host(actor, number, host, fields):
     return pauses.retry_host(actor, number, host)
 
 
-@route("POST", "/deploys/<number:int>/hosts/<host>/skip", summary="Leave a host of a paused deploy out", returns=HostRun)
+@route(
+    "POST", "/deploys/<number:int>/hosts/<host>/skip", summary="Leave a host of a paused deploy out", returns=HostRun
+)
 @auth()
 @validate(NoFields)
 def skip_deploy_host(actor, number, host, fields):

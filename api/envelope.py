@@ -2,6 +2,7 @@
 
 It wraps the Bottle application as WSGI middleware, because nothing inside Bottle sees all of its answers.
 """
+
 import re
 import time
 import uuid
@@ -17,8 +18,10 @@ from controllers import connections
 
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
-PAGE_POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-               "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 COMMON = [
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
@@ -53,7 +56,9 @@ class Envelope:
             body = failure(error, start)
         finally:
             connections.give_back()
-            metrics.count(route_of(environ), environ["REQUEST_METHOD"], seen[0] if seen else "000", time.perf_counter() - begun)
+            metrics.count(
+                route_of(environ), environ["REQUEST_METHOD"], seen[0] if seen else "000", time.perf_counter() - begun
+            )
             if isinstance(body, list):  # A stream goes on under its id.
                 logs.request_id.reset(before)
         return body
@@ -84,6 +89,13 @@ def failure(error, start):
     """Answer what nobody foresaw, or what an HTML route refused, with a problem."""
     status, headers, problem = problem_of(error)
     body = to_json(problem)
-    start(f"{status} {problem['title']}", [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body))),
-                                           ("Cache-Control", "no-store"), *headers.items()])
+    start(
+        f"{status} {problem['title']}",
+        [
+            ("Content-Type", "application/problem+json"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            *headers.items(),
+        ],
+    )
     return [body]

@@ -1,4 +1,5 @@
 """Routes of /hosts."""
+
 from utils.decorators import auth, validate
 
 from api import route

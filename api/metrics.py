@@ -1,4 +1,5 @@
 """Figures for Prometheus: requests as this server answers them, deploys and workers as the database has them."""
+
 import os
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -14,8 +15,13 @@ METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 counted = CollectorRegistry()
 requests = Counter("windlass_http_requests", "Requests answered.", ("route", "method", "status"), registry=counted)
-seconds = Histogram("windlass_http_request_seconds", "Time until an answer begins.", ("route", "method"), registry=counted,
-                    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10))
+seconds = Histogram(
+    "windlass_http_request_seconds",
+    "Time until an answer begins.",
+    ("route", "method"),
+    registry=counted,
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+)
 
 
 def count(rule, method, status, took_s):
@@ -35,7 +41,9 @@ class Database:
         for state, number in sorted(figures["deploys"].items()):
             deploys.add_metric([state], number)
         yield deploys
-        yield GaugeMetricFamily("windlass_workers", "Workers that gave a sign of life lately.", value=figures["workers"])
+        yield GaugeMetricFamily(
+            "windlass_workers", "Workers that gave a sign of life lately.", value=figures["workers"]
+        )
 
 
 def written():

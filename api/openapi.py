@@ -1,4 +1,5 @@
 """openapi.json: the API described by the routes and schemas that also do the work (OpenAPI 3.1)."""
+
 import functools
 import re
 
@@ -14,21 +15,36 @@ JSON = "application/json"
 PROBLEM = "application/problem+json"
 SECURITY = {
     "token": {"type": "http", "scheme": "bearer"},
-    "session": {"type": "apiKey", "in": "cookie", "name": "windlass", "description": "With X-CSRF-Token for every change."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "windlass",
+        "description": "With X-CSRF-Token for every change.",
+    },
 }
 REQUEST_HEADERS = {
     "if_match": ("If-Match", "Change only the version with this ETag (412 otherwise)."),
     "last_event_id": ("Last-Event-ID", "Go on after this event."),
 }
 IDEMPOTENCY_KEY = {
-    "name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     "description": "The same key and request give the first answer again.",
 }
 REASONS = {
-    400: "The request cannot be understood.", 401: "Nobody is known to be asking.", 403: "The caller may not do this.",
-    404: "There is no such thing.", 409: "The state of things does not allow it now.", 412: "It has changed since.",
-    413: "The body is too large.", 415: "The body is not JSON.", 422: "Some fields cannot be used.",
-    429: "Too many attempts.", 503: "Something Windlass needs does not answer.",
+    400: "The request cannot be understood.",
+    401: "Nobody is known to be asking.",
+    403: "The caller may not do this.",
+    404: "There is no such thing.",
+    409: "The state of things does not allow it now.",
+    412: "It has changed since.",
+    413: "The body is too large.",
+    415: "The body is not JSON.",
+    422: "Some fields cannot be used.",
+    429: "Too many attempts.",
+    503: "Something Windlass needs does not answer.",
 }
 
 
@@ -42,7 +58,11 @@ def document():
             paths.setdefault(path_of(endpoint), {})[endpoint.method.lower()] = operation(endpoint, references)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Windlass", "version": VERSION, "summary": "Deploys Python applications to your own servers."},
+        "info": {
+            "title": "Windlass",
+            "version": VERSION,
+            "summary": "Deploys Python applications to your own servers.",
+        },
         "servers": [{"url": PREFIX}],
         "paths": paths,
         "components": {"schemas": definitions, "securitySchemes": SECURITY},
@@ -53,7 +73,9 @@ def schemas():
     """Return ({(model, mode): reference}, {name: schema}) of every model the routes name."""
     wanted = {(Problem, "serialization")}
     for endpoint in ENDPOINTS:
-        wanted |= {(model, "serialization") for model in (endpoint.returns, *endpoint.also.values()) if model is not None}
+        wanted |= {
+            (model, "serialization") for model in (endpoint.returns, *endpoint.also.values()) if model is not None
+        }
         if endpoint.marks.get("fields") is not None:
             wanted.add((endpoint.marks["fields"], "validation"))
     ordered = sorted(wanted, key=lambda pair: (pair[0].__name__, pair[1]))
@@ -66,7 +88,11 @@ def without_null_defaults(schema):
     if isinstance(schema, list):
         return [without_null_defaults(part) for part in schema]
     if isinstance(schema, dict):
-        return {name: without_null_defaults(part) for name, part in schema.items() if not (name == "default" and part is None)}
+        return {
+            name: without_null_defaults(part)
+            for name, part in schema.items()
+            if not (name == "default" and part is None)
+        }
     return schema
 
 
@@ -87,8 +113,10 @@ def operation(endpoint, references):
         "responses": responses(endpoint, references),
     }
     if fields is not None:
-        described["requestBody"] = {"required": any(field.is_required() for field in fields.model_fields.values()),
-                                    "content": {JSON: {"schema": references[(fields, "validation")]}}}
+        described["requestBody"] = {
+            "required": any(field.is_required() for field in fields.model_fields.values()),
+            "content": {JSON: {"schema": references[(fields, "validation")]}},
+        }
     needs = endpoint.marks.get("auth")
     if needs:
         described["security"] = [{"token": []}, {"session": []}] + ([{}] if needs == "optional" else [])
@@ -97,16 +125,27 @@ def operation(endpoint, references):
 
 def parameters(endpoint):
     """Return the parameters of a route: those in its path, in its query and in its headers."""
-    found = [{"name": name, "in": "path", "required": True, "schema": path_schema(kind)}
-             for name, kind in RULE.findall(endpoint.path)]
+    found = [
+        {"name": name, "in": "path", "required": True, "schema": path_schema(kind)}
+        for name, kind in RULE.findall(endpoint.path)
+    ]
     if endpoint.query is not None:
         schema = without_null_defaults(endpoint.query.model_json_schema())
         for name, detail in schema["properties"].items():
-            found.append({"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": detail})
+            found.append(
+                {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": detail}
+            )
     for name in endpoint.header_arguments:
         header, description = REQUEST_HEADERS[name]
-        found.append({"name": header, "in": "header", "required": False, "description": description,
-                      "schema": {"type": "string"}})
+        found.append(
+            {
+                "name": header,
+                "in": "header",
+                "required": False,
+                "description": description,
+                "schema": {"type": "string"},
+            }
+        )
     if endpoint.method == "POST" and endpoint.marks.get("auth"):
         found.append(IDEMPOTENCY_KEY)
     return found

@@ -1,4 +1,5 @@
 """Errors as plain problems (RFC 9457): the one place where an exception gets its status and its words."""
+
 import logging
 from http import HTTPStatus
 
@@ -33,8 +34,15 @@ def problem_of(error):
 
 def compose(status, code, title, detail, **more):
     """Return a problem as a plain dict."""
-    return {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code,
-            "request_id": request_id.get(), **more}
+    return {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id.get(),
+        **more,
+    }
 
 
 def describe(error):

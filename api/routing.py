@@ -2,6 +2,7 @@
 
 `route` registers a handler and records what it said about itself; openapi.json is made from those records.
 """
+
 import importlib
 import inspect
 import pkgutil
@@ -32,6 +33,7 @@ site.router.add_filter("int", lambda _: (r"\d{1,18}", int, str))
 @dataclass(frozen=True)
 class Endpoint:
     """One route of the API: where it is, what it is for, what it takes and gives."""
+
     method: str
     path: str
     handler: object
@@ -100,7 +102,18 @@ class Endpoint:
         return self.marks["header_arguments"]
 
 
-def route(method, path, *, summary, status=200, returns=None, query=None, produces="application/json", location=None, also=None):
+def route(
+    method,
+    path,
+    *,
+    summary,
+    status=200,
+    returns=None,
+    query=None,
+    produces="application/json",
+    location=None,
+    also=None,
+):
     """Register a handler under /api/v1; its docstring and decorators go into openapi.json with what is said here.
 
     `path` is Bottle's rule without the prefix; `returns` a pydantic model of the answer and `produces` its media type;
@@ -108,6 +121,7 @@ def route(method, path, *, summary, status=200, returns=None, query=None, produc
     statuses that an `Outcome` may give, with their models.
     Path parameters come as keyword arguments; a handler that declares `if_match` or `last_event_id` gets that header or None.
     """
+
     def register(handler):
         wanted = inspect.signature(handler).parameters
         mark(handler, header_arguments=tuple(name for name in HEADER_ARGUMENTS if name in wanted))
@@ -116,6 +130,7 @@ def route(method, path, *, summary, status=200, returns=None, query=None, produc
         ENDPOINTS.append(endpoint)
         site.route(PREFIX + path, method, endpoint.__call__)
         return handler
+
     return register
 
 

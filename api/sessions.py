@@ -1,4 +1,5 @@
 """Logging in and out with a browser, and who the caller is."""
+
 from bottle import request, response
 from config import settings
 from utils.decorators import CALL, auth, validate
@@ -14,8 +15,15 @@ from controllers import sessions
 def log_in(fields):
     """Begin a browser session: the answer sets its cookie; its csrf_token goes into the header X-CSRF-Token of each change."""
     secret, lifetime_s, me = sessions.log_in(fields, request.environ[CALL].address())
-    response.set_cookie(cookie_name(), secret, path="/", max_age=lifetime_s, httponly=True, samesite="lax",
-                        secure=settings.web.secure_cookies)
+    response.set_cookie(
+        cookie_name(),
+        secret,
+        path="/",
+        max_age=lifetime_s,
+        httponly=True,
+        samesite="lax",
+        secure=settings.web.secure_cookies,
+    )
     return me
 
 

@@ -1,4 +1,5 @@
 """Server-sent events: how a history becomes a stream, as the HTML standard's section 9.2 writes it."""
+
 from utils.core import to_json
 
 HEARTBEAT = b":\n\n"

@@ -1,4 +1,5 @@
 """Routes of /status."""
+
 from utils.decorators import auth, jsonp, validate
 from utils.decorators import request_cache as cache
 

@@ -1,4 +1,5 @@
 """Windlass itself: what there is, is it alive, is it ready."""
+
 from version import VERSION
 
 from api import Outcome, route

@@ -1,4 +1,5 @@
 """Routes of /applications/<name>/targets and their variables."""
+
 from utils.decorators import auth, validate
 
 from api import Made, route

@@ -1,4 +1,5 @@
 """Bearer tokens."""
+
 from utils.decorators import auth, validate
 
 from api import route

@@ -1,4 +1,5 @@
 """Celery tasks of a few lines: ids in, one controller call. Each may come late, twice or never (see lib/doorbell.py)."""
+
 from controllers import bake, conduct, hostrun, observations, plans, releases, sweep
 from controllers.dispatch import celery
 

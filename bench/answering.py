@@ -1,4 +1,5 @@
 """Requests per second and CPU per request of gunicorn with one gevent worker: Windlass beside bare Bottle, in turns."""
+
 import argparse
 import contextlib
 import os
@@ -31,7 +32,9 @@ CASES = (  # (name, server, path, with a token)
 def parser():
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(prog="bench/api", description="Measure an authenticated GET beside bare Bottle.")
-    made.add_argument("--rounds", type=int, default=5, help="how often each case runs, in turns; the median counts (default: 5)")
+    made.add_argument(
+        "--rounds", type=int, default=5, help="how often each case runs, in turns; the median counts (default: 5)"
+    )
     made.add_argument("--requests", type=int, default=2000, help="requests of a round (default: 2000)")
     made.add_argument("--database", help="a postgresql:// URL of an empty database (default: SQLite)")
     return made
@@ -45,8 +48,13 @@ def start(keeper, folder, application, **variables):
         argv += ["--config", "etc/gunicorn.conf.py", application]
     else:
         argv += ["--worker-class", "gevent", "--no-control-socket", "--bind", f"127.0.0.1:{port}", application]
-    environment = {"PATH": os.environ["PATH"], "WINDLASS_DATA": str(folder), "WINDLASS_WEB_PORT": str(port),
-                   "WINDLASS_ADMIN_TOKEN": TOKEN, **variables}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "WINDLASS_DATA": str(folder),
+        "WINDLASS_WEB_PORT": str(port),
+        "WINDLASS_ADMIN_TOKEN": TOKEN,
+        **variables,
+    }
     log = folder / f"{application.partition(':')[0]}.log"
     process = keeper.start(argv, log, env=environment, cwd=ROOT, stop_signal=signal.SIGTERM)
     await_process(process, lambda: answers(port), timeout_s=60)
@@ -91,7 +99,7 @@ def take_answer(received):
     length = int(head.partition(b"content-length: ")[2].split(b"\r\n")[0])
     if len(received) < end + len(HEADER_END) + length:
         return False
-    del received[:end + len(HEADER_END) + length]
+    del received[: end + len(HEADER_END) + length]
     return True
 
 
@@ -108,8 +116,10 @@ def run(options, folder):
     rounds = {case[0]: [] for case in CASES}
     variables = {"WINDLASS_DATABASE_URL": options.database} if options.database else {}
     with Keeper() as keeper:
-        servers = {"bare": start(keeper, folder, "bench.bare:application"),
-                   "windlass": start(keeper, folder, "app:application", **variables)}
+        servers = {
+            "bare": start(keeper, folder, "bench.bare:application"),
+            "windlass": start(keeper, folder, "app:application", **variables),
+        }
         for number in range(options.rounds + 1):
             for name, server, path, with_token in CASES:
                 figures = measure(servers[server], path, with_token, options.requests)

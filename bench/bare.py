@@ -1,4 +1,5 @@
 """The baseline of bench/api: Bottle alone, answering what GET /me answers."""
+
 import bottle
 
 application = bottle.Bottle()
@@ -7,8 +8,12 @@ application = bottle.Bottle()
 @application.get("/api/v1/me")
 def show_me():
     """The same JSON as Windlass's, of nobody in particular."""
-    return {"csrf_token": None, "is_administrator": True, "name": "admin",
-            "permissions": ["read", "deploy", "configure", "administer"]}
+    return {
+        "csrf_token": None,
+        "is_administrator": True,
+        "name": "admin",
+        "permissions": ["read", "deploy", "configure", "administer"],
+    }
 
 
 @application.get("/api/v1/health")

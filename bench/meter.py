@@ -1,4 +1,5 @@
 """What a scenario cost: wall time, the controller's CPU time and the bytes it sent."""
+
 import os
 import resource
 import time
@@ -13,6 +14,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 @dataclass
 class Cost:
     """What one scenario took, `build_s` of the wall time went into building the release."""
+
     wall_s: float
     cpu_s: float
     sent_bytes: int = 0
@@ -33,7 +35,10 @@ def tree_cpu_s(pid):
 
 def own_cpu_s():
     """Return the CPU seconds that this process and its buried children have used."""
-    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 class Meter:

@@ -3,6 +3,7 @@
 The virtualenv is built once by uv and shipped once for each set of dependencies; code goes by rsync against the release
 before; one streamed script (bench/plain_host.py) does the rest on each host. Two SSH connections for a host that gets new code.
 """
+
 import concurrent.futures
 import hashlib
 import json
@@ -49,7 +50,9 @@ class Plain:
 
     def deploy(self, tag):
         """Build and roll out a tag, unless it runs everywhere already; returns the bytes sent. Raises PlainFailure."""
-        release = self.workload.git("rev-parse", "--short=12", f"{tag}^{{commit}}", stdout=subprocess.PIPE, text=True).stdout.strip()
+        release = self.workload.git(
+            "rev-parse", "--short=12", f"{tag}^{{commit}}", stdout=subprocess.PIPE, text=True
+        ).stdout.strip()
         if release == self.released:
             found, sent = zip(*self.everywhere(self.order, "current", release))
             if set(found) == {release}:
@@ -80,8 +83,22 @@ class Plain:
         if not folder.exists():
             python = self.hosts[0].python
             subprocess.run([self.uv, "venv", "--quiet", "--relocatable", "--python", python, str(folder)], check=True)
-            subprocess.run([self.uv, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", "--link-mode", "copy",
-                            "--python", str(folder / "bin" / "python"), str(lock)], check=True)
+            subprocess.run(
+                [
+                    self.uv,
+                    "pip",
+                    "sync",
+                    "--quiet",
+                    "--require-hashes",
+                    "--compile-bytecode",
+                    "--link-mode",
+                    "copy",
+                    "--python",
+                    str(folder / "bin" / "python"),
+                    str(lock),
+                ],
+                check=True,
+            )
         return folder
 
     def roll_out(self, host, release, environment):
@@ -99,17 +116,40 @@ class Plain:
     def rsync(self, host, source, target, *options):
         """Copy a folder to below a host's root; returns the bytes sent."""
         *ssh, address = host.ssh_argv(self.key_file)
-        argv = [find_program("rsync"), "-a", "--mkpath", "--stats", *options, "-e", shlex.join(ssh), f"{source}/", f"{address}:{host.root}/{target}/"]
+        argv = [
+            find_program("rsync"),
+            "-a",
+            "--mkpath",
+            "--stats",
+            *options,
+            "-e",
+            shlex.join(ssh),
+            f"{source}/",
+            f"{address}:{host.root}/{target}/",
+        ]
         done = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True)
         return int(SENT.search(done.stdout)[1].replace(",", ""))
 
     def order(self, host, verb, release):
         """Run the script on a host; returns (its result, bytes sent)."""
         settings = host.settings
-        order = json.dumps({"do": verb, "app": APP, "root": str(host.root), "release": release, "health_timeout_s": self.health_timeout_s,
-                            "programs": settings["supervisor"]["programs"], "supervisorctl": settings["supervisor"]["command"],
-                            "sites": settings["nginx"]["sites"], "nginx": settings["nginx"]["command"], "listen": settings["nginx"]["listen"]})
+        order = json.dumps(
+            {
+                "do": verb,
+                "app": APP,
+                "root": str(host.root),
+                "release": release,
+                "health_timeout_s": self.health_timeout_s,
+                "programs": settings["supervisor"]["programs"],
+                "supervisorctl": settings["supervisor"]["command"],
+                "sites": settings["nginx"]["sites"],
+                "nginx": settings["nginx"]["command"],
+                "listen": settings["nginx"]["listen"],
+            }
+        )
         script = HOST_SCRIPT.read_bytes()
         command = shlex.join([host.python, "-", order])
-        done = subprocess.run([*host.ssh_argv(self.key_file), command], input=script, stdout=subprocess.PIPE, check=True)
+        done = subprocess.run(
+            [*host.ssh_argv(self.key_file), command], input=script, stdout=subprocess.PIPE, check=True
+        )
         return json.loads(done.stdout), len(script) + len(command)

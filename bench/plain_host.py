@@ -3,6 +3,7 @@
 It does what Windlass does there: start the new release in the idle one of two slots, wait for its health, switch by one rename
 and leave the old one running for a rollback. Its one argument is JSON; see bench/plain.py.
 """
+
 import http.client
 import json
 import os

@@ -1,4 +1,5 @@
 """The figures of bench/deploy: medians, ratios and whether the aims are met. No measuring here."""
+
 import statistics
 from dataclasses import asdict, dataclass
 
@@ -10,6 +11,7 @@ WIDTHS = (12, 11, 9, 8, 9, 9, 8, 9, 7)
 @dataclass(frozen=True)
 class Aim:
     """One aim and what was seen."""
+
     name: str
     seen: float
     bound: float
@@ -46,10 +48,19 @@ class Figures:
         found = []
         for scenario, start_up_s in (("code only", self.start_up_s), ("no-op", 0.0)):
             if self.has(scenario):
-                ratio = (self.wall_s(scenario, "windlass") - start_up_s) / max(self.wall_s(scenario, "plain") - start_up_s, 0.01)
+                ratio = (self.wall_s(scenario, "windlass") - start_up_s) / max(
+                    self.wall_s(scenario, "plain") - start_up_s, 0.01
+                )
                 found.append(Aim(f"{scenario}, less the application's start-up, against plain", ratio, RATIO_AIM, "×"))
         if self.has("rollback"):
-            found.append(Aim("rollback of a warm slot, on top of connecting", self.wall_s("rollback", "windlass") - self.connect_s, ROLLBACK_AIM_S, " s"))
+            found.append(
+                Aim(
+                    "rollback of a warm slot, on top of connecting",
+                    self.wall_s("rollback", "windlass") - self.connect_s,
+                    ROLLBACK_AIM_S,
+                    " s",
+                )
+            )
         return found
 
     def rows(self):
@@ -58,27 +69,49 @@ class Figures:
             row = [scenario]
             if "windlass" in sides:
                 costs = sides["windlass"]
-                row += [f"{median(costs, 'wall_s'):.2f}", f"{median(costs, 'build_s'):.2f}", f"{median(costs, 'cpu_s'):.2f}", megabytes(costs)]
+                row += [
+                    f"{median(costs, 'wall_s'):.2f}",
+                    f"{median(costs, 'build_s'):.2f}",
+                    f"{median(costs, 'cpu_s'):.2f}",
+                    megabytes(costs),
+                ]
             else:
                 row += [""] * 4
             plain = sides["plain"]
             row += [f"{median(plain, 'wall_s'):.2f}", f"{median(plain, 'cpu_s'):.2f}", megabytes(plain)]
-            row.append(f"{self.wall_s(scenario, 'windlass') / self.wall_s(scenario, 'plain'):.2f}" if "windlass" in sides else "")
+            row.append(
+                f"{self.wall_s(scenario, 'windlass') / self.wall_s(scenario, 'plain'):.2f}"
+                if "windlass" in sides
+                else ""
+            )
             yield row
 
     def table(self):
         """Return everything as text for people."""
         lines = [line(HEADER), *(line(row) for row in self.rows()), ""]
-        lines.append(f"{self.hosts} hosts; the application's own start-up on all of them at once: {self.start_up_s:.2f} s; "
-                     f"logging in to all: {self.connect_s:.2f} s by paramiko, {self.plain_connect_s:.2f} s by ssh")
-        lines += [f"{'met   ' if aim.is_met else 'MISSED'} {aim.name}: {aim.seen:.2f}{aim.unit} (aim: at most {aim.bound}{aim.unit})" for aim in self.aims()]
+        lines.append(
+            f"{self.hosts} hosts; the application's own start-up on all of them at once: {self.start_up_s:.2f} s; "
+            f"logging in to all: {self.connect_s:.2f} s by paramiko, {self.plain_connect_s:.2f} s by ssh"
+        )
+        lines += [
+            f"{'met   ' if aim.is_met else 'MISSED'} {aim.name}: {aim.seen:.2f}{aim.unit} (aim: at most {aim.bound}{aim.unit})"
+            for aim in self.aims()
+        ]
         return "\n".join(lines)
 
     def as_dict(self):
         """Return everything as JSON-able data."""
-        return {"hosts": self.hosts, "start_up_s": self.start_up_s, "connect_s": self.connect_s, "plain_connect_s": self.plain_connect_s,
-                "costs": {scenario: {who: [asdict(cost) for cost in costs] for who, costs in sides.items()} for scenario, sides in self.costs.items()},
-                "aims": [{**asdict(aim), "met": aim.is_met} for aim in self.aims()]}
+        return {
+            "hosts": self.hosts,
+            "start_up_s": self.start_up_s,
+            "connect_s": self.connect_s,
+            "plain_connect_s": self.plain_connect_s,
+            "costs": {
+                scenario: {who: [asdict(cost) for cost in costs] for who, costs in sides.items()}
+                for scenario, sides in self.costs.items()
+            },
+            "aims": [{**asdict(aim), "met": aim.is_met} for aim in self.aims()],
+        }
 
 
 def megabytes(costs):
@@ -88,4 +121,6 @@ def megabytes(costs):
 
 def line(cells):
     """Return one line of the table: the first cell to the left, figures to the right."""
-    return "".join(cell.ljust(width) if not place else cell.rjust(width) for place, (cell, width) in enumerate(zip(cells, WIDTHS)))
+    return "".join(
+        cell.ljust(width) if not place else cell.rjust(width) for place, (cell, width) in enumerate(zip(cells, WIDTHS))
+    )

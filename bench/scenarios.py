@@ -1,4 +1,5 @@
 """The scenarios of bench/deploy, run side by side and printed as a table."""
+
 import argparse
 import concurrent.futures
 import contextlib
@@ -26,9 +27,16 @@ SCENARIOS = ("first", "dependency", "code only", "no-op", "rollback", "failing")
 
 def parser():
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(prog="bench/deploy", description="Measure deploys to loopback hosts beside plain ssh + rsync + uv.")
+    made = argparse.ArgumentParser(
+        prog="bench/deploy", description="Measure deploys to loopback hosts beside plain ssh + rsync + uv."
+    )
     made.add_argument("--hosts", type=int, default=5, help="how many hosts (default: 5)")
-    made.add_argument("--rounds", type=int, default=3, help="how often the scenarios that can be repeated run; the median counts (default: 3)")
+    made.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        help="how often the scenarios that can be repeated run; the median counts (default: 3)",
+    )
     made.add_argument("--json", type=Path, help="also write all figures to this file")
     made.add_argument("--baseline-only", action="store_true", help="leave Windlass out")
     return made
@@ -42,18 +50,30 @@ class Bench:
         self.folder = Path(open_resources.enter_context(tempfile.TemporaryDirectory(prefix="wl-bench-", dir="/tmp")))
         self.fleet = open_resources.enter_context(Fleet(size=options.hosts))
         self.key_file = self.folder / "key"
-        subprocess.run([find_program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "bench", "-f", str(self.key_file)], check=True)
+        subprocess.run(
+            [find_program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "bench", "-f", str(self.key_file)],
+            check=True,
+        )
         for host in self.fleet:
             host.authorize(self.key_file.with_suffix(".pub").read_text())
         self.workload = Workload(self.folder / "repository", options.rounds)
         self.workload.make()
-        self.plain = Plain(self.fleet, self.key_file, self.workload, self.folder / "plain", ROOT / "env" / "bin" / "uv", HEALTH_TIMEOUT_S)
+        self.plain = Plain(
+            self.fleet,
+            self.key_file,
+            self.workload,
+            self.folder / "plain",
+            ROOT / "env" / "bin" / "uv",
+            HEALTH_TIMEOUT_S,
+        )
         self.windlass = None
         self.costs = {}
 
     def start_windlass(self):
         """Start the real Windlass and tell it of hosts and application."""
-        self.windlass = Windlass(self.fleet.keeper, self.folder / "data", self.key_file, self.workload.folder, dict(os.environ))
+        self.windlass = Windlass(
+            self.fleet.keeper, self.folder / "data", self.key_file, self.workload.folder, dict(os.environ)
+        )
         self.windlass.register(self.fleet, HEALTH_TIMEOUT_S)
 
     def run(self):
@@ -66,7 +86,9 @@ class Bench:
             self.both("no-op", f"code-{number}")
             self.note("rollback", "plain", self.plain.measure(self.plain.roll_back))
             if self.windlass:
-                self.note("rollback", "windlass", self.windlass.measure(self.windlass.roll_back, self.windlass.newest()))
+                self.note(
+                    "rollback", "windlass", self.windlass.measure(self.windlass.roll_back, self.windlass.newest())
+                )
             self.fail(f"broken-{number}")
 
     def warm_up(self):
@@ -82,10 +104,12 @@ class Bench:
 
     def fail(self, tag):
         """Deploy a tag that never becomes healthy; the release before has to be in place afterwards."""
+
         def by_hand():
             with contextlib.suppress(PlainFailure):
                 self.plain.deploy(tag)
             return 0
+
         self.note("failing", "plain", self.plain.measure(by_hand))
         if self.windlass:
             self.note("failing", "windlass", self.windlass.measure(self.windlass.deploy, tag, "failed|rolled_back"))
@@ -100,8 +124,24 @@ class Bench:
         release = self.folder / "plain" / "releases" / self.plain.released
         with Meter(own_cpu_s) as meter:
             sockets = [self.folder / f"{host.name}.sock" for host in self.fleet]
-            started = [self.fleet.keeper.start([release / "env" / "bin" / "python", "-m", "gunicorn", "--workers", "1", "--no-control-socket",
-                                                "--bind", f"unix:{path}", "app:app"], self.folder / "start.log", cwd=release) for path in sockets]
+            started = [
+                self.fleet.keeper.start(
+                    [
+                        release / "env" / "bin" / "python",
+                        "-m",
+                        "gunicorn",
+                        "--workers",
+                        "1",
+                        "--no-control-socket",
+                        "--bind",
+                        f"unix:{path}",
+                        "app:app",
+                    ],
+                    self.folder / "start.log",
+                    cwd=release,
+                )
+                for path in sockets
+            ]
             with concurrent.futures.ThreadPoolExecutor(len(sockets)) as pool:
                 list(pool.map(await_answer, sockets))
         for process in started:
@@ -124,6 +164,7 @@ class Bench:
 def await_answer(path):
     """Wait until the application behind a socket has answered a request."""
     from bench.plain_host import answers
+
     deadline = time.monotonic() + 60
     while not (path.exists() and is_listening(str(path)) and answers(str(path), "/healthz")):
         if time.monotonic() > deadline:
@@ -143,7 +184,13 @@ def main(arguments):
         except FleetError as error:
             print(f"bench/deploy: {error}", file=sys.stderr)
             return 1
-        figures = report.Figures(bench.costs, options.hosts, bench.start_up_s(), bench.connect_s(), bench.plain.measure(bench.plain.connect).wall_s)
+        figures = report.Figures(
+            bench.costs,
+            options.hosts,
+            bench.start_up_s(),
+            bench.connect_s(),
+            bench.plain.measure(bench.plain.connect).wall_s,
+        )
     print(figures.table())
     if options.json:
         options.json.write_text(json.dumps(figures.as_dict(), indent=2) + "\n")

@@ -1,4 +1,5 @@
 """The real Windlass, started by dev.py with a port and a data folder of its own and driven through its API."""
+
 import json
 import secrets
 import sys
@@ -27,8 +28,12 @@ class Windlass:
 
     def __init__(self, keeper, folder, key_file, repository, environment):
         self.port, self.token = free_port(), secrets.token_urlsafe(24)
-        variables = {**environment, "WINDLASS_ADMIN_TOKEN": self.token, "WINDLASS_SSH_KEY_FILE": str(key_file),
-                     "WINDLASS_GIT_LOCAL_PATHS": json.dumps([str(repository)])}
+        variables = {
+            **environment,
+            "WINDLASS_ADMIN_TOKEN": self.token,
+            "WINDLASS_SSH_KEY_FILE": str(key_file),
+            "WINDLASS_GIT_LOCAL_PATHS": json.dumps([str(repository)]),
+        }
         argv = [sys.executable, ROOT / "dev.py", "--empty", "--port", self.port, "--data", folder]
         self.process = keeper.start(argv, Path(folder).with_suffix(".log"), env=variables, cwd=ROOT)
         self.session = requests.Session()
@@ -56,10 +61,19 @@ class Windlass:
         for host in hosts:
             self.call("POST", "/hosts", host.api_payload())
             self.call("POST", f"/hosts/{host.name}/trust", {"fingerprint": host.fingerprint})
-        self.call("POST", "/applications", {"name": APP, "source": {"repository": str(self.repository), "branch": "main"}})
-        self.call("PUT", f"/applications/{APP}/targets/{ENVIRONMENT}", {
-            "hosts": [host.name for host in hosts], "server_names": [SERVER_NAME], "strategy": {"kind": "all-at-once"},
-            "health": {"path": "/healthz", "timeout_s": health_timeout_s, "expect_status": 200}})
+        self.call(
+            "POST", "/applications", {"name": APP, "source": {"repository": str(self.repository), "branch": "main"}}
+        )
+        self.call(
+            "PUT",
+            f"/applications/{APP}/targets/{ENVIRONMENT}",
+            {
+                "hosts": [host.name for host in hosts],
+                "server_names": [SERVER_NAME],
+                "strategy": {"kind": "all-at-once"},
+                "health": {"path": "/healthz", "timeout_s": health_timeout_s, "expect_status": 200},
+            },
+        )
 
     def measure(self, work, *arguments):
         """Return the Cost of one piece of work, which gives the bytes sent and the seconds spent on building."""
@@ -75,7 +89,9 @@ class Windlass:
         if tag not in self.built:
             self.built[tag] = self.build(tag)
         build_s = time.monotonic() - begun
-        made = self.call("POST", "/deploys", {"application": APP, "release": self.built[tag], "environment": ENVIRONMENT})
+        made = self.call(
+            "POST", "/deploys", {"application": APP, "release": self.built[tag], "environment": ENVIRONMENT}
+        )
         self.await_deploy(made["id"], expected)
         return made["id"], build_s
 

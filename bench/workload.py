@@ -1,4 +1,5 @@
 """The application whose deploys are measured, as a git repository with a tag for every release that is needed."""
+
 import os
 import random
 import shutil
@@ -7,8 +8,14 @@ from pathlib import Path
 
 TEMPLATE = Path(__file__).with_name("shop")
 ASSETS, ASSET_BYTES = 300, 8_192
-COMMITTER = {"GIT_AUTHOR_NAME": "Bench", "GIT_AUTHOR_EMAIL": "bench@localhost", "GIT_COMMITTER_NAME": "Bench",
-             "GIT_COMMITTER_EMAIL": "bench@localhost", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+COMMITTER = {
+    "GIT_AUTHOR_NAME": "Bench",
+    "GIT_AUTHOR_EMAIL": "bench@localhost",
+    "GIT_COMMITTER_NAME": "Bench",
+    "GIT_COMMITTER_EMAIL": "bench@localhost",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+}
 
 
 class Workload:
@@ -46,7 +53,9 @@ class Workload:
 
     def git(self, *arguments, **options):
         """Run git in the repository."""
-        return subprocess.run(["git", "-C", str(self.folder), *arguments], env={**os.environ, **COMMITTER}, check=True, **options)
+        return subprocess.run(
+            ["git", "-C", str(self.folder), *arguments], env={**os.environ, **COMMITTER}, check=True, **options
+        )
 
     def check_out(self, tag, folder):
         """Write the files of `tag` into a new folder."""

@@ -1,10 +1,12 @@
 """Who is asking: a parameter of every controller from the first day, so that permissions have one place to look at."""
+
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Actor:
     """A user as the controllers see one; `user_id` is None for Windlass itself."""
+
     name: str
     user_id: int | None = None
     is_administrator: bool = False

@@ -1,4 +1,5 @@
 """Applications: what is deployed, and where its releases come from."""
+
 from utils.datekit import rfc3339
 
 from controllers import etags, foreign, paging, rows
@@ -28,7 +29,11 @@ def complete_source(source):
     if integration is not None:
         check_integration(integration, "artifacts" if is_package else "source")
     if is_package:
-        return {"integration": integration, "package": source["package"], "requirements": source.get("requirements") or []}
+        return {
+            "integration": integration,
+            "package": source["package"],
+            "requirements": source.get("requirements") or [],
+        }
     check_repository(integration, source["repository"])
     return {
         "integration": integration,
@@ -80,9 +85,16 @@ def create(actor, fields):
     """Make an application from name, source and maybe team and processes; returns it. Raises Invalid and Conflict."""
     with database.atomic(), rows.once("an application", fields["name"]):
         made_at = clock()
-        return describe(Application.create(
-            name=fields["name"], source=complete_source(fields["source"]), team=fields.get("team"),
-            processes=fields.get("processes") or {}, created_at=made_at, updated_at=made_at))
+        return describe(
+            Application.create(
+                name=fields["name"],
+                source=complete_source(fields["source"]),
+                team=fields.get("team"),
+                processes=fields.get("processes") or {},
+                created_at=made_at,
+                updated_at=made_at,
+            )
+        )
 
 
 def update(actor, name, changes, if_match=None):

@@ -1,4 +1,5 @@
 """Ask a worker of a host's zone to look at it, and wait for what it finds; the worker's side is observations.py."""
+
 import time
 
 import hostkeys
@@ -31,12 +32,16 @@ def ask(host, request):
         answer = Host.select(Host.answer).where(Host.id == host.id).scalar()
         if answer and answer["asked_at"] >= asked_at:
             return answer
-    raise Unavailable(f"No worker of zone {host.zone.name} answered within {PATIENCE_S} s: start one, or see its log.", code="no-worker")
+    raise Unavailable(
+        f"No worker of zone {host.zone.name} answered within {PATIENCE_S} s: start one, or see its log.",
+        code="no-worker",
+    )
 
 
 def check(actor, name):
     """Look at a host now; returns {"state", "facts", "problems", "observed_at"} as part of the host."""
     from controllers import hosts
+
     ask(find(name), {"do": "check"})
     return hosts.get(actor, name)
 
@@ -48,6 +53,7 @@ def trust(actor, name, fields):
     is pinned or shown.
     """
     from controllers import hosts
+
     host = find(name)
     if host.transport != "ssh":
         raise Invalid([("transport", f"host {name} is reached by transport {host.transport}, which has no host key")])
@@ -60,8 +66,11 @@ def trust(actor, name, fields):
     if wanted and hostkeys.fingerprint(shown) != wanted:
         raise Conflict(f"Host {name} shows {hostkeys.fingerprint(shown)}, not {wanted}.", code="fingerprint-mismatch")
     if host.host_key and host.host_key.split()[:2] != shown.split()[:2] and not wanted:
-        raise Conflict(f"Another key is pinned for {name}; it now shows {hostkeys.fingerprint(shown)}. "
-                       "If that is right, send this fingerprint as \"fingerprint\" to replace the pinned key.", code="host-key-changed")
+        raise Conflict(
+            f"Another key is pinned for {name}; it now shows {hostkeys.fingerprint(shown)}. "
+            'If that is right, send this fingerprint as "fingerprint" to replace the pinned key.',
+            code="host-key-changed",
+        )
     Host.update(host_key=shown, updated_at=now()).where(Host.id == host.id).execute()
     ask(find(name), {"do": "check"})
     return hosts.get(actor, name)

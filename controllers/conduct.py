@@ -3,6 +3,7 @@
 Ticks may come late, twice or at once; the deploy's row is locked for the length of a tick, and every change is a
 compare-and-set, so that only the rows decide what happens next.
 """
+
 from controllers import dispatch, gates, rows, snapshots, states
 from controllers.rollout import waves
 from models import Deploy, HostRun
@@ -35,14 +36,25 @@ def lock(deploy_id):
 def others_ahead(deploy):
     """Say whether another deploy of the same target is under way, or was asked for before and waits in the queue."""
     of_target = {"application": deploy.application_id, "environment": deploy.environment_id}
-    is_ahead = Deploy.state.in_(("running", "paused", "rolling_back")) | ((Deploy.state == "queued") & (Deploy.id < deploy.id))
+    is_ahead = Deploy.state.in_(("running", "paused", "rolling_back")) | (
+        (Deploy.state == "queued") & (Deploy.id < deploy.id)
+    )
     return Deploy.select().filter(**of_target).where(Deploy.id != deploy.id, is_ahead).exists()
 
 
 def next_in_queue(deploy):
     """Return the id of the oldest deploy waiting for this one's target, or None."""
-    return (Deploy.select(Deploy.id).where(Deploy.application == deploy.application_id, Deploy.environment == deploy.environment_id,
-                                           Deploy.state == "queued").order_by(Deploy.id).limit(1).scalar())
+    return (
+        Deploy.select(Deploy.id)
+        .where(
+            Deploy.application == deploy.application_id,
+            Deploy.environment == deploy.environment_id,
+            Deploy.state == "queued",
+        )
+        .order_by(Deploy.id)
+        .limit(1)
+        .scalar()
+    )
 
 
 class Tick:
@@ -142,7 +154,9 @@ class Tick:
     def pause_before(self, wave):
         """Make the deploy paused; returns whether it is."""
         last = max(run.wave for run in self.runs)
-        return states.move_deploy(self.deploy, "paused", reason=f"waits to be resumed before wave {wave + 1} of {last + 1}")
+        return states.move_deploy(
+            self.deploy, "paused", reason=f"waits to be resumed before wave {wave + 1} of {last + 1}"
+        )
 
     def hold(self):
         """While paused, hosts under way go on to their end and no other begins; what failed is judged on resuming."""
@@ -206,7 +220,9 @@ class Tick:
         """Say whether more hosts failed than the strategy tolerates, or the one that all others rely on."""
         if any(run.wave == 0 for run in self.bad()) and self.is_release_process_undone():
             return True
-        if self.deploy.strategy["on_failure"] == "continue" and any(run.state not in states.HOST_RUN_ENDED for run in self.runs):
+        if self.deploy.strategy["on_failure"] == "continue" and any(
+            run.state not in states.HOST_RUN_ENDED for run in self.runs
+        ):
             return False
         return len(self.bad()) > waves.tolerated(self.deploy.strategy, len(self.runs))
 
@@ -248,7 +264,17 @@ class Tick:
         elif switched:
             states.move_deploy(self.deploy, "rolling_back", reason=reason)
             for run in switched:
-                states.move_host_run(run, "pending", goal="restore", was_switched=False, attempt=0, rung_at=None, due_at=None, ended_at=None, message="going back")
+                states.move_host_run(
+                    run,
+                    "pending",
+                    goal="restore",
+                    was_switched=False,
+                    attempt=0,
+                    rung_at=None,
+                    due_at=None,
+                    ended_at=None,
+                    message="going back",
+                )
         else:
             restored = any(run.before and run.before.get("restored") for run in self.bad())
             states.move_deploy(self.deploy, "rolled_back" if restored else "failed", reason=reason)
@@ -269,7 +295,11 @@ class Tick:
         stuck = [run for run in going_back if run.state != "rolled_back"]
         if stuck:
             names = ", ".join(run.host.name for run in stuck)
-            states.move_deploy(self.deploy, "failed", reason=f"{self.deploy.reason} These hosts could not be taken back and still run the new release: {names}.")
+            states.move_deploy(
+                self.deploy,
+                "failed",
+                reason=f"{self.deploy.reason} These hosts could not be taken back and still run the new release: {names}.",
+            )
         else:
             states.move_deploy(self.deploy, "rolled_back", reason=self.deploy.reason)
 
@@ -288,7 +318,9 @@ class Tick:
         bad, skipped = self.bad(), [run for run in self.runs if run.state == "skipped"]
         notes = []
         if bad:
-            notes.append(f"{len(bad)} of {len(self.runs)} hosts failed, which the strategy tolerates: {', '.join(run.host.name for run in bad)}")
+            notes.append(
+                f"{len(bad)} of {len(self.runs)} hosts failed, which the strategy tolerates: {', '.join(run.host.name for run in bad)}"
+            )
         if skipped:
             notes.append(f"left out: {', '.join(run.host.name for run in skipped)}")
         states.move_deploy(self.deploy, "succeeded", reason="; ".join(notes) or None)

@@ -2,6 +2,7 @@
 
 What a database driver raises becomes an error of Windlass's own here, so that api/ needs to know no driver.
 """
+
 from peewee import DataError, InterfaceError, OperationalError
 from playhouse.pool import MaxConnectionsExceeded
 
@@ -16,7 +17,9 @@ def translated(error):
     if isinstance(error, OperationalError) and "locked" in str(error):
         return Unavailable("The database is busy; try again in a moment.", code="busy", retry_after_s=1)
     if isinstance(error, (OperationalError, InterfaceError)):
-        return Unavailable("The database does not answer; try again in a moment.", code="database-unavailable", retry_after_s=5)
+        return Unavailable(
+            "The database does not answer; try again in a moment.", code="database-unavailable", retry_after_s=5
+        )
     if isinstance(error, (DataError, OverflowError)):
         return Invalid([("", "a value is too long or too large to be kept")])
     return error

@@ -1,4 +1,5 @@
 """Ask for deploys, look at them, and change their course."""
+
 from peewee import JOIN, fn
 from utils.datekit import rfc3339
 
@@ -31,9 +32,19 @@ def listing(actor, limit=50, after=None, application=None, environment=None, sta
 def with_names():
     """Return the query for deploys with everything that describing one needs, in one statement."""
     previous = Release.alias("previous")
-    return (Deploy.select(Deploy, Application, Environment, Release, previous).join_from(Deploy, Application).join_from(Deploy, Environment)
-            .join_from(Deploy, Release, on=(Deploy.release == Release.id)).join_from(Deploy, previous, on=(Deploy.previous_release == previous.id),
-                                                                                     join_type=JOIN.LEFT_OUTER, attr="previous_release"))
+    return (
+        Deploy.select(Deploy, Application, Environment, Release, previous)
+        .join_from(Deploy, Application)
+        .join_from(Deploy, Environment)
+        .join_from(Deploy, Release, on=(Deploy.release == Release.id))
+        .join_from(
+            Deploy,
+            previous,
+            on=(Deploy.previous_release == previous.id),
+            join_type=JOIN.LEFT_OUTER,
+            attr="previous_release",
+        )
+    )
 
 
 def find(deploy_id):
@@ -65,17 +76,32 @@ def progress_of(deploy_ids):
 def describe(row, progress, approvals_given):
     """Return a deploy in the API's shape."""
     return {
-        "id": row.id, "application": row.application.name, "release": row.release.version, "environment": row.environment.name,
-        "state": row.state, "strategy": row.strategy, "plan": row.plan_id, "progress": progress, "requested_by": row.requested_by, "comment": row.comment,
-        "created_at": rfc3339(row.created_at), "started_at": rfc3339(row.started_at), "ended_at": rfc3339(row.ended_at), "reason": row.reason,
-        "previous_release": row.previous_release.version if row.previous_release_id else None, "rollback_of": row.rollback_of_id,
-        "cancel_requested_by": row.cancel_requested_by, "warnings": row.warnings,
-        "start_at": rfc3339(row.start_at), "override": row.override,
+        "id": row.id,
+        "application": row.application.name,
+        "release": row.release.version,
+        "environment": row.environment.name,
+        "state": row.state,
+        "strategy": row.strategy,
+        "plan": row.plan_id,
+        "progress": progress,
+        "requested_by": row.requested_by,
+        "comment": row.comment,
+        "created_at": rfc3339(row.created_at),
+        "started_at": rfc3339(row.started_at),
+        "ended_at": rfc3339(row.ended_at),
+        "reason": row.reason,
+        "previous_release": row.previous_release.version if row.previous_release_id else None,
+        "rollback_of": row.rollback_of_id,
+        "cancel_requested_by": row.cancel_requested_by,
+        "warnings": row.warnings,
+        "start_at": rfc3339(row.start_at),
+        "override": row.override,
         "approvals": {"needed": row.approvals_needed, "given": approvals_given},
     }
 
 
 # Asking for one.
+
 
 def create(actor, fields, is_automatic=False):
     """Ask for a deploy of a release to a target; returns it. Raises NotFound, Invalid, Conflict.
@@ -90,7 +116,12 @@ def create(actor, fields, is_automatic=False):
 def release_of(application, version):
     """Return a release that can be deployed, by version or "latest"; raises NotFound, Conflict."""
     if version == "latest":
-        row = Release.select().where(Release.application == application, Release.state == "ready").order_by(Release.number.desc()).first()
+        row = (
+            Release.select()
+            .where(Release.application == application, Release.state == "ready")
+            .order_by(Release.number.desc())
+            .first()
+        )
         if row is None:
             raise Conflict(f"{application.name} has no release that is ready: make one first.", code="no-ready-release")
         return row
@@ -99,7 +130,10 @@ def release_of(application, version):
         raise NotFound(f"{application.name} has no release {version}.")
     if row.state != "ready":
         said = f" It says: {row.error}" if row.error else ""
-        raise Conflict(f"Release {version} of {application.name} is {row.state} and cannot be deployed.{said}", code="release-not-ready")
+        raise Conflict(
+            f"Release {version} of {application.name} is {row.state} and cannot be deployed.{said}",
+            code="release-not-ready",
+        )
     return row
 
 
@@ -110,9 +144,20 @@ def start(actor, target, release, asked, rollback_of=None, is_automatic=False):
         plan = plan_for(actor, target, release, asked)
         snapshot = plan.snapshot
         hosts = list(Host.select().where(Host.name.in_(snapshot["hosts"])).order_by(Host.name))
-        deploy = Deploy.create(application=target.application, environment=target.environment, release=release, previous_release=previous_release(target, release),
-                               rollback_of=rollback_of, plan=plan, strategy=plan.strategy, snapshot=snapshot, comment=asked.get("comment"),
-                               requested_by=actor.name, created_at=now(), **admitted)
+        deploy = Deploy.create(
+            application=target.application,
+            environment=target.environment,
+            release=release,
+            previous_release=previous_release(target, release),
+            rollback_of=rollback_of,
+            plan=plan,
+            strategy=plan.strategy,
+            snapshot=snapshot,
+            comment=asked.get("comment"),
+            requested_by=actor.name,
+            created_at=now(),
+            **admitted,
+        )
         write_host_runs(deploy, hosts, RELEASE_PROCESS in snapshots.commands(release, snapshot) and rollback_of is None)
         note_asked(deploy, target, release)
     dispatch.ring("windlass.conduct", deploy.id)
@@ -135,8 +180,16 @@ def in_time():
 
 def previous_release(target, release):
     """Return what a rollback goes back to: the newest other release that was deployed successfully before, or None."""
-    row = Deploy.select().where(Deploy.application == target.application, Deploy.environment == target.environment,
-                                              Deploy.state == "succeeded").order_by(in_time().desc(), Deploy.id.desc()).first()
+    row = (
+        Deploy.select()
+        .where(
+            Deploy.application == target.application,
+            Deploy.environment == target.environment,
+            Deploy.state == "succeeded",
+        )
+        .order_by(in_time().desc(), Deploy.id.desc())
+        .first()
+    )
     if row is None:
         return None
     return row.previous_release if row.release_id == release.id else row.release
@@ -146,16 +199,37 @@ def write_host_runs(deploy, hosts, lead_host):
     """Write one run a host, in waves; hosts in maintenance are skipped and say so."""
     in_service = [host for host in hosts if not host.maintenance_reason]
     by_wave = waves.batches(in_service, deploy.strategy, lead_host)
-    found = [{"deploy": deploy, "host": host, "state": "pending", "wave": wave, "message": None} for wave, members in enumerate(by_wave) for host in members]
-    found += [{"deploy": deploy, "host": host, "state": "skipped", "wave": 0, "message": f"in maintenance: {host.maintenance_reason}"}
-             for host in hosts if host.maintenance_reason]
+    found = [
+        {"deploy": deploy, "host": host, "state": "pending", "wave": wave, "message": None}
+        for wave, members in enumerate(by_wave)
+        for host in members
+    ]
+    found += [
+        {
+            "deploy": deploy,
+            "host": host,
+            "state": "skipped",
+            "wave": 0,
+            "message": f"in maintenance: {host.maintenance_reason}",
+        }
+        for host in hosts
+        if host.maintenance_reason
+    ]
     HostRun.insert_many(found).execute()
 
 
 def note_asked(deploy, target, release):
     """Append the first events of a deploy's history."""
-    item = {"kind": "deploy", "data": {"state": deploy.state, "deploy": deploy.id, "application": target.application.name, "environment": target.environment.name,
-                                       "release": release.version}}
+    item = {
+        "kind": "deploy",
+        "data": {
+            "state": deploy.state,
+            "deploy": deploy.id,
+            "application": target.application.name,
+            "environment": target.environment.name,
+            "release": release.version,
+        },
+    }
     notes = [{"kind": "note", "text": text} for text in deploy.warnings]
     if deploy.override is not None:
         notes.append({"kind": "note", "text": f"freezes are overridden by {deploy.requested_by}: {deploy.override}"})
@@ -164,6 +238,7 @@ def note_asked(deploy, target, release):
 
 
 # Changing its course.
+
 
 def approve(actor, deploy_id, fields):
     """Agree to a deploy that somebody else asked for; returns it. Raises NotFound, Forbidden, Conflict."""
@@ -176,7 +251,15 @@ def approve(actor, deploy_id, fields):
 def cancel(actor, deploy_id):
     """Ask a deploy to stop; hosts under way go back, switched ones stay. Raises Conflict when it has ended."""
     row = find(deploy_id)
-    asked = Deploy.update(cancel_requested_by=actor.name).where(Deploy.id == row.id, Deploy.state.in_(("pending_approval", "scheduled", "queued", "running", "paused")), Deploy.cancel_requested_by.is_null()).execute()
+    asked = (
+        Deploy.update(cancel_requested_by=actor.name)
+        .where(
+            Deploy.id == row.id,
+            Deploy.state.in_(("pending_approval", "scheduled", "queued", "running", "paused")),
+            Deploy.cancel_requested_by.is_null(),
+        )
+        .execute()
+    )
     if not asked:
         row = find(deploy_id)
         if row.cancel_requested_by is None:
@@ -189,16 +272,33 @@ def retry(actor, deploy_id):
     """Try the hosts of a failed deploy again that failed or were left out. Raises Conflict when that is not possible."""
     row = find(deploy_id)
     if row.state != "failed":
-        raise Conflict(f"Deploy {deploy_id} is {row.state}; only a failed deploy can be retried. Start a new one instead.", code="not-retryable")
+        raise Conflict(
+            f"Deploy {deploy_id} is {row.state}; only a failed deploy can be retried. Start a new one instead.",
+            code="not-retryable",
+        )
     with database.atomic():
         rows.hold_target(row.application_id, row.environment_id)
         is_later = (in_time() > (row.started_at or row.created_at)) | (Deploy.id > row.id)
-        newer = Deploy.select().where(Deploy.application == row.application, Deploy.environment == row.environment, Deploy.id != row.id, is_later,
-                                      Deploy.state.not_in(states.DEPLOY_WAITING)).exists()
+        newer = (
+            Deploy.select()
+            .where(
+                Deploy.application == row.application,
+                Deploy.environment == row.environment,
+                Deploy.id != row.id,
+                is_later,
+                Deploy.state.not_in(states.DEPLOY_WAITING),
+            )
+            .exists()
+        )
         if newer:
-            raise Conflict(f"A newer deploy of {row.application.name} to {row.environment.name} exists; retrying deploy {deploy_id} would undo it.", code="superseded")
+            raise Conflict(
+                f"A newer deploy of {row.application.name} to {row.environment.name} exists; retrying deploy {deploy_id} would undo it.",
+                code="superseded",
+            )
         gates.require_open(actor, row)
-        if not states.move_deploy(row, "running", ended_at=None, reason=None, cancel_requested_by=None, retries=Deploy.retries + 1):
+        if not states.move_deploy(
+            row, "running", ended_at=None, reason=None, cancel_requested_by=None, retries=Deploy.retries + 1
+        ):
             raise Conflict(f"Deploy {deploy_id} has just changed; look again.", code="not-retryable")
         begin_again(list(HostRun.select().where(HostRun.deploy == row, HostRun.state.in_(UNFINISHED))))
     dispatch.ring("windlass.conduct", row.id)
@@ -208,7 +308,18 @@ def retry(actor, deploy_id):
 def begin_again(runs):
     """Make host runs that ended badly, or were left out, pending again, as if they had never begun."""
     for run in runs:
-        states.move_host_run(run, "pending", goal="deploy", attempt=0, rung_at=None, due_at=None, ended_at=None, message=None, was_switched=False, watched=None)
+        states.move_host_run(
+            run,
+            "pending",
+            goal="deploy",
+            attempt=0,
+            rung_at=None,
+            due_at=None,
+            ended_at=None,
+            message=None,
+            was_switched=False,
+            watched=None,
+        )
     Step.delete().where(Step.host_run.in_([run.id for run in runs])).execute()
 
 
@@ -216,24 +327,50 @@ def rollback(actor, deploy_id):
     """Make a deploy back to the release that ran before this deploy; returns the new deploy. Raises Conflict."""
     row = find(deploy_id)
     if row.state not in states.DEPLOY_ENDED:
-        raise Conflict(f"Deploy {deploy_id} is {row.state}: cancel it, or wait for its end, before rolling back.", code="deploy-running")
-    running = Deploy.select(Deploy.id).where(Deploy.application == row.application, Deploy.environment == row.environment, Deploy.state.not_in(states.DEPLOY_ENDED | states.DEPLOY_WAITING)).scalar()
+        raise Conflict(
+            f"Deploy {deploy_id} is {row.state}: cancel it, or wait for its end, before rolling back.",
+            code="deploy-running",
+        )
+    running = (
+        Deploy.select(Deploy.id)
+        .where(
+            Deploy.application == row.application,
+            Deploy.environment == row.environment,
+            Deploy.state.not_in(states.DEPLOY_ENDED | states.DEPLOY_WAITING),
+        )
+        .scalar()
+    )
     if running:
-        raise Conflict(f"Deploy {running} of {row.application.name} to {row.environment.name} has not ended yet.", code="deploy-running")
+        raise Conflict(
+            f"Deploy {running} of {row.application.name} to {row.environment.name} has not ended yet.",
+            code="deploy-running",
+        )
     if row.state == "rolled_back":
-        raise Conflict(f"Deploy {deploy_id} has already gone back; roll back the deploy whose release runs now.", code="already-rolled-back")
+        raise Conflict(
+            f"Deploy {deploy_id} has already gone back; roll back the deploy whose release runs now.",
+            code="already-rolled-back",
+        )
     if row.previous_release_id is None:
-        raise Conflict(f"Nothing of {row.application.name} ran in {row.environment.name} before deploy {deploy_id}.", code="nothing-to-roll-back-to")
+        raise Conflict(
+            f"Nothing of {row.application.name} ran in {row.environment.name} before deploy {deploy_id}.",
+            code="nothing-to-roll-back-to",
+        )
     target = targets.find(row.application.name, row.environment.name)
     return start(actor, target, row.previous_release, {"comment": f"rollback of deploy {deploy_id}"}, rollback_of=row)
 
 
 # Looking closer.
 
+
 def hosts(actor, deploy_id):
     """Return a deploy's host runs with the steps of their newest attempt."""
     row = find(deploy_id)
-    runs = list(HostRun.select(HostRun, Host).join(Host, JOIN.LEFT_OUTER).where(HostRun.deploy == row).order_by(HostRun.wave, Host.name))
+    runs = list(
+        HostRun.select(HostRun, Host)
+        .join(Host, JOIN.LEFT_OUTER)
+        .where(HostRun.deploy == row)
+        .order_by(HostRun.wave, Host.name)
+    )
     steps = {}
     for step in Step.select().where(Step.host_run.in_([run.id for run in runs])).order_by(Step.position):
         steps.setdefault((step.host_run_id, step.attempt), []).append(step)
@@ -244,8 +381,15 @@ def describe_run(run, done):
     """Return a host run in the API's shape; steps that have not begun are listed as pending."""
     by_name = {step.name: step for step in done}
     return {
-        "host": run.host.name if run.host_id else run.host_name, "state": run.state, "goal": run.goal, "wave": run.wave, "attempt": run.attempt, "message": run.message,
-        "bytes_sent": run.bytes_sent, "started_at": rfc3339(run.started_at), "ended_at": rfc3339(run.ended_at),
+        "host": run.host.name if run.host_id else run.host_name,
+        "state": run.state,
+        "goal": run.goal,
+        "wave": run.wave,
+        "attempt": run.attempt,
+        "message": run.message,
+        "bytes_sent": run.bytes_sent,
+        "started_at": rfc3339(run.started_at),
+        "ended_at": rfc3339(run.ended_at),
         "steps": [describe_step(name, by_name.get(name)) for name in STEPS],
     }
 
@@ -254,7 +398,13 @@ def describe_step(name, step):
     """Return one step in the API's shape."""
     if step is None:
         return {"name": name, "state": "pending", "started_at": None, "ended_at": None, "message": None}
-    return {"name": name, "state": step.state, "started_at": rfc3339(step.started_at), "ended_at": rfc3339(step.ended_at), "message": step.message}
+    return {
+        "name": name,
+        "state": step.state,
+        "started_at": rfc3339(step.started_at),
+        "ended_at": rfc3339(step.ended_at),
+        "message": step.message,
+    }
 
 
 def history(actor, deploy_id, after=0, limit=200):
@@ -290,7 +440,7 @@ def as_text(event):
     if event["kind"] == "progress":
         return
     text = event.get("text") or ""
-    for line in (text.splitlines() or [""]):
+    for line in text.splitlines() or [""]:
         parts = [event["at"], f"[{where}]" if where else "", f"{event['kind']} {state}:" if state else "", line]
         yield " ".join(part for part in parts if part).rstrip(": ") + "\n"
 
@@ -300,7 +450,9 @@ def follow(actor, deploy_id, after=0):
     row = find(deploy_id)
     if row.state in states.DEPLOY_ENDED and after >= events.newest(f"deploy-{deploy_id}"):
         return iter(())
-    return events.follow(f"deploy-{deploy_id}", after, lambda event: event["kind"] == "deploy" and is_last(deploy_id, event))
+    return events.follow(
+        f"deploy-{deploy_id}", after, lambda event: event["kind"] == "deploy" and is_last(deploy_id, event)
+    )
 
 
 def is_last(deploy_id, event):

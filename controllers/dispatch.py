@@ -1,4 +1,5 @@
 """Ring for work that a committed row stands for. A bell that nobody hears does no harm: the sweep rings again."""
+
 import functools
 import logging
 

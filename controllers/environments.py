@@ -1,4 +1,5 @@
 """Environments: staging, production, …, in the order of promotion."""
+
 from peewee import fn
 from utils.datekit import rfc3339
 
@@ -21,9 +22,14 @@ def ensure_first():
 
 def describe(environment):
     """Return an environment in the API's shape."""
-    return {"name": environment.name, "position": environment.position, "approvals": environment.approvals,
-            "promote_from": environment.promote_from.name if environment.promote_from_id else None,
-            "created_at": rfc3339(environment.created_at), "updated_at": rfc3339(environment.updated_at)}
+    return {
+        "name": environment.name,
+        "position": environment.position,
+        "approvals": environment.approvals,
+        "promote_from": environment.promote_from.name if environment.promote_from_id else None,
+        "created_at": rfc3339(environment.created_at),
+        "updated_at": rfc3339(environment.updated_at),
+    }
 
 
 def listing(actor, limit=paging.LIMIT, after=None):
@@ -97,10 +103,23 @@ def delete(actor, name):
             .where(Target.environment == environment)
             .order_by(Application.name)
         )
-        history = (Application.select(Application.name).join(Deploy).where(Deploy.environment == environment)
-                   .distinct().order_by(Application.name))
-        promoted = Environment.select(Environment.name).where(Environment.promote_from == environment).order_by(Environment.position)
-        rows.refuse_while_used(f"Environment {name}", [f"environment {row.name}, whose releases come from it" for row in promoted])
-        rows.refuse_while_used(f"Environment {name}", [f"the target of {row.name}" for row in targets]
-                               or [f"the deploys of {row.name}" for row in history])
+        history = (
+            Application.select(Application.name)
+            .join(Deploy)
+            .where(Deploy.environment == environment)
+            .distinct()
+            .order_by(Application.name)
+        )
+        promoted = (
+            Environment.select(Environment.name)
+            .where(Environment.promote_from == environment)
+            .order_by(Environment.position)
+        )
+        rows.refuse_while_used(
+            f"Environment {name}", [f"environment {row.name}, whose releases come from it" for row in promoted]
+        )
+        rows.refuse_while_used(
+            f"Environment {name}",
+            [f"the target of {row.name}" for row in targets] or [f"the deploys of {row.name}" for row in history],
+        )
         environment.delete_instance()

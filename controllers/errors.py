@@ -17,6 +17,7 @@ WindlassError
 
 class WindlassError(Exception):
     """A refusal with a stable kebab-case `code`, a sentence for people, and more fields for the answer (`extra`)."""
+
     status = 500
     code = "internal-error"
     title = "Internal error"
@@ -30,6 +31,7 @@ class WindlassError(Exception):
 
 class Invalid(WindlassError):
     """Input that cannot be used; `errors` lists {"field", "message"}."""
+
     status, code, title = 422, "invalid", "Some fields cannot be used"
 
     def __init__(self, errors, detail=None, code=None):
@@ -39,49 +41,59 @@ class Invalid(WindlassError):
 
 class BadRequest(WindlassError):
     """The request itself cannot be understood."""
+
     status, code, title = 400, "bad-request", "Bad request"
 
 
 class Unauthenticated(WindlassError):
     """Nobody is known to be asking."""
+
     status, code, title = 401, "unauthenticated", "Log in first"
 
 
 class Forbidden(WindlassError):
     """The caller may not do this."""
+
     status, code, title = 403, "forbidden", "Not allowed"
 
 
 class NotFound(WindlassError):
     """No such thing, or none the caller may see."""
+
     status, code, title = 404, "not-found", "Not found"
 
 
 class Conflict(WindlassError):
     """The state of things does not allow it now."""
+
     status, code, title = 409, "conflict", "Conflict"
 
 
 class PreconditionFailed(WindlassError):
     """If-Match named another version of the resource."""
+
     status, code, title = 412, "precondition-failed", "The resource has changed since"
 
 
 class TooLarge(WindlassError):
     """The body is larger than web.max_body_bytes."""
+
     status, code, title = 413, "body-too-large", "Body too large"
 
 
 class UnsupportedMediaType(WindlassError):
     """The body is not in a format this route reads."""
+
     status, code, title = 415, "unsupported-media-type", "Unsupported media type"
 
 
 class Throttled(WindlassError):
     """Too many attempts; `retry_after_s` says when the next one is looked at."""
+
     status, code, title = 429, "too-many-attempts", "Too many attempts"
 
 
 class Unavailable(WindlassError):
     """Something Windlass needs does not answer now."""
+
     status, code, title = 503, "unavailable", "Not available now"

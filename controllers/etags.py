@@ -1,4 +1,5 @@
 """Versions of a resource: the tag of its JSON, and changes that are made only to the version the caller has seen."""
+
 from utils.core import tag_of, to_json
 
 from controllers.errors import PreconditionFailed
@@ -14,5 +15,6 @@ def require_match(if_match, representation):
         return
     current = tag_of(to_json(representation))
     if current not in [tag.strip() for tag in if_match.split(",")]:
-        raise PreconditionFailed("Somebody changed this since you read it: read it again, then repeat your change.",
-                                 current=current)
+        raise PreconditionFailed(
+            "Somebody changed this since you read it: read it again, then repeat your change.", current=current
+        )

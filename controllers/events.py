@@ -3,6 +3,7 @@
 The table is the truth. Followers of one process share one look at the newest numbers; where Redis is configured, a
 message on its channel only wakes that look up sooner.
 """
+
 import logging
 import threading
 import time
@@ -29,8 +30,19 @@ def append(topic, items):
     with database.atomic():
         newest = _reserve(topic, len(items))
         first = newest - len(items) + 1
-        rows = [{"topic": topic, "number": first + offset, "at": item.get("at") or now(), "kind": item["kind"], "host": item.get("host"),
-                 "step": item.get("step"), "text": item.get("text"), "data": item.get("data")} for offset, item in enumerate(items)]
+        rows = [
+            {
+                "topic": topic,
+                "number": first + offset,
+                "at": item.get("at") or now(),
+                "kind": item["kind"],
+                "host": item.get("host"),
+                "step": item.get("step"),
+                "text": item.get("text"),
+                "data": item.get("data"),
+            }
+            for offset, item in enumerate(items)
+        ]
         Event.insert_many(rows).execute()
     _announce(topic)
     return newest
@@ -57,7 +69,15 @@ def read(topic, after=0, limit=PAGE):
 
 def describe(row):
     """Return an event in the API's shape; absent fields are left out."""
-    shape = {"number": row.number, "at": rfc3339(row.at), "kind": row.kind, "host": row.host, "step": row.step, "text": row.text, "data": row.data}
+    shape = {
+        "number": row.number,
+        "at": rfc3339(row.at),
+        "kind": row.kind,
+        "host": row.host,
+        "step": row.step,
+        "text": row.text,
+        "data": row.data,
+    }
     return {name: value for name, value in shape.items() if value is not None}
 
 
@@ -169,6 +189,7 @@ def _redis_client():
     global _redis
     if _redis is None and settings.redis.url:
         from redis import Redis
+
         _redis = Redis.from_url(settings.redis.url, socket_timeout=1, socket_connect_timeout=1)
     return _redis
 
@@ -206,4 +227,5 @@ def _subscription():
             log.debug("no wake-up through Redis: %s", error)
             if seconds is not None:
                 time.sleep(seconds)
+
     return wait

@@ -1,4 +1,5 @@
 """Drive one host through its part of a deploy: claim the run, open one connection, go through the steps, say how it ended."""
+
 import contextlib
 import logging
 
@@ -85,7 +86,9 @@ class HostRunDriver:
                 self.cut_off(error)
             except Exception as error:
                 log.exception("host run %s failed inside Windlass", self.run.id)
-                self.fail(f"Windlass itself failed: {type(error).__name__}: {error}. See the worker's log for host run {self.run.id}.")
+                self.fail(
+                    f"Windlass itself failed: {type(error).__name__}: {error}. See the worker's log for host run {self.run.id}."
+                )
 
     # What is done, in order.
 
@@ -93,9 +96,12 @@ class HostRunDriver:
         """Bring the deploy's release to the host; returns (end state, message)."""
         release = self.deploy.release
         state = self.connect_and_begin()
-        python, environment = wanted.environment_for(release, state["facts"], lambda text: self.record.output("preflight", text))
-        specification = wanted.specification(self.host, release, environment, python, self.deploy.snapshot, self.variables, state,
-                                             self.deploy.id)
+        python, environment = wanted.environment_for(
+            release, state["facts"], lambda text: self.record.output("preflight", text)
+        )
+        specification = wanted.specification(
+            self.host, release, environment, python, self.deploy.snapshot, self.variables, state, self.deploy.id
+        )
         self.hold_to_plan(release, environment, python, state)
         if spec.is_in_place(specification, state):
             self.record.skip_rest("nothing to do")
@@ -112,10 +118,17 @@ class HostRunDriver:
         """Bring the host back to what it ran before this deploy; returns (end state, message)."""
         self.connect_and_begin()
         before = self.run.before or {}
-        answer = self.session.request("restore", on_event=self.record.heard, timeout_s=settings.deploy.time_limit_s,
-                                      slot=before.get("active"), reason="the rollout is rolled back")
+        answer = self.session.request(
+            "restore",
+            on_event=self.record.heard,
+            timeout_s=settings.deploy.time_limit_s,
+            slot=before.get("active"),
+            reason="the rollout is rolled back",
+        )
         placements.write(self.deploy, self.host, answer["application"])
-        return "rolled_back", "back on what ran before" if before.get("active") else "nothing ran before; taken out again"
+        return "rolled_back", "back on what ran before" if before.get(
+            "active"
+        ) else "nothing ran before; taken out again"
 
     def connect_and_begin(self):
         """Steps connect and preflight: log in, take the host's lock, see what is there."""
@@ -123,9 +136,18 @@ class HostRunDriver:
         self.session = transports.open_host(self.host)
         if self.stopped_because:
             self.session.abort(self.stopped_because)
-        state = self.session.request("begin", on_event=self.heard_first, timeout_s=LOCK_WAIT_S + 30, root=self.host.root, app=self.application.name,
-                                     settings=self.host.settings, epoch=next_epoch(self.application, self.host), deploy=self.deploy.id,
-                                     lock_wait_s=LOCK_WAIT_S, texts=True)
+        state = self.session.request(
+            "begin",
+            on_event=self.heard_first,
+            timeout_s=LOCK_WAIT_S + 30,
+            root=self.host.root,
+            app=self.application.name,
+            settings=self.host.settings,
+            epoch=next_epoch(self.application, self.host),
+            deploy=self.deploy.id,
+            lock_wait_s=LOCK_WAIT_S,
+            texts=True,
+        )
         for problem in state["problems"]:
             if problem["code"] not in wanted.ADVISORY_PROBLEMS:
                 self.record.step("preflight", "failed", problem["message"])
@@ -151,8 +173,12 @@ class HostRunDriver:
         for item in moved:
             self.record.output("preflight", f"{item['message']}\n{item.get('diff') or ''}")
         told = "; ".join(item["message"] for item in moved)
-        raise AgentError("plan-stale", "preflight", f"plan-stale: the host has changed since plan {self.deploy.plan_id} was made: {told}",
-                         "Nothing was touched. Make a new plan, and deploy that")
+        raise AgentError(
+            "plan-stale",
+            "preflight",
+            f"plan-stale: the host has changed since plan {self.deploy.plan_id} was made: {told}",
+            "Nothing was touched. Make a new plan, and deploy that",
+        )
 
     def remember(self, before):
         """Keep what the host ran before this deploy touched it first; a later attempt must not overwrite that."""
@@ -166,32 +192,63 @@ class HostRunDriver:
         if release.digest in before["releases"]:
             self.record.step("ship", "skipped", "the release is already there")
             return
-        ship.ship(self.session, "release", release.digest, release.digest, self.record.heard, settings.deploy.time_limit_s)
+        ship.ship(
+            self.session, "release", release.digest, release.digest, self.record.heard, settings.deploy.time_limit_s
+        )
 
     def ship_environment(self, environment, python, before):
         """Step environment: send what the host lacks of the virtualenv."""
         if environment.name in before["environments"]:
             self.record.step("environment", "skipped", "the virtualenv is already there")
             return
-        ship.ship(self.session, "environment", environment.name, environment.digest, self.record.heard, settings.deploy.time_limit_s, python=python)
+        ship.ship(
+            self.session,
+            "environment",
+            environment.name,
+            environment.digest,
+            self.record.heard,
+            settings.deploy.time_limit_s,
+            python=python,
+        )
 
     def activate(self, release, specification):
         """Steps configure to clean, on the host."""
-        return self.session.request("activate", on_event=self.record.heard, timeout_s=settings.deploy.time_limit_s, spec=specification,
-                                    once=self.release_process(release), keep=self.kept(release, specification))
+        return self.session.request(
+            "activate",
+            on_event=self.record.heard,
+            timeout_s=settings.deploy.time_limit_s,
+            spec=specification,
+            once=self.release_process(release),
+            keep=self.kept(release, specification),
+        )
 
     def release_process(self, release):
         """Return the `release` process for the one host that runs it, or None; a rollback does not run it."""
         command = snapshots.commands(release, self.deploy.snapshot).get(spec.RELEASE_PROCESS)
         if not command or self.run.wave > 0 or self.deploy.rollback_of_id:
             return None
-        return {"name": spec.RELEASE_PROCESS, "command": command, "key": f"{self.deploy.id}-{self.deploy.retries}-release", "timeout_s": settings.deploy.time_limit_s}
+        return {
+            "name": spec.RELEASE_PROCESS,
+            "command": command,
+            "key": f"{self.deploy.id}-{self.deploy.retries}-release",
+            "timeout_s": settings.deploy.time_limit_s,
+        }
 
     def kept(self, release, specification):
         """Return which releases and environments retention keeps: those of the last successful deploys, failed ones never."""
-        rows = (Release.select(Release, HostRun.id).join(Deploy, on=(Deploy.release == Release.id)).join(HostRun, on=(HostRun.deploy == Deploy.id))
-                .where(HostRun.host == self.host, HostRun.state.in_(("succeeded", "unchanged")), Deploy.application == self.application, Deploy.state != "rolled_back")
-                .order_by(HostRun.id.desc()).limit(settings.deploy.retention * 20))
+        rows = (
+            Release.select(Release, HostRun.id)
+            .join(Deploy, on=(Deploy.release == Release.id))
+            .join(HostRun, on=(HostRun.deploy == Deploy.id))
+            .where(
+                HostRun.host == self.host,
+                HostRun.state.in_(("succeeded", "unchanged")),
+                Deploy.application == self.application,
+                Deploy.state != "rolled_back",
+            )
+            .order_by(HostRun.id.desc())
+            .limit(settings.deploy.retention * 20)
+        )
         kept = {release.digest: release.lock_digest}
         for row in rows:
             if len(kept) >= settings.deploy.retention:
@@ -206,7 +263,10 @@ class HostRunDriver:
         """Called at every heartbeat: a cancelled deploy, or a worker that is told to leave, stops at the next safe point."""
         if workers.leaving.is_set():
             self.stop("handed-over")
-        elif self.run.goal == "deploy" and Deploy.select().where(Deploy.id == self.deploy.id, Deploy.cancel_requested_by.is_null(False)).exists():
+        elif (
+            self.run.goal == "deploy"
+            and Deploy.select().where(Deploy.id == self.deploy.id, Deploy.cancel_requested_by.is_null(False)).exists()
+        ):
             self.stop("cancelled")
 
     def stop(self, why):
@@ -227,8 +287,15 @@ class HostRunDriver:
     def end(self, state, message):
         """Write the run's end, if it is still ours."""
         self.record.flush()
-        states.move_host_run(self.run, state, guard=leases.is_held(self.run), message=message, bytes_sent=self.run.bytes_sent,
-                             lease_owner=None, lease_expires_at=None)
+        states.move_host_run(
+            self.run,
+            state,
+            guard=leases.is_held(self.run),
+            message=message,
+            bytes_sent=self.run.bytes_sent,
+            lease_owner=None,
+            lease_expires_at=None,
+        )
 
     def fail(self, message, state="failed", step=None):
         """Write a failure with host, step and remedy; `step` is the one that failed where it is not the one under way."""
@@ -247,7 +314,10 @@ class HostRunDriver:
             self.fail("cancelled; the host is as it was before", "rolled_back")
         else:
             restored = " The release that ran before still serves." if self.is_back(error) else ""
-            self.fail(sentence(self.host.name, error.step or self.record.current, error.message, error.remedy) + restored, step=error.step)
+            self.fail(
+                sentence(self.host.name, error.step or self.record.current, error.message, error.remedy) + restored,
+                step=error.step,
+            )
 
     def is_back(self, error):
         """Say whether the agent put the host back on what it ran before, and note that for the conductor."""
@@ -268,22 +338,38 @@ class HostRunDriver:
         if self.stopped_because in ("fenced", "handed-over"):
             self.put_back(0)
         elif self.run.attempt >= MOST_ATTEMPTS:
-            self.fail(sentence(self.host.name, self.record.current, str(error), "See that the host and the network to it are up, then retry; nothing needs cleaning up."), "unreachable")
+            self.fail(
+                sentence(
+                    self.host.name,
+                    self.record.current,
+                    str(error),
+                    "See that the host and the network to it are up, then retry; nothing needs cleaning up.",
+                ),
+                "unreachable",
+            )
         else:
             self.try_again(str(error))
 
     def try_again(self, message):
         """Leave the run to a later attempt, which first looks at what the host is like."""
         self.record.fail_current(message)
-        self.record.output(self.record.current, f"{message}; trying again (attempt {self.run.attempt} of {MOST_ATTEMPTS})")
+        self.record.output(
+            self.record.current, f"{message}; trying again (attempt {self.run.attempt} of {MOST_ATTEMPTS})"
+        )
         self.record.flush()
         self.put_back(RETRY_AFTER_MS[min(self.run.attempt, len(RETRY_AFTER_MS)) - 1])
 
     def put_back(self, after_ms):
         """Give the lease back; the sweep rings when the time has come. An attempt that was not used does not count."""
         unused = 1 if self.stopped_because == "handed-over" else 0
-        HostRun.update(due_at=now() + after_ms, rung_at=None, lease_owner=None, lease_expires_at=None, attempt=HostRun.attempt - unused,
-                       bytes_sent=self.run.bytes_sent).where(leases.is_held(self.run)).execute()
+        HostRun.update(
+            due_at=now() + after_ms,
+            rung_at=None,
+            lease_owner=None,
+            lease_expires_at=None,
+            attempt=HostRun.attempt - unused,
+            bytes_sent=self.run.bytes_sent,
+        ).where(leases.is_held(self.run)).execute()
 
 
 def sentence(host, step, message, remedy):

@@ -1,4 +1,5 @@
 """Hosts: machines that applications are deployed to, and what was last seen of them."""
+
 import os
 import pwd
 
@@ -218,8 +219,11 @@ def naming(host):
         .join(Environment)
         .order_by(Application.name, Environment.name)
     )
-    return [f"the target of {target.application.name} in {target.environment.name}" for target in targets
-            if isinstance(target.hosts, list) and host.name in target.hosts]
+    return [
+        f"the target of {target.application.name} in {target.environment.name}"
+        for target in targets
+        if isinstance(target.hosts, list) and host.name in target.hosts
+    ]
 
 
 def going_to(host):

@@ -3,6 +3,7 @@
 The row of a key is written before the work begins and completed with the answer afterwards. Answers are sealed, since
 one may hold a secret that is kept nowhere else.
 """
+
 import hashlib
 
 from peewee import IntegrityError
@@ -25,8 +26,9 @@ def claim(actor, key, method, path, body):
     and Conflict (`request-in-flight`) while that is still being worked on.
     """
     if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
-        raise BadRequest(f"Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters.",
-                         code="idempotency-key-malformed")
+        raise BadRequest(
+            f"Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters.", code="idempotency-key-malformed"
+        )
     request_hash = hashlib.sha256(b"\0".join([method.encode(), path.encode(), body])).hexdigest()
     at = clock()
     with database.atomic():
@@ -36,11 +38,17 @@ def claim(actor, key, method, path, body):
         return row_id, None
     row = IdempotencyKey.get_or_none(IdempotencyKey.user == actor.user_id, IdempotencyKey.key == key)
     if row is None or (row.status is None and row.request_hash == request_hash):
-        raise Conflict("The first request with this Idempotency-Key is still being worked on: repeat this one in a moment.",
-                       code="request-in-flight", retry_after_s=1)
+        raise Conflict(
+            "The first request with this Idempotency-Key is still being worked on: repeat this one in a moment.",
+            code="request-in-flight",
+            retry_after_s=1,
+        )
     if row.request_hash != request_hash:
-        raise Invalid([], "This Idempotency-Key came with another request before: use a new key for a new request.",
-                      code="idempotency-key-reused")
+        raise Invalid(
+            [],
+            "This Idempotency-Key came with another request before: use a new key for a new request.",
+            code="idempotency-key-reused",
+        )
     return None, opened(row)
 
 
@@ -55,7 +63,9 @@ def insert(actor, key, request_hash, at):
     """Write the row of a key; returns its id, or None if the user's key is taken."""
     try:
         with database.atomic():
-            return IdempotencyKey.insert(user=actor.user_id, key=key, request_hash=request_hash, created_at=at).execute()
+            return IdempotencyKey.insert(
+                user=actor.user_id, key=key, request_hash=request_hash, created_at=at
+            ).execute()
     except IntegrityError:
         return None
 
@@ -65,8 +75,10 @@ def opened(row):
     try:
         return {"status": row.status, **from_json(open_sealed(row.response))}
     except SecretBoxError:
-        raise Conflict("The first answer to this request can no longer be read; look up what it did, then use a new key.",
-                       code="idempotency-answer-lost") from None
+        raise Conflict(
+            "The first answer to this request can no longer be read; look up what it did, then use a new key.",
+            code="idempotency-answer-lost",
+        ) from None
 
 
 def remember(row_id, status, body, headers):

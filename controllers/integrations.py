@@ -1,4 +1,5 @@
 """Integrations: configured foreign systems. Credentials go in, sealed, and never come out in an answer."""
+
 import json
 
 import secretbox
@@ -73,8 +74,17 @@ def create(actor, fields):
     check(fields["driver"], url, settings, credentials)
     with database.atomic(), rows.once("an integration", fields["name"]):
         made_at = clock()
-        return describe(Integration.create(name=fields["name"], driver=fields["driver"], url=url, settings=settings,
-                                           credentials=sealed(credentials), created_at=made_at, updated_at=made_at))
+        return describe(
+            Integration.create(
+                name=fields["name"],
+                driver=fields["driver"],
+                url=url,
+                settings=settings,
+                credentials=sealed(credentials),
+                created_at=made_at,
+                updated_at=made_at,
+            )
+        )
 
 
 def update(actor, name, changes, if_match=None):

@@ -3,6 +3,7 @@
 A claim is a compare-and-set in database time, so no worker's clock matters, and it raises the row's epoch, so that a
 worker that slept through its lease can be told from the one that took over.
 """
+
 import contextlib
 import logging
 import os
@@ -24,8 +25,13 @@ def claim(model, row_id, *conditions, **changes):
     `changes` are set in the same statement.
     """
     free = model.lease_expires_at.is_null() | (model.lease_expires_at < now())
-    claimed = model.update(lease_owner=OWNER, lease_expires_at=now() + settings.worker.lease_s * 1000, epoch=model.epoch + 1,
-                           **changes).where(model.id == row_id, free, *conditions).execute()
+    claimed = (
+        model.update(
+            lease_owner=OWNER, lease_expires_at=now() + settings.worker.lease_s * 1000, epoch=model.epoch + 1, **changes
+        )
+        .where(model.id == row_id, free, *conditions)
+        .execute()
+    )
     if not claimed:
         return None
     row = model.get_by_id(row_id)

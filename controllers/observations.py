@@ -1,4 +1,5 @@
 """What a worker finds out about hosts: facts, problems, host keys, and what of each application is there."""
+
 from config import settings
 from remote import ssh
 from remote.session import AgentError, ConnectionLost
@@ -46,11 +47,22 @@ def look(host):
         facts, problems = host.facts, [{"code": error.code, "message": str(error), "remedy": error.remedy}]
         unreachable = True
     except (AgentError, ConnectionLost) as error:
-        facts, problems = host.facts, [{"code": getattr(error, "code", "connection-lost"), "message": str(error), "remedy": getattr(error, "remedy", "")}]
+        facts, problems = (
+            host.facts,
+            [
+                {
+                    "code": getattr(error, "code", "connection-lost"),
+                    "message": str(error),
+                    "remedy": getattr(error, "remedy", ""),
+                }
+            ],
+        )
         unreachable = isinstance(error, ConnectionLost)
     else:
         unreachable = False
-    Host.update(facts=facts, problems=problems, is_reachable=not unreachable, observed_at=now()).where(Host.id == host.id).execute()
+    Host.update(facts=facts, problems=problems, is_reachable=not unreachable, observed_at=now()).where(
+        Host.id == host.id
+    ).execute()
 
 
 def observe_over(session, host):
@@ -64,7 +76,13 @@ def observe_over(session, host):
     problems = seen["problems"]
     skew_ms = seen["facts"].get("clock_ms", clock()) - clock()
     if abs(skew_ms) > CLOCK_SKEW_MS:
-        problems.append({"code": "clock-skew", "message": f"the host's clock is {skew_ms / 1000:+.0f} s off", "remedy": "Run a time service such as chrony there."})
+        problems.append(
+            {
+                "code": "clock-skew",
+                "message": f"the host's clock is {skew_ms / 1000:+.0f} s off",
+                "remedy": "Run a time service such as chrony there.",
+            }
+        )
     return seen["facts"], problems
 
 
@@ -73,5 +91,7 @@ def refresh(session, host, placement):
     busy = HostRun.select().where(HostRun.host == host, HostRun.state == "running").exists()
     if busy:
         return
-    seen = session.request("observe", timeout_s=30, root=host.root, app=placement.application.name, settings=host.settings)
+    seen = session.request(
+        "observe", timeout_s=30, root=host.root, app=placement.application.name, settings=host.settings
+    )
     placements.write_seen(placement.application, placement.environment, host, seen["application"])

@@ -1,4 +1,5 @@
 """Lists a page at a time: a cursor holds the key of the last item, opaque to clients."""
+
 import base64
 
 from peewee import IntegerField, Tuple
@@ -41,5 +42,5 @@ def read_cursor(cursor, fields):
         values = None
     wanted = [int if isinstance(field, IntegerField) else str for field in fields]
     if not isinstance(values, list) or [type(value) for value in values] != wanted or "\0" in "".join(map(str, values)):
-        raise Invalid([("after", "is not a cursor of this list: take it from the \"next\" of the page before")])
+        raise Invalid([("after", 'is not a cursor of this list: take it from the "next" of the page before')])
     return values

@@ -1,4 +1,5 @@
 """What was last seen of an application on a host: the observed side of the truth."""
+
 from controllers.rollout.spec import UP
 from models import Placement, Release
 from models.db import now
@@ -12,14 +13,31 @@ def write(deploy, host, application):
 def write_seen(application, environment, host, seen):
     """Keep one observation; `seen` is the agent's `application` answer."""
     slot = seen["slots"].get(seen["active"]) if seen["active"] else None
-    release = Release.get_or_none(Release.application == application, Release.digest == seen["current"], Release.state == "ready") if seen["current"] else None
+    release = (
+        Release.get_or_none(
+            Release.application == application, Release.digest == seen["current"], Release.state == "ready"
+        )
+        if seen["current"]
+        else None
+    )
     if slot and slot.get("version"):
         release = Release.get_or_none(Release.application == application, Release.version == slot["version"]) or release
-    row = {"digest": seen["current"], "release": release, "is_healthy": is_healthy(slot), "address": address_of(host, seen, slot),
-           "detail": {"active": seen["active"], "slots": seen["slots"]}, "observed_at": now()}
-    (Placement.insert(application=application, environment=environment, host=host, **row)
-     .on_conflict(conflict_target=[Placement.application, Placement.host],
-                  preserve=[Placement.environment, *(getattr(Placement, name) for name in row)]).execute())
+    row = {
+        "digest": seen["current"],
+        "release": release,
+        "is_healthy": is_healthy(slot),
+        "address": address_of(host, seen, slot),
+        "detail": {"active": seen["active"], "slots": seen["slots"]},
+        "observed_at": now(),
+    }
+    (
+        Placement.insert(application=application, environment=environment, host=host, **row)
+        .on_conflict(
+            conflict_target=[Placement.application, Placement.host],
+            preserve=[Placement.environment, *(getattr(Placement, name) for name in row)],
+        )
+        .execute()
+    )
 
 
 def is_healthy(slot):

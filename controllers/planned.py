@@ -57,7 +57,9 @@ def known_files(release, environment, application):
     if release.digest not in application["releases"]:
         known["release"] = files_of(application["releases"])
     if environment.name not in application["environments"] and application["environments"]:
-        rows = BuiltEnvironment.select(BuiltEnvironment.digest).where(BuiltEnvironment.name.in_(application["environments"]))
+        rows = BuiltEnvironment.select(BuiltEnvironment.digest).where(
+            BuiltEnvironment.name.in_(application["environments"])
+        )
         known["environment"] = files_of(row.digest for row in rows)
     return known
 

@@ -47,7 +47,10 @@ def ring(rows):
 def await_hosts(plan):
     """Wait until all hosts have been looked at, or for as long as a request may take."""
     deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline and PlanHost.select().where(PlanHost.plan == plan, PlanHost.state == "observing").exists():
+    while (
+        time.monotonic() < deadline
+        and PlanHost.select().where(PlanHost.plan == plan, PlanHost.state == "observing").exists()
+    ):
         time.sleep(LOOK_EVERY_S)
 
 
@@ -108,7 +111,11 @@ def observe(plan_host_id):
     except (Unreachable, AgentError, ConnectionLost) as error:
         planned.write_error(
             row,
-            {"code": getattr(error, "code", "connection-lost"), "message": str(error), "remedy": getattr(error, "remedy", "")},
+            {
+                "code": getattr(error, "code", "connection-lost"),
+                "message": str(error),
+                "remedy": getattr(error, "remedy", ""),
+            },
         )
 
 
@@ -117,7 +124,12 @@ def look(row):
     plan, host = row.plan, row.host
     with contextlib.closing(transports.open_host(host)) as session:
         state = session.request(
-            "observe", timeout_s=OBSERVE_S, root=host.root, app=plan.application.name, settings=host.settings, texts=True
+            "observe",
+            timeout_s=OBSERVE_S,
+            root=host.root,
+            app=plan.application.name,
+            settings=host.settings,
+            texts=True,
         )
     for problem in state["problems"]:
         if problem["code"] not in wanted.ADVISORY_PROBLEMS:

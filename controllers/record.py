@@ -3,6 +3,7 @@
 What is heard is kept for a moment and written together, by a thread of its own: a host tells some thirty things within a
 tenth of a second, and a transaction for each would cost more than what they tell of.
 """
+
 import logging
 import threading
 import time
@@ -80,7 +81,13 @@ class Recorder:
         elif kind == "output":
             self.note({"kind": "output", "step": event.get("step"), "text": self.masked(event["text"])})
         elif kind == "progress":
-            self.note({"kind": "progress", "step": event.get("step"), "data": {"done": event.get("done"), "total": event.get("total")}})
+            self.note(
+                {
+                    "kind": "progress",
+                    "step": event.get("step"),
+                    "data": {"done": event.get("done"), "total": event.get("total")},
+                }
+            )
 
     def note(self, item):
         """Keep an event for the next batch."""
@@ -101,7 +108,12 @@ class Recorder:
         with self.changing:
             self.current = name if state == "running" else self.current
             known = self.steps.get(name) or {"started_at": self.time()}
-            self.steps[name] = {**known, "state": state, "message": message, "ended_at": None if state == "running" else self.time()}
+            self.steps[name] = {
+                **known,
+                "state": state,
+                "message": message,
+                "ended_at": None if state == "running" else self.time(),
+            }
             self.unwritten.add(name)
         item = {"kind": "step", "step": name, "data": {"state": state}}
         self.note({**item, "text": message} if message else item)
@@ -116,17 +128,25 @@ class Recorder:
                 return
             with database.atomic():
                 if rows:
-                    Step.insert_many(rows).on_conflict(conflict_target=[Step.host_run, Step.attempt, Step.name],
-                                                       preserve=[Step.state, Step.message, Step.started_at, Step.ended_at]).execute()
+                    Step.insert_many(rows).on_conflict(
+                        conflict_target=[Step.host_run, Step.attempt, Step.name],
+                        preserve=[Step.state, Step.message, Step.started_at, Step.ended_at],
+                    ).execute()
                 events.append(self.topic, items)
             with self.changing:
-                del self.waiting[:len(items)]
+                del self.waiting[: len(items)]
                 self.unwritten -= {row["name"] for row in rows if self._row(row["name"]) == row}
 
     def _row(self, name):
         """Return the columns of a step's row."""
         position = STEPS.index(name) if name in STEPS else len(STEPS)
-        return {"host_run": self.run.id, "attempt": self.run.attempt, "name": name, "position": position, **self.steps[name]}
+        return {
+            "host_run": self.run.id,
+            "attempt": self.run.attempt,
+            "name": name,
+            "position": position,
+            **self.steps[name],
+        }
 
     def fail_current(self, message):
         """Mark the step that was under way as failed."""

@@ -40,8 +40,12 @@ def get(actor, application, version):
         if release.lock_digest
         else []
     )
-    return {**describe(release, application), "dependencies": locks.packages(release.lock), "environments": built,
-            "latched": latches.on_release(release)}
+    return {
+        **describe(release, application),
+        "dependencies": locks.packages(release.lock),
+        "environments": built,
+        "latched": latches.on_release(release),
+    }
 
 
 def find(application, version):

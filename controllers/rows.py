@@ -1,4 +1,5 @@
 """Rows by name: find them, take them for a change, make them once."""
+
 import contextlib
 
 from peewee import IntegrityError

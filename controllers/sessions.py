@@ -1,4 +1,5 @@
 """Who is asking: tokens and browser sessions looked up, logging in and out."""
+
 import functools
 import hashlib
 import hmac
@@ -47,15 +48,21 @@ def still_valid(model):
 def token_row(secret_hash):
     """The query for a valid token: its id and user, and whether its use has been noted lately."""
     is_use_noted = Token.last_used_at.is_null(False) & (Token.last_used_at > now() - USE_NOTED_EVERY_MS)
-    return (Token.select(Token.id, User.id, User.name, User.is_administrator, is_use_noted).join(User)
-            .where((Token.secret_hash == secret_hash) & still_valid(Token)))
+    return (
+        Token.select(Token.id, User.id, User.name, User.is_administrator, is_use_noted)
+        .join(User)
+        .where((Token.secret_hash == secret_hash) & still_valid(Token))
+    )
 
 
 @Prepared
 def session_row(secret_hash):
     """The query for a browser session that has not ended: its user and CSRF token."""
-    return (Session.select(User.id, User.name, User.is_administrator, Session.csrf_token).join(User)
-            .where((Session.secret_hash == secret_hash) & still_valid(Session)))
+    return (
+        Session.select(User.id, User.name, User.is_administrator, Session.csrf_token)
+        .join(User)
+        .where((Session.secret_hash == secret_hash) & still_valid(Session))
+    )
 
 
 def by_token(secret):
@@ -90,7 +97,9 @@ def by_cookie(secret):
 def require_csrf(given, csrf_token):
     """Raise Forbidden unless a browser's request carries the session's CSRF token, which pages elsewhere cannot read."""
     if not hmac.compare_digest((given or "").encode(), csrf_token.encode()):
-        raise Forbidden("Send the session's csrf_token (GET /me tells it) in the header X-CSRF-Token.", code="csrf-token-invalid")
+        raise Forbidden(
+            "Send the session's csrf_token (GET /me tells it) in the header X-CSRF-Token.", code="csrf-token-invalid"
+        )
 
 
 def log_in(fields, address):
@@ -114,7 +123,9 @@ def refuse_when_throttled(attempt):
     """Raise Throttled when there were too many wrong attempts of this kind within the last minute."""
     with failures_guard:
         if failures.get(attempt, 0) >= ATTEMPTS:
-            raise Throttled("Too many attempts to log in: wait a minute, then try again.", retry_after_s=ATTEMPTS_WINDOW_S)
+            raise Throttled(
+                "Too many attempts to log in: wait a minute, then try again.", retry_after_s=ATTEMPTS_WINDOW_S
+            )
 
 
 def count_failure(attempt):
@@ -150,8 +161,13 @@ def begin(actor):
     secret, csrf_token = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     at = clock()
     Session.delete().where(Session.expires_at <= at).execute()
-    Session.create(user=actor.user_id, secret_hash=digest(secret), csrf_token=csrf_token, created_at=at,
-                   expires_at=at + settings.web.session_hours * HOUR_MS)
+    Session.create(
+        user=actor.user_id,
+        secret_hash=digest(secret),
+        csrf_token=csrf_token,
+        created_at=at,
+        expires_at=at + settings.web.session_hours * HOUR_MS,
+    )
     return secret, csrf_token
 
 
@@ -162,8 +178,12 @@ def log_out(secret):
 
 def describe(actor, csrf_token=None):
     """Return who the caller is and what they may do; `csrf_token` is None for callers with a token."""
-    return {"name": actor.name, "is_administrator": actor.is_administrator, "permissions": permissions(actor),
-            "csrf_token": csrf_token}
+    return {
+        "name": actor.name,
+        "is_administrator": actor.is_administrator,
+        "permissions": permissions(actor),
+        "csrf_token": csrf_token,
+    }
 
 
 def permissions(actor):

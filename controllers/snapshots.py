@@ -1,4 +1,5 @@
 """What a deploy uses is kept on its row, as it was when the deploy was asked for; variables are sealed there."""
+
 import json
 
 import secretbox

@@ -3,6 +3,7 @@
 A change is a compare-and-set on the row together with its event, in one transaction: two workers that try the same
 change cannot both succeed, and no reader sees a state whose event is missing.
 """
+
 from controllers import events
 from models import Deploy, HostRun, Release
 from models.db import database, now
@@ -45,8 +46,13 @@ def move_deploy(deploy, state, **changes):
     """Move a deploy to `state` and set more columns; returns False if another worker changed its state first."""
     if state in DEPLOY_ENDED:
         changes.setdefault("ended_at", now())
-    data = {"state": state, "deploy": deploy.id, "application": deploy.application.name, "environment": deploy.environment.name,
-            "release": deploy.release.version}
+    data = {
+        "state": state,
+        "deploy": deploy.id,
+        "application": deploy.application.name,
+        "environment": deploy.environment.name,
+        "release": deploy.release.version,
+    }
     reason = changes.get("reason")
     with database.atomic():
         if not _move(Deploy, DEPLOY, deploy, state, changes):
@@ -67,8 +73,10 @@ def move_host_run(run, state, guard=None, **changes):
         if not _move(HostRun, HOST_RUN, run, state, changes, guard):
             return False
         data = {"state": state, "wave": run.wave, "attempt": changes.get("attempt", run.attempt)}
-        events.append(f"deploy-{run.deploy_id}", [
-            {"kind": "host", "host": run.host.name, "data": data, "text": changes.get("message")}])
+        events.append(
+            f"deploy-{run.deploy_id}",
+            [{"kind": "host", "host": run.host.name, "data": data, "text": changes.get("message")}],
+        )
     return True
 
 
@@ -77,8 +85,10 @@ def move_release(release, state, guard=None, **changes):
     with database.atomic():
         if not _move(Release, RELEASE, release, state, {"ended_at": now(), **changes}, guard):
             return False
-        events.append(f"release-{release.id}", [
-            {"kind": "release", "data": {"state": state, "version": release.version}, "text": changes.get("error")}])
+        events.append(
+            f"release-{release.id}",
+            [{"kind": "release", "data": {"state": state, "version": release.version}, "text": changes.get("error")}],
+        )
     return True
 
 

@@ -2,6 +2,7 @@
 
 The number of queries does not depend on how many targets there are.
 """
+
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ ORDER = (Application.name, Environment.position, Environment.id)
 @dataclass
 class Known:
     """What was read for a page of targets, in a few queries; keys are (application id, environment id), those of locks target ids."""
+
     newest: dict = field(default_factory=dict)
     wanted: dict = field(default_factory=dict)
     hosts: list = field(default_factory=list)
@@ -96,7 +98,9 @@ def newest_deploys(application_ids):
     place = fn.ROW_NUMBER().over(partition_by=keys, order_by=in_time)
     place_of_kind = fn.ROW_NUMBER().over(partition_by=[*keys, is_wanted], order_by=in_time)
     ranked = (
-        Deploy.select(Deploy.id, *keys, is_wanted.alias("is_wanted"), place.alias("place"), place_of_kind.alias("place_of_kind"))
+        Deploy.select(
+            Deploy.id, *keys, is_wanted.alias("is_wanted"), place.alias("place"), place_of_kind.alias("place_of_kind")
+        )
         .where(Deploy.application.in_(application_ids), Deploy.state.not_in(DEPLOY_WAITING))
         .alias("ranked")
     )
@@ -127,8 +131,10 @@ def newest_deploys(application_ids):
         .where(Deploy.id.in_([number for pair in ids.values() for number in pair if number is not None]))
     )
     by_id = {deploy.id: deploy for deploy in deploys}
-    return ({key: by_id[newest] for key, (newest, _) in ids.items()},
-            {key: by_id[wanted] for key, (_, wanted) in ids.items() if wanted is not None})
+    return (
+        {key: by_id[newest] for key, (newest, _) in ids.items()},
+        {key: by_id[wanted] for key, (_, wanted) in ids.items() if wanted is not None},
+    )
 
 
 def placements_of(application_ids):

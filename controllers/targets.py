@@ -1,4 +1,5 @@
 """Targets: an application in an environment, on which hosts, and how its rollouts go."""
+
 from utils.datekit import rfc3339
 
 from controllers import etags, hosts, latches, paging, rows
@@ -165,8 +166,11 @@ def snapshot(target):
     """
     names = [host.name for host in hosts_of(target)]
     if not names:
-        raise Conflict(f"The target of {target.application.name} in {target.environment.name} stands for no host now; "
-                       "register hosts for it or change its hosts.", code="no-hosts")
+        raise Conflict(
+            f"The target of {target.application.name} in {target.environment.name} stands for no host now; "
+            "register hosts for it or change its hosts.",
+            code="no-hosts",
+        )
     refuse_taken(target, names)
     return {
         "application": target.application.name,

@@ -1,4 +1,5 @@
 """Bearer tokens: made, shown once, renamed, ended."""
+
 import secrets
 
 from utils.datekit import rfc3339, to_milliseconds
@@ -27,8 +28,13 @@ def create(actor, fields):
     """Make a token from "name", maybe "expires_at" (an aware datetime) and "user"; the answer alone holds its secret."""
     at = clock()
     secret = PREFIX + secrets.token_urlsafe(32)
-    token = Token.create(user=owner(actor, fields.get("user")), name=fields["name"], secret_hash=digest(secret), created_at=at,
-                         expires_at=expiry(fields.get("expires_at"), at))
+    token = Token.create(
+        user=owner(actor, fields.get("user")),
+        name=fields["name"],
+        secret_hash=digest(secret),
+        created_at=at,
+        expires_at=expiry(fields.get("expires_at"), at),
+    )
     return {**describe(token), "secret": secret}
 
 
@@ -86,5 +92,11 @@ def expiry(moment, at):
 
 def describe(token):
     """Return a token in the API's shape."""
-    return {"id": token.id, "name": token.name, "user": token.user.name, "created_at": rfc3339(token.created_at),
-            "expires_at": rfc3339(token.expires_at), "last_used_at": rfc3339(token.last_used_at)}
+    return {
+        "id": token.id,
+        "name": token.name,
+        "user": token.user.name,
+        "created_at": rfc3339(token.created_at),
+        "expires_at": rfc3339(token.expires_at),
+        "last_used_at": rfc3339(token.last_used_at),
+    }

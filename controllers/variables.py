@@ -1,4 +1,5 @@
 """Variables: what an application finds in its environment in one target; the values of secret ones are write-only."""
+
 import secretbox
 from utils.datekit import rfc3339
 

@@ -29,7 +29,10 @@ def environment_for(release, facts, output):
         environment = environments.ensure(release, platform, output)
     except BuildFailed as error:
         raise AgentError(
-            "environment-not-built", "preflight", str(error), "Change the dependencies, then build and deploy a new release."
+            "environment-not-built",
+            "preflight",
+            str(error),
+            "Change the dependencies, then build and deploy a new release.",
         ) from None
     return {"path": interpreter, "version": version}, environment
 
@@ -38,4 +41,6 @@ def specification(host, release, environment, python, snapshot, variables, state
     """Return what a host (a models.Host) is to be, for its agent; `state` is what that answered to `begin` or `observe`."""
     about = {"root": host.root, "settings": host.settings, "address": host.address}
     build = {"digest": release.digest, "version": release.version, "processes": snapshots.commands(release, snapshot)}
-    return spec.build(release.application.name, build, environment.name, python, snapshot, variables, about, state, deploy_id)
+    return spec.build(
+        release.application.name, build, environment.name, python, snapshot, variables, about, state, deploy_id
+    )

@@ -1,4 +1,5 @@
 """This worker process: its start, its zones and their keys, its sign of life, its orderly end."""
+
 import logging
 import os
 import socket
@@ -62,12 +63,12 @@ def say_alive():
     for zone in Zone.select().where(Zone.name.in_(served_zones()), Zone.public_key.is_null()):
         zonekeys.prepare(zone)
     row = {"name": NAME, "zones": settings.worker.zones, "version": VERSION, "seen_at": db.now()}
-    Worker.insert(**row).on_conflict(conflict_target=[Worker.name], update={key: row[key] for key in ("zones", "version", "seen_at")}).execute()
+    Worker.insert(**row).on_conflict(
+        conflict_target=[Worker.name], update={key: row[key] for key in ("zones", "version", "seen_at")}
+    ).execute()
     Worker.delete().where(Worker.seen_at < db.now() - FORGET_AFTER_MS).execute()
 
 
 def hand_over():
     """Ask every rollout this process drives to stop where another worker can go on."""
     leaving.set()
-
-

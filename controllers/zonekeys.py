@@ -1,9 +1,16 @@
 """Zones' SSH keys: only workers that serve a zone hold its private key; everybody may read the public one."""
+
 import os
 
 from config import data_path, settings
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_ssh_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
 
 from controllers.errors import Unavailable
 
@@ -42,7 +49,10 @@ def public_key(zone_name):
         with open(path, "rb") as file:
             private = load_ssh_private_key(file.read(), password=None)
     except (OSError, ValueError) as error:
-        raise Unavailable(f"The SSH key of zone {zone_name} cannot be used ({error}); see the setting ssh.key_file.", code="zone-key-unusable") from None
+        raise Unavailable(
+            f"The SSH key of zone {zone_name} cannot be used ({error}); see the setting ssh.key_file.",
+            code="zone-key-unusable",
+        ) from None
     line = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     return f"{line} windlass-{zone_name}"
 

@@ -1,4 +1,5 @@
 """Zones: network segments, each with workers and an SSH key pair of its own."""
+
 from utils.datekit import rfc3339
 
 from controllers import dispatch, etags, paging, rows

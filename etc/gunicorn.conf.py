@@ -2,6 +2,7 @@
 
 Address, port and number of workers are Windlass's settings web.host, web.port and web.workers; log.* counts as well.
 """
+
 import os
 import shutil
 import sys
@@ -60,4 +61,5 @@ def child_exit(server, worker):
     """Take a dead worker's part out of the figures that only living ones have."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         from prometheus_client import multiprocess
+
         multiprocess.mark_process_dead(worker.pid)

@@ -6,6 +6,7 @@
 `load()` fills `settings` once at the start of a process. A value comes from, last wins: the default in `SETTINGS`, the
 JSON file, the variable WINDLASS_<NAME> (dots become underscores). An unknown key is an error that names the nearest one.
 """
+
 import ipaddress
 import json
 import os
@@ -25,6 +26,7 @@ class ConfigError(Exception):
 @dataclass(frozen=True)
 class Setting:
     """One line of the table: dotted name, default (its type is the setting's type) and what it means."""
+
     name: str
     default: object
     help: str
@@ -38,36 +40,85 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("data", "var", "Folder for everything Windlass keeps: database, keys, builds. A relative path starts at the checkout."),
-    Setting("admin.token", "", "Token of the first administrator; empty: one is generated. Kept in <data>/admin.token.", secret=True),
-    Setting("database.url", "", "postgresql://user:password@host/name or sqlite:///path; empty: SQLite in <data>.", secret=True),
+    Setting(
+        "data",
+        "var",
+        "Folder for everything Windlass keeps: database, keys, builds. A relative path starts at the checkout.",
+    ),
+    Setting(
+        "admin.token",
+        "",
+        "Token of the first administrator; empty: one is generated. Kept in <data>/admin.token.",
+        secret=True,
+    ),
+    Setting(
+        "database.url",
+        "",
+        "postgresql://user:password@host/name or sqlite:///path; empty: SQLite in <data>.",
+        secret=True,
+    ),
     Setting("database.pool", 20, "Most database connections a process keeps."),
-    Setting("broker.url", "", "Celery's broker: redis://… or amqp://…; empty: folders in <data>, no server needed.", secret=True),
-    Setting("redis.url", "", "Redis for the shared cache and for waking up streams; empty: neither is shared between processes.", secret=True),
-    Setting("secret.key_file", "", "File with the key that encrypts stored secrets; empty: <data>/secret.key, made on first use."),
+    Setting(
+        "broker.url",
+        "",
+        "Celery's broker: redis://… or amqp://…; empty: folders in <data>, no server needed.",
+        secret=True,
+    ),
+    Setting(
+        "redis.url",
+        "",
+        "Redis for the shared cache and for waking up streams; empty: neither is shared between processes.",
+        secret=True,
+    ),
+    Setting(
+        "secret.key_file",
+        "",
+        "File with the key that encrypts stored secrets; empty: <data>/secret.key, made on first use.",
+    ),
     Setting("web.host", "127.0.0.1", "Address the web server listens on."),
     Setting("web.port", 8080, "Port the web server listens on."),
     Setting("web.workers", 1, "Web server processes; each answers many requests at the same time."),
     Setting("web.url", "", "Where people reach the dashboard, for links; empty: http://<web.host>:<web.port>."),
     Setting("web.max_body_bytes", 1_048_576, "Largest request body accepted, in bytes."),
     Setting("web.session_hours", 12, "Hours after which a browser session ends."),
-    Setting("web.secure_cookies", False, "Mark session cookies Secure; switch on wherever the dashboard is behind TLS."),
+    Setting(
+        "web.secure_cookies", False, "Mark session cookies Secure; switch on wherever the dashboard is behind TLS."
+    ),
     Setting("log.level", "info", "Least severe message written.", choices=("debug", "info", "warning", "error")),
-    Setting("log.format", "plain", "One line a message for people, or one JSON object a line.", choices=("plain", "json")),
-    Setting("ssh.key_file", "", "Private key for all zones this process serves; empty: one pair a zone in <data>/ssh/, made on first use."),
+    Setting(
+        "log.format", "plain", "One line a message for people, or one JSON object a line.", choices=("plain", "json")
+    ),
+    Setting(
+        "ssh.key_file",
+        "",
+        "Private key for all zones this process serves; empty: one pair a zone in <data>/ssh/, made on first use.",
+    ),
     Setting("ssh.connect_timeout_s", 10, "Seconds to reach a host, agree on keys and log in."),
     Setting("ssh.keepalive_s", 5, "Seconds between keep-alives on an SSH connection."),
-    Setting("ssh.silence_timeout_s", 60, "Seconds without a sign of life from a host's agent after which the connection is given up."),
+    Setting(
+        "ssh.silence_timeout_s",
+        60,
+        "Seconds without a sign of life from a host's agent after which the connection is given up.",
+    ),
     Setting("worker.zones", ["*"], "Zones whose hosts this worker reaches; * for all of them."),
     Setting("worker.central", True, "Also conduct deploys and build releases here, beside reaching hosts."),
     Setting("worker.concurrency", 16, "Tasks a worker process carries out at the same time."),
     Setting("worker.lease_s", 15, "Seconds a worker's claim on a host run lasts without a heartbeat."),
     Setting("worker.sweep_s", 2, "Seconds between two looks for work that is due and that nobody was told of."),
-    Setting("build.index_url", "", "Package index for builds without an integration of their own; empty: uv's own configuration.", secret=True),
+    Setting(
+        "build.index_url",
+        "",
+        "Package index for builds without an integration of their own; empty: uv's own configuration.",
+        secret=True,
+    ),
     Setting("build.timeout_s", 1800, "Seconds a release may take to build."),
     Setting("git.local_paths", [], "Folders from which a repository may be read by path or file:// URL."),
     Setting("git.timeout_s", 300, "Seconds one git command may take."),
-    Setting("network.allow", list(PRIVATE_NETWORKS), "Networks (CIDR) integrations and repositories may reach beside public addresses."),
+    Setting(
+        "network.allow",
+        list(PRIVATE_NETWORKS),
+        "Networks (CIDR) integrations and repositories may reach beside public addresses.",
+    ),
     Setting("deploy.retention", 5, "Successful releases kept on each host."),
     Setting("deploy.time_limit_s", 1800, "Seconds one host may take for its part of a deploy."),
 )
@@ -145,9 +196,15 @@ def parsed(setting, text):
     wanted = type(setting.default)
     try:
         if wanted is list:
-            value = json.loads(text) if text.lstrip().startswith("[") else [part.strip() for part in text.split(",") if part.strip()]
+            value = (
+                json.loads(text)
+                if text.lstrip().startswith("[")
+                else [part.strip() for part in text.split(",") if part.strip()]
+            )
         elif wanted is bool:
-            value = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.strip().lower()]
+            value = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
+                text.strip().lower()
+            ]
         else:
             value = wanted(text)
     except (ValueError, KeyError):
@@ -182,8 +239,13 @@ def load(path=None, environ=None):
     path = path or environ.get("WINDLASS_CONFIG") or ROOT / "etc" / "config.json"
     values = {setting.name: setting.default for setting in SETTINGS}
     values.update(read_file(path))
-    values.update({setting.name: parsed(setting, environ[setting.variable])
-                   for setting in SETTINGS if setting.variable in environ})
+    values.update(
+        {
+            setting.name: parsed(setting, environ[setting.variable])
+            for setting in SETTINGS
+            if setting.variable in environ
+        }
+    )
     fresh = Struct()
     for name, value in values.items():
         fresh.place(name, value)

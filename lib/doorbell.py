@@ -4,6 +4,7 @@ Messages are JSON, signed with a key that only Windlass's own processes hold; an
 sees it. Losing a message or getting it ten times is harmless, because the sweep rings again and every task claims its
 work in the database. So messages are acknowledged early and results are not kept.
 """
+
 import hashlib
 import hmac
 import json
@@ -56,7 +57,11 @@ def transport():
         return settings.broker.url, {"socket_timeout": 5, "socket_connect_timeout": 2, "health_check_interval": 10}
     folder = data_path("broker", "x").parent
     TRANSPORT_ALIASES["folders"] = "folders:Transport"
-    return "folders://localhost/", {"data_folder_in": str(folder), "data_folder_out": str(folder), "polling_interval": POLLING_S}
+    return "folders://localhost/", {
+        "data_folder_in": str(folder),
+        "data_folder_out": str(folder),
+        "polling_interval": POLLING_S,
+    }
 
 
 def make_celery():
@@ -65,10 +70,30 @@ def make_celery():
     url, options = transport()
     celery = Celery("windlass", broker=url)
     celery.conf.update(
-        broker_transport_options=options, broker_connection_retry_on_startup=True, broker_connection_timeout=2,
-        broker_connection_max_retries=None, task_serializer=SERIALIZER, accept_content=[SERIALIZER], event_serializer=SERIALIZER,
-        task_ignore_result=True, task_default_queue=CENTRAL, task_create_missing_queues=True, worker_pool="threads",
-        worker_concurrency=settings.worker.concurrency, worker_prefetch_multiplier=1, worker_enable_remote_control=False,
-        worker_hijack_root_logger=False, worker_redirect_stdouts=False, enable_utc=True, beat_scheduler="celery.beat.Scheduler",
-        beat_schedule={"sweep": {"task": SWEEP, "schedule": settings.worker.sweep_s, "options": {"expires": settings.worker.sweep_s}}})
+        broker_transport_options=options,
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=2,
+        broker_connection_max_retries=None,
+        task_serializer=SERIALIZER,
+        accept_content=[SERIALIZER],
+        event_serializer=SERIALIZER,
+        task_ignore_result=True,
+        task_default_queue=CENTRAL,
+        task_create_missing_queues=True,
+        worker_pool="threads",
+        worker_concurrency=settings.worker.concurrency,
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        enable_utc=True,
+        beat_scheduler="celery.beat.Scheduler",
+        beat_schedule={
+            "sweep": {
+                "task": SWEEP,
+                "schedule": settings.worker.sweep_s,
+                "options": {"expires": settings.worker.sweep_s},
+            }
+        },
+    )
     return celery

@@ -4,6 +4,7 @@ kombu's own writes a message in place, where a reader can see it half-written an
 machine's shared temporary folder. Here a message appears by rename and is taken by rename, both inside the data folder.
 A queue's name is its routing key, so no table of bindings is needed.
 """
+
 import contextlib
 import os
 import uuid

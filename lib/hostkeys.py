@@ -1,4 +1,5 @@
 """Public host keys as OpenSSH writes them: "ssh-ed25519 AAAA… comment"."""
+
 import base64
 import hashlib
 
@@ -17,7 +18,7 @@ def normalised(line):
     start = 0 if words and words[0] in TYPES else 1
     kind, blob = [*words[start : start + 2], "", ""][:2]
     if "\n" in line.strip() or kind not in TYPES:
-        raise ValueError(f"Use one line such as \"ssh-ed25519 AAAA…\"; known types are {', '.join(TYPES)}.")
+        raise ValueError(f'Use one line such as "ssh-ed25519 AAAA…"; known types are {", ".join(TYPES)}.')
     try:
         load_ssh_public_key(f"{kind} {blob}".encode())
     except (ValueError, UnsupportedAlgorithm):

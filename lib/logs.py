@@ -1,9 +1,10 @@
 """Logging with the standard library alone: one handler on standard error, request and deploy ids on every line.
 
-    import logs
-    logs.setup("web")
-    with logs.bound(deploy_id=12): …
+import logs
+logs.setup("web")
+with logs.bound(deploy_id=12): …
 """
+
 import contextlib
 import json
 import logging
@@ -55,8 +56,14 @@ class JSONFormatter(logging.Formatter):
     def format(self, record):
         """Return the record as one line of JSON."""
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
-        line = {"at": at, "level": record.levelname.lower(), "role": self.role, "logger": record.name,
-                **ids_of(record), "message": cover(record.getMessage())}
+        line = {
+            "at": at,
+            "level": record.levelname.lower(),
+            "role": self.role,
+            "logger": record.name,
+            **ids_of(record),
+            "message": cover(record.getMessage()),
+        }
         trouble = "\n".join(trouble_of(self, record))
         if trouble:
             line["trouble"] = cover(trouble)

@@ -2,6 +2,7 @@
 
 Fernet (AES-128-CBC with HMAC-SHA256, from `cryptography`) seals and proves; the key file is made on first use.
 """
+
 import functools
 import hmac
 import os
@@ -17,6 +18,7 @@ class SecretBoxError(Exception):
 
 class Secret:
     """A text that shows itself only when asked to: `reveal()`. Not a str, so that no encoder or format writes it out."""
+
     __slots__ = ("_text",)
 
     def __init__(self, text):
@@ -83,7 +85,8 @@ def open_sealed(token):
     except InvalidToken:
         raise SecretBoxError(
             f"a stored secret cannot be opened with the key in {settings.secret.key_file}: put back the key it was "
-            "sealed with, or enter the secret again.") from None
+            "sealed with, or enter the secret again."
+        ) from None
 
 
 def derived_key(purpose):

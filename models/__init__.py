@@ -1,4 +1,5 @@
 """Peewee models, one concept a file."""
+
 from models.access import IdempotencyKey, Session, Token, User
 from models.deploy import Deploy, Fence, HostRun, Placement, Step
 from models.event import Event, Topic
@@ -8,6 +9,32 @@ from models.plan import Plan, PlanHost
 from models.release import BuiltEnvironment, Release
 from models.worker import Worker
 
-MODELS = (User, Token, Session, IdempotencyKey, Integration, Application, Environment, Zone, Host, Target, Variable,
-          Release, BuiltEnvironment, Plan, PlanHost, Deploy, HostRun, Step, Fence, Placement, Lock, Freeze, Approval, Topic, Event, Worker)
+MODELS = (
+    User,
+    Token,
+    Session,
+    IdempotencyKey,
+    Integration,
+    Application,
+    Environment,
+    Zone,
+    Host,
+    Target,
+    Variable,
+    Release,
+    BuiltEnvironment,
+    Plan,
+    PlanHost,
+    Deploy,
+    HostRun,
+    Step,
+    Fence,
+    Placement,
+    Lock,
+    Freeze,
+    Approval,
+    Topic,
+    Event,
+    Worker,
+)
 __all__ = [model.__name__ for model in MODELS] + ["MODELS"]

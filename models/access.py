@@ -1,4 +1,5 @@
 """Who may use Windlass: users, their tokens and their browser sessions."""
+
 from peewee import BooleanField, CharField, ForeignKeyField, IntegerField, TextField
 
 from models.db import BaseModel
@@ -7,6 +8,7 @@ from models.fields import TimeField
 
 class User(BaseModel):
     """A person or a machine that acts; the password is an argon2 hash, or null where only tokens serve."""
+
     name = CharField(unique=True)
     password_hash = CharField(null=True)
     is_administrator = BooleanField(default=False)
@@ -15,6 +17,7 @@ class User(BaseModel):
 
 class Token(BaseModel):
     """A bearer token; only the SHA-256 of its secret is kept."""
+
     user = ForeignKeyField(User, backref="tokens", on_delete="CASCADE")
     name = CharField()
     secret_hash = CharField(unique=True)
@@ -25,6 +28,7 @@ class Token(BaseModel):
 
 class Session(BaseModel):
     """A browser session; the cookie holds the secret whose SHA-256 is kept here."""
+
     user = ForeignKeyField(User, backref="sessions", on_delete="CASCADE")
     secret_hash = CharField(unique=True)
     csrf_token = CharField()
@@ -34,6 +38,7 @@ class Session(BaseModel):
 
 class IdempotencyKey(BaseModel):
     """The first answer to a POST with an Idempotency-Key; status is null while it is being worked on."""
+
     user = ForeignKeyField(User, on_delete="CASCADE")
     key = CharField()
     request_hash = CharField()

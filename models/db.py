@@ -4,6 +4,7 @@ One `database` proxy serves all models. SQLite runs in WAL mode with writers tha
 time-out does not cover a read transaction that turns into a write. PostgreSQL goes through psycopg 3 and a pool, which
 waits cooperatively under gevent.
 """
+
 import contextlib
 import fcntl
 import os
@@ -19,7 +20,13 @@ from playhouse.postgres_ext import PooledPsycopg3Database
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x77696E64  # "wind": the advisory lock that lets one process at a time migrate.
 LOCK_PAUSE_S = 0.005
-SQLITE_PRAGMAS = {"busy_timeout": 20, "journal_mode": "wal", "synchronous": "normal", "foreign_keys": 1, "cache_size": -16000}
+SQLITE_PRAGMAS = {
+    "busy_timeout": 20,
+    "journal_mode": "wal",
+    "synchronous": "normal",
+    "foreign_keys": 1,
+    "cache_size": -16000,
+}
 
 database = DatabaseProxy()
 
@@ -78,12 +85,25 @@ def connect_to(url, pool=20, busy_timeout_s=5):
         path = url.removeprefix("sqlite:///")
         Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         made = PatientSqliteDatabase(
-            path, pragmas=SQLITE_PRAGMAS, max_connections=pool, timeout=20, lock_type="IMMEDIATE", check_same_thread=False,
-            patience_s=busy_timeout_s)
+            path,
+            pragmas=SQLITE_PRAGMAS,
+            max_connections=pool,
+            timeout=20,
+            lock_type="IMMEDIATE",
+            check_same_thread=False,
+            patience_s=busy_timeout_s,
+        )
     elif parts.scheme in ("postgresql", "postgres"):
         made = PooledPsycopg3Database(
-            unquote(parts.path.lstrip("/")), user=unquote(parts.username or "") or None, password=unquote(parts.password or "") or None,
-            host=host_of(parts), port=parts.port, max_connections=pool, stale_timeout=300, timeout=20)
+            unquote(parts.path.lstrip("/")),
+            user=unquote(parts.username or "") or None,
+            password=unquote(parts.password or "") or None,
+            host=host_of(parts),
+            port=parts.port,
+            max_connections=pool,
+            stale_timeout=300,
+            timeout=20,
+        )
     else:
         raise DatabaseUrlError("database.url must start with postgresql:// or sqlite:///.")
     database.initialize(made)

@@ -1,4 +1,5 @@
 """Rollouts: deploys, their host runs with steps, and the fence that keeps stale workers off a host."""
+
 from peewee import BigIntegerField, BooleanField, CharField, ForeignKeyField, IntegerField, TextField
 
 from models.db import BaseModel
@@ -14,6 +15,7 @@ class Deploy(BaseModel):
     `start_at` is when a scheduled one is to begin, `override` why freezes do not hold it back. `resumed_wave` is the last
     wave that somebody let begin by resuming a paused deploy.
     """
+
     application = ForeignKeyField(Application, backref="deploys", on_delete="CASCADE")
     environment = ForeignKeyField(Environment, backref="deploys", on_delete="RESTRICT")
     release = ForeignKeyField(Release, backref="deploys", on_delete="CASCADE")
@@ -48,6 +50,7 @@ class HostRun(BaseModel):
     `host_name` is filled when the host is deleted, so that its history keeps its name. `was_switched` marks a failed run
     whose host does run the new release: it failed under watch. `watched` is what the watch found ({"looked_at", …}).
     """
+
     deploy = ForeignKeyField(Deploy, backref="host_runs", on_delete="CASCADE")
     host = ForeignKeyField(Host, null=True, backref="runs", on_delete="SET NULL")
     host_name = CharField(null=True)
@@ -74,6 +77,7 @@ class HostRun(BaseModel):
 
 class Step(BaseModel):
     """One step of one attempt of a host run, recorded before and after."""
+
     host_run = ForeignKeyField(HostRun, backref="steps", on_delete="CASCADE")
     attempt = IntegerField()
     position = IntegerField()
@@ -89,6 +93,7 @@ class Step(BaseModel):
 
 class Fence(BaseModel):
     """The newest epoch given out for an application on a host; a host refuses any lower one."""
+
     application = ForeignKeyField(Application, on_delete="CASCADE")
     host = ForeignKeyField(Host, on_delete="CASCADE")
     epoch = IntegerField(default=0)
@@ -99,6 +104,7 @@ class Fence(BaseModel):
 
 class Placement(BaseModel):
     """What was last seen of an application on a host: the observed side of /status."""
+
     application = ForeignKeyField(Application, backref="placements", on_delete="CASCADE")
     environment = ForeignKeyField(Environment, on_delete="CASCADE")
     host = ForeignKeyField(Host, backref="placements", on_delete="CASCADE")

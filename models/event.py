@@ -1,4 +1,5 @@
 """Histories: numbered, append-only events of a deploy or of a release's build."""
+
 from peewee import CharField, IntegerField, TextField
 
 from models.db import BaseModel
@@ -7,12 +8,14 @@ from models.fields import JSONField, TimeField
 
 class Topic(BaseModel):
     """A history ("deploy-12", "release-7") and the number of its newest event."""
+
     name = CharField(unique=True)
     newest = IntegerField(default=0)
 
 
 class Event(BaseModel):
     """One line of a history; numbers have no gaps within a topic."""
+
     topic = CharField()
     number = IntegerField()
     at = TimeField()

@@ -1,4 +1,5 @@
 """Column types that both databases share."""
+
 import json
 
 from peewee import BigIntegerField, TextField

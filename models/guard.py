@@ -1,4 +1,5 @@
 """What stands between a wish to deploy and a rollout: locks of targets, freezes, and approvals."""
+
 from peewee import CharField, ForeignKeyField, TextField
 
 from models.db import BaseModel
@@ -9,6 +10,7 @@ from models.inventory import Target
 
 class Lock(BaseModel):
     """Who keeps others from deploying to a target, and why; over when `expires_at` has passed."""
+
     target = ForeignKeyField(Target, backref="locks", unique=True, on_delete="CASCADE")
     holder = CharField()
     reason = TextField()
@@ -22,6 +24,7 @@ class Freeze(BaseModel):
     `weekly` is {"begins": "fri 16:00", "ends": "mon 08:00", "timezone": "Europe/Berlin"}. `applications` and
     `environments` are the names it is about, null for all.
     """
+
     name = CharField(unique=True)
     reason = TextField()
     starts_at = TimeField(null=True)
@@ -36,6 +39,7 @@ class Freeze(BaseModel):
 
 class Approval(BaseModel):
     """One person agreed to a deploy that somebody else had asked for."""
+
     deploy = ForeignKeyField(Deploy, backref="approvals", on_delete="CASCADE")
     approved_by = CharField()
     comment = TextField(null=True)

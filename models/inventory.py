@@ -1,4 +1,5 @@
 """What can be deployed and where to: integrations, applications, environments, zones, hosts, targets."""
+
 from peewee import BooleanField, CharField, ForeignKeyField, IntegerField, TextField
 
 from models.db import BaseModel
@@ -7,6 +8,7 @@ from models.fields import JSONField, TimeField
 
 class Integration(BaseModel):
     """A configured foreign system; `credentials` is an encrypted JSON object."""
+
     name = CharField(unique=True)
     driver = CharField()
     url = CharField(null=True)
@@ -18,6 +20,7 @@ class Integration(BaseModel):
 
 class Application(BaseModel):
     """Something deployed; `source` and `processes` have the shapes of the API."""
+
     name = CharField(unique=True)
     source = JSONField()
     team = CharField(null=True)
@@ -31,6 +34,7 @@ class Environment(BaseModel):
 
     `approvals` is how many other people must agree to a deploy; `promote_from` is where a release must have succeeded before.
     """
+
     name = CharField(unique=True)
     position = IntegerField(default=0)
     approvals = IntegerField(default=0)
@@ -41,6 +45,7 @@ class Environment(BaseModel):
 
 class Zone(BaseModel):
     """A network segment; the public key is told by the worker that holds the private one."""
+
     name = CharField(unique=True)
     public_key = TextField(null=True)
     created_at = TimeField()
@@ -52,6 +57,7 @@ class Host(BaseModel):
 
     `request` is what the web process last asked a worker to find out, `answer` what that worker found.
     """
+
     name = CharField(unique=True)
     zone = ForeignKeyField(Zone, backref="hosts", on_delete="RESTRICT")
     address = CharField()
@@ -78,6 +84,7 @@ class Target(BaseModel):
 
     `drain_s` is how long the old slot's connections may take to end; `keep_warm` leaves it running for a quick rollback.
     """
+
     application = ForeignKeyField(Application, backref="targets", on_delete="CASCADE")
     environment = ForeignKeyField(Environment, backref="targets", on_delete="RESTRICT")
     hosts = JSONField()
@@ -96,6 +103,7 @@ class Target(BaseModel):
 
 class Variable(BaseModel):
     """An environment variable of a target; the value of a secret one is encrypted."""
+
     target = ForeignKeyField(Target, backref="variables", on_delete="CASCADE")
     name = CharField()
     value = TextField()

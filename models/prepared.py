@@ -1,4 +1,5 @@
 """Queries that every request makes: Peewee writes their SQL once, since writing it takes ten times as long as running it."""
+
 from models.db import database
 
 VALUE = "\0value\0"

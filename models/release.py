@@ -1,4 +1,5 @@
 """Builds: releases and the virtualenvs that releases with the same locked dependencies share."""
+
 from peewee import BigIntegerField, CharField, ForeignKeyField, IntegerField, TextField
 
 from models.db import BaseModel
@@ -12,6 +13,7 @@ class Release(BaseModel):
     `digest` names the source archive, `lock_digest` the locked dependencies, both SHA-256 in hex. `lock` is the text of
     the lock itself, `processes` what the Procfile or windlass.json says, `settings` the rest of windlass.json.
     """
+
     application = ForeignKeyField(Application, backref="releases", on_delete="CASCADE")
     number = IntegerField()
     version = CharField()
@@ -46,6 +48,7 @@ class BuiltEnvironment(BaseModel):
     `platform` is a string such as "cpython-311-x86_64-linux-gnu-2.36"; `name` (SHA-256 over lock and platform) is the
     folder's name under envs/ on a host.
     """
+
     name = CharField(unique=True)
     lock_digest = CharField(index=True)
     platform = CharField()

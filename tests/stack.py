@@ -1,4 +1,5 @@
 """A whole Windlass for a test: `dev.py --empty` on a private port and folder, and what people do through its API."""
+
 import contextlib
 import json
 import os
@@ -13,8 +14,14 @@ from tests.fleet.keeper import Keeper, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 ENDED = ("succeeded", "failed", "rolled_back", "cancelled")
-AUTHOR = {"GIT_AUTHOR_NAME": "Tester", "GIT_AUTHOR_EMAIL": "tester@example.com", "GIT_COMMITTER_NAME": "Tester", "GIT_COMMITTER_EMAIL": "tester@example.com",
-          "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+AUTHOR = {
+    "GIT_AUTHOR_NAME": "Tester",
+    "GIT_AUTHOR_EMAIL": "tester@example.com",
+    "GIT_COMMITTER_NAME": "Tester",
+    "GIT_COMMITTER_EMAIL": "tester@example.com",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+}
 
 
 class Stack:
@@ -27,7 +34,13 @@ class Stack:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.token = "test-token-" + os.urandom(8).hex()
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "guard"), "WINDLASS_ADMIN_TOKEN": self.token, "WINDLASS_GIT_LOCAL_PATHS": json.dumps([str(self.repositories)]), **(environment or {})}
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "tests" / "guard"),
+            "WINDLASS_ADMIN_TOKEN": self.token,
+            "WINDLASS_GIT_LOCAL_PATHS": json.dumps([str(self.repositories)]),
+            **(environment or {}),
+        }
         self.http = requests.Session()
         self.http.headers["Authorization"] = f"Bearer {self.token}"
         self.process = None
@@ -35,7 +48,16 @@ class Stack:
     def start(self, *options):
         """Start it; returns when it is ready."""
         self.repositories.mkdir(parents=True, exist_ok=True)
-        argv = [sys.executable, str(ROOT / "dev.py"), "--port", str(self.port), "--data", str(self.data), "--empty", *options]
+        argv = [
+            sys.executable,
+            str(ROOT / "dev.py"),
+            "--port",
+            str(self.port),
+            "--data",
+            str(self.data),
+            "--empty",
+            *options,
+        ]
         self.process = self.keeper.start(argv, self.folder / "dev.log", env=self.environment, cwd=ROOT)
         return self.await_ready()
 
@@ -83,23 +105,33 @@ class Stack:
 
     def add_application(self, repository, name="shop"):
         """Register an application with a repository of this stack."""
-        return self.call("POST", "/applications", {"name": name, "source": {"repository": str(repository.folder), "branch": "main"}})
+        return self.call(
+            "POST", "/applications", {"name": name, "source": {"repository": str(repository.folder), "branch": "main"}}
+        )
 
     def set_target(self, hosts, name="shop", environment="production", **fields):
         """Say where an application goes."""
-        target = {"hosts": [host.name for host in hosts], "health": {"path": "/", "timeout_s": 20, "expect_status": 200}, **fields}
+        target = {
+            "hosts": [host.name for host in hosts],
+            "health": {"path": "/", "timeout_s": 20, "expect_status": 200},
+            **fields,
+        }
         return self.call("PUT", f"/applications/{name}/targets/{environment}", target)
 
     def release(self, name="shop", state="ready", **fields):
         """Make a release and wait for its end."""
         made = self.call("POST", f"/applications/{name}/releases", fields or {"ref": "main"})
-        ended = self.wait(f"/applications/{name}/releases/{made['version']}", lambda release: release["state"] != "building")
+        ended = self.wait(
+            f"/applications/{name}/releases/{made['version']}", lambda release: release["state"] != "building"
+        )
         assert ended["state"] == state, ended
         return ended
 
     def deploy(self, release="latest", name="shop", environment="production", state="succeeded", **fields):
         """Deploy and wait for the end, which must be `state`."""
-        made = self.call("POST", "/deploys", {"application": name, "release": release, "environment": environment, **fields})
+        made = self.call(
+            "POST", "/deploys", {"application": name, "release": release, "environment": environment, **fields}
+        )
         return self.await_end(made["id"], state)
 
     def rollback(self, deploy, state="succeeded"):
@@ -128,7 +160,13 @@ class Repository:
 
     def git(self, *arguments):
         """Run git here and return its output."""
-        done = subprocess.run(["git", "-C", str(self.folder), *arguments], env={**os.environ, **AUTHOR}, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", "-C", str(self.folder), *arguments],
+            env={**os.environ, **AUTHOR},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return done.stdout.strip()
 
     def commit(self, files, message="Change"):

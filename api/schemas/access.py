@@ -1,4 +1,5 @@
 """Bodies and answers of /session, /me and /tokens."""
+
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -11,6 +12,7 @@ Secret = Annotated[str, Field(min_length=1, max_length=500)]
 
 class LoginFields(Fields):
     """Either a token, or a name and a password."""
+
     token: Secret = None
     name: Line = None
     password: Secret = None
@@ -25,6 +27,7 @@ class LoginFields(Fields):
 
 class Me(Answer):
     """Who the caller is and what they may do."""
+
     name: str
     is_administrator: bool
     permissions: list[str]
@@ -33,18 +36,21 @@ class Me(Answer):
 
 class TokenChanges(Fields):
     """What can be changed of a token."""
+
     name: Line = None
     expires_at: AwareDatetime | None = Field(default=None, description="When it ends; null: never.")
 
 
 class TokenFields(TokenChanges):
     """A token to make."""
+
     name: Line
     user: Line = Field(default=None, description="Whose it is to be; only an administrator may name somebody else.")
 
 
 class Token(Answer):
     """A token, without its secret."""
+
     id: int
     name: str
     user: str
@@ -55,5 +61,5 @@ class Token(Answer):
 
 class NewToken(Token):
     """A token just made: no other answer holds its secret."""
-    secret: str
 
+    secret: str

@@ -1,4 +1,5 @@
 """Bodies and answers of /applications."""
+
 import re
 from typing import Annotated
 
@@ -51,8 +52,12 @@ def branch(value):
     return value
 
 
-Repository = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(repository),
-                       Field(examples=["https://git.example.net/team/shop.git"])]
+Repository = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=500),
+    AfterValidator(repository),
+    Field(examples=["https://git.example.net/team/shop.git"]),
+]
 Branch = Annotated[
     str, StringConstraints(min_length=1, max_length=200), AfterValidator(branch), Field(examples=["main"])
 ]
@@ -78,7 +83,9 @@ class SourceFields(Fields):
     branch: Branch = Field(default=None, description="Branch that is built when no ref is given; default main.")
     package: Package = Field(default=None, description="A package of a Python package index.")
     requirements: list[Requirement] = Field(
-        default=None, max_length=50, description="More packages to install beside the package, such as a server.",
+        default=None,
+        max_length=50,
+        description="More packages to install beside the package, such as a server.",
         examples=[["gunicorn>=23"]],
     )
 
@@ -96,6 +103,7 @@ class SourceFields(Fields):
 
 class ApplicationChanges(Fields):
     """What can be changed of an application; source and processes are replaced whole."""
+
     source: SourceFields = None
     team: Line | None = None
     processes: Processes = Field(
@@ -105,12 +113,14 @@ class ApplicationChanges(Fields):
 
 class ApplicationFields(ApplicationChanges):
     """A new application."""
+
     name: Name
     source: SourceFields
 
 
 class Application(Answer):
     """Something that is deployed."""
+
     name: str
     source: dict
     team: str | None

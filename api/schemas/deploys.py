@@ -1,4 +1,5 @@
 """Bodies and answers of /deploys."""
+
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -13,11 +14,15 @@ Version = text(r"[A-Za-z0-9][A-Za-z0-9._+-]*", "Use a release's version such as 
 
 class DeployFields(Fields):
     """A rollout to ask for."""
+
     application: Name
     release: Version = Field(description="A release's version, or latest: the newest one that is ready.")
     environment: Name
     strategy: StrategyFields = Field(default=None, description="Overlays the target's strategy for this deploy.")
-    plan: Annotated[int, Field(ge=1, lt=2**31, description="The plan to carry out; for the same application, release and environment.")] = None
+    plan: Annotated[
+        int,
+        Field(ge=1, lt=2**31, description="The plan to carry out; for the same application, release and environment."),
+    ] = None
     comment: Paragraph = None
     start_at: When = Field(default=None, description="When it is to begin; left out: at once.")
     override: Reason = Field(default=None, description="Why it may begin during a freeze; administrators only.")
@@ -25,6 +30,7 @@ class DeployFields(Fields):
 
 class ApprovalFields(Fields):
     """What one says when agreeing to a deploy."""
+
     comment: Paragraph = None
 
 
@@ -34,17 +40,20 @@ class NoFields(Fields):
 
 class EventQuery(ListQuery):
     """A page of events."""
+
     after: Annotated[int, Field(ge=0, lt=2**31, description="Number of the event after which to begin.")] = 0
     limit: Annotated[int, Field(ge=1, le=1000)] = 200
 
 
 class StreamQuery(Query):
     """Where a stream begins; the header Last-Event-ID says the same and is stronger."""
+
     last_event_id: Annotated[int, Field(ge=0, lt=2**31, description="Number of the last event seen.")] | None = None
 
 
 class Progress(Answer):
     """How many hosts there are, have ended, have failed, and run what was deployed because this deploy switched them."""
+
     total: int
     done: int
     failed: int
@@ -53,6 +62,7 @@ class Progress(Answer):
 
 class Approval(Answer):
     """Who agreed, and when."""
+
     by: str
     at: Time
     comment: str | None
@@ -60,19 +70,23 @@ class Approval(Answer):
 
 class Approvals(Answer):
     """How many other people must agree to a deploy before it begins, and who has."""
+
     needed: int
     given: list[Approval]
 
 
 class Deploy(Answer):
     """One rollout of a release to a target."""
+
     id: int
     application: str
     release: str
     environment: str
     state: str
     strategy: Strategy
-    plan: int | None = Field(description="What it does, host by host; filled as hosts begin where it came without a plan.")
+    plan: int | None = Field(
+        description="What it does, host by host; filled as hosts begin where it came without a plan."
+    )
     progress: Progress
     requested_by: str
     comment: str | None
@@ -90,6 +104,7 @@ class Deploy(Answer):
 
 class Step(Answer):
     """One step of a host run."""
+
     name: str
     state: str
     started_at: Time | None
@@ -99,6 +114,7 @@ class Step(Answer):
 
 class HostRun(Answer):
     """A deploy on one host."""
+
     host: str
     state: str
     wave: int
@@ -110,6 +126,7 @@ class HostRun(Answer):
 
 class Event(Answer):
     """A numbered line of a history; numbers have no gaps."""
+
     number: int
     at: Time
     kind: str
@@ -121,5 +138,6 @@ class Event(Answer):
 
 class EventList(Answer):
     """A page of events; next is the number to go on after, null at the end of what is there now."""
+
     items: list[Event]
     next: int | None

@@ -1,10 +1,25 @@
 """Bodies and answers of /hosts."""
+
 from typing import Annotated, Literal
 
 import hostkeys
 from pydantic import AfterValidator, Field, model_validator
 
-from api.schemas.names import Address, Argv, Folder, HostName, Line, Listen, Name, Port, Program, Tag, UserName, text, unique
+from api.schemas.names import (
+    Address,
+    Argv,
+    Folder,
+    HostName,
+    Line,
+    Listen,
+    Name,
+    Port,
+    Program,
+    Tag,
+    UserName,
+    text,
+    unique,
+)
 from api.shapes import Answer, Fields, Time
 
 Fingerprint = text(
@@ -28,6 +43,7 @@ Tags = Annotated[list[Tag], Field(max_length=50), AfterValidator(unique)]
 
 class NginxFields(Fields):
     """How nginx is run on a host; what is left out has the default for the host's user."""
+
     sites: Folder = Field(default=None, description="Folder whose *.conf files nginx includes in its http block.")
     command: Argv = Field(default=None, description="The command that -t and -s reload are appended to.")
     listen: Listen = Field(default=None, description="Port, or address and port, that sites listen on.")
@@ -35,12 +51,14 @@ class NginxFields(Fields):
 
 class SupervisorFields(Fields):
     """How supervisord is run on a host; what is left out has the default for the host's user."""
+
     programs: Folder = Field(default=None, description="Folder whose *.conf files supervisord includes.")
     command: Argv = Field(default=None, description="The command of supervisorctl.")
 
 
 class HostSettingsFields(Fields):
     """What a host calls things; in a PATCH, what is left out stays."""
+
     python: Program = Field(default=None, description="Interpreter that runs the host agent (3.8 or newer).")
     nginx: NginxFields | None = Field(default=None, description="null: nothing is served through nginx on this host.")
     supervisor: SupervisorFields = Field(default=None)
@@ -48,6 +66,7 @@ class HostSettingsFields(Fields):
 
 class HostChanges(Fields):
     """What can be changed of a host."""
+
     address: Address = None
     port: Port = None
     user: UserName = None
@@ -60,6 +79,7 @@ class HostChanges(Fields):
 
 class HostFields(HostChanges):
     """A new host. `address` defaults to the name; `user` is needed with transport ssh."""
+
     name: HostName
     host_key: HostKey = Field(default=None, description="The host's public key, pinned from the start.")
 
@@ -83,6 +103,7 @@ class TrustFields(Fields):
 
 class MaintenanceFields(Fields):
     """Take a host out of service with a reason, or put it back with enabled false."""
+
     enabled: bool = True
     reason: Line = None
 
@@ -90,12 +111,13 @@ class MaintenanceFields(Fields):
     def with_reason(self):
         """Whoever finds a host out of service should find out why."""
         if self.enabled and self.reason is None:
-            raise ValueError("Give a reason, or {\"enabled\": false} to put the host back into service.")
+            raise ValueError('Give a reason, or {"enabled": false} to put the host back into service.')
         return self
 
 
 class NginxSettings(Answer):
     """How nginx is run on a host."""
+
     sites: str
     command: list[str]
     listen: str
@@ -103,12 +125,14 @@ class NginxSettings(Answer):
 
 class SupervisorSettings(Answer):
     """How supervisord is run on a host."""
+
     programs: str
     command: list[str]
 
 
 class HostSettings(Answer):
     """What a host calls things."""
+
     python: str
     nginx: NginxSettings | None
     supervisor: SupervisorSettings
@@ -116,6 +140,7 @@ class HostSettings(Answer):
 
 class Problem(Answer):
     """Something on a host that stands in the way of deploys, and what to do about it."""
+
     code: str
     message: str
     remedy: str | None = None
@@ -123,6 +148,7 @@ class Problem(Answer):
 
 class Host(Answer):
     """A machine that applications are deployed to."""
+
     name: str
     address: str
     port: int

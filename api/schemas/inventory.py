@@ -1,4 +1,5 @@
 """Bodies and answers of /environments, /zones and /integrations."""
+
 import re
 from typing import Annotated
 
@@ -26,11 +27,13 @@ class EnvironmentChanges(Fields):
 
 class EnvironmentFields(EnvironmentChanges):
     """A new environment; it comes last if no position is given."""
+
     name: Name
 
 
 class Environment(Answer):
     """staging, production, …"""
+
     name: str
     position: int
     approvals: int
@@ -41,16 +44,19 @@ class Environment(Answer):
 
 class ZoneChanges(Fields):
     """A zone's key pair is its workers' own; null makes them tell the public key anew, when it was replaced."""
+
     public_key: None = None
 
 
 class ZoneFields(Fields):
     """A new zone."""
+
     name: Name
 
 
 class Zone(Answer):
     """A network segment with workers and an SSH key pair of its own; public_key is null until a worker has made it."""
+
     name: str
     public_key: str | None
     created_at: Time
@@ -95,6 +101,7 @@ Url = Annotated[
 
 class IntegrationChanges(Fields):
     """What can be changed of an integration; credentials and settings are replaced whole, null removes them."""
+
     url: Url | None = None
     credentials: Credentials | None = None
     settings: dict | None = None
@@ -102,12 +109,14 @@ class IntegrationChanges(Fields):
 
 class IntegrationFields(IntegrationChanges):
     """A new integration."""
+
     name: Name
     driver: Name
 
 
 class Integration(Answer):
     """A configured foreign system."""
+
     name: str
     driver: str
     roles: list[str]

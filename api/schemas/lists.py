@@ -1,4 +1,5 @@
 """Query parameters of lists."""
+
 from typing import Annotated
 
 from pydantic import Field
@@ -10,21 +11,25 @@ Filter = Annotated[str, Field(max_length=100)]
 
 class HostQuery(ListQuery):
     """A page of hosts."""
+
     zone: Annotated[Filter, Field(description="Only hosts of this zone.")] | None = None
     tag: Annotated[Filter, Field(description="Only hosts with this tag.")] | None = None
 
 
 class StatusQuery(ListQuery):
     """A page of the status."""
+
     application: Filter | None = None
     environment: Filter | None = None
 
 
 class DeployQuery(StatusQuery):
     """A page of deploys, newest first."""
+
     state: Filter | None = None
 
 
 class PublicStatusQuery(ListQuery):
     """A page of the public status, maybe as a call of a JavaScript function."""
+
     callback: Annotated[str, Field(max_length=300, description="Name of the function to call (JSONP).")] | None = None

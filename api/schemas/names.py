@@ -2,6 +2,7 @@
 
 Messages never repeat the value, because some values are secret.
 """
+
 import ipaddress
 import re
 from typing import Annotated, Any
@@ -40,8 +41,11 @@ def unique(items):
 Name = text(
     r"[a-z0-9][a-z0-9-]*", "Use 1 to 40 lower-case letters, digits and hyphens, beginning with a letter or digit.", 40
 )
-HostName = text(r"[a-z0-9]([a-z0-9-]|\.(?=[a-z0-9]))*",
-                "Use 1 to 100 lower-case letters, digits, hyphens and dots, such as web-1 or web-1.example.net.", 100)
+HostName = text(
+    r"[a-z0-9]([a-z0-9-]|\.(?=[a-z0-9]))*",
+    "Use 1 to 100 lower-case letters, digits, hyphens and dots, such as web-1 or web-1.example.net.",
+    100,
+)
 ProcessName = text(
     r"[a-z][a-z0-9_-]*", "Use 1 to 30 lower-case letters, digits, hyphens and underscores, beginning with a letter.", 30
 )
@@ -173,12 +177,20 @@ ShellLine = Annotated[str, StringConstraints(max_length=4000), AfterValidator(li
 
 def share_type(least, what):
     """Return a type for a number of hosts: a whole number from `least`, or a percentage of all of them."""
+
     def check(value):
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= 10_000:
             return value
         if isinstance(value, str) and PERCENT.fullmatch(value) and int(value[:-1]) >= least:
             return value
-        raise ValueError(f"Use {what} as a whole number from {least}, or a percentage such as \"25%\".")
+        raise ValueError(f'Use {what} as a whole number from {least}, or a percentage such as "25%".')
 
-    return checked(check, {"anyOf": [{"type": "integer", "minimum": least, "maximum": 10_000},
-                                     {"type": "string", "pattern": "^(100|[1-9]?[0-9])%$"}]})
+    return checked(
+        check,
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": least, "maximum": 10_000},
+                {"type": "string", "pattern": "^(100|[1-9]?[0-9])%$"},
+            ]
+        },
+    )

@@ -1,4 +1,5 @@
 """Answers of /status."""
+
 from typing import Literal
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from api.shapes import Answer, Time
 
 class HostStatus(Answer):
     """What was last seen on one host of a target."""
+
     host: str
     release: str | None
     healthy: bool | None
@@ -18,6 +20,7 @@ class HostStatus(Answer):
 
 class DeployInShort(Answer):
     """The newest deploy of a target."""
+
     id: int
     release: str
     state: str
@@ -30,6 +33,7 @@ class DeployInShort(Answer):
 
 class TargetStatus(Answer):
     """What should run in a target, what was last seen running, and how the two differ."""
+
     application: str
     environment: str
     desired: str | None = Field(description="Release of the newest deploy that has succeeded or is running.")
@@ -50,12 +54,14 @@ class TargetStatus(Answer):
 
 class EnvironmentInOrder(Answer):
     """An environment and its place in the order of promotion."""
+
     name: str
     position: int
 
 
 class StatusList(Answer):
     """A page of the status, and all environments in their order of promotion."""
+
     items: list[TargetStatus]
     next: str | None
     environments: list[EnvironmentInOrder]
@@ -63,6 +69,7 @@ class StatusList(Answer):
 
 class PublicStatus(Answer):
     """What everybody may know of a target."""
+
     application: str
     environment: str
     release: str | None

@@ -1,4 +1,5 @@
 """Answers about Windlass itself, and the shape of every error."""
+
 from pydantic import Field
 
 from api.shapes import Answer
@@ -6,6 +7,7 @@ from api.shapes import Answer
 
 class Index(Answer):
     """The entry: what this is and where to go."""
+
     name: str
     version: str
     links: dict[str, str]
@@ -13,29 +15,34 @@ class Index(Answer):
 
 class Health(Answer):
     """Alive."""
+
     status: str
 
 
 class Component(Answer):
     """One thing that a deploy needs."""
+
     ready: bool
     detail: str
 
 
 class Readiness(Answer):
     """Would a deploy be carried out now?"""
+
     ready: bool
     components: dict[str, Component]
 
 
 class FieldError(Answer):
     """What is wrong with one field."""
+
     field: str = Field(description="Dotted path in the body or name of the parameter; empty for the whole.")
     message: str
 
 
 class Problem(Answer):
     """An error (RFC 9457)."""
+
     type: str
     title: str
     status: int

@@ -1,4 +1,5 @@
 """Bodies and answers of /applications/<name>/targets/<environment> and its variables."""
+
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, WithJsonSchema
@@ -40,11 +41,14 @@ def pause(value):
 
 
 Kind = checked(kind, {"type": "string", "enum": list(KINDS)})
-Pause = checked(pause, {"anyOf": [{"type": "integer", "minimum": 0, "maximum": DAY_S}, {"type": "string", "enum": ["resume"]}]})
+Pause = checked(
+    pause, {"anyOf": [{"type": "integer", "minimum": 0, "maximum": DAY_S}, {"type": "string", "enum": ["resume"]}]}
+)
 
 
 class StrategyFields(Fields):
     """How a rollout goes through its hosts."""
+
     kind: Kind = None
     batch: BatchSize = Field(
         default=None, description="Hosts that go at a time (rolling), or before all others (canary); default 1."
@@ -56,7 +60,8 @@ class StrategyFields(Fields):
         default=None, description='Seconds to wait between two waves, or "resume": until resumed; default 0.'
     )
     bake_s: Seconds = Field(
-        default=None, description="Seconds each wave is watched, and must stay healthy, once it has switched; default 0."
+        default=None,
+        description="Seconds each wave is watched, and must stay healthy, once it has switched; default 0.",
     )
     healthy_first: bool = Field(
         default=None,
@@ -67,6 +72,7 @@ class StrategyFields(Fields):
 
 class HealthFields(Fields):
     """How Windlass finds out that a new release works, before it takes over."""
+
     path: HealthPath = Field(default=None, description="Path of the GET request; default /.")
     timeout_s: Annotated[int, Field(ge=1, le=3600)] = Field(
         default=None, description="Seconds until the new release must answer as expected; default 30."
@@ -78,6 +84,7 @@ class HealthFields(Fields):
 
 class TaggedHosts(Fields):
     """All hosts that have all of these tags, now and later."""
+
     tags: Annotated[list[Tag], Field(min_length=1, max_length=20), AfterValidator(unique)]
 
 
@@ -104,7 +111,8 @@ HostSelector = checked(selector, {"anyOf": [HOST_NAMES.json_schema(), TAGGED_HOS
 
 class TargetFields(Fields):
     """An application in an environment; what is left out has its default."""
-    hosts: HostSelector = Field(description="Hosts by name, or {\"tags\": […]}.")
+
+    hosts: HostSelector = Field(description='Hosts by name, or {"tags": […]}.')
     strategy: StrategyFields = None
     health: HealthFields = None
     processes: Annotated[dict[ProcessName, ShellLine | None], Field(max_length=20)] = Field(
@@ -113,7 +121,8 @@ class TargetFields(Fields):
         "null: do not run that process here.",
     )
     server_names: Annotated[list[ServerName], Field(max_length=100), AfterValidator(unique)] = Field(
-        default=None, description="Host names that nginx serves the application under; none: every name.")
+        default=None, description="Host names that nginx serves the application under; none: every name."
+    )
     drain_s: Annotated[int, Field(ge=0, le=3600)] = Field(
         default=None, description="Seconds the old release's connections may take to end; default 30."
     )
@@ -124,6 +133,7 @@ class TargetFields(Fields):
 
 class SecretValue(Fields):
     """A value that no answer ever shows; without a value, the one that is stored stays."""
+
     value: str = None
     secret: bool = False
 
@@ -133,9 +143,9 @@ def variable(value):
     if isinstance(value, str):
         value = {"value": value}
     if not isinstance(value, dict) or not set(value) <= {"value", "secret"} or not value:
-        raise ValueError("Use a string, or {\"value\": \"…\", \"secret\": true}; a number goes into quotes.")
+        raise ValueError('Use a string, or {"value": "…", "secret": true}; a number goes into quotes.')
     if not isinstance(value.get("secret", False), bool) or not isinstance(value.get("value", ""), str):
-        raise ValueError("Use {\"value\": \"…\", \"secret\": true}: a string and true or false.")
+        raise ValueError('Use {"value": "…", "secret": true}: a string and true or false.')
     if "value" not in value and not value.get("secret"):
         raise ValueError("Give a value.")
     try:
@@ -173,22 +183,26 @@ VariableChange = checked(change, {"anyOf": [*VALUE_SCHEMA["anyOf"], {"type": "nu
 
 class VariableFields(Fields):
     """All variables of a target."""
+
     variables: Annotated[dict[VariableName, VariableValue], Field(max_length=500)]
 
 
 class VariableChanges(Fields):
     """Variables to set, and with null to remove; the others stay."""
+
     variables: Annotated[dict[VariableName, VariableChange], Field(max_length=500)]
 
 
 class Variables(Answer):
     """A target's variables: plain values as strings, of secret ones only that they are there."""
+
     variables: Annotated[dict[str, str | dict], WithJsonSchema({"type": "object"})]
     updated_at: Time | None
 
 
 class Strategy(Answer):
     """How a rollout goes through its hosts."""
+
     kind: str
     max_failures: int | str
     pause_s: int | Literal["resume"]
@@ -200,6 +214,7 @@ class Strategy(Answer):
 
 class Target(Answer):
     """An application in an environment."""
+
     application: str
     environment: str
     hosts: list[str] | dict

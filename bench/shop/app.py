@@ -1,4 +1,5 @@
 """The application that bench/deploy rolls out: a small Flask shop, its start-up dominated by its imports, as usual."""
+
 import os
 from pathlib import Path
 

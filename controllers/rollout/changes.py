@@ -121,7 +121,9 @@ def bytes_to_send(wanted, application, after, packed_size):
     for kind, manifest in (("release", after["files"]), ("environment", after["environment"])):
         if wanted[kind] not in application[f"{kind}s"]:
             lacking += [
-                entry[3] for entry in manifest or () if entry[1] != "link" and (entry[3], entry[1]) not in after["known"][kind]
+                entry[3]
+                for entry in manifest or ()
+                if entry[1] != "link" and (entry[3], entry[1]) not in after["known"][kind]
             ]
     return sum(map(packed_size, lacking))
 
@@ -132,7 +134,9 @@ def bytes_to_send(wanted, application, after, packed_size):
 def configuration_changes(wanted, application, slot, is_warm):
     """Return [{"file", "diff"}] of the files outside the host's root that will be written otherwise than they are."""
     wanted_texts = (
-        {} if is_warm else {f"supervisor-{slot}": (wanted["supervisor"][slot]["path"], wanted["supervisor"][slot]["text"])}
+        {}
+        if is_warm
+        else {f"supervisor-{slot}": (wanted["supervisor"][slot]["path"], wanted["supervisor"][slot]["text"])}
     )
     if wanted["nginx"]:
         wanted_texts["nginx"] = (wanted["nginx"]["path"], wanted["nginx"]["text"][slot])
@@ -168,13 +172,22 @@ def process_changes(wanted, application, slot, is_warm):
     start = [(name, slot) for name in sorted(wanted["processes"]) if not is_warm or name not in running]
     active = application["active"]
     if active and active != slot:
-        stop += [(name, active) for name in kept_up(application["slots"].get(active)) if name != "web" or not wanted["keep_warm"]]
-    return {kind: [{"name": name, "slot": where} for name, where in names] for kind, names in (("start", start), ("stop", stop))}
+        stop += [
+            (name, active)
+            for name in kept_up(application["slots"].get(active))
+            if name != "web" or not wanted["keep_warm"]
+        ]
+    return {
+        kind: [{"name": name, "slot": where} for name, where in names]
+        for kind, names in (("start", start), ("stop", stop))
+    }
 
 
 def kept_up(held):
     """Return the names of a slot's processes that supervisord keeps up."""
-    return sorted(name for name, process in (held or {"processes": {}})["processes"].items() if process["state"] not in LAID_DOWN)
+    return sorted(
+        name for name, process in (held or {"processes": {}})["processes"].items() if process["state"] not in LAID_DOWN
+    )
 
 
 # What moved in the meantime.
@@ -233,7 +246,9 @@ def moved(planned, found, planned_texts, found_texts):
         differing = sorted(name for name in planned if name != "digest" and planned[name] != found.get(name)) or [
             "how the processes are started"
         ]
-        listed.append({"what": "changes", "message": f"what would be done differs in: {', '.join(differing).replace('_', ' ')}"})
+        listed.append(
+            {"what": "changes", "message": f"what would be done differs in: {', '.join(differing).replace('_', ' ')}"}
+        )
     return listed
 
 

@@ -2,6 +2,7 @@
 
 The store keeps every file compressed, so the controller compresses nothing here; it passes bytes on.
 """
+
 import zlib
 
 import store
@@ -32,7 +33,16 @@ def file_frames(entries):
 
 def ship(session, kind, name, digest, on_event, timeout_s, **fields):
     """Bring a tree to the host as `name`; returns how many files were sent. Raises AgentError and ConnectionLost."""
-    answer = session.request("ship", blobs=manifest_frames(digest), on_event=on_event, timeout_s=timeout_s, kind=kind, name=name, digest=digest, **fields)
+    answer = session.request(
+        "ship",
+        blobs=manifest_frames(digest),
+        on_event=on_event,
+        timeout_s=timeout_s,
+        kind=kind,
+        name=name,
+        digest=digest,
+        **fields,
+    )
     if answer["complete"]:
         return 0
     manifest = store.manifest(digest)

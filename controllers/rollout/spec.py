@@ -1,4 +1,5 @@
 """The specification of one application's state on one host, rendered from facts and settings; pure but for reading templates."""
+
 import functools
 import hashlib
 import json
@@ -13,7 +14,9 @@ TEMPLATES = Path(ROOT) / "etc" / "templates"
 SLOTS = ("a", "b")
 STOP_WAIT_S = 30
 RELEASE_PROCESS = "release"
-UP = frozenset({"RUNNING", "STARTING"})  # supervisord calls a process STARTING for its first second, also when it serves.
+UP = frozenset(
+    {"RUNNING", "STARTING"}
+)  # supervisord calls a process STARTING for its first second, also when it serves.
 
 
 @functools.cache
@@ -40,10 +43,16 @@ def supervisor_text(application, slot, commands, host, facts):
     base = f"{host['root']}/{application}"
     user = facts["user"] if facts["supervisor"].get("is_root") and facts["uid"] else None
     return template("supervisor.conf.tpl").render(
-        application=application, slot=slot, names=list(commands), user=user, stop_wait_s=STOP_WAIT_S,
-        shared=_for_supervisor(f"{base}/shared"), logs=_for_supervisor(f"{base}/shared/logs"),
+        application=application,
+        slot=slot,
+        names=list(commands),
+        user=user,
+        stop_wait_s=STOP_WAIT_S,
+        shared=_for_supervisor(f"{base}/shared"),
+        logs=_for_supervisor(f"{base}/shared/logs"),
         stop_group=lambda name: "false" if shell_line(commands[name]).startswith("exec ") else "true",
-        launcher=lambda name: _for_supervisor(shlex.quote(f"{base}/run/{slot}-{name}")))
+        launcher=lambda name: _for_supervisor(shlex.quote(f"{base}/run/{slot}-{name}")),
+    )
 
 
 def _for_supervisor(text):
@@ -64,10 +73,17 @@ def nginx_text(application, slot, binding, host, ports, server_names):
     It holds a proof, a word that changes with the text: the agent asks nginx for it, because nginx keeps its old configuration
     silently when a reload fails.
     """
+
     def rendered(proof):
         return template("nginx.conf.tpl").render(
-            application=application, name=application.replace("-", "_"), listen=host["settings"]["nginx"]["listen"], proof=proof,
-            server_names=" ".join(server_names) or "_", upstream=upstream(application, slot, binding, host, ports))
+            application=application,
+            name=application.replace("-", "_"),
+            listen=host["settings"]["nginx"]["listen"],
+            proof=proof,
+            server_names=" ".join(server_names) or "_",
+            upstream=upstream(application, slot, binding, host, ports),
+        )
+
     return rendered(sha256(rendered(""))[:16])
 
 
@@ -82,14 +98,26 @@ def build(application, release, environment_name, python, snapshot, variables, h
     commands = long_running(release["processes"])
     binding = binding_of(commands["web"]) if "web" in commands else None
     spec = {
-        "deploy": deploy_id, "release": release["digest"], "environment": environment_name, "python": python, "version": release["version"],
+        "deploy": deploy_id,
+        "release": release["digest"],
+        "environment": environment_name,
+        "python": python,
+        "version": release["version"],
         "processes": {name: {"command": shell_line(command), "exec": False} for name, command in commands.items()},
-        "web": "web" if "web" in commands else None, "binding": binding, "variables": variables,
-        "supervisor": {slot: {"path": f"windlass-{application}-{slot}.conf", "text": supervisor_text(application, slot, commands, host, facts)}
-                       for slot in SLOTS},
+        "web": "web" if "web" in commands else None,
+        "binding": binding,
+        "variables": variables,
+        "supervisor": {
+            slot: {
+                "path": f"windlass-{application}-{slot}.conf",
+                "text": supervisor_text(application, slot, commands, host, facts),
+            }
+            for slot in SLOTS
+        },
         "nginx": _nginx(application, binding, host, ports, snapshot["server_names"]),
         "health": {**snapshot["health"], "host": (snapshot["server_names"] or ["localhost"])[0]},
-        "drain_s": snapshot.get("drain_s", 30), "keep_warm": snapshot.get("keep_warm", True),
+        "drain_s": snapshot.get("drain_s", 30),
+        "keep_warm": snapshot.get("keep_warm", True),
     }
     spec["spec_digest"] = digest(spec)
     return spec
@@ -98,13 +126,18 @@ def build(application, release, environment_name, python, snapshot, variables, h
 def _nginx(application, binding, host, ports, server_names):
     if binding is None or not host["settings"].get("nginx"):
         return None
-    return {"path": f"windlass-{application}.conf",
-            "text": {slot: nginx_text(application, slot, binding, host, ports, server_names) for slot in SLOTS}}
+    return {
+        "path": f"windlass-{application}.conf",
+        "text": {slot: nginx_text(application, slot, binding, host, ports, server_names) for slot in SLOTS},
+    }
 
 
 def digest(spec):
     """Return the digest over all that makes two slots the same; the deploy's number and the site do not."""
-    same = {name: spec[name] for name in ("release", "environment", "python", "processes", "binding", "variables", "supervisor")}
+    same = {
+        name: spec[name]
+        for name in ("release", "environment", "python", "processes", "binding", "variables", "supervisor")
+    }
     return sha256(json.dumps(same, sort_keys=True))
 
 

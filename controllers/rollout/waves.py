@@ -1,4 +1,5 @@
 """Which hosts go together: pure functions from hosts and strategy to waves."""
+
 import math
 
 DEFAULTS = {"kind": "all-at-once", "max_failures": 0, "pause_s": 0, "bake_s": 0, "on_failure": "rollback"}

@@ -3,6 +3,7 @@
 Both live below <data>/local/ and run as the current user, so that the sample is deployed by the same engine as any other
 application and nothing of the machine's own configuration is touched.
 """
+
 import os
 import shutil
 import socket
@@ -64,10 +65,31 @@ def start(children, settings):
         (base / name).mkdir(parents=True, exist_ok=True, mode=0o755)
     (base / "supervisord.conf").write_text(SUPERVISORD.format(base=base))
     control = write_control(base)
-    children.start("supervisord", [str(places.PYTHON), "-m", "supervisor.supervisord", "--nodaemon", "--configuration", str(base / "supervisord.conf")])
-    return {"name": "local", "address": "127.0.0.1", "transport": "local", "root": str(base / "root"),
-            "settings": {"python": "python3", "nginx": start_nginx(children, base, settings),
-                         "supervisor": {"programs": str(base / "programs"), "command": [str(control), "-c", str(base / "supervisord.conf")]}}}
+    children.start(
+        "supervisord",
+        [
+            str(places.PYTHON),
+            "-m",
+            "supervisor.supervisord",
+            "--nodaemon",
+            "--configuration",
+            str(base / "supervisord.conf"),
+        ],
+    )
+    return {
+        "name": "local",
+        "address": "127.0.0.1",
+        "transport": "local",
+        "root": str(base / "root"),
+        "settings": {
+            "python": "python3",
+            "nginx": start_nginx(children, base, settings),
+            "supervisor": {
+                "programs": str(base / "programs"),
+                "command": [str(control), "-c", str(base / "supervisord.conf")],
+            },
+        },
+    }
 
 
 def write_control(base):

@@ -1,4 +1,5 @@
 """Where things are in a checkout of Windlass."""
+
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,4 +1,5 @@
 """Child processes of dev.py: started by argv, restarted when they die, stopped in order, never left behind."""
+
 import ctypes
 import os
 import signal
@@ -30,8 +31,16 @@ class Child:
         self.started_at = time.monotonic()
         with open(self.log, "ab") as output:
             # A session of its own keeps the terminal's Ctrl-C away: dev.py stops the parts in order.
-            self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=self.cwd,
-                                            env=self.environment, start_new_session=True, preexec_fn=die_with_parent)
+            self.process = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.cwd,
+                env=self.environment,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
 
     def is_dead(self):
         """Say whether it ended."""
@@ -91,7 +100,11 @@ class Children:
             time.sleep(RESTART_AFTER_S)
             for child in self.children:
                 if child.is_dead():
-                    print(f"{child.name} ended (exit {child.process.returncode}); starting it again. See {child.log}", file=sys.stderr, flush=True)
+                    print(
+                        f"{child.name} ended (exit {child.process.returncode}); starting it again. See {child.log}",
+                        file=sys.stderr,
+                        flush=True,
+                    )
                     if time.monotonic() - child.started_at < YOUNG_S:
                         time.sleep(RESTART_AFTER_S)
                     child.start()

@@ -1,4 +1,5 @@
 """Deploy the sample application of examples/ to this machine, once, through the same API as everybody else."""
+
 import json
 import os
 import shutil
@@ -13,8 +14,14 @@ from devkit import places
 NAME, ENVIRONMENT = "hello", "production"
 SOURCE = places.ROOT / "examples" / NAME
 WITHIN_S = 180
-COMMITTER = {"GIT_AUTHOR_NAME": "Windlass", "GIT_AUTHOR_EMAIL": "windlass@localhost", "GIT_COMMITTER_NAME": "Windlass",
-             "GIT_COMMITTER_EMAIL": "windlass@localhost", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+COMMITTER = {
+    "GIT_AUTHOR_NAME": "Windlass",
+    "GIT_AUTHOR_EMAIL": "windlass@localhost",
+    "GIT_COMMITTER_NAME": "Windlass",
+    "GIT_COMMITTER_EMAIL": "windlass@localhost",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+}
 
 
 class Api:
@@ -26,8 +33,12 @@ class Api:
 
     def call(self, method, path, body=None):
         """Return (status, answer) of one request."""
-        request = urllib.request.Request(self.base + path, method=method, data=json.dumps(body).encode() if body is not None else None,
-                                         headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"})
+        request = urllib.request.Request(
+            self.base + path,
+            method=method,
+            data=json.dumps(body).encode() if body is not None else None,
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, json.loads(answer.read() or b"null")
@@ -75,12 +86,18 @@ def deploy(api, settings, host):
         api.need("POST", "/hosts", host)
     api.need("POST", f"/hosts/{host['name']}/check")
     api.need("POST", "/applications", {"name": NAME, "source": {"repository": str(repository), "branch": "main"}})
-    api.need("PUT", f"/applications/{NAME}/targets/{ENVIRONMENT}", {"hosts": [host["name"]], "health": {"path": "/healthz", "timeout_s": 30, "expect_status": 200}})
+    api.need(
+        "PUT",
+        f"/applications/{NAME}/targets/{ENVIRONMENT}",
+        {"hosts": [host["name"]], "health": {"path": "/healthz", "timeout_s": 30, "expect_status": 200}},
+    )
     release = api.need("POST", f"/applications/{NAME}/releases", {"ref": "main"})
     release = api.wait(f"/applications/{NAME}/releases/{release['version']}", ("building",))
     if release["state"] != "ready":
         raise SampleError(f"its release failed: {release['error']}")
-    made = api.need("POST", "/deploys", {"application": NAME, "release": release["version"], "environment": ENVIRONMENT})
+    made = api.need(
+        "POST", "/deploys", {"application": NAME, "release": release["version"], "environment": ENVIRONMENT}
+    )
     ended = api.wait(f"/deploys/{made['id']}", ("queued", "running", "rolling_back"))
     if ended["state"] != "succeeded":
         raise SampleError(f"its deploy {ended['state']}: {ended['reason']}")
@@ -101,8 +118,14 @@ def make_repository(folder):
     aside = folder.with_name(folder.name + ".new")
     shutil.rmtree(aside, ignore_errors=True)
     shutil.copytree(SOURCE, aside, ignore=shutil.ignore_patterns("__pycache__"))
-    for argv in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"], ["commit", "--quiet", "--message", "The sample application"]):
-        done = subprocess.run(["git", "-C", str(aside), *argv], env={**os.environ, **COMMITTER}, capture_output=True, text=True)
+    for argv in (
+        ["init", "--quiet", "--initial-branch=main"],
+        ["add", "--all"],
+        ["commit", "--quiet", "--message", "The sample application"],
+    ):
+        done = subprocess.run(
+            ["git", "-C", str(aside), *argv], env={**os.environ, **COMMITTER}, capture_output=True, text=True
+        )
         if done.returncode:
             raise SampleError(f"git {argv[0]}: {done.stderr.strip()}")
     aside.rename(folder)

@@ -2,6 +2,7 @@
 
 Standard library only, like all of lib/devkit/: this process must come up before anything is installed, and it stays small.
 """
+
 import fcntl
 import json
 import os
@@ -71,7 +72,10 @@ def run(settings, environment, options):
         host = None if options.empty and not local_host.exists(settings) else local_host.start(children, settings)
         wait_until_ready(settings, children)
         token_file = Path(settings.data) / "admin.token"
-        print(f"Windlass {VERSION} is up.\n  dashboard  {settings.web.url}\n  token      in {shown(token_file)}", flush=True)
+        print(
+            f"Windlass {VERSION} is up.\n  dashboard  {settings.web.url}\n  token      in {shown(token_file)}",
+            flush=True,
+        )
         if not options.empty:
             sample.offer(settings, token_file.read_text().strip(), host)
         print(f"  logs       in {shown(children.logs)}/\n  stop       Ctrl-C", flush=True)
@@ -98,7 +102,9 @@ def hold_data_folder(settings):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         other = path.read_text().strip() or "another process"
-        raise StartError(f"it already runs on {shown(settings.data)} ({other}). Stop that one, or choose another folder with --data.") from None
+        raise StartError(
+            f"it already runs on {shown(settings.data)} ({other}). Stop that one, or choose another folder with --data."
+        ) from None
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"pid {os.getpid()}, {settings.web.url}\n".encode())
     return descriptor
@@ -111,7 +117,9 @@ def check_port(settings):
         try:
             probe.bind((settings.web.host, settings.web.port))
         except OSError as error:
-            raise StartError(f"{settings.web.host}:{settings.web.port} cannot be used ({error.strerror}). Choose another port with --port.") from None
+            raise StartError(
+                f"{settings.web.host}:{settings.web.port} cannot be used ({error.strerror}). Choose another port with --port."
+            ) from None
 
 
 def web_command():
@@ -121,8 +129,20 @@ def web_command():
 
 def worker_command():
     """Return the argv of the one worker, with the sweep's clock inside."""
-    return [str(places.PYTHON), "-m", "celery", "-A", "tasks", "worker", "--beat", "--loglevel", "warning",
-            "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    return [
+        str(places.PYTHON),
+        "-m",
+        "celery",
+        "-A",
+        "tasks",
+        "worker",
+        "--beat",
+        "--loglevel",
+        "warning",
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+    ]
 
 
 def wait_until_ready(settings, children):

@@ -3,6 +3,7 @@
 Each folder carries a stamp with the digest of what it was made from, so an unchanged checkout starts at once and
 without a network, and a changed lock is noticed.
 """
+
 import hashlib
 import shutil
 import subprocess
@@ -16,8 +17,10 @@ from devkit import places
 
 OLDEST_PYTHON = (3, 11)
 # Put at the front of sys.path by the virtualenv itself, so that every entry point (gunicorn, celery, pytest) sees the same.
-PATH_FILE = ("import os, sys; _root = os.path.dirname(sys.prefix); "
-             "sys.path[:0] = [os.path.join(_root, 'lib', 'vendor'), os.path.join(_root, 'lib')]\n")
+PATH_FILE = (
+    "import os, sys; _root = os.path.dirname(sys.prefix); "
+    "sys.path[:0] = [os.path.join(_root, 'lib', 'vendor'), os.path.join(_root, 'lib')]\n"
+)
 FRONT_END_FILES = {  # file in node_modules -> name in static/vendor
     "knockout/build/output/knockout-latest.js": "knockout.js",
     "@picocss/pico/css/pico.min.css": "pico.css",
@@ -46,7 +49,9 @@ def is_stamped(folder, digest):
 
 def run(argv, doing, **options):
     """Run a set-up command quietly; on failure raise SetupError with the end of its output."""
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **options)
+    done = subprocess.run(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **options
+    )
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-15:])
         raise SetupError(f"{doing} failed (exit {done.returncode}):\n{tail}")
@@ -83,8 +88,20 @@ def provision(role):
 
 def pip_install(lock, *options):
     """Install one hash-locked list with pip, taking nothing that is not in the list."""
-    argv = [str(places.PYTHON), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--no-compile",
-            "--disable-pip-version-check", *options, "--requirement", str(lock)]
+    argv = [
+        str(places.PYTHON),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--require-hashes",
+        "--no-compile",
+        "--disable-pip-version-check",
+        *options,
+        "--requirement",
+        str(lock),
+    ]
     run(argv, f"installing {lock.relative_to(places.ROOT)}")
 
 
@@ -99,16 +116,31 @@ def fill_env(digest):
 def fill_vendor(digest):
     """Make lib/vendor/ anew from lib/vendor.txt: pure-Python wheels only, whatever this machine is."""
     shutil.rmtree(places.VENDOR, ignore_errors=True)
-    pip_install(places.VENDOR_LOCK, "--target", str(places.VENDOR), "--only-binary=:all:", "--platform", "any",
-                "--implementation", "py", "--abi", "none", "--python-version", "3.11")
+    pip_install(
+        places.VENDOR_LOCK,
+        "--target",
+        str(places.VENDOR),
+        "--only-binary=:all:",
+        "--platform",
+        "any",
+        "--implementation",
+        "py",
+        "--abi",
+        "none",
+        "--python-version",
+        "3.11",
+    )
     compile_bytecode(places.VENDOR)
     (places.VENDOR / ".stamp").write_text(digest)
 
 
 def compile_bytecode(folder):
     """Compile in parallel what pip would compile one by one; a file for another Python's syntax is no failure."""
-    subprocess.run([str(places.PYTHON), "-m", "compileall", "-q", "-j", "0", str(folder)],
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [str(places.PYTHON), "-m", "compileall", "-q", "-j", "0", str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def npm_command(scratch):
@@ -144,7 +176,9 @@ def install_test_tools(digest):
 def ensure(with_tests=False):
     """Bring env/, lib/vendor/ and static/vendor/ to the state of their locks; raise SetupError with what to do."""
     if sys.version_info[:2] < OLDEST_PYTHON:
-        raise SetupError(f"Windlass needs Python {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer; this is {sys.version.split()[0]}.")
+        raise SetupError(
+            f"Windlass needs Python {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer; this is {sys.version.split()[0]}."
+        )
     env_digest = digest_of(places.ENV_LOCK, extra=PATH_FILE)
     vendor_digest = digest_of(places.VENDOR_LOCK)
     static_digest = digest_of(places.NPM_LOCK, extra=str(FRONT_END_FILES))

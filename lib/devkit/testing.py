@@ -1,4 +1,5 @@
 """Run every test: install what they need where that is allowed, then hand over to pytest."""
+
 import os
 import subprocess
 

@@ -1,4 +1,5 @@
 """The transport `local`: the agent runs on this machine, as a child of this process."""
+
 import os
 import socket
 import subprocess
@@ -21,8 +22,15 @@ class LocalAgent:
         self.complaints, errors = socket.socketpair()
         self.stderr = b""
         with theirs, errors:
-            self.process = subprocess.Popen(agent_argv(python), stdin=theirs.fileno(), stdout=theirs.fileno(),
-                                            stderr=errors.fileno(), start_new_session=True, cwd="/", env=agent_environment())
+            self.process = subprocess.Popen(
+                agent_argv(python),
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=errors.fileno(),
+                start_new_session=True,
+                cwd="/",
+                env=agent_environment(),
+            )
         self.listener = threading.Thread(target=self.listen, daemon=True, name="agent-stderr")
         self.listener.start()
 
@@ -80,8 +88,12 @@ def open_local(python="python3", silence_s=SILENCE_S, source=agent_source):
     try:
         agent = LocalAgent(python)
     except OSError as error:
-        raise AgentError("python-missing", "connect", f"'{python}' cannot be run on this machine: {error.strerror}.",
-                         "Install Python 3.8 or newer, or name it in the host's settings (python).") from None
+        raise AgentError(
+            "python-missing",
+            "connect",
+            f"'{python}' cannot be run on this machine: {error.strerror}.",
+            "Install Python 3.8 or newer, or name it in the host's settings (python).",
+        ) from None
     session = Session(agent.read, agent.ours.sendall, agent.close, agent.explain, silence_s, source)
     session.process = agent.process
     return session

@@ -7,6 +7,7 @@
 Every wait has an end: a request has a total time limit, a silent host is given up after `silence_s` seconds, and whatever
 the other side sends is bounded. docs/agent.md describes the protocol.
 """
+
 import json
 import queue
 import struct
@@ -132,7 +133,7 @@ class Session:
                     if end < 0:
                         break
                     self.take(bytes(buffer[:end]))
-                    del buffer[:end + 1]
+                    del buffer[: end + 1]
                     searched = 0
                 if len(buffer) > (MAX_LINE if self.hello else MAX_NOISE):
                     self.lose(f"The host sent a line of more than {len(buffer) - 1:,} bytes, which no agent does.")
@@ -245,7 +246,9 @@ class Session:
         try:
             self.writer(data)
         except (OSError, EOFError) as error:
-            self.is_read.wait(2)  # What the other side said before it went explains more than the broken connection does.
+            self.is_read.wait(
+                2
+            )  # What the other side said before it went explains more than the broken connection does.
             self.lose(f"The connection to the host's agent broke: {error}.")
             raise self.loss() from None
         self.bytes_sent += len(data)
@@ -255,7 +258,7 @@ class Session:
         buffer, size = [], 0
         for piece in blobs:
             for start in range(0, len(piece), FRAME):
-                part = piece[start:start + FRAME]
+                part = piece[start : start + FRAME]
                 if size + len(part) > FRAME:
                     self.send_frame(b"".join(buffer))
                     buffer, size = [], 0
@@ -288,8 +291,13 @@ class Session:
                 return message["done"]
             if message.get("id") == number and "error" in message:
                 error = dict(message["error"])
-                raise AgentError(error.pop("code", "agent-error"), error.pop("step", None), error.pop("message", ""),
-                                 error.pop("remedy", ""), error)
+                raise AgentError(
+                    error.pop("code", "agent-error"),
+                    error.pop("step", None),
+                    error.pop("message", ""),
+                    error.pop("remedy", ""),
+                    error,
+                )
             if on_event is not None and "event" in message:
                 on_event(message)
 
@@ -297,8 +305,12 @@ class Session:
         """Return the error for a connection that is gone, with all that is known of why."""
         message = self.lost
         if self.hello is not None and "too_old" in self.hello:
-            return AgentError("python-too-old", "connect", message, "Install a newer Python on the host, or name one in the "
-                              "host's settings (python).")
+            return AgentError(
+                "python-too-old",
+                "connect",
+                message,
+                "Install a newer Python on the host, or name one in the host's settings (python).",
+            )
         if self.hello is None and not self.is_closed:
             return self.not_started(message)
         return ConnectionLost(message)
@@ -310,8 +322,12 @@ class Session:
         said = " ".join(part for part in (text.strip()[-500:], noise[-500:]) if part)
         low = said.lower()
         if any(phrase in low for phrase in ("not found", "no such file", "exit status 127", "exit status 126")):
-            return AgentError("python-missing", "connect", f"The host has no such Python: {said}",
-                              "Install Python 3.8 or newer on the host, or name it in the host's settings (python).")
+            return AgentError(
+                "python-missing",
+                "connect",
+                f"The host has no such Python: {said}",
+                "Install Python 3.8 or newer on the host, or name it in the host's settings (python).",
+            )
         return ConnectionLost(f"{message} It had not started. {said}".strip())
 
     def abort(self, why="cancelled"):
@@ -321,7 +337,9 @@ class Session:
         that must run once included.
         """
         self.aborting = why
-        if not self.is_transferring:  # A transfer sees `aborting` and sends this itself, as nothing may come between its frames.
+        if (
+            not self.is_transferring
+        ):  # A transfer sees `aborting` and sends this itself, as nothing may come between its frames.
             self.send(self.abort_line)
 
     def abort_line(self):

@@ -3,6 +3,7 @@
 paramiko's own policies would accept or prompt; here the key must equal the pinned one. TCP_NODELAY is set because
 Nagle's algorithm costs some 40 ms for every small answer, and the window is large so that bulk does not wait for acks.
 """
+
 import contextlib
 import shlex
 import socket
@@ -15,7 +16,14 @@ from remote.session import ConnectionLost, Session, agent_argv
 
 WINDOW_BYTES = 8 * 1024 * 1024
 MAX_PACKET_BYTES = 64 * 1024
-COMPARED_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512", "rsa-sha2-256")
+COMPARED_KEY_TYPES = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
 RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256")
 
 
@@ -37,11 +45,16 @@ def connect_socket(address, port, timeout_s):
     try:
         sock = socket.create_connection((address, port), timeout=timeout_s)
     except socket.gaierror as error:
-        raise Unreachable(f"the name {address} cannot be resolved: {error.strerror}", "name-unresolved", "Correct the host's address.") from None
+        raise Unreachable(
+            f"the name {address} cannot be resolved: {error.strerror}", "name-unresolved", "Correct the host's address."
+        ) from None
     except OSError as error:
         reason = error.strerror or "timed out"
-        raise Unreachable(f"{address}:{port} does not answer: {reason}", "host-unreachable",
-                          "See that the host is up, that sshd listens there and that no firewall is between.") from None
+        raise Unreachable(
+            f"{address}:{port} does not answer: {reason}",
+            "host-unreachable",
+            "See that the host is up, that sshd listens there and that no firewall is between.",
+        ) from None
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -68,24 +81,35 @@ def start_transport(address, port, pinned, timeout_s):
         transport.close()
         if pinned and "no acceptable host key" in str(error).lower():
             raise changed_key(address, port, pinned, "a key of another type") from None
-        raise Unreachable(f"{address}:{port} accepts connections but SSH cannot be agreed on: {error or 'no answer in time'}", "ssh-handshake",
-                          "See that an SSH server listens on that port.") from None
+        raise Unreachable(
+            f"{address}:{port} accepts connections but SSH cannot be agreed on: {error or 'no answer in time'}",
+            "ssh-handshake",
+            "See that an SSH server listens on that port.",
+        ) from None
     return transport
 
 
 def changed_key(address, port, pinned, seen):
     """Return the error for a host that shows another key than the pinned one."""
-    return Unreachable(f"{address}:{port} shows {seen}, but {fingerprint(pinned)} is pinned", "host-key-changed",
-                       "If the host was set up anew, compare the fingerprint on its console and pin it with `windlass hosts trust`; "
-                       "otherwise somebody may be between you and the host.", is_final=True)
+    return Unreachable(
+        f"{address}:{port} shows {seen}, but {fingerprint(pinned)} is pinned",
+        "host-key-changed",
+        "If the host was set up anew, compare the fingerprint on its console and pin it with `windlass hosts trust`; "
+        "otherwise somebody may be between you and the host.",
+        is_final=True,
+    )
 
 
 def check_key(transport, address, port, pinned):
     """Compare the host's key with the pinned one; raises Unreachable with the fingerprint in its message."""
     seen = line_of(transport.get_remote_server_key())
     if not pinned:
-        raise Unreachable(f"{address}:{port} shows the host key {fingerprint(seen)}, which nobody has pinned yet", "host-key-unknown",
-                          "Compare it with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there), then `windlass hosts trust`.", is_final=True)
+        raise Unreachable(
+            f"{address}:{port} shows the host key {fingerprint(seen)}, which nobody has pinned yet",
+            "host-key-unknown",
+            "Compare it with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there), then `windlass hosts trust`.",
+            is_final=True,
+        )
     if seen.split()[:2] != pinned.split()[:2]:
         raise changed_key(address, port, pinned, fingerprint(seen))
 
@@ -95,12 +119,25 @@ def log_in(transport, address, port, user, key_path):
     try:
         transport.auth_publickey(user, paramiko.PKey.from_path(key_path))
     except (OSError, ValueError) as error:
-        raise Unreachable(f"the zone's key {key_path} cannot be read: {error}", "zone-key-unusable", "See the setting ssh.key_file.", is_final=True) from None
+        raise Unreachable(
+            f"the zone's key {key_path} cannot be read: {error}",
+            "zone-key-unusable",
+            "See the setting ssh.key_file.",
+            is_final=True,
+        ) from None
     except paramiko.AuthenticationException as error:
-        raise Unreachable(f"{address}:{port} refuses the zone's key for user {user}: {error}", "key-refused",
-                          f"Add the zone's public key (windlass hosts show) to ~{user}/.ssh/authorized_keys there.", is_final=True) from None
+        raise Unreachable(
+            f"{address}:{port} refuses the zone's key for user {user}: {error}",
+            "key-refused",
+            f"Add the zone's public key (windlass hosts show) to ~{user}/.ssh/authorized_keys there.",
+            is_final=True,
+        ) from None
     except (paramiko.SSHException, EOFError) as error:
-        raise Unreachable(f"{address}:{port} ended the login: {error or 'connection closed'}", "ssh-login", "See sshd's log on the host.") from None
+        raise Unreachable(
+            f"{address}:{port} ended the login: {error or 'connection closed'}",
+            "ssh-login",
+            "See sshd's log on the host.",
+        ) from None
 
 
 def read_host_key(address, port, timeout_s):
@@ -112,7 +149,9 @@ def read_host_key(address, port, timeout_s):
         transport.close()
 
 
-def open_ssh(address, port, user, host_key, key_path, python="python3", connect_timeout_s=10, keepalive_s=5, silence_timeout_s=60):
+def open_ssh(
+    address, port, user, host_key, key_path, python="python3", connect_timeout_s=10, keepalive_s=5, silence_timeout_s=60
+):
     """Log in to a host and start the agent there; returns a Session.
 
     address, port, user: where to; host_key: the pinned "type base64" line or None (refused with the fingerprint shown);
@@ -123,16 +162,24 @@ def open_ssh(address, port, user, host_key, key_path, python="python3", connect_
         check_key(transport, address, port, host_key)
         log_in(transport, address, port, user, key_path)
         transport.set_keepalive(keepalive_s)
-        channel = transport.open_session(window_size=WINDOW_BYTES, max_packet_size=MAX_PACKET_BYTES, timeout=connect_timeout_s)
+        channel = transport.open_session(
+            window_size=WINDOW_BYTES, max_packet_size=MAX_PACKET_BYTES, timeout=connect_timeout_s
+        )
         channel.exec_command(shlex.join(agent_argv(python)))
     except (paramiko.SSHException, OSError, EOFError) as error:
         transport.close()
-        raise Unreachable(f"{address}:{port} logged us in but runs no command: {error}", "ssh-session", "See the login shell of that user on the host.") from None
+        raise Unreachable(
+            f"{address}:{port} logged us in but runs no command: {error}",
+            "ssh-session",
+            "See the login shell of that user on the host.",
+        ) from None
     except Unreachable:
         transport.close()
         raise
     stderr = StderrTail(channel)
-    return Session(channel.recv, channel.sendall, closer(transport, channel), stderr.explain, silence_s=silence_timeout_s)
+    return Session(
+        channel.recv, channel.sendall, closer(transport, channel), stderr.explain, silence_s=silence_timeout_s
+    )
 
 
 class StderrTail:
@@ -158,8 +205,10 @@ class StderrTail:
 
 def closer(transport, channel):
     """Return the function that ends the connection."""
+
     def close():
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # The other side may have gone first.
             channel.close()
         transport.close()
+
     return close

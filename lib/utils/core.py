@@ -1,4 +1,5 @@
 """JSON as Windlass writes it, and the tags that name a version of it."""
+
 import hashlib
 
 import orjson

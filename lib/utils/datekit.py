@@ -1,4 +1,5 @@
 """Times: whole milliseconds since 1970-01-01 UTC inside, RFC 3339 in UTC outside."""
+
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

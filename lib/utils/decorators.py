@@ -10,6 +10,7 @@ The decorators know neither users nor databases: the frame around each request p
 environment that knows the caller and the body. What a decorator has to tell the frame and the OpenAPI document is kept
 in the handler's `marks`.
 """
+
 import contextlib
 import functools
 import re
@@ -45,13 +46,17 @@ def auth(optional=False, administrator=False):
     Without credentials the frame refuses the call (401), unless `optional`: then `actor` is None. With `administrator`
     anybody else is refused (403).
     """
+
     def decorate(handler):
         """Wrap one handler."""
+
         @functools.wraps(handler)
         def authenticated(**arguments):
             actor = request.environ[CALL].actor(optional=optional, administrator=administrator)
             return handler(actor=actor, **arguments)
+
         return mark(authenticated, auth="optional" if optional else "required")
+
     return decorate
 
 
@@ -61,8 +66,10 @@ def validate(fields=None, query=None):
     `fields` and `query` are pydantic models. `fields` holds only what the caller sent; `query` has the defaults as well.
     Everything that is wrong is told at once: pydantic.ValidationError, which the frame answers with 422.
     """
+
     def decorate(handler):
         """Wrap one handler."""
+
         @functools.wraps(handler)
         def validated(**arguments):
             """Check, then call."""
@@ -72,7 +79,9 @@ def validate(fields=None, query=None):
             if fields is not None:
                 arguments["fields"] = fields.model_validate_json(call.body()).model_dump(exclude_unset=True)
             return handler(**arguments)
+
         return mark(validated, fields=fields, query=query)
+
     return decorate
 
 
@@ -111,6 +120,7 @@ def caching(seconds, recall, remember):
 
     Raises TypeError at import when it stands above @auth, where it could not tell callers apart.
     """
+
     def decorate(handler):
         """Wrap one handler."""
         outer = {"auth", "fields"} & set(marks_of(handler))
@@ -128,7 +138,9 @@ def caching(seconds, recall, remember):
             answer = handler(**arguments)
             remember(key, to_json(answer), seconds)
             return answer
+
         return cached
+
     return decorate
 
 

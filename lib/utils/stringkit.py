@@ -1,4 +1,5 @@
 """Work on short texts that people typed."""
+
 import difflib
 import re
 

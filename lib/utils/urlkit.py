@@ -1,4 +1,5 @@
 """Work on URLs: query strings read strictly, paths filled in safely."""
+
 from urllib.parse import parse_qsl, quote, urlencode
 
 MOST_PARAMETERS = 100

@@ -1,4 +1,5 @@
 """/applications as callers see it."""
+
 import re
 
 import pytest
@@ -97,7 +98,10 @@ def test_an_integration_must_exist_and_serve_such_a_source(api):
 
 def test_a_repository_that_no_build_could_read_is_refused_at_once(api):
     url, login = "https://git.example.net/team", {"username": "deploy", "password": "geheim"}
-    assert api.post("/integrations", {"name": "ours", "driver": "git", "url": url, "credentials": login}).status_code == 201
+    assert (
+        api.post("/integrations", {"name": "ours", "driver": "git", "url": url, "credentials": login}).status_code
+        == 201
+    )
     for source in (
         {"repository": "shop"},
         {"repository": "https://elsewhere.example.net/team/shop", "integration": "ours"},
@@ -171,8 +175,19 @@ def test_bad_pages_are_refused(api, query):
 
 def test_what_is_not_there_is_a_404(api):
     for path in (
-        *("/applications/gone", "/applications/%00", "/applications/..%2f", "/environments/gone", "/zones/gone", "/hosts/gone"),
-        *("/applications/gone/targets", "/applications/gone/targets/production", "/applications/gone/targets/x/variables"),
+        *(
+            "/applications/gone",
+            "/applications/%00",
+            "/applications/..%2f",
+            "/environments/gone",
+            "/zones/gone",
+            "/hosts/gone",
+        ),
+        *(
+            "/applications/gone/targets",
+            "/applications/gone/targets/production",
+            "/applications/gone/targets/x/variables",
+        ),
         *("/integrations/%00", "/deploys/17", "/deploys/17/hosts", "/deploys/17/events", "/deploys/17/log"),
         *("/deploys/17/stream", "/deploys/999999999999999999"),
     ):

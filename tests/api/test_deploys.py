@@ -1,4 +1,5 @@
 """/deploys and /stream as callers see them."""
+
 import json
 import queue
 import threading
@@ -172,6 +173,7 @@ def test_a_number_is_a_number(api, path):
 
 # Changing its course.
 
+
 def test_cancelling(api, target, bells):
     number = api.post("/deploys", WANTED).json["id"]
     answer = api.post(f"/deploys/{number}/cancel")
@@ -208,6 +210,7 @@ def test_actions_take_nothing_and_need_a_deploy(api, action):
 
 
 # Its history.
+
 
 @pytest.fixture
 def told(api):
@@ -260,6 +263,7 @@ def test_the_log_is_plain_text(api, told):
 
 
 # Following it.
+
 
 def messages(answer):
     """Return the events of a stream that ends."""

@@ -1,4 +1,5 @@
 """/environments as callers see it."""
+
 import pytest
 
 from controllers import environments

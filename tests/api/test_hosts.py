@@ -1,4 +1,5 @@
 """/hosts as callers see it."""
+
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,5 @@
 """/integrations as callers see them, and that nobody ever sees their credentials."""
+
 import logging
 
 import pytest

@@ -1,4 +1,5 @@
 """How a history becomes a stream of server-sent events."""
+
 import json
 
 import pytest

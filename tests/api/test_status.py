@@ -1,4 +1,5 @@
 """/status and /status/public as callers see them."""
+
 import json
 
 import pytest
@@ -263,6 +264,7 @@ def make_targets(number, hosts):
 
 
 # What everybody may know.
+
 
 def test_the_public_status_has_names_releases_and_states_only(anonymous):
     host = factories.host("web-1")

@@ -1,4 +1,5 @@
 """/applications/<name>/targets as callers see them."""
+
 import pytest
 
 from controllers import targets
@@ -32,13 +33,16 @@ def test_it_is_made_with_defaults_and_shown(api):
         ["web-1"],
         ["web-1"],
     )
-    assert target["strategy"].items() >= {
-        "kind": "all-at-once",
-        "max_failures": 0,
-        "pause_s": 0,
-        "bake_s": 0,
-        "on_failure": "rollback",
-    }.items()
+    assert (
+        target["strategy"].items()
+        >= {
+            "kind": "all-at-once",
+            "max_failures": 0,
+            "pause_s": 0,
+            "bake_s": 0,
+            "on_failure": "rollback",
+        }.items()
+    )
     assert target["health"] == {"path": "/", "timeout_s": 30, "expect_status": None}
     assert (target["processes"], target["server_names"], target["drain_s"], target["keep_warm"]) == ({}, [], 30, True)
     assert api.get(PRODUCTION).json == target
@@ -57,14 +61,17 @@ def test_put_replaces_it_whole_and_leaves_variables_alone(api):
             "keep_warm": False,
         },
     ).json
-    assert made["strategy"].items() >= {
-        "kind": "rolling",
-        "batch": "25%",
-        "max_failures": "10%",
-        "pause_s": 5,
-        "bake_s": 0,
-        "on_failure": "stop",
-    }.items()
+    assert (
+        made["strategy"].items()
+        >= {
+            "kind": "rolling",
+            "batch": "25%",
+            "max_failures": "10%",
+            "pause_s": 5,
+            "bake_s": 0,
+            "on_failure": "stop",
+        }.items()
+    )
     assert made["health"] == {"path": "/health", "timeout_s": 5, "expect_status": 204}
     assert (made["processes"], made["server_names"], made["drain_s"], made["keep_warm"]) == (
         {"worker": None},
@@ -246,6 +253,7 @@ def test_it_is_not_deleted_during_a_deploy(api):
 
 
 # What the engine reads.
+
 
 def test_a_snapshot_holds_everything_a_rollout_goes_by(api):
     api.put(

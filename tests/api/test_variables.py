@@ -1,4 +1,5 @@
 """A target's variables as callers see them, and that nobody ever sees a secret one."""
+
 import logging
 
 import pytest
@@ -107,7 +108,18 @@ def test_a_secret_without_a_value_must_be_stored_already(api):
 
 
 def test_what_others_set_is_reserved(api):
-    for name in ("SOCKET", "PORT", "PATH", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "WINDLASS_X", "IFS", "UID", "BASH_ENV"):
+    for name in (
+        "SOCKET",
+        "PORT",
+        "PATH",
+        "VIRTUAL_ENV",
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "WINDLASS_X",
+        "IFS",
+        "UID",
+        "BASH_ENV",
+    ):
         for call in (api.put, api.patch):
             problem = assert_problem(call(PATH, {"variables": {"A": "1", name: "x"}}), 422, "invalid")
             assert problem["errors"][0]["field"] == f"variables.{name}"

@@ -1,4 +1,5 @@
 """/zones as callers see it."""
+
 import pytest
 
 from controllers import zones

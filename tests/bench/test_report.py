@@ -1,12 +1,18 @@
 """The benchmark's verdicts follow from its figures."""
+
 from bench.meter import Cost
 from bench.report import Figures
 
 
 def figures(start_up_s=1.0, connect_s=0.2, **walls):
     """Return Figures with one wall time for each side of each scenario: code_only=(windlass, plain)."""
-    costs = {name.replace("_", " ").replace("no op", "no-op"): {"windlass": [Cost(windlass, 0.5)], "plain": [Cost(plain, 0.4)]}
-             for name, (windlass, plain) in walls.items()}
+    costs = {
+        name.replace("_", " ").replace("no op", "no-op"): {
+            "windlass": [Cost(windlass, 0.5)],
+            "plain": [Cost(plain, 0.4)],
+        }
+        for name, (windlass, plain) in walls.items()
+    }
     return Figures(costs, 5, start_up_s, connect_s, 0.8)
 
 
@@ -35,11 +41,21 @@ def test_a_baseline_quicker_than_the_start_up_alone_does_not_turn_the_ratio_roun
 
 
 def test_the_median_of_several_rounds_counts_and_a_side_that_did_not_run_is_not_judged():
-    measured = Figures({"no-op": {"windlass": [Cost(9.0, 0), Cost(1.0, 0), Cost(1.1, 0)], "plain": [Cost(1.0, 0)]},
-                        "rollback": {"plain": [Cost(0.7, 0.1, 2_000_000)]}}, 5, 1.0, 0.2, 0.8)
+    measured = Figures(
+        {
+            "no-op": {"windlass": [Cost(9.0, 0), Cost(1.0, 0), Cost(1.1, 0)], "plain": [Cost(1.0, 0)]},
+            "rollback": {"plain": [Cost(0.7, 0.1, 2_000_000)]},
+        },
+        5,
+        1.0,
+        0.2,
+        0.8,
+    )
     assert verdicts(measured) == {"no-op": True}
     assert "1.10" in measured.table()
-    assert [row for row in measured.rows() if row[0] == "rollback"] == [["rollback", "", "", "", "", "0.70", "0.10", "2.00", ""]]
+    assert [row for row in measured.rows() if row[0] == "rollback"] == [
+        ["rollback", "", "", "", "", "0.70", "0.10", "2.00", ""]
+    ]
 
 
 def test_the_table_says_which_aims_were_missed():

@@ -360,7 +360,10 @@ def test_unknown_deploy_says_so(page, stand_in):
 def test_what_a_deploy_changes_is_shown_host_by_host(page, stand_in, ended):
     ended.deploys[43]["plan"] = 7
     unchanged = data.planned_host("web2", unchanged=True)
-    ended.plans[7] = {"id": 7, "hosts": [data.planned_host("web1", variables={"added": [NASTY], "changed": [], "removed": []}), unchanged]}
+    ended.plans[7] = {
+        "id": 7,
+        "hosts": [data.planned_host("web1", variables={"added": [NASTY], "changed": [], "removed": []}), unchanged],
+    }
     page.goto(f"{stand_in.url}/deploys/43")
     page.get_by_role("button", name="Show the changes").click()
     told = page.get_by_role("region", name="Changes")

@@ -1,4 +1,5 @@
 """The conductor decides from rows alone: these tests write the rows that hosts' runs would leave, and tick."""
+
 import pytest
 
 from controllers import conduct, dispatch, events, states
@@ -172,7 +173,11 @@ def test_on_failure_continue_tries_every_host_and_still_tells_the_truth(bells, h
     deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 1, "on_failure": "continue"})
     for position in range(4):
         tick(deploy)
-        end(runs_of(deploy)[position], "failed" if position == 0 else "succeeded", message="no" if position == 0 else None)
+        end(
+            runs_of(deploy)[position],
+            "failed" if position == 0 else "succeeded",
+            message="no" if position == 0 else None,
+        )
     assert tick(deploy).state == "failed"
 
 

@@ -1,4 +1,5 @@
 """Histories have no gaps, whoever writes at the same time, and followers miss nothing."""
+
 import threading
 
 import pytest

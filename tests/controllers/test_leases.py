@@ -1,4 +1,5 @@
 """A lease belongs to one worker at a time, by the database's clock, and its epoch tells an old holder from a new one."""
+
 import threading
 
 import pytest
@@ -84,5 +85,7 @@ def test_the_heartbeat_keeps_a_lease_alive(run, settings):
     held = leases.claim(HostRun, run.id)
     first = held.lease_expires_at
     beaten = threading.Event()
-    with leases.heartbeats(held, lost=lambda: None, look=lambda: HostRun.get_by_id(run.id).lease_expires_at > first and beaten.set()):
+    with leases.heartbeats(
+        held, lost=lambda: None, look=lambda: HostRun.get_by_id(run.id).lease_expires_at > first and beaten.set()
+    ):
         assert beaten.wait(10)

@@ -1,4 +1,5 @@
 """Waves are plain arithmetic, but a wrong one touches too many hosts at once."""
+
 import pytest
 
 from controllers.rollout import waves
@@ -14,7 +15,18 @@ def test_all_at_once_is_one_wave_of_everybody():
     assert waves.batches(HOSTS, waves.complete({})) == [HOSTS]
 
 
-@pytest.mark.parametrize("batch, expected", [(1, [1] * 10), (3, [3, 3, 3, 1]), (50, [10]), ("25%", [2, 2, 2, 2, 2]), ("50%", [5, 5]), ("100%", [10]), ("1%", [1] * 10)])
+@pytest.mark.parametrize(
+    "batch, expected",
+    [
+        (1, [1] * 10),
+        (3, [3, 3, 3, 1]),
+        (50, [10]),
+        ("25%", [2, 2, 2, 2, 2]),
+        ("50%", [5, 5]),
+        ("100%", [10]),
+        ("1%", [1] * 10),
+    ],
+)
 def test_rolling_goes_in_batches_of_hosts_or_percent(batch, expected):
     assert sizes({"kind": "rolling", "batch": batch}) == expected
 
@@ -30,7 +42,11 @@ def test_the_host_that_runs_the_release_process_is_one_of_the_canaries(batch, ex
 
 
 def test_the_first_host_must_be_healthy_where_hosts_go_in_waves():
-    assert [waves.complete({"kind": kind})["healthy_first"] for kind in ("all-at-once", "rolling", "canary")] == [False, True, True]
+    assert [waves.complete({"kind": kind})["healthy_first"] for kind in ("all-at-once", "rolling", "canary")] == [
+        False,
+        True,
+        True,
+    ]
     assert waves.complete({"kind": "rolling", "healthy_first": False})["healthy_first"] is False
 
 

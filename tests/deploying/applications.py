@@ -1,6 +1,6 @@
 """Small applications for deploy tests, as the files of their repositories."""
 
-WSGI = '''\
+WSGI = """\
 import os, time, pathlib
 VERSION = {version!r}
 STATUS = {status!r}
@@ -10,18 +10,24 @@ def application(environ, start_response):
         time.sleep(1)
     start_response(STATUS, [("Content-Type", "text/plain")])
     return [VERSION.encode()]
-'''
+"""
 GUNICORN = "gunicorn==23.0.0\npackaging==24.2\n"
 
 
 def gunicorn(version, status="200 OK", requirements=GUNICORN, processes=None):
     """A WSGI application under gunicorn on the switched socket."""
-    procfile = {"web": "gunicorn application:application --bind unix:$SOCKET --workers 1 --threads 4 --graceful-timeout 20", **(processes or {})}
-    return {"application.py": WSGI.format(version=version, status=status), "requirements.txt": requirements,
-            "Procfile": "".join(f"{name}: {command}\n" for name, command in procfile.items())}
+    procfile = {
+        "web": "gunicorn application:application --bind unix:$SOCKET --workers 1 --threads 4 --graceful-timeout 20",
+        **(processes or {}),
+    }
+    return {
+        "application.py": WSGI.format(version=version, status=status),
+        "requirements.txt": requirements,
+        "Procfile": "".join(f"{name}: {command}\n" for name, command in procfile.items()),
+    }
 
 
-PLAIN = '''\
+PLAIN = """\
 import http.server, os, socketserver, sys
 VERSION = {version!r}
 
@@ -44,7 +50,7 @@ class Server(socketserver.ThreadingMixIn, {base}):
 
 {before}
 Server({address}, Handler).serve_forever()
-'''
+"""
 
 
 def plain(version, status=200, binding="SOCKET", before="", processes=None):
@@ -52,5 +58,7 @@ def plain(version, status=200, binding="SOCKET", before="", processes=None):
     address = 'os.environ["SOCKET"]' if binding == "SOCKET" else '("127.0.0.1", int(os.environ["PORT"]))'
     base = "socketserver.UnixStreamServer" if binding == "SOCKET" else "socketserver.TCPServer"
     procfile = {"web": f"python server.py ${binding}", **(processes or {})}
-    return {"server.py": PLAIN.format(version=version, status=status, address=address, before=before, base=base),
-            "Procfile": "".join(f"{name}: {command}\n" for name, command in procfile.items())}
+    return {
+        "server.py": PLAIN.format(version=version, status=status, address=address, before=before, base=base),
+        "Procfile": "".join(f"{name}: {command}\n" for name, command in procfile.items()),
+    }

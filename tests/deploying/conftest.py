@@ -1,4 +1,5 @@
 """One Windlass a test module, with hosts of its own; what a test makes has names of its own."""
+
 import itertools
 import os
 import subprocess
@@ -45,11 +46,26 @@ def repository(stack, name):
 @pytest.fixture
 def cli(stack):
     """Run the real client: cli("deploy", …) -> CompletedProcess."""
+
     def run(*arguments, check=True):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "cli"), "WINDLASS_URL": stack.url, "WINDLASS_TOKEN": stack.token, "NO_COLOR": "1"}
-        done = subprocess.run([sys.executable, "-m", "windlass_cli", *arguments], env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=180)
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "cli"),
+            "WINDLASS_URL": stack.url,
+            "WINDLASS_TOKEN": stack.token,
+            "NO_COLOR": "1",
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "windlass_cli", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=180,
+        )
         assert not check or done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
+
     return run
 
 

@@ -1,4 +1,5 @@
 """The same deploy on PostgreSQL and Redis as on the embedded SQLite and folders."""
+
 import contextlib
 
 import pytest

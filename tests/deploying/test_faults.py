@@ -1,4 +1,5 @@
 """What goes wrong on real hosts: each time a clear error with host, step and remedy, the old release serving, nothing to clean up."""
+
 import os
 
 import pytest
@@ -96,7 +97,10 @@ def test_a_connection_that_is_killed_is_taken_up_again(stack, served, repository
     repository.commit(applications.plain("two", before="import time; time.sleep(2)"))
     version = stack.release(name)["version"]
     made = stack.call("POST", "/deploys", {"application": name, "release": version, "environment": "production"})
-    stack.wait(f"/deploys/{made['id']}/hosts", lambda runs: any(step["name"] == "check" and step["state"] == "running" for step in runs["items"][0]["steps"]))
+    stack.wait(
+        f"/deploys/{made['id']}/hosts",
+        lambda runs: any(step["name"] == "check" and step["state"] == "running" for step in runs["items"][0]["steps"]),
+    )
     served.cut_connections()
     ended = stack.await_end(made["id"], "succeeded")
     assert stack.host_runs(ended)[served.name]["attempt"] >= 2
@@ -107,7 +111,10 @@ def test_a_host_that_goes_away_for_good_in_the_middle(stack, served, repository,
     repository.commit(applications.plain("two", before="import time; time.sleep(4)"))
     version = stack.release(name)["version"]
     made = stack.call("POST", "/deploys", {"application": name, "release": version, "environment": "production"})
-    stack.wait(f"/deploys/{made['id']}/hosts", lambda runs: any(step["name"] == "check" and step["state"] == "running" for step in runs["items"][0]["steps"]))
+    stack.wait(
+        f"/deploys/{made['id']}/hosts",
+        lambda runs: any(step["name"] == "check" and step["state"] == "running" for step in runs["items"][0]["steps"]),
+    )
     served.stop_sshd()
     failed = stack.wait(f"/deploys/{made['id']}", lambda deploy: deploy["state"] in ("failed", "rolled_back"))
     assert failed["state"] == "failed"
@@ -182,9 +189,15 @@ def test_a_site_that_breaks_nginx_keeps_the_old_configuration(stack, served, rep
     other = served.folder / "nginx" / "sites" / "zz-other.conf"
     version = release_two(stack, repository, name)
     other.write_text("this is no nginx configuration\n")
-    stack.call("PUT", f"/applications/{name}/targets/production", {"hosts": [served.name], "server_names": [f"{name}.example.com", "more.example.com"]})
-    failed = stack.wait(f"/deploys/{stack.call('POST', '/deploys', {'application': name, 'release': version, 'environment': 'production'})['id']}",
-                        lambda deploy: deploy["state"] in ("failed", "rolled_back", "succeeded"))
+    stack.call(
+        "PUT",
+        f"/applications/{name}/targets/production",
+        {"hosts": [served.name], "server_names": [f"{name}.example.com", "more.example.com"]},
+    )
+    failed = stack.wait(
+        f"/deploys/{stack.call('POST', '/deploys', {'application': name, 'release': version, 'environment': 'production'})['id']}",
+        lambda deploy: deploy["state"] in ("failed", "rolled_back", "succeeded"),
+    )
     assert failed["state"] in ("failed", "rolled_back")
     assert "zz-other.conf" in failed["reason"], failed["reason"]
     assert site.read_text() == before

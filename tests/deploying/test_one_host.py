@@ -1,4 +1,5 @@
 """What one host goes through: warm rollback, the release process, workers, ports, variables, retention, concurrent asks."""
+
 import pytest
 import requests
 
@@ -39,7 +40,18 @@ def test_a_warm_rollback_starts_nothing(stack, hosts, target, repository, name):
 def test_the_steps_of_a_first_deploy_are_all_done_and_sent_bytes(stack, hosts, target, repository, name):
     first = ship(stack, repository, applications.plain("one"), name)
     run = stack.host_runs(first)[hosts[0].name]
-    assert [step["name"] for step in run["steps"]] == ["connect", "preflight", "ship", "environment", "configure", "start", "check", "switch", "drain", "clean"]
+    assert [step["name"] for step in run["steps"]] == [
+        "connect",
+        "preflight",
+        "ship",
+        "environment",
+        "configure",
+        "start",
+        "check",
+        "switch",
+        "drain",
+        "clean",
+    ]
     assert {step["state"] for step in run["steps"]} <= {"done", "skipped"}
     assert run["bytes_sent"] > 0
     assert all(step["started_at"] <= step["ended_at"] for step in run["steps"])
@@ -60,49 +72,95 @@ def test_the_release_process_runs_once_and_its_failure_stops_the_deploy(stack, h
     deploy = ship(stack, repository, applications.plain("one", processes={"release": command}), name)
     assert mark.read_text() == "migrated\n"
     assert "it ran" in stack.request("GET", f"/deploys/{deploy['id']}/log").text
-    failed = ship(stack, repository, applications.plain("two", processes={"release": "echo no database; exit 3"}), name, state="rolled_back")
+    failed = ship(
+        stack,
+        repository,
+        applications.plain("two", processes={"release": "echo no database; exit 3"}),
+        name,
+        state="rolled_back",
+    )
     assert "no database" in stack.request("GET", f"/deploys/{failed['id']}/log").text
     assert served(hosts[0], name).text == "one"
 
 
 def test_variables_reach_the_process_and_secrets_stay_hidden(stack, hosts, target, repository, name):
-    stack.call("PUT", f"/applications/{name}/targets/production/variables", {"variables": {"GREETING": "it's \"quoted\" $HOME %d\nnext", "PASSWORD": {"value": "hunter2-hunter2", "secret": True}}})
+    stack.call(
+        "PUT",
+        f"/applications/{name}/targets/production/variables",
+        {
+            "variables": {
+                "GREETING": 'it\'s "quoted" $HOME %d\nnext',
+                "PASSWORD": {"value": "hunter2-hunter2", "secret": True},
+            }
+        },
+    )
     before = 'print("password is", os.environ["PASSWORD"], flush=True); VERSION = os.environ["GREETING"]'
-    deploy = ship(stack, repository, applications.plain("one", before=before, processes={"release": "echo $PASSWORD"}), name)
-    assert served(hosts[0], name).text == "it's \"quoted\" $HOME %d\nnext"
+    deploy = ship(
+        stack, repository, applications.plain("one", before=before, processes={"release": "echo $PASSWORD"}), name
+    )
+    assert served(hosts[0], name).text == 'it\'s "quoted" $HOME %d\nnext'
     log = stack.request("GET", f"/deploys/{deploy['id']}/log").text
     assert "hunter2" not in log and "•••" in log
-    changed = stack.request("PATCH", f"/applications/{name}/targets/production/variables", json={"variables": {"GREETING": "new"}})
+    changed = stack.request(
+        "PATCH", f"/applications/{name}/targets/production/variables", json={"variables": {"GREETING": "new"}}
+    )
     assert changed.status_code == 200 and "hunter2" not in changed.text
-    assert stack.host_runs(stack.deploy("latest", name))[hosts[0].name]["state"] == "succeeded", "a changed variable is a change"
+    assert stack.host_runs(stack.deploy("latest", name))[hosts[0].name]["state"] == "succeeded", (
+        "a changed variable is a change"
+    )
     assert served(hosts[0], name).text == "new"
 
 
 def test_an_application_that_dies_at_start_fails_with_its_own_words(stack, hosts, target, repository, name):
     ship(stack, repository, applications.plain("one"), name)
-    failed = ship(stack, repository, applications.plain("two", before='sys.exit("no such database: shop")'), name, state="rolled_back")
+    failed = ship(
+        stack,
+        repository,
+        applications.plain("two", before='sys.exit("no such database: shop")'),
+        name,
+        state="rolled_back",
+    )
     assert "no such database: shop" in failed["reason"]
     assert hosts[0].name in failed["reason"] and "check" in failed["reason"]
     assert served(hosts[0], name).text == "one"
-    assert stack.host_runs(ship(stack, repository, applications.plain("three"), name))[hosts[0].name]["state"] == "succeeded"
+    assert (
+        stack.host_runs(ship(stack, repository, applications.plain("three"), name))[hosts[0].name]["state"]
+        == "succeeded"
+    )
     assert served(hosts[0], name).text == "three"
 
 
 def test_worker_processes_run_beside_the_web_and_old_ones_stop(stack, hosts, target, repository, name):
     def running():
         return sorted(path.name for path in (hosts[0].root / name / "shared").glob("worker-*"))
+
     script = "import os, time, signal, sys, pathlib\np = pathlib.Path(os.environ['MARK'] + '-' + os.environ['WINDLASS_RELEASE'])\np.touch()\nsignal.signal(signal.SIGTERM, lambda *_: (p.unlink(), sys.exit(0)))\nwhile True: time.sleep(0.1)\n"
-    stack.call("PUT", f"/applications/{name}/targets/production/variables", {"variables": {"MARK": str(hosts[0].root / name / "shared" / "worker")}})
+    stack.call(
+        "PUT",
+        f"/applications/{name}/targets/production/variables",
+        {"variables": {"MARK": str(hosts[0].root / name / "shared" / "worker")}},
+    )
     files = {**applications.plain("one", processes={"worker": "python worker.py"}), "worker.py": script}
     ship(stack, repository, files, name)
     assert len(running()) == 1
-    ship(stack, repository, {**applications.plain("two", processes={"worker": "python worker.py"}), "worker.py": script}, name)
+    ship(
+        stack,
+        repository,
+        {**applications.plain("two", processes={"worker": "python worker.py"}), "worker.py": script},
+        name,
+    )
     assert len(running()) == 1, "only the new release's worker may consume"
 
 
 def test_only_successful_releases_are_kept(stack, hosts, target, repository, name):
     for number in range(8):
-        ship(stack, repository, applications.plain(f"v{number}", status=500 if number in (3, 5) else 200), name, state="rolled_back" if number in (3, 5) else "succeeded")
+        ship(
+            stack,
+            repository,
+            applications.plain(f"v{number}", status=500 if number in (3, 5) else 200),
+            name,
+            state="rolled_back" if number in (3, 5) else "succeeded",
+        )
     releases = {path.name for path in (hosts[0].root / name / "releases").iterdir()}
     made = {release["version"]: release for release in stack.call("GET", f"/applications/{name}/releases")["items"]}
     kept = {made[f"v{number}"]["digest"] for number in (2, 3, 5, 7, 8)}
@@ -123,8 +181,15 @@ def test_a_second_deploy_waits_its_turn(stack, hosts, target, repository, name):
 def test_cancelling_leaves_the_old_release_serving(stack, hosts, target, repository, name):
     ship(stack, repository, applications.plain("one"), name)
     repository.commit(applications.plain("two", before="import time; time.sleep(60)"))
-    made = stack.call("POST", "/deploys", {"application": name, "release": stack.release(name)["version"], "environment": "production"})
-    stack.wait(f"/deploys/{made['id']}/hosts", lambda runs: any(step["name"] == "check" and step["state"] == "running" for step in runs["items"][0]["steps"]))
+    made = stack.call(
+        "POST",
+        "/deploys",
+        {"application": name, "release": stack.release(name)["version"], "environment": "production"},
+    )
+    stack.wait(
+        f"/deploys/{made['id']}/hosts",
+        lambda runs: any(step["name"] == "check" and step["state"] == "running" for step in runs["items"][0]["steps"]),
+    )
     stack.call("POST", f"/deploys/{made['id']}/cancel")
     ended = stack.await_end(made["id"], "cancelled")
     assert "no host was switched" in ended["reason"]
@@ -154,6 +219,8 @@ def test_the_stream_resumes_where_it_broke_off(stack, hosts, target, repository,
 
 def stream_numbers(stack, deploy, last):
     headers = {"Last-Event-ID": str(last)} if last else {}
-    with stack.http.get(f"{stack.url}/api/v1/deploys/{deploy['id']}/stream", headers=headers, stream=True, timeout=30) as answer:
+    with stack.http.get(
+        f"{stack.url}/api/v1/deploys/{deploy['id']}/stream", headers=headers, stream=True, timeout=30
+    ) as answer:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         return [int(line[3:]) for line in answer.iter_lines(decode_unicode=True) if line.startswith("id:")]

@@ -2,6 +2,7 @@
 
 What would install runs in a throwaway copy of this machine: an overlay in a mount namespace of its own, which takes root.
 """
+
 import os
 import subprocess
 import tempfile
@@ -12,7 +13,9 @@ import pytest
 SCRIPT = Path(__file__).resolve().parents[2] / "etc" / "provision.sh"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHU4 operator@example"
 MAY_MOUNT = os.getuid() == 0 and not subprocess.call(["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"])
-NEEDS_ROOT = pytest.mark.skipif(not MAY_MOUNT, reason="needs: root and the right to mount, for a throwaway copy of this machine")
+NEEDS_ROOT = pytest.mark.skipif(
+    not MAY_MOUNT, reason="needs: root and the right to mount, for a throwaway copy of this machine"
+)
 # $1 is a folder for the overlay, $2 a script to run in it. The package lists and sources are hidden: nothing is fetched.
 IN_A_COPY = """\
 set -e
@@ -56,7 +59,9 @@ def test_it_names_what_is_missing_one_thing_a_line(tmp_path):
     done = provision("--check", "server", env=without_packages(tmp_path))
     assert done.returncode == 3
     assert "package postgresql\n" in done.stdout and "package redis-server\n" in done.stdout
-    assert all(line.split()[0] in ("package", "service") and len(line.split()) == 2 for line in done.stdout.splitlines())
+    assert all(
+        line.split()[0] in ("package", "service") and len(line.split()) == 2 for line in done.stdout.splitlines()
+    )
 
 
 def test_several_roles_name_a_package_once(tmp_path):
@@ -74,14 +79,17 @@ def test_a_program_at_hand_does_as_well_as_its_package_where_only_that_is_wanted
     assert "package nginx" in provision("--check", "server", env=environment).stdout
 
 
-@pytest.mark.parametrize("arguments, said", [
-    ([], "name at least one of"),
-    (["tests"], "no role or option 'tests'"),
-    (["--authorize"], "wants an SSH public key"),
-    (["--authorize", KEY, "server"], "goes with the role target"),
-    (["--authorize", "ssh-ed25519 AAAA\ncommand", "target"], "one line"),
-    (["--authorize", 'command="sh" ' + KEY, "target"], "the content of a .pub file"),
-])
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ([], "name at least one of"),
+        (["tests"], "no role or option 'tests'"),
+        (["--authorize"], "wants an SSH public key"),
+        (["--authorize", KEY, "server"], "goes with the role target"),
+        (["--authorize", "ssh-ed25519 AAAA\ncommand", "target"], "one line"),
+        (["--authorize", 'command="sh" ' + KEY, "target"], "the content of a .pub file"),
+    ],
+)
 def test_wrong_usage_is_refused_before_anything_is_done(arguments, said):
     done = provision(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
@@ -92,8 +100,18 @@ def test_wrong_usage_is_refused_before_anything_is_done(arguments, said):
 def test_without_the_right_to_install_it_says_what_and_how_and_changes_nothing():
     with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to other users.
         os.chmod(folder, 0o755)
-        done = subprocess.run(["bash", "-s", "--", "server"], input=SCRIPT.read_text(), env=without_packages(Path(folder)),
-                              capture_output=True, text=True, user="nobody", group="nogroup", extra_groups=[], cwd="/", timeout=60)
+        done = subprocess.run(
+            ["bash", "-s", "--", "server"],
+            input=SCRIPT.read_text(),
+            env=without_packages(Path(folder)),
+            capture_output=True,
+            text=True,
+            user="nobody",
+            group="nogroup",
+            extra_groups=[],
+            cwd="/",
+            timeout=60,
+        )
     assert (done.returncode, done.stdout) == (4, "")
     assert "package redis-server" in done.stderr
     assert "nothing was changed" in done.stderr
@@ -103,8 +121,11 @@ def test_without_the_right_to_install_it_says_what_and_how_and_changes_nothing()
 @NEEDS_ROOT
 @pytest.mark.parametrize("before", ["", "echo mine > /usr/sbin/policy-rc.d; "])
 def test_a_failed_installation_leaves_the_ban_on_services_as_it_was(tmp_path, before):
-    done = in_a_copy(tmp_path, f"{before}dpkg --purge --force-depends rsync >/dev/null; bash /usr/local/bin/provision test; "
-                               "echo status $?; cat /usr/sbin/policy-rc.d*")
+    done = in_a_copy(
+        tmp_path,
+        f"{before}dpkg --purge --force-depends rsync >/dev/null; bash /usr/local/bin/provision test; "
+        "echo status $?; cat /usr/sbin/policy-rc.d*",
+    )
     assert "status 1\n" in done.stdout
     assert "could not install: rsync" in done.stderr
     assert done.stdout.endswith("status 1\nmine\n" if before else "status 1\n")
@@ -113,9 +134,12 @@ def test_a_failed_installation_leaves_the_ban_on_services_as_it_was(tmp_path, be
 @NEEDS_ROOT
 def test_what_a_killed_installation_left_is_put_right_by_the_next(tmp_path):
     mark = "written by Windlass's etc/provision.sh for the time of one installation"
-    done = in_a_copy(tmp_path, f'printf "#!/bin/sh\n# {mark}\nexit 101\n" > /usr/sbin/policy-rc.d; '
-                               "echo mine > /usr/sbin/policy-rc.d.before-windlass; dpkg --purge --force-depends rsync >/dev/null; "
-                               "bash /usr/local/bin/provision test; cat /usr/sbin/policy-rc.d*")
+    done = in_a_copy(
+        tmp_path,
+        f'printf "#!/bin/sh\n# {mark}\nexit 101\n" > /usr/sbin/policy-rc.d; '
+        "echo mine > /usr/sbin/policy-rc.d.before-windlass; dpkg --purge --force-depends rsync >/dev/null; "
+        "bash /usr/local/bin/provision test; cat /usr/sbin/policy-rc.d*",
+    )
     assert done.stdout.endswith("mine\n")
     assert mark not in done.stdout
 
@@ -124,7 +148,9 @@ def test_what_a_killed_installation_left_is_put_right_by_the_next(tmp_path):
 def test_a_target_gets_a_user_with_two_rights_and_no_more(tmp_path):
     if provision("--check", "target").stdout.count("package"):
         pytest.skip("the packages of a target are not on this machine, and this test installs none")
-    done = in_a_copy(tmp_path, f"""
+    done = in_a_copy(
+        tmp_path,
+        f"""
         bash /usr/local/bin/provision --authorize '{KEY}' target && bash /usr/local/bin/provision --authorize '{KEY}' target
         echo status $?
         bash /usr/local/bin/provision --check target; echo check $?
@@ -135,7 +161,8 @@ def test_a_target_gets_a_user_with_two_rights_and_no_more(tmp_path):
           as_deploy sudo -n $forbidden >/dev/null 2>&1; echo forbidden $?
         done
         as_deploy touch /srv/windlass/x /etc/windlass/programs/x /etc/windlass/sites/x; echo writes $?
-    """)
+    """,
+    )
     assert "status 0\n" in done.stdout and "check 0\n" in done.stdout, done.stderr
     assert done.stdout.count(KEY) == 1
     assert "deploy 755 /srv/windlass\n" in done.stdout

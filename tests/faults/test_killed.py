@@ -1,4 +1,5 @@
 """SIGKILL of Windlass's own processes in the middle of a rollout: nothing is lost, nothing runs twice, no request fails."""
+
 import os
 import signal
 from pathlib import Path
@@ -43,13 +44,19 @@ def kill_web(stack):
 
 def step_of(stack, deploy_id, step, state="running"):
     """Wait until the deploy's first host is in a step."""
-    stack.wait(f"/deploys/{deploy_id}/hosts",
-               lambda runs: any(entry["name"] == step and entry["state"] == state for entry in runs["items"][0]["steps"]))
+    stack.wait(
+        f"/deploys/{deploy_id}/hosts",
+        lambda runs: any(entry["name"] == step and entry["state"] == state for entry in runs["items"][0]["steps"]),
+    )
 
 
 def ask(stack, repository, files, name):
     repository.commit(files)
-    return stack.call("POST", "/deploys", {"application": name, "release": stack.release(name)["version"], "environment": "production"})["id"]
+    return stack.call(
+        "POST",
+        "/deploys",
+        {"application": name, "release": stack.release(name)["version"], "environment": "production"},
+    )["id"]
 
 
 def check_oracle(stack, host, name, deploy_id):

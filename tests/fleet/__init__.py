@@ -1,4 +1,5 @@
 """Real hosts and services for tests: nothing here is a stand-in, and nothing outlives the test that started it."""
+
 from .fleet import Fleet
 from .hammer import Hammer
 from .host import Host

@@ -2,6 +2,7 @@
 
 A test whose machine lacks something is skipped with a reason that starts with "needs: ", which .ci/run does not let pass.
 """
+
 import contextlib
 
 import pytest
@@ -27,9 +28,11 @@ def fleet_factory():
     Fleets claim loopback networks of their own, so the workers of pytest-xdist and other runs do not meet.
     """
     with contextlib.ExitStack() as fleets:
+
         def start(size=1, python=None):
             with skipped_if_unavailable():
                 return fleets.enter_context(Fleet(size=size, python=python))
+
         yield start
 
 

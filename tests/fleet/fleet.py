@@ -1,9 +1,10 @@
 """A fleet of hosts on loopback addresses of their own.
 
-    with Fleet(size=2) as fleet:
-        fleet[0].authorize(public_key)
-        requests.post(f"{api}/hosts", json=fleet[0].api_payload())
+with Fleet(size=2) as fleet:
+    fleet[0].authorize(public_key)
+    requests.post(f"{api}/hosts", json=fleet[0].api_payload())
 """
+
 import concurrent.futures
 import contextlib
 import tempfile

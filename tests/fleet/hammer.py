@@ -1,11 +1,12 @@
 """A client that never stops asking, to prove that a deploy drops no request.
 
-    with Hammer(host.url, "shop.example") as hammer:
-        hammer.await_version("1")
-        …deploy…
-        hammer.await_version("2")
-    assert hammer.failures == []
+with Hammer(host.url, "shop.example") as hammer:
+    hammer.await_version("1")
+    …deploy…
+    hammer.await_version("2")
+assert hammer.failures == []
 """
+
 import collections
 import contextlib
 import http.client
@@ -20,6 +21,7 @@ VARIANTS = ("close", "keep-alive")
 @dataclass(frozen=True)
 class Failure:
     """A request that was not answered as it should be: when (seconds since 1970), by which variant, and why."""
+
     at: float
     variant: str
     reason: str
@@ -81,8 +83,10 @@ class Hammer:
     def _await(self, is_so, timeout_s, what):
         with self._news:
             if not self._news.wait_for(is_so, timeout_s):
-                raise TimeoutError(f"no {what} within {timeout_s} s; {len(self.failures)} failures, {self.failures[-1:]}, "
-                                   f"last version {self.changes[-1:]}")
+                raise TimeoutError(
+                    f"no {what} within {timeout_s} s; {len(self.failures)} failures, {self.failures[-1:]}, "
+                    f"last version {self.changes[-1:]}"
+                )
 
     def _run(self, variant):
         connection, due = None, time.monotonic()

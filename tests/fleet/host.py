@@ -1,4 +1,5 @@
 """One host of the fleet: real sshd, supervisord and nginx on an address of its own, with ways to break each of them."""
+
 import base64
 import contextlib
 import hashlib
@@ -42,16 +43,30 @@ class Host:
         """The host's settings as the API takes them."""
         return {
             "python": self.python,
-            "nginx": {"sites": str(self.folder / "nginx" / "sites"), "command": self.nginx_command,
-                      "listen": f"{self.address}:{self.nginx_port}"},
-            "supervisor": {"programs": str(self.folder / "supervisor" / "programs"), "command": self.supervisor_command},
+            "nginx": {
+                "sites": str(self.folder / "nginx" / "sites"),
+                "command": self.nginx_command,
+                "listen": f"{self.address}:{self.nginx_port}",
+            },
+            "supervisor": {
+                "programs": str(self.folder / "supervisor" / "programs"),
+                "command": self.supervisor_command,
+            },
         }
 
     @property
     def nginx_command(self):
         """The argv that -t and -s reload are appended to."""
         conf = self.folder / "nginx" / "nginx.conf"
-        return [find_program("nginx"), "-p", f"{self.folder}/nginx", "-e", f"{self.folder}/log/nginx-error.log", "-c", str(conf)]
+        return [
+            find_program("nginx"),
+            "-p",
+            f"{self.folder}/nginx",
+            "-e",
+            f"{self.folder}/log/nginx-error.log",
+            "-c",
+            str(conf),
+        ]
 
     @property
     def supervisor_command(self):
@@ -76,8 +91,16 @@ class Host:
 
     def api_payload(self, **changes):
         """Return the body of POST /hosts that registers this host, with `changes` to it."""
-        return {"name": self.name, "address": self.address, "port": self.port, "user": self.user, "transport": "ssh",
-                "root": str(self.root), "settings": self.settings, **changes}
+        return {
+            "name": self.name,
+            "address": self.address,
+            "port": self.port,
+            "user": self.user,
+            "transport": "ssh",
+            "root": str(self.root),
+            "settings": self.settings,
+            **changes,
+        }
 
     def without_python(self):
         """Return settings that name an interpreter the host does not have."""
@@ -133,7 +156,9 @@ class Host:
 
     def _launch_sshd(self):
         if os.getuid() == 0:
-            os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # sshd(8) as root insists on it; Debian makes it at boot.
+            os.makedirs(
+                "/run/sshd", mode=0o755, exist_ok=True
+            )  # sshd(8) as root insists on it; Debian makes it at boot.
         argv = [find_program("sshd"), "-D", "-e", "-f", self.folder / "ssh" / "sshd_config"]
         self.sshd = self.keeper.start(argv, self.folder / "log" / "sshd.log")
         return self.sshd, lambda: is_listening((self.address, self.port))
@@ -169,7 +194,9 @@ class Host:
         path = self.folder / "ssh" / "host_ed25519"
         for old in (path, path.with_suffix(".pub")):
             old.unlink(missing_ok=True)
-        subprocess.run([find_program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", str(path)], check=True)
+        subprocess.run(
+            [find_program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", str(path)], check=True
+        )
 
     def rotate_host_key(self):
         """Change the host key, as a reinstalled machine or an attacker would have another."""
@@ -186,10 +213,26 @@ class Host:
         """Return the argv of OpenSSH's client for this host, its key pinned; a command is to be appended."""
         known_hosts = self.folder / "ssh" / "known_hosts"
         known_hosts.write_text(f"[{self.address}]:{self.port} {self.host_key}\n")
-        options = {"IdentitiesOnly": "yes", "BatchMode": "yes", "StrictHostKeyChecking": "yes",
-                   "UserKnownHostsFile": known_hosts, "GlobalKnownHostsFile": "/dev/null"}
-        return [find_program("ssh"), "-F", "none", "-i", str(key_file), "-p", str(self.port), "-l", self.user,
-                *[word for name, value in options.items() for word in ("-o", f"{name}={value}")], self.address]
+        options = {
+            "IdentitiesOnly": "yes",
+            "BatchMode": "yes",
+            "StrictHostKeyChecking": "yes",
+            "UserKnownHostsFile": known_hosts,
+            "GlobalKnownHostsFile": "/dev/null",
+        }
+        return [
+            find_program("ssh"),
+            "-F",
+            "none",
+            "-i",
+            str(key_file),
+            "-p",
+            str(self.port),
+            "-l",
+            self.user,
+            *[word for name, value in options.items() for word in ("-o", f"{name}={value}")],
+            self.address,
+        ]
 
     # supervisord and its programs.
 

@@ -1,9 +1,10 @@
 """Start, await and stop the processes of a test; the reaper (reaper.py) sees to it that none is left behind.
 
-    with Keeper() as keeper:
-        process = keeper.start(["redis-server", …], output="/tmp/wl-x/redis.log")
-        await_process(process, lambda: is_listening(address))
+with Keeper() as keeper:
+    process = keeper.start(["redis-server", …], output="/tmp/wl-x/redis.log")
+    await_process(process, lambda: is_listening(address))
 """
+
 import json
 import os
 import signal
@@ -57,8 +58,13 @@ class Keeper:
         ours, theirs = socket.socketpair()
         with theirs:
             argv = [sys.executable, "-IS", str(REAPER), str(theirs.fileno()), str(os.getpid())]
-            self._process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-                                             stdout=subprocess.DEVNULL, start_new_session=True)
+            self._process = subprocess.Popen(
+                argv,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         self._channel, self._answers = ours, ours.makefile("rb")
         return self
 
@@ -78,8 +84,15 @@ class Keeper:
         `output` is the file its output is appended to, `env` its whole environment (default: a bare one), `user` a user name
         to become (root only), `stop_signal` what ends it in order. Returns a Process; raises FleetError when it cannot start.
         """
-        answer = self.ask("start", argv=[str(part) for part in argv], output=str(output), cwd=cwd and str(cwd), user=user,
-                           env=bare_environment() if env is None else env, stop_signal=int(stop_signal))
+        answer = self.ask(
+            "start",
+            argv=[str(part) for part in argv],
+            output=str(output),
+            cwd=cwd and str(cwd),
+            user=user,
+            env=bare_environment() if env is None else env,
+            stop_signal=int(stop_signal),
+        )
         return Process(self, answer["pid"], stop_signal, Path(output), argv)
 
     def claim(self, name):

@@ -5,6 +5,7 @@ starts and stops processes on request (one JSON object a line, one answer each).
 or dies, it ends every process below it, removes the folders entrusted to it and leaves. Being a subreaper (prctl(2)) it
 inherits every orphan of its daemons; should it be killed itself, the kernel ends what it started (PR_SET_PDEATHSIG).
 """
+
 import ctypes
 import json
 import os
@@ -123,8 +124,17 @@ class Reaper:
         # Should this process be killed, its children get a chance to end their own children: those have no other parent.
         on_death = signal.SIGTERM if stop_signal == signal.SIGKILL else stop_signal
         with open(output, "ab") as log:
-            process = subprocess.Popen(argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                       start_new_session=True, preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, on_death), **identity)
+            process = subprocess.Popen(
+                argv,
+                env=env,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, on_death),
+                **identity,
+            )
         self.started[process.pid] = (process, stop_signal)
         return {"pid": process.pid}
 

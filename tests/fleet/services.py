@@ -1,8 +1,9 @@
 """PostgreSQL and Redis for tests: servers of their own, reachable by nobody else, gone afterwards.
 
-    with postgresql() as url, redis_server() as redis_url:
-        …
+with postgresql() as url, redis_server() as redis_url:
+    …
 """
+
 import contextlib
 import os
 import pwd
@@ -19,7 +20,13 @@ from .keeper import FleetError, Keeper, await_process, find_program, free_port
 
 SERVER_USER = "postgres"  # PostgreSQL refuses to run as root; Debian's package makes this user.
 DATABASE = "windlass"
-UNSAFE_BUT_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200", "shared_buffers=32MB")
+UNSAFE_BUT_FAST = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "max_connections=200",
+    "shared_buffers=32MB",
+)
 
 
 @contextlib.contextmanager
@@ -33,10 +40,27 @@ def postgresql(directory=None):
     with Keeper() as keeper, service_folder(keeper, directory) as folder:
         user = server_user(folder)
         cluster = folder / "data"
-        argv = [initdb, "--no-sync", "--auth=trust", "--username=windlass", "--encoding=UTF8", "--locale=C.UTF-8", "-D", cluster]
+        argv = [
+            initdb,
+            "--no-sync",
+            "--auth=trust",
+            "--username=windlass",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "-D",
+            cluster,
+        ]
         run_as(user, argv)
-        argv = [server, "-D", cluster, "-k", folder, "-c", "listen_addresses=",
-                *[word for setting in UNSAFE_BUT_FAST for word in ("-c", setting)]]
+        argv = [
+            server,
+            "-D",
+            cluster,
+            "-k",
+            folder,
+            "-c",
+            "listen_addresses=",
+            *[word for setting in UNSAFE_BUT_FAST for word in ("-c", setting)],
+        ]
         # SIGINT is PostgreSQL's "fast shutdown": it ends all sessions and frees its shared memory.
         process = keeper.start(argv, folder / "server.log", user=user, stop_signal=signal.SIGINT)
         await_process(process, lambda: subprocess.run([is_ready, "-q", "-h", folder, "-U", "windlass"]).returncode == 0)
@@ -51,7 +75,7 @@ def redis_server(directory=None):
     with Keeper() as keeper, service_folder(keeper, directory) as folder:
         port, password = free_port(), secrets.token_urlsafe(16)
         conf = folder / "redis.conf"
-        conf.write_text(f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {folder}\nsave \"\"\nappendonly no\n")
+        conf.write_text(f'bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {folder}\nsave ""\nappendonly no\n')
         conf.chmod(0o600)
         process = keeper.start([program, conf], folder / "redis.log", stop_signal=signal.SIGTERM)
         await_process(process, lambda: redis_answers(port, password))

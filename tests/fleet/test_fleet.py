@@ -1,4 +1,5 @@
 """The fleet's hosts are real, break on request and leave nothing behind."""
+
 import errno
 import os
 import select
@@ -107,8 +108,12 @@ class TestSsh:
 
     def test_a_cut_connection_ends_the_client_but_not_what_it_ran(self, host, key_file):
         host.authorize(public(key_file))
-        with subprocess.Popen([*host.ssh_argv(key_file), "echo $$; exec sleep 1000"], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True) as client:
+        with subprocess.Popen(
+            [*host.ssh_argv(key_file), "echo $$; exec sleep 1000"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as client:
             remote = int(client.stdout.readline())
             assert host.cut_connections() >= 1
             assert client.wait(60) == 255
@@ -215,8 +220,11 @@ class TestSettings:
         assert run([*settings["supervisor"]["command"], "pid"]).stdout.strip() == str(host.supervisord.pid)
 
     def test_broken_settings_name_programs_that_are_not_there(self, host):
-        broken = [host.without_python()["python"], host.without_nginx()["nginx"]["command"][0],
-                  host.without_supervisor()["supervisor"]["command"][0]]
+        broken = [
+            host.without_python()["python"],
+            host.without_nginx()["nginx"]["command"][0],
+            host.without_supervisor()["supervisor"]["command"][0],
+        ]
         assert [Path(path).exists() for path in broken] == [False, False, False]
         assert host.settings["python"] not in broken
 
@@ -287,5 +295,12 @@ class TestNothingIsLeft:
 def run_owner(python=sys.executable, **identity):
     """Start OWNER; its first line tells the reaper's id, the folder and the daemons' ids."""
     program = OWNER.format(root=str(ROOT), vendor=str(ROOT / "lib" / "vendor"))
-    return subprocess.Popen([python, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/",
-                            stderr=subprocess.DEVNULL, **identity)
+    return subprocess.Popen(
+        [python, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd="/",
+        stderr=subprocess.DEVNULL,
+        **identity,
+    )

@@ -1,4 +1,5 @@
 """The hammer notices every failure, and nothing that is none."""
+
 import http.server
 import socket
 import threading
@@ -12,6 +13,7 @@ from .test_fleet import await_answer, serve
 
 class Handler(http.server.BaseHTTPRequestHandler):
     """Answers with what its server says just now."""
+
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
@@ -139,11 +141,13 @@ def test_a_body_may_be_read_for_its_version(server):
 
 def test_an_answer_that_ends_too_early_is_a_failure():
     with socket.create_server(("127.0.0.1", 0)) as listener:
+
         def answer_half():
             connection, _ = listener.accept()
             with connection:
                 connection.recv(4096)
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+
         thread = threading.Thread(target=answer_half)
         thread.start()
         with Hammer(f"http://127.0.0.1:{listener.getsockname()[1]}", variants=("close",), timeout_s=60) as hammer:

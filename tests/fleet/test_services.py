@@ -1,4 +1,5 @@
 """PostgreSQL and Redis for tests work, are private and end with the test."""
+
 import urllib.parse
 from pathlib import Path
 

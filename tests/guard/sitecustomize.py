@@ -2,6 +2,7 @@
 
 Python imports this module at its start when this folder is on PYTHONPATH (site: "sitecustomize").
 """
+
 import importlib.metadata
 import re
 import sys
@@ -12,7 +13,9 @@ LOCK = Path(__file__).parent.parent / "requirements.txt"
 
 def names_in(lock):
     """Return the distributions of a lock, by normalised name."""
-    return {re.sub(r"[-_.]+", "-", name).lower() for name in re.findall(r"^([A-Za-z0-9][\w.-]*)==", lock.read_text(), re.M)}
+    return {
+        re.sub(r"[-_.]+", "-", name).lower() for name in re.findall(r"^([A-Za-z0-9][\w.-]*)==", lock.read_text(), re.M)
+    }
 
 
 def modules_of(distributions):

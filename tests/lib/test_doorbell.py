@@ -1,12 +1,12 @@
 """Messages: ids only, signed; anything else is refused before a task sees it; folders are safe between processes."""
+
 import json
 import multiprocessing
 import queue
 
+import doorbell
 import pytest
 from kombu import Connection, Queue
-
-import doorbell
 
 
 @pytest.fixture
@@ -21,13 +21,17 @@ def test_what_is_signed_comes_back(settings):
     assert doorbell.loads(doorbell.dumps([[1, 2], {}, None])) == [[1, 2], {}, None]
 
 
-@pytest.mark.parametrize("forge", [
-    lambda text: text.partition(".")[2],
-    lambda text: "0" * 64 + "." + text.partition(".")[2],
-    lambda text: text.replace("1", "2"),
-    lambda text: "." + text.partition(".")[2],
-    lambda text: "",
-], ids=["unsigned", "another key", "changed", "empty signature", "nothing"])
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda text: text.partition(".")[2],
+        lambda text: "0" * 64 + "." + text.partition(".")[2],
+        lambda text: text.replace("1", "2"),
+        lambda text: "." + text.partition(".")[2],
+        lambda text: "",
+    ],
+    ids=["unsigned", "another key", "changed", "empty signature", "nothing"],
+)
 def test_a_message_that_windlass_did_not_write_is_refused(settings, forge):
     text = doorbell.dumps([[1], {}, None])
     forged = forge(text)
@@ -39,6 +43,7 @@ def test_a_message_that_windlass_did_not_write_is_refused(settings, forge):
 
 def test_another_installations_messages_are_refused(settings, tmp_path):
     import secretbox
+
     text = doorbell.dumps([[1], {}, None])
     settings.secret.key_file = str(tmp_path / "other.key")
     secretbox.box_of.cache_clear()

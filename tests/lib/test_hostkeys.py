@@ -1,4 +1,5 @@
 """Public host keys are compared with what OpenSSH itself says of them."""
+
 import subprocess
 
 import hostkeys

@@ -23,7 +23,10 @@ DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 @click.option("--strategy", metavar="KIND", help="Another strategy than the target's, such as rolling or canary.")
 @click.option("--batch", metavar="N|P%", help="How many hosts at a time, or which part of them.")
 @click.option(
-    "--detailed-exitcode", "is_detailed", is_flag=True, help="Exit with 2 when something is to be done, with 0 when nothing is."
+    "--detailed-exitcode",
+    "is_detailed",
+    is_flag=True,
+    help="Exit with 2 when something is to be done, with 0 when nothing is.",
 )
 @options.timeout
 @click.pass_obj
@@ -42,7 +45,9 @@ def plan(invocation, application, version, environment, strategy, batch, is_deta
     output.json(made) if output.as_json else show_plan(output, made)
     if made["state"] == "failed":
         details = [f"{error['host']}: {error['message']}. {error['remedy']}" for error in made["errors"]]
-        raise WindlassError(f"Plan {made['id']} is not complete: {len(details)} of its hosts could not be looked at.", details)
+        raise WindlassError(
+            f"Plan {made['id']} is not complete: {len(details)} of its hosts could not be looked at.", details
+        )
     if not made["unchanged"]:
         output.hint(f"Do exactly this: windlass deploy {application} {release} --to {environment} --plan {made['id']}")
     return CHANGES if is_detailed and not made["unchanged"] else EXIT_DONE
@@ -110,6 +115,8 @@ def show_packages(output, packages):
     for package in packages["added"]:
         output.line("  package    ", Text(clean(f"+ {package['name']} {package['version']}"), style="green"))
     for package in packages["upgraded"]:
-        output.line("  package    ", Text(clean(f"~ {package['name']} {package['from']} → {package['to']}"), style="yellow"))
+        output.line(
+            "  package    ", Text(clean(f"~ {package['name']} {package['from']} → {package['to']}"), style="yellow")
+        )
     for package in packages["removed"]:
         output.line("  package    ", Text(clean(f"- {package['name']} {package['version']}"), style="red"))

@@ -26,7 +26,9 @@ from windlass_cli.watching import watch_build, watch_deploy
 @click.option("--package-version", metavar="VERSION", help="Build a release of this version of the package first.")
 @click.option("--strategy", metavar="KIND", help="Another strategy than the target's, such as rolling or canary.")
 @click.option("--batch", metavar="N|P%", help="How many hosts at a time, or which part of them.")
-@click.option("--plan", type=click.IntRange(min=1), metavar="PLAN", help="Do exactly what this plan says; see windlass plan.")
+@click.option(
+    "--plan", type=click.IntRange(min=1), metavar="PLAN", help="Do exactly what this plan says; see windlass plan."
+)
 @click.option("--comment", metavar="TEXT", help="Why, for whoever reads the history.")
 @click.option("--at", "start_at", metavar="TIME", help="Begin then, such as 2026-12-01T06:00:00Z, and not at once.")
 @click.option("--override-freeze", "override", metavar="REASON", help="Begin even during a freeze; for administrators.")

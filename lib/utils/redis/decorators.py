@@ -2,6 +2,7 @@
 
 Only JSON goes in and out. Without Redis, or while it does not answer, every request is worked out anew.
 """
+
 import hashlib
 import logging
 import time

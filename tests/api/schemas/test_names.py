@@ -1,4 +1,5 @@
 """What each kind of value takes and refuses."""
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -123,7 +124,20 @@ def test_good_values_stay_what_they_are(kind, good):
         (names.Port, [0, 65536, "22", 22.0, True, None]),
         (
             applications.Requirement,
-            ["", "-e .", "-r x", "--index-url=x", "x @ https://x/y", "../x", "/x", "x\n-r y", "x\n", "x>=1\n", "x;y", "x>=1 #"],
+            [
+                "",
+                "-e .",
+                "-r x",
+                "--index-url=x",
+                "x @ https://x/y",
+                "../x",
+                "/x",
+                "x\n-r y",
+                "x\n",
+                "x>=1\n",
+                "x;y",
+                "x>=1 #",
+            ],
         ),
         (
             applications.Package,

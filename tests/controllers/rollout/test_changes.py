@@ -76,7 +76,12 @@ def found(seen, want=None, before=None, known=None):
     return changes.of_host("web-1", want or wanted(), seen, before, after, SIZES.get, seal)
 
 
-RUNNING = {"a": held(), "active": "a", "texts": {"supervisor-a": "program of a\n", "nginx": "site\n"}, "releases": ["old"]}
+RUNNING = {
+    "a": held(),
+    "active": "a",
+    "texts": {"supervisor-a": "program of a\n", "nginx": "site\n"},
+    "releases": ["old"],
+}
 
 
 def test_files_packages_and_bytes():
@@ -97,7 +102,9 @@ def test_files_packages_and_bytes():
 
 def test_only_files_the_host_cannot_reuse_are_sent():
     assert (
-        found(state(**RUNNING), known={"release": {("bb", 0o644), ("cc", 0o644)}, "environment": set()})["bytes_to_send"]
+        found(state(**RUNNING), known={"release": {("bb", 0o644), ("cc", 0o644)}, "environment": set()})[
+            "bytes_to_send"
+        ]
         == 40 + 80
     ), "the mode counts"
     assert found(state(**{**RUNNING, "environments": ["env"]}))["bytes_to_send"] == 60
@@ -131,12 +138,15 @@ def test_the_free_slot_is_filled_and_the_old_web_process_stays_warm():
 
 def test_a_slot_that_still_runs_the_release_is_only_switched_to():
     seen = state(
-        **{**RUNNING, "texts": {**RUNNING["texts"], "supervisor-b": "program of b\n"}}, b=held("new", "s-new", up=("web",))
+        **{**RUNNING, "texts": {**RUNNING["texts"], "supervisor-b": "program of b\n"}},
+        b=held("new", "s-new", up=("web",)),
     )
     told = found(seen)
     assert told["processes"] == {"start": [{"name": "worker", "slot": "b"}], "stop": [{"name": "worker", "slot": "a"}]}
     assert told["configuration"] == []
-    edited = state(**{**RUNNING, "texts": {**RUNNING["texts"], "supervisor-b": "edited\n"}}, b=held("new", "s-new", up=("web",)))
+    edited = state(
+        **{**RUNNING, "texts": {**RUNNING["texts"], "supervisor-b": "edited\n"}}, b=held("new", "s-new", up=("web",))
+    )
     assert [item["file"] for item in found(edited)["configuration"]] == ["app-b.conf"], (
         "an edited program file makes it start anew"
     )
@@ -158,7 +168,11 @@ def test_variables_are_named_and_never_shown():
 
 def test_what_runs_exactly_this_is_unchanged():
     seen = state(
-        a=held("new", "s-new", variables={"A": "1"}), active="a", texts=RUNNING["texts"], releases=["new"], environments=["env"]
+        a=held("new", "s-new", variables={"A": "1"}),
+        active="a",
+        texts=RUNNING["texts"],
+        releases=["new"],
+        environments=["env"],
     )
     told = found(seen, before={"version": "v2", "lock": "six==1.17.0\nnew==2.0\n", "files": NEW_FILES})
     assert (
@@ -168,12 +182,17 @@ def test_what_runs_exactly_this_is_unchanged():
         and told["bytes_to_send"] == 0
     )
     assert (
-        not any(told["files"]["counts"].values()) and not any(told["packages"].values()) and not any(told["variables"].values())
+        not any(told["files"]["counts"].values())
+        and not any(told["packages"].values())
+        and not any(told["variables"].values())
     )
 
 
 def test_ports_that_are_not_given_out_yet_have_stand_ins():
-    assert changes.with_shown_ports(state())["application"]["ports"] == {"a": "<port of slot a>", "b": "<port of slot b>"}
+    assert changes.with_shown_ports(state())["application"]["ports"] == {
+        "a": "<port of slot a>",
+        "b": "<port of slot b>",
+    }
     assert changes.with_shown_ports(state(**RUNNING))["application"]["ports"] == {"a": 1, "b": 2}
 
 

@@ -1,4 +1,5 @@
 """Hosts for the agent's tests: most share one, each with an application of its own; who breaks a host takes `host`."""
+
 import contextlib
 import itertools
 
@@ -19,10 +20,12 @@ def shared_host(fleet_factory):
 def controllers(shared_host):
     """`controllers(binding="socket")` makes a Controller of a new application on the shared host; it is withdrawn at the end."""
     with contextlib.ExitStack() as stack:
+
         def make(**changes):
             controller = Controller(shared_host, app=f"shop{next(NUMBERS)}", **changes)
             stack.callback(withdraw, controller)
             return controller
+
         yield make
 
 

@@ -1,4 +1,5 @@
 """Drives an agent the way a controller does: makes trees, specs and blobs from little, and says what happened."""
+
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ AGENT = Path(remote.session.__file__).with_name("agent.py")
 START = 'if __name__ == "__main__":'
 
 # Makes an agent kill itself just before the n-th thing it does to the host.
-DEADLY = '''
+DEADLY = """
 def _make_deadly(last):
     import os, signal
     count = [0]
@@ -34,10 +35,10 @@ def _make_deadly(last):
     globals()["run_command"] = deadly(run_command)
 _make_deadly(%d)
 
-'''
+"""
 
 # A web process that serves its version, on a socket or a port, and does what the variables tell it to do.
-WEB = '''
+WEB = """
 import http.server, os, socket, socketserver, sys, time
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -74,7 +75,7 @@ import signal, threading
 signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
 server.serve_forever(poll_interval=0.05)
 server.server_close()
-'''
+"""
 
 
 def packed(text):
@@ -98,6 +99,7 @@ def in_background(work):
             results.append(work())
         except Exception as error:
             results.append(error)
+
     thread = threading.Thread(target=run)
     thread.start()
     return thread, results
@@ -126,8 +128,10 @@ class Tree:
 
     def __init__(self, files, links=None, entries=None):
         self.contents = {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
-        rows = [[path, 0o755 if path.startswith("bin/") else 0o644, len(data), digest_of(data)]
-                for path, data in self.contents.items()]
+        rows = [
+            [path, 0o755 if path.startswith("bin/") else 0o644, len(data), digest_of(data)]
+            for path, data in self.contents.items()
+        ]
         rows += [[path, "link", target] for path, target in (links or {}).items()]
         self.entries = sorted(rows) if entries is None else entries
         self.manifest = json.dumps(self.entries, separators=(",", ":"), ensure_ascii=False).encode()
@@ -142,8 +146,14 @@ class Tree:
 
 def release_tree(version="1", **files):
     """Return a release with a web program and a few files."""
-    return Tree({"web.py": WEB, "version.txt": version, "package/data.txt": "the same in all\n" * 100,
-                 **{name.replace("__", "/"): text for name, text in files.items()}})
+    return Tree(
+        {
+            "web.py": WEB,
+            "version.txt": version,
+            "package/data.txt": "the same in all\n" * 100,
+            **{name.replace("__", "/"): text for name, text in files.items()},
+        }
+    )
 
 
 def environment_tree(extra="1"):
@@ -214,27 +224,51 @@ class Controller:
     def spec(self, release, environment, deploy=1, processes=None, web="web", variables=None, nginx=True, **changes):
         """Return a spec as the rollout engine makes them."""
         processes = processes or {"web": {"command": f"python web.py {self.binding}", "exec": True}}
-        spec = {"deploy": deploy, "release": release.digest, "environment": environment.digest, "python": self.interpreter(),
-                "processes": processes, "web": web, "binding": self.binding if web else None,
-                "variables": {"VERSION": "1", **(variables or {})},
-                "supervisor": {slot: {"path": f"windlass-{self.app}-{slot}.conf", "text": self.program(slot, processes)}
-                               for slot in "ab"},
-                "nginx": self.site() if nginx and web else None,
-                "health": {"path": "/", "timeout_s": 20, "expect_status": 200, "host": self.server_name},
-                "drain_s": 5, "keep_warm": True}
+        spec = {
+            "deploy": deploy,
+            "release": release.digest,
+            "environment": environment.digest,
+            "python": self.interpreter(),
+            "processes": processes,
+            "web": web,
+            "binding": self.binding if web else None,
+            "variables": {"VERSION": "1", **(variables or {})},
+            "supervisor": {
+                slot: {"path": f"windlass-{self.app}-{slot}.conf", "text": self.program(slot, processes)}
+                for slot in "ab"
+            },
+            "nginx": self.site() if nginx and web else None,
+            "health": {"path": "/", "timeout_s": 20, "expect_status": 200, "host": self.server_name},
+            "drain_s": 5,
+            "keep_warm": True,
+        }
         spec["version"] = spec["variables"]["VERSION"]
         spec.update(changes)
-        spec["spec_digest"] = digest_of(json.dumps([spec["release"], spec["environment"], spec["processes"], spec["variables"],
-                                                    spec["supervisor"], spec["nginx"]], sort_keys=True).encode())
+        spec["spec_digest"] = digest_of(
+            json.dumps(
+                [
+                    spec["release"],
+                    spec["environment"],
+                    spec["processes"],
+                    spec["variables"],
+                    spec["supervisor"],
+                    spec["nginx"],
+                ],
+                sort_keys=True,
+            ).encode()
+        )
         return spec
 
     def program(self, slot, processes, startsecs=1):
         """Return the text of a slot's program file."""
         base, group = f"{self.host.root}/{self.app}", f"{self.app}-{slot}"
         parts = [f"[group:{group}]\nprograms={','.join(f'{group}-{name}' for name in processes)}\n"]
-        parts += [f"[program:{group}-{name}]\ncommand={base}/run/{slot}-{name}\nautostart=true\nautorestart=true\n"
-                  f"startsecs={startsecs}\nstartretries=1\nstopwaitsecs=5\nstopasgroup=true\nkillasgroup=true\nredirect_stderr=true\n"
-                  f"stdout_logfile={base}/shared/logs/{name}.log\n" for name in processes]
+        parts += [
+            f"[program:{group}-{name}]\ncommand={base}/run/{slot}-{name}\nautostart=true\nautorestart=true\n"
+            f"startsecs={startsecs}\nstartretries=1\nstopwaitsecs=5\nstopasgroup=true\nkillasgroup=true\nredirect_stderr=true\n"
+            f"stdout_logfile={base}/shared/logs/{name}.log\n"
+            for name in processes
+        ]
         return "\n".join(parts)
 
     def site(self, extra=""):
@@ -247,11 +281,13 @@ class Controller:
         port = self.seen["application"]["ports"][slot]
         upstream = f"unix:{base}/run/current.sock" if self.binding == "socket" else f"127.0.0.1:{port}"
         token = digest_of((upstream + extra).encode())[:16]
-        return (f"# windlass-proof /.well-known/windlass/{self.app} {token}\n"
-                f"upstream {self.app} {{ server {upstream} max_fails=0; }}\n"
-                f"server {{\n  listen {self.settings['nginx']['listen']};\n  server_name {self.server_name};\n{extra}\n"
-                f"  location = /.well-known/windlass/{self.app} {{ return 200 {token}; }}\n"
-                f"  location / {{ proxy_pass http://{self.app}; proxy_set_header Host $host; }}\n}}\n")
+        return (
+            f"# windlass-proof /.well-known/windlass/{self.app} {token}\n"
+            f"upstream {self.app} {{ server {upstream} max_fails=0; }}\n"
+            f"server {{\n  listen {self.settings['nginx']['listen']};\n  server_name {self.server_name};\n{extra}\n"
+            f"  location = /.well-known/windlass/{self.app} {{ return 200 {token}; }}\n"
+            f"  location / {{ proxy_pass http://{self.app}; proxy_set_header Host $host; }}\n}}\n"
+        )
 
     def prepare(self, version="1", environment=None, tree=None, **changes):
         """Ship a release and its environment in the open session; return the spec to activate."""
@@ -318,8 +354,11 @@ class Controller:
     def is_whole(self):
         """Say whether `current` names a complete, undamaged release and the active slot serves; true at any moment."""
         application = self.observe(deep=True)["application"]
-        return application["damaged"] == [] and application["current"] in application["releases"] \
+        return (
+            application["damaged"] == []
+            and application["current"] in application["releases"]
             and application["slots"][application["active"]]["serving"]
+        )
 
     def is_sound(self):
         """Say whether, with that, the active slot runs the current release; true whenever no agent was killed."""

@@ -1,4 +1,5 @@
 """Releases take over, come back and go, on a real host, while clients never stop asking."""
+
 import contextlib
 import os
 import re
@@ -52,7 +53,9 @@ def test_nginx_may_connect_to_a_socket_that_its_server_kept_to_itself_also_after
         os.kill(pid, 9)  # It leaves its socket file behind; supervisord starts it again.
         hammer.await_failure()
         served = hammer.versions["1"]
-        while hammer.versions["1"] <= served:  # supervisord starts it again a moment later; a helper opens the socket then.
+        while (
+            hammer.versions["1"] <= served
+        ):  # supervisord starts it again a moment later; a helper opens the socket then.
             hammer.await_requests(5)
 
 
@@ -143,7 +146,7 @@ def test_an_application_without_a_web_process(controller):
 
 
 def test_what_the_variables_hold_reaches_the_processes_unchanged(controller):
-    value = "it's \"$HOME\" `id` \\ \n with a second line and ünïcode"
+    value = 'it\'s "$HOME" `id` \\ \n with a second line and ünïcode'
     controller.deploy("1", variables={"VERSION": value})
     assert controller.get() == (200, value)
 
@@ -166,8 +169,15 @@ def test_the_processes_environment(controller):
     release, env = f"{controller.base}/releases/{tree.digest}", f"{controller.base}/envs/{environment_tree().digest}"
     line = (controller.base / "shared" / "logs" / "web.log").read_text().splitlines()[0]
     ports = answer["application"]["ports"]
-    assert line.split("|") == [f"{release}:{release}/src", env, f"{env}/bin:/usr/local/bin:/usr/bin:/bin", str(ports["a"]),
-                               f"{controller.base}/run/a.sock", tree.digest, "a"]
+    assert line.split("|") == [
+        f"{release}:{release}/src",
+        env,
+        f"{env}/bin:/usr/local/bin:/usr/bin:/bin",
+        str(ports["a"]),
+        f"{controller.base}/run/a.sock",
+        tree.digest,
+        "a",
+    ]
 
 
 def assert_restored(controller, caught, code, step):
@@ -254,7 +264,9 @@ def test_a_changed_site_is_served_without_a_failed_request(controllers, binding)
     with Hammer(controller.host.url, controller.server_name) as hammer:
         controller.open(2)
         spec = controller.prepare("1", deploy=2)
-        spec["nginx"]["text"] = {slot: controller.site_text(slot, "  location = /page { return 418; }") for slot in "ab"}
+        spec["nginx"]["text"] = {
+            slot: controller.site_text(slot, "  location = /page { return 418; }") for slot in "ab"
+        }
         assert controller.activate(spec)["switched"] is False
         controller.close()
         assert controller.get("/page")[0] == 418
@@ -266,7 +278,11 @@ def test_a_release_that_nginx_cannot_reach_is_taken_back(controller):
     controller.deploy("1")
     controller.open(2)
     spec = controller.prepare("2", deploy=2)
-    text = spec["nginx"]["text"]["b"].replace("/current.sock", "/elsewhere.sock").replace(" return 200 ", " return 200 new")
+    text = (
+        spec["nginx"]["text"]["b"]
+        .replace("/current.sock", "/elsewhere.sock")
+        .replace(" return 200 ", " return 200 new")
+    )
     spec["nginx"]["text"] = dict.fromkeys("ab", re.sub(r"^(# windlass-proof \S+) ", r"\1 new", text))
     with pytest.raises(AgentError) as caught:
         controller.activate(spec)

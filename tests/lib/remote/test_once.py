@@ -1,4 +1,5 @@
 """A command that must run exactly once does so, whatever happens to the agent; where nobody can know, that is said."""
+
 import json
 import os
 import time
@@ -48,7 +49,9 @@ def test_it_is_not_repeated(controller, marks):
     controller.deploy("1", once=once(f"echo x >> {marks}"))
     controller.deploy("1", once=once(f"echo x >> {marks}"))
     assert runs(marks) == 1
-    said = [event["message"] for event in controller.events if event.get("step") == "start" and event["state"] == "done"]
+    said = [
+        event["message"] for event in controller.events if event.get("step") == "start" and event["state"] == "done"
+    ]
     assert said[-1] == "'release' had run already"
     controller.deploy("1", once=once(f"echo x >> {marks}", key="2-release"))
     assert runs(marks) == 2
@@ -161,7 +164,7 @@ PRINT = "python3 -c 'import sys; out = sys.stdout.buffer; {}'"
 
 
 def test_a_flood_of_lines_is_thinned_out_and_said_so(controller):
-    controller.deploy("1", once=once(PRINT.format("out.write(b\"a line\\n\" * 100000)")))
+    controller.deploy("1", once=once(PRINT.format('out.write(b"a line\\n" * 100000)')))
     output = controller.output()
     assert output.count("a line\n") <= 5 * 2000
     assert "lines left out" in output
@@ -169,7 +172,9 @@ def test_a_flood_of_lines_is_thinned_out_and_said_so(controller):
 
 
 def test_a_line_without_end_is_cut(controller):
-    controller.deploy("1", once=once(PRINT.format("[out.write(b\"x\" * 1000000) for _ in range(50)]; out.write(b\"\\nlast\")")))
+    controller.deploy(
+        "1", once=once(PRINT.format('[out.write(b"x" * 1000000) for _ in range(50)]; out.write(b"\\nlast")'))
+    )
     lines = controller.output().splitlines()
     assert lines[0].startswith("x" * 8192 + " … [") and len(lines[0]) < 8300
     assert f"{50_000_000 - 8192} bytes" in lines[0] and lines[1] == "last"

@@ -1,4 +1,5 @@
 """Killed, cut off, overtaken: what is half-done is finished or taken back, and the old release serves all the while."""
+
 import json
 import os
 import signal
@@ -24,8 +25,12 @@ def deploy_again_and_again(controller, first, stride):
     kills, version = 0, 1
     for count in range(first, 500, stride):
         version += 1
-        wanted = {"deploy": version, "keep": KEEP_NOTHING, "tree": release_tree(str(version)),
-                  "environment": environment_tree(str(version % 3))}
+        wanted = {
+            "deploy": version,
+            "keep": KEEP_NOTHING,
+            "tree": release_tree(str(version)),
+            "environment": environment_tree(str(version % 3)),
+        }
         try:
             controller.deploy(str(version), opener=deadly_opener(count), **wanted)
             return kills
@@ -41,8 +46,10 @@ def deploy_again_and_again(controller, first, stride):
 IS_THOROUGH = "WINDLASS_TESTS_THOROUGH" in os.environ  # Then agents are killed at every single point; it takes minutes.
 
 
-@pytest.mark.parametrize("binding, first, stride", [("socket", 1, 1) if IS_THOROUGH else ("socket", 3, 13),
-                                                    ("port", 1, 1) if IS_THOROUGH else ("port", 5, 19)])
+@pytest.mark.parametrize(
+    "binding, first, stride",
+    [("socket", 1, 1) if IS_THOROUGH else ("socket", 3, 13), ("port", 1, 1) if IS_THOROUGH else ("port", 5, 19)],
+)
 def test_an_agent_killed_at_any_point_harms_nobody(controllers, binding, first, stride):
     controller = controllers(binding=binding)
     controller.deploy("1")
@@ -80,7 +87,9 @@ def test_nothing_changes_before_begin(controller):
     with open_local(controller.python) as session:
         for verb in ("ship", "files", "activate", "restore", "withdraw"):
             with pytest.raises(AgentError) as caught:
-                session.request(verb, kind="release", name="0" * 64, digest="0" * 64, spec={}, slot=None, **controller.about())
+                session.request(
+                    verb, kind="release", name="0" * 64, digest="0" * 64, spec={}, slot=None, **controller.about()
+                )
             assert caught.value.code == "not-begun"
     assert not controller.base.exists()
 
@@ -94,7 +103,10 @@ def hanging(controller, deploy=2):
     def heard(event):
         if event.get("step") == "check":
             checking.set()
-    thread, results = in_background(lambda: controller.session.request("activate", spec=spec, on_event=heard, timeout_s=60))
+
+    thread, results = in_background(
+        lambda: controller.session.request("activate", spec=spec, on_event=heard, timeout_s=60)
+    )
     assert checking.wait(30)
     return thread, results
 
@@ -205,11 +217,15 @@ def test_a_switch_that_was_cut_in_two_is_finished(controllers):
     undo = site.with_name(f".windlass-undo-{site.name}")
     old, new = controller.site_text("a"), controller.site_text("b")
     trial = {"switch": f"{controller.base}/run/current.sock", "reload": True}
-    undo.write_text(json.dumps({**trial, "text": old, "wanted": "b.sock"}))  # On trial for the slot that answers: it stays.
+    undo.write_text(
+        json.dumps({**trial, "text": old, "wanted": "b.sock"})
+    )  # On trial for the slot that answers: it stays.
     controller.open(3)
     assert site.read_text() == new and not undo.exists()
     controller.close()
     site.write_text(old)
-    undo.write_text(json.dumps({**trial, "text": new, "wanted": "a.sock"}))  # On trial for a slot that does not: it goes.
+    undo.write_text(
+        json.dumps({**trial, "text": new, "wanted": "a.sock"})
+    )  # On trial for a slot that does not: it goes.
     controller.open(4)
     assert site.read_text() == new and not undo.exists()

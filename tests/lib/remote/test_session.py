@@ -1,4 +1,5 @@
 """A session survives whatever the other side does: noise, nonsense, silence, floods and sudden ends."""
+
 import json
 import os
 import shutil
@@ -64,10 +65,12 @@ def peer():
 
 def answering(peer, *messages):
     """Let the peer answer the next request with messages, in a thread."""
+
     def answer():
         number = peer.hear()["id"]
         for message in messages:
             peer.say({**message, "id": number} if isinstance(message, dict) and "event" not in message else message)
+
     thread = threading.Thread(target=answer)
     thread.start()
     return thread
@@ -82,7 +85,14 @@ def test_events_come_before_the_answer_and_signs_of_life_are_kept_away(peer):
 
 
 def test_an_error_is_raised_with_all_it_says(peer):
-    error = {"code": "disk-full", "step": "ship", "message": "No space.", "remedy": "Free some.", "needed": 5, "restored": True}
+    error = {
+        "code": "disk-full",
+        "step": "ship",
+        "message": "No space.",
+        "remedy": "Free some.",
+        "needed": 5,
+        "restored": True,
+    }
     answering(peer, {"error": error})
     with pytest.raises(AgentError) as caught:
         peer.session.request("ship")
@@ -96,6 +106,7 @@ def test_an_answer_to_something_else_is_not_taken_for_ours(peer):
         number = peer.hear()["id"]
         peer.say({"id": number - 1, "done": {"stale": True}})
         peer.say({"id": number, "done": {"right": True}})
+
     threading.Thread(target=answer).start()
     assert peer.session.request("observe") == {"right": True}
 
@@ -119,6 +130,7 @@ def test_a_line_without_end_is_not_gathered_for_ever(peer, monkeypatch):
                 peer.say(b"x" * 65536)
         except OSError:
             return
+
     threading.Thread(target=flood).start()
     with pytest.raises(ConnectionLost, match="a line of more than"):
         peer.session.request("observe")
@@ -141,8 +153,9 @@ def test_a_shell_that_never_becomes_an_agent_is_quoted():
         peer.session.request("observe")
 
 
-@pytest.mark.parametrize("said", ["sh: 1: python9: not found (exit status 127)",
-                                  "bash: line 1: /opt/python: No such file or directory"])
+@pytest.mark.parametrize(
+    "said", ["sh: 1: python9: not found (exit status 127)", "bash: line 1: /opt/python: No such file or directory"]
+)
 def test_an_interpreter_that_is_missing_is_named(said):
     peer = Peer(explain=lambda: said)
     peer.close()
@@ -168,6 +181,7 @@ def test_a_host_that_only_says_that_it_lives_is_given_up_at_the_deadline(peer):
                 peer.say({"event": "alive"})
             except OSError:
                 return
+
     threading.Thread(target=live).start()
     with pytest.raises(ConnectionLost, match="did not finish in the time"):
         peer.session.request("observe", timeout_s=0.5)
@@ -184,6 +198,7 @@ def test_an_end_in_the_middle_of_an_answer(peer):
         peer.hear()
         peer.say(b'{"id": 1, "do')
         peer.close()
+
     threading.Thread(target=answer).start()
     with pytest.raises(ConnectionLost, match="ended"):
         peer.session.request("observe")
@@ -200,6 +215,7 @@ def test_a_listener_that_fails_ends_the_session(peer):
 
     def failing(_event):
         raise ValueError("the database is gone")
+
     with pytest.raises(ValueError, match="database"):
         peer.session.request("observe", on_event=failing)
     assert peer.file.read() is not None  # The other side sees the end of its input.
@@ -227,6 +243,7 @@ def test_frames_carry_the_stream_whatever_its_pieces(peer):
             assert length <= sessions.FRAME
             received.append(peer.file.read(length))
         peer.say({"id": number, "done": {}})
+
     threading.Thread(target=read).start()
     before = peer.session.bytes_sent
     peer.session.request("files", blobs=pieces)
@@ -239,6 +256,7 @@ def test_an_abort_never_comes_between_the_frames_of_a_transfer(peer):
         yield b"first"
         peer.session.abort("handed-over")
         yield b"second"
+
     heard = []
 
     def read():
@@ -247,6 +265,7 @@ def test_an_abort_never_comes_between_the_frames_of_a_transfer(peer):
             peer.file.read(int.from_bytes(length, "big"))
         heard.append(peer.hear())
         peer.say({"id": 1, "error": {"code": "handed-over"}})
+
     threading.Thread(target=read).start()
     with pytest.raises(AgentError):
         peer.session.request("files", blobs=blobs())
@@ -255,13 +274,16 @@ def test_an_abort_never_comes_between_the_frames_of_a_transfer(peer):
 
 def test_a_flood_of_events_reaches_a_slow_listener_in_order(peer):
     count = 3000
-    answering(peer, *[{"event": "output", "step": "start", "text": str(number)} for number in range(count)], {"done": {}})
+    answering(
+        peer, *[{"event": "output", "step": "start", "text": str(number)} for number in range(count)], {"done": {}}
+    )
     texts = []
 
     def slowly(event):
         if len(texts) % 1000 == 0:
             time.sleep(0.01)
         texts.append(int(event["text"]))
+
     peer.session.request("activate", on_event=slowly)
     assert texts == list(range(count))
 

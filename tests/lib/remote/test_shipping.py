@@ -1,4 +1,5 @@
 """Trees arrive complete and exactly as listed, or not at all."""
+
 import os
 import struct
 import zlib
@@ -36,8 +37,10 @@ def refused(controller, tree, kind="release"):
 
 
 def test_a_release_arrives_as_it_is(opened):
-    tree = Tree({"web.py": WEB, "bin/run": "#!/bin/sh\n", "a/b/c.txt": "deep", "empty": "", "large": os.urandom(3_000_000)},
-                links={"a/link": "../web.py", "a/folder": "b"})
+    tree = Tree(
+        {"web.py": WEB, "bin/run": "#!/bin/sh\n", "a/b/c.txt": "deep", "empty": "", "large": os.urandom(3_000_000)},
+        links={"a/link": "../web.py", "a/folder": "b"},
+    )
     assert opened.ship(tree) == 5
     path = opened.base / "releases" / tree.digest
     assert {name: (path / name).read_bytes() for name in tree.contents} == tree.contents
@@ -57,7 +60,9 @@ def test_only_what_the_host_lacks_is_sent(opened):
 def test_a_tree_of_nothing_but_known_files_needs_no_second_request(opened):
     opened.ship(Tree({"one": "1", "two": "2"}))
     tree = Tree({"renamed": "1"})
-    answer = opened.ask("ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)])
+    answer = opened.ask(
+        "ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)]
+    )
     assert answer == {"lacks": [], "complete": True}
     assert (opened.base / "releases" / tree.digest / "renamed").read_text() == "1"
 
@@ -70,11 +75,16 @@ def test_a_file_that_was_damaged_on_the_host_is_not_reused(opened):
     path.write_text("damaged")
     second = release_tree("2")
     assert opened.ship(second) == 2
-    assert (opened.base / "releases" / second.digest / "package" / "data.txt").read_bytes() == second.contents["package/data.txt"]
+    assert (opened.base / "releases" / second.digest / "package" / "data.txt").read_bytes() == second.contents[
+        "package/data.txt"
+    ]
 
 
 def test_environments_share_files_and_get_the_hosts_python(opened):
-    first, second = Tree({"lib/a.py": "A = 1\n", "bin/tool": "#!/bin/sh\n"}), Tree({"lib/a.py": "A = 1\n", "lib/b.py": "B = 2\n"})
+    first, second = (
+        Tree({"lib/a.py": "A = 1\n", "bin/tool": "#!/bin/sh\n"}),
+        Tree({"lib/a.py": "A = 1\n", "lib/b.py": "B = 2\n"}),
+    )
     opened.ship(first, "environment")
     assert opened.ship(second, "environment") == 1
     environments = opened.base / "envs"
@@ -82,7 +92,10 @@ def test_environments_share_files_and_get_the_hosts_python(opened):
     version = opened.interpreter()["version"]
     for name in ("python", "python3", "python" + version):
         assert (environments / first.digest / "bin" / name).samefile(opened.interpreter()["path"])
-    assert f"home = {os.path.dirname(opened.interpreter()['path'])}\n" in (environments / first.digest / "pyvenv.cfg").read_text()
+    assert (
+        f"home = {os.path.dirname(opened.interpreter()['path'])}\n"
+        in (environments / first.digest / "pyvenv.cfg").read_text()
+    )
 
 
 def test_an_environment_whose_interpreter_moved_gets_it_back(opened):
@@ -101,8 +114,9 @@ def listed(path, *rest):
     return Tree({}, entries=[[path, *(rest or (0o644, len(data), digest_of(data)))]])
 
 
-@pytest.mark.parametrize("path", ["/etc/cron.d/evil", "../evil", "a/../../evil", "a/./b", "a//b", "", ".", "..", "a/", "nul\0",
-                                  "x" * 300])
+@pytest.mark.parametrize(
+    "path", ["/etc/cron.d/evil", "../evil", "a/../../evil", "a/./b", "a//b", "", ".", "..", "a/", "nul\0", "x" * 300]
+)
 def test_a_path_that_leads_elsewhere_is_refused(refusing, path):
     assert refused(refusing, listed(path)).code == "unsafe-path"
 
@@ -120,10 +134,18 @@ class SurrogateTree(Tree):
         self.digest = digest_of(self.manifest)
 
 
-@pytest.mark.parametrize("links", [
-    {"link": "/etc/passwd"}, {"link": "../elsewhere"}, {"a/link": "../../elsewhere"}, {"link": ""},
-    {"here": ".", "d/link": "../here/.."}, {"one": "two", "two": "one"}, {"down": "a", "a/up": "../down/../.."},
-])
+@pytest.mark.parametrize(
+    "links",
+    [
+        {"link": "/etc/passwd"},
+        {"link": "../elsewhere"},
+        {"a/link": "../../elsewhere"},
+        {"link": ""},
+        {"here": ".", "d/link": "../here/.."},
+        {"one": "two", "two": "one"},
+        {"down": "a", "a/up": "../down/../.."},
+    ],
+)
 def test_a_link_that_leads_elsewhere_is_refused(refusing, links):
     assert refused(refusing, Tree({"a/file": "x"}, links=links)).code == "unsafe-path"
 
@@ -133,8 +155,15 @@ def test_a_file_cannot_be_written_through_a_link(refusing):
     assert refused(refusing, Tree({}, entries=evil)).code == "unsafe-path"
 
 
-@pytest.mark.parametrize("entry", [["f", 0o4755, 1, digest_of(b"x")], ["f", 0o644, -1, digest_of(b"x")],
-                                   ["f", 0o644, 1, "../../x"], ["f", 0o666, 1, "0" * 64]])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ["f", 0o4755, 1, digest_of(b"x")],
+        ["f", 0o644, -1, digest_of(b"x")],
+        ["f", 0o644, 1, "../../x"],
+        ["f", 0o666, 1, "0" * 64],
+    ],
+)
 def test_a_mode_size_or_digest_that_cannot_be_is_refused(refusing, entry):
     assert refused(refusing, Tree({}, entries=[entry])).code == "unsafe-path"
 
@@ -160,7 +189,9 @@ def test_a_name_that_is_no_digest_is_refused(refusing, name):
 
 def send_files(controller, tree, stream):
     """Ship a tree with a stream of our choice for its files; return the error."""
-    answer = controller.ask("ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)])
+    answer = controller.ask(
+        "ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)]
+    )
     assert not answer["complete"]
     with pytest.raises(AgentError) as caught:
         controller.ask("files", blobs=stream(answer["lacks"]))
@@ -173,15 +204,19 @@ def framed(data):
     return struct.pack(">Q", len(data)) + data
 
 
-@pytest.mark.parametrize("stream", [
-    lambda lacks: [framed(zlib.compress(b"evil"))],
-    lambda lacks: [framed(b"no zlib data at all")],
-    lambda lacks: [framed(zlib.compress(b"12345")[:-3])],
-    lambda lacks: [framed(zlib.compress(b"\0" * 50_000_000))],
-    lambda lacks: [struct.pack(">Q", 1 << 40) + b"little"],
-    lambda lacks: [b""],
-    lambda lacks: [framed(zlib.compress(b"12345")), framed(zlib.compress(b"more"))],
-], ids=["other content", "not zlib", "cut short", "bomb", "too long", "nothing", "too many"])
+@pytest.mark.parametrize(
+    "stream",
+    [
+        lambda lacks: [framed(zlib.compress(b"evil"))],
+        lambda lacks: [framed(b"no zlib data at all")],
+        lambda lacks: [framed(zlib.compress(b"12345")[:-3])],
+        lambda lacks: [framed(zlib.compress(b"\0" * 50_000_000))],
+        lambda lacks: [struct.pack(">Q", 1 << 40) + b"little"],
+        lambda lacks: [b""],
+        lambda lacks: [framed(zlib.compress(b"12345")), framed(zlib.compress(b"more"))],
+    ],
+    ids=["other content", "not zlib", "cut short", "bomb", "too long", "nothing", "too many"],
+)
 def test_damaged_content_leaves_nothing_and_the_session_usable(opened, stream):
     tree = Tree({"file": "12345"})
     assert send_files(opened, tree, stream).code == "bad-transfer"
@@ -195,7 +230,10 @@ def test_a_transfer_that_breaks_off_leaves_nothing(opened):
     def breaking():
         yield from list(tree.blobs([0]))
         raise OSError("the network is gone")
-    answer = opened.ask("ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)])
+
+    answer = opened.ask(
+        "ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)]
+    )
     assert answer["lacks"] == [0, 1]
     with pytest.raises(OSError, match="network"):
         opened.ask("files", blobs=breaking())
@@ -213,6 +251,7 @@ def test_cancelling_a_transfer(opened):
         yield from list(tree.blobs([0]))
         opened.session.abort()
         yield from tree.blobs([1])
+
     with pytest.raises(AgentError) as caught:
         opened.ask("files", blobs=cancelled())
     assert caught.value.code == "aborted"

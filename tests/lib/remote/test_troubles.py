@@ -1,5 +1,6 @@
 """Whatever is wrong with a host is told with a code, a step, a sentence that names the place and a remedy, and the old release
 serves on; when it is mended, the next deploy needs no cleaning up."""
+
 import os
 import socket
 import subprocess
@@ -52,7 +53,9 @@ def test_a_tree_that_cannot_fit_is_refused_before_anything_is_written(small_disk
 def test_a_disk_that_fills_up_on_the_way(small_disk):
     tree = Tree({**release_tree("2").contents, "large": os.urandom(3_000_000)})
     small_disk.open(2)
-    answer = small_disk.ask("ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)])
+    answer = small_disk.ask(
+        "ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)]
+    )
     small_disk.host.fill_disk(leave_bytes=1_000_000)
     with pytest.raises(AgentError) as caught:
         small_disk.ask("files", blobs=tree.blobs(answer["lacks"]))
@@ -83,7 +86,9 @@ def test_a_disk_without_inodes(host):
     try:
         controller = Controller(host)
         controller.deploy("1")
-        error = failing(controller, tree=Tree({"web.py": "", **{f"file{number}": str(number) for number in range(200)}}))
+        error = failing(
+            controller, tree=Tree({"web.py": "", **{f"file{number}": str(number) for number in range(200)}})
+        )
         assert (error.code, error.step) == ("disk-full", "ship") and "inodes" in error.message
         assert controller.get() == (200, "1") and controller.leftovers() == []
         controller.restore(None)
@@ -146,8 +151,9 @@ def test_a_host_without_nginx_or_supervisor(shared_host):
     controller.restore(None)
 
 
-@pytest.mark.parametrize("part, key, code", [("supervisor", "programs", "programs-dir-missing"),
-                                             ("nginx", "sites", "sites-dir-missing")])
+@pytest.mark.parametrize(
+    "part, key, code", [("supervisor", "programs", "programs-dir-missing"), ("nginx", "sites", "sites-dir-missing")]
+)
 def test_a_folder_that_is_missing(controller, part, key, code):
     controller.deploy("1")
     right = controller.settings
@@ -218,7 +224,9 @@ def test_a_socket_on_which_somebody_else_listens(controller):
         server.bind(str(path))
         server.listen()
         error = failing(controller)
-        assert (error.code, error.step, error.restored) == ("socket-in-use", "start", True) and str(path) in error.message
+        assert (error.code, error.step, error.restored) == ("socket-in-use", "start", True) and str(
+            path
+        ) in error.message
     controller.deploy("2")  # What is left is a socket file without a server, which is no obstacle.
     assert controller.get() == (200, "2")
 
