@@ -6,12 +6,12 @@ import config
 
 config.load()
 
-import logs  # noqa: E402
 from celery import bootsteps, signals  # noqa: E402  (after the configuration)
-from config import settings  # noqa: E402
-from doorbell import CENTRAL, zone_queue  # noqa: E402
 
+import logs  # noqa: E402
+from config import settings  # noqa: E402
 from controllers import dispatch, workers  # noqa: E402
+from doorbell import CENTRAL, zone_queue  # noqa: E402
 
 QUEUE_LOOK_S = 1.0
 HEARTBEAT_S = 5.0

@@ -1,14 +1,14 @@
 """What a handler returned, as an HTTP answer: JSON with an entity tag, nothing, text, or a stream."""
 
 from bottle import request, response
-from logs import request_id
-from utils.core import tag_of, to_json
-from utils.decorators import jsonp_body
-from utils.urlkit import with_parameter
 
 from api.problems import problem_of
 from controllers import connections
 from controllers.errors import Invalid
+from logs import request_id
+from utils.core import tag_of, to_json
+from utils.decorators import jsonp_body
+from utils.urlkit import with_parameter
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"

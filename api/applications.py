@@ -1,11 +1,10 @@
 """Routes of /applications."""
 
-from utils.decorators import auth, validate
-
 from api import route
 from api.schemas.applications import Application, ApplicationChanges, ApplicationFields
 from api.shapes import ListQuery, Page
 from controllers import applications
+from utils.decorators import auth, validate
 
 
 @route("GET", "/applications", summary="List applications", returns=Page[Application])

@@ -4,14 +4,14 @@ import re
 from functools import cached_property
 
 from bottle import request
+
 from config import settings
+from controllers import sessions
+from controllers.errors import BadRequest, Forbidden, Invalid, TooLarge, Unauthenticated, UnsupportedMediaType
 from utils.core import from_json
 from utils.stringkit import version_key
 from utils.urlkit import query_pairs
 from version import CLIENT_DESIRED, CLIENT_MINIMUM, CLIENT_UPGRADE
-
-from controllers import sessions
-from controllers.errors import BadRequest, Forbidden, Invalid, TooLarge, Unauthenticated, UnsupportedMediaType
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 BEARER = re.compile(r"Bearer +([!-~]{1,500})", re.I)

@@ -1,7 +1,5 @@
 """Routes of /deploys, and the stream of all of them."""
 
-from utils.decorators import auth, validate
-
 from api import Stream, Text, route
 from api.schemas.deploys import (
     ApprovalFields,
@@ -17,6 +15,7 @@ from api.schemas.lists import DeployQuery
 from api.shapes import Page
 from api.sse import as_stream, place
 from controllers import deploys, pauses
+from utils.decorators import auth, validate
 
 
 @route("GET", "/deploys", summary="List deploys", returns=Page[Deploy])

@@ -8,13 +8,12 @@ import time
 import uuid
 
 import logs
-from config import settings
-from utils.core import to_json
-from version import CLIENT_DESIRED
-
 from api import metrics
 from api.problems import problem_of
+from config import settings
 from controllers import connections
+from utils.core import to_json
+from version import CLIENT_DESIRED
 
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"

@@ -1,11 +1,10 @@
 """Routes of /environments."""
 
-from utils.decorators import auth, validate
-
 from api import route
 from api.schemas.inventory import Environment, EnvironmentChanges, EnvironmentFields
 from api.shapes import ListQuery, Page
 from controllers import environments
+from utils.decorators import auth, validate
 
 
 @route("GET", "/environments", summary="List environments", returns=Page[Environment])

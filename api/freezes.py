@@ -1,11 +1,10 @@
 """Routes of /freezes."""
 
-from utils.decorators import auth, validate
-
 from api import route
 from api.schemas.guards import Freeze, FreezeChanges, FreezeFields
 from api.shapes import ListQuery, Page
 from controllers import freezes
+from utils.decorators import auth, validate
 
 
 @route("GET", "/freezes", summary="List freezes", returns=Page[Freeze])

@@ -1,13 +1,12 @@
 """Routes of /hosts."""
 
-from utils.decorators import auth, validate
-
 from api import route
 from api.schemas.deploys import NoFields
 from api.schemas.hosts import Host, HostChanges, HostFields, MaintenanceFields, TrustFields
 from api.schemas.lists import HostQuery
 from api.shapes import Page
 from controllers import checks, hosts
+from utils.decorators import auth, validate
 
 
 @route("GET", "/hosts", summary="List hosts", returns=Page[Host])

@@ -1,11 +1,10 @@
 """Routes of /integrations."""
 
-from utils.decorators import auth, validate
-
 from api import route
 from api.schemas.inventory import Integration, IntegrationChanges, IntegrationFields
 from api.shapes import ListQuery, Page
 from controllers import integrations
+from utils.decorators import auth, validate
 
 
 @route("GET", "/integrations", summary="List integrations", returns=Page[Integration])

@@ -1,10 +1,9 @@
 """Routes of /applications/<name>/targets/<environment>/lock."""
 
-from utils.decorators import auth, validate
-
 from api import Made, route
 from api.schemas.guards import Lock, LockFields, UnlockQuery
 from controllers import locks
+from utils.decorators import auth, validate
 
 PATH = "/applications/<name>/targets/<environment>/lock"
 

@@ -4,10 +4,10 @@ import functools
 import re
 
 from pydantic.json_schema import models_json_schema
-from version import VERSION
 
 from api.routing import ENDPOINTS, PREFIX
 from api.schemas.system import Problem
+from version import VERSION
 
 RULE = re.compile(r"<(\w+)(?::(\w+)(?::[^>]*)?)?>")
 REFERENCE = "#/components/schemas/{model}"

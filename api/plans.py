@@ -1,10 +1,9 @@
 """Routes of /plans."""
 
-from utils.decorators import auth, validate
-
 from api import route
 from api.schemas.plans import Plan, PlanFields
 from controllers import plans
+from utils.decorators import auth, validate
 
 
 @route("POST", "/plans", summary="Plan a deploy", status=201, returns=Plan, location="/plans/{id}")

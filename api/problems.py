@@ -4,11 +4,11 @@ import logging
 from http import HTTPStatus
 
 from bottle import HTTPError
-from logs import request_id
 from pydantic import ValidationError
 
 from controllers import connections
 from controllers.errors import BadRequest, Invalid, WindlassError
+from logs import request_id
 
 log = logging.getLogger(__name__)
 INTERNAL = "Something went wrong in Windlass itself; its log tells more under this request_id."

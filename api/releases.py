@@ -1,13 +1,12 @@
 """Routes of /applications/<name>/releases."""
 
-from utils.decorators import auth, validate
-
 from api import Stream, route
 from api.schemas.deploys import EventList, EventQuery, StreamQuery
 from api.schemas.releases import Comparison, Release, ReleaseFields, ReleaseInFull, ReleaseQuery
 from api.shapes import Page
 from api.sse import as_stream, place
 from controllers import releases
+from utils.decorators import auth, validate
 
 RELEASES = "/applications/<name>/releases"
 RELEASE = RELEASES + "/<version>"

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import bottle
 from bottle import request
-from utils.decorators import CALL, mark, marks_of
-from utils.urlkit import fill_path
 
 from api import answers
 from api.call import Call
 from api.problems import problem_of
 from controllers import idempotency
+from utils.decorators import CALL, mark, marks_of
+from utils.urlkit import fill_path
 
 PREFIX = "/api/v1"
 HEADER_ARGUMENTS = {"if_match": "HTTP_IF_MATCH", "last_event_id": "HTTP_LAST_EVENT_ID"}

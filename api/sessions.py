@@ -1,13 +1,13 @@
 """Logging in and out with a browser, and who the caller is."""
 
 from bottle import request, response
-from config import settings
-from utils.decorators import CALL, auth, validate
 
 from api import route
 from api.call import cookie_name
 from api.schemas.access import LoginFields, Me
+from config import settings
 from controllers import sessions
+from utils.decorators import CALL, auth, validate
 
 
 @route("POST", "/session", summary="Log in", status=201, returns=Me)

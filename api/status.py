@@ -1,13 +1,12 @@
 """Routes of /status."""
 
-from utils.decorators import auth, jsonp, validate
-from utils.decorators import request_cache as cache
-
 from api import route
 from api.schemas.lists import PublicStatusQuery, StatusQuery
 from api.schemas.status import PublicStatus, StatusList
 from api.shapes import Page
 from controllers import status
+from utils.decorators import auth, jsonp, validate
+from utils.decorators import request_cache as cache
 
 
 @route("GET", "/status", summary="What should run where, and what was seen", returns=StatusList)

@@ -1,12 +1,11 @@
 """Windlass itself: what there is, is it alive, is it ready."""
 
-from version import VERSION
-
 from api import Outcome, route
 from api.openapi import document
 from api.routing import ENDPOINTS, PREFIX
 from api.schemas.system import Health, Index, Readiness
 from controllers import system
+from version import VERSION
 
 
 def links():

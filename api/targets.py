@@ -1,11 +1,10 @@
 """Routes of /applications/<name>/targets and their variables."""
 
-from utils.decorators import auth, validate
-
 from api import Made, route
 from api.schemas.targets import Target, TargetFields, VariableChanges, VariableFields, Variables
 from api.shapes import ListQuery, Page
 from controllers import targets, variables
+from utils.decorators import auth, validate
 
 
 @route("GET", "/applications/<name>/targets", summary="List an application's targets", returns=Page[Target])

@@ -1,11 +1,10 @@
 """Bearer tokens."""
 
-from utils.decorators import auth, validate
-
 from api import route
 from api.schemas.access import NewToken, Token, TokenChanges, TokenFields
 from api.shapes import ListQuery, Page
 from controllers import tokens
+from utils.decorators import auth, validate
 
 
 @route("GET", "/tokens", summary="List tokens", returns=Page[Token])

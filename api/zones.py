@@ -1,11 +1,10 @@
 """Routes of /zones."""
 
-from utils.decorators import auth, validate
-
 from api import route
 from api.schemas.inventory import Zone, ZoneChanges, ZoneFields
 from api.shapes import ListQuery, Page
 from controllers import zones
+from utils.decorators import auth, validate
 
 
 @route("GET", "/zones", summary="List zones", returns=Page[Zone])

@@ -54,7 +54,7 @@ class Plain:
             "rev-parse", "--short=12", f"{tag}^{{commit}}", stdout=subprocess.PIPE, text=True
         ).stdout.strip()
         if release == self.released:
-            found, sent = zip(*self.everywhere(self.order, "current", release))
+            found, sent = zip(*self.everywhere(self.order, "current", release), strict=False)
             if set(found) == {release}:
                 return sum(sent)
         tree = self.folder / "releases" / release
@@ -71,7 +71,7 @@ class Plain:
 
     def roll_back(self):
         """Go back to the release that still runs in the other slot; returns the bytes sent."""
-        healthy, sent = zip(*self.everywhere(self.order, "roll-back", self.previous))
+        healthy, sent = zip(*self.everywhere(self.order, "roll-back", self.previous), strict=False)
         if not all(healthy):
             raise PlainFailure("the release before is not healthy")
         self.previous, self.released = self.released, self.previous

@@ -122,5 +122,6 @@ def megabytes(costs):
 def line(cells):
     """Return one line of the table: the first cell to the left, figures to the right."""
     return "".join(
-        cell.ljust(width) if not place else cell.rjust(width) for place, (cell, width) in enumerate(zip(cells, WIDTHS))
+        cell.ljust(width) if not place else cell.rjust(width)
+        for place, (cell, width) in enumerate(zip(cells, WIDTHS, strict=True))
     )

@@ -1,11 +1,10 @@
 """Applications: what is deployed, and where its releases come from."""
 
-from utils.datekit import rfc3339
-
 from controllers import etags, foreign, paging, rows
 from controllers.errors import Invalid
 from models import Application, Environment, Integration, Target
 from models.db import clock, database
+from utils.datekit import rfc3339
 
 DEFAULT_BRANCH = "main"
 

@@ -3,12 +3,11 @@
 A deploy never changes what it deploys, so an approval is for exactly what was asked for.
 """
 
-from utils.datekit import rfc3339
-
 from controllers import events, rows, states
 from controllers.errors import Conflict, Forbidden
 from models import Approval, Deploy
 from models.db import clock, database
+from utils.datekit import rfc3339
 
 
 def give(actor, row, fields):

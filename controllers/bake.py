@@ -6,14 +6,13 @@ The conductor rings for a look when one is due and judges by what was written do
 import contextlib
 import time
 
-from remote.session import AgentError, ConnectionLost
-from remote.ssh import Unreachable
-
 from controllers import dispatch, leases, states, transports
 from controllers.record import Recorder
 from controllers.rollout.spec import UP
 from models import HostRun
 from models.db import clock
+from remote.session import AgentError, ConnectionLost
+from remote.ssh import Unreachable
 
 CONFIRM_AFTER_S = 1.0  # One bad answer may be chance; two in a row are not.
 MOST_MISSED = 3

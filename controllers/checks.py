@@ -3,22 +3,13 @@
 import time
 
 import hostkeys
-
-from controllers import dispatch
-from controllers.errors import Conflict, Invalid, NotFound, Unavailable
+from controllers import dispatch, hosts, rows
+from controllers.errors import Conflict, Invalid, Unavailable
 from models import Host
 from models.db import clock, now
 
 PATIENCE_S = 25
 LOOK_EVERY_S = 0.1
-
-
-def find(name):
-    """Return a host's row; raises NotFound."""
-    row = Host.get_or_none(Host.name == name)
-    if row is None:
-        raise NotFound(f"There is no host {name}.")
-    return row
 
 
 def ask(host, request):
@@ -40,21 +31,17 @@ def ask(host, request):
 
 def check(actor, name):
     """Look at a host now; returns {"state", "facts", "problems", "observed_at"} as part of the host."""
-    from controllers import hosts
-
-    ask(find(name), {"do": "check"})
+    ask(rows.named(Host, name, "host"), {"do": "check"})
     return hosts.get(actor, name)
 
 
 def trust(actor, name, fields):
     """Pin the key a host shows now; returns the host.
 
-    With {"preview": true} it only returns the key and its fingerprint. With {"fingerprint"} only that key is accepted, and it may replace a pinned one. Raises Conflict when another key
-    is pinned or shown.
+    With {"preview": true} it only returns the key and its fingerprint. With {"fingerprint"} only that key is accepted, and
+    it may replace a pinned one. Raises Conflict when another key is pinned or shown.
     """
-    from controllers import hosts
-
-    host = find(name)
+    host = rows.named(Host, name, "host")
     if host.transport != "ssh":
         raise Invalid([("transport", f"host {name} is reached by transport {host.transport}, which has no host key")])
     answer = ask(host, {"do": "read-key"})
@@ -72,5 +59,5 @@ def trust(actor, name, fields):
             code="host-key-changed",
         )
     Host.update(host_key=shown, updated_at=now()).where(Host.id == host.id).execute()
-    ask(find(name), {"do": "check"})
+    ask(rows.named(Host, name, "host"), {"do": "check"})
     return hosts.get(actor, name)

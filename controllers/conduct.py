@@ -318,9 +318,8 @@ class Tick:
         bad, skipped = self.bad(), [run for run in self.runs if run.state == "skipped"]
         notes = []
         if bad:
-            notes.append(
-                f"{len(bad)} of {len(self.runs)} hosts failed, which the strategy tolerates: {', '.join(run.host.name for run in bad)}"
-            )
+            names = ", ".join(run.host.name for run in bad)
+            notes.append(f"{len(bad)} of {len(self.runs)} hosts failed, which the strategy tolerates: {names}")
         if skipped:
             notes.append(f"left out: {', '.join(run.host.name for run in skipped)}")
         states.move_deploy(self.deploy, "succeeded", reason="; ".join(notes) or None)

@@ -1,7 +1,6 @@
 """Ask for deploys, look at them, and change their course."""
 
 from peewee import JOIN, fn
-from utils.datekit import rfc3339
 
 from controllers import approvals, dispatch, events, gates, paging, planned, rows, snapshots, states, targets
 from controllers.errors import Conflict, NotFound
@@ -10,6 +9,7 @@ from controllers.rollout import waves
 from controllers.rollout.spec import RELEASE_PROCESS
 from models import Application, Deploy, Environment, Host, HostRun, Release, Step
 from models.db import connection, database, now
+from utils.datekit import rfc3339
 
 UNFINISHED = ("failed", "unreachable", "skipped", "rolled_back")
 
@@ -138,7 +138,10 @@ def release_of(application, version):
 
 
 def start(actor, target, release, asked, rollback_of=None, is_automatic=False):
-    """Write the deploy with its host runs and ring for it; returns it. `asked` is the wish: strategy, plan, comment, start_at, override."""
+    """Write the deploy with its host runs and ring for it; returns it.
+
+    `asked` is the wish: strategy, plan, comment, start_at, override.
+    """
     with database.atomic():
         admitted = gates.admit(actor, target, release, asked, rollback_of, is_automatic)
         plan = plan_for(actor, target, release, asked)
@@ -292,7 +295,8 @@ def retry(actor, deploy_id):
         )
         if newer:
             raise Conflict(
-                f"A newer deploy of {row.application.name} to {row.environment.name} exists; retrying deploy {deploy_id} would undo it.",
+                f"A newer deploy of {row.application.name} to {row.environment.name} exists; "
+                f"retrying deploy {deploy_id} would undo it.",
                 code="superseded",
             )
         gates.require_open(actor, row)

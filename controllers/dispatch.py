@@ -4,7 +4,6 @@ import functools
 import logging
 
 import doorbell
-
 from models.db import database
 
 log = logging.getLogger(__name__)

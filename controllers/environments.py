@@ -1,12 +1,12 @@
 """Environments: staging, production, …, in the order of promotion."""
 
 from peewee import fn
-from utils.datekit import rfc3339
 
 from controllers import etags, paging, rows
 from controllers.errors import Forbidden, Invalid
 from models import Application, Deploy, Environment, Target
 from models.db import clock, database
+from utils.datekit import rfc3339
 
 FIRST = (("staging", 1), ("production", 2))
 

@@ -1,8 +1,7 @@
 """Versions of a resource: the tag of its JSON, and changes that are made only to the version the caller has seen."""
 
-from utils.core import tag_of, to_json
-
 from controllers.errors import PreconditionFailed
+from utils.core import tag_of, to_json
 
 
 def require_match(if_match, representation):

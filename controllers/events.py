@@ -9,10 +9,9 @@ import threading
 import time
 
 from config import settings
-from utils.datekit import rfc3339
-
 from models import Event, Topic
 from models.db import connection, database, now
+from utils.datekit import rfc3339
 
 HEARTBEAT_S = 8.0
 POLL_S = 0.15

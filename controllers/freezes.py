@@ -1,11 +1,10 @@
 """Freezes: times in which nobody deploys, once or every week, for some applications and environments or for all."""
 
-from utils.datekit import rfc3339, to_milliseconds
-
 from controllers import calendar, etags, paging, rows
 from controllers.errors import Conflict, Invalid
 from models import Application, Environment, Freeze
 from models.db import clock, database
+from utils.datekit import rfc3339, to_milliseconds
 
 MOST_CHAINED = 50  # Freezes that follow on one another; looking further would tell nobody anything.
 

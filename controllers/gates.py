@@ -3,11 +3,10 @@
 Rollbacks pass freezes, approvals and promotion, which protect what runs well; locks hold them back like any deploy.
 """
 
-from utils.datekit import to_milliseconds
-
 from controllers import freezes, latches, locks, promotion
 from controllers.errors import Forbidden, Invalid
 from models.db import clock
+from utils.datekit import to_milliseconds
 
 
 def admit(actor, target, release, asked, rollback_of=None, is_automatic=False):

@@ -4,15 +4,14 @@ import contextlib
 import logging
 
 from config import settings
-from remote.session import AgentError, ConnectionLost
-from remote.ssh import Unreachable
-
 from controllers import conduct, leases, placements, planned, snapshots, states, transports, wanted, workers
 from controllers.building import environments
 from controllers.record import Recorder
 from controllers.rollout import ship, spec
 from models import Deploy, Fence, HostRun, Release
 from models.db import database, now
+from remote.session import AgentError, ConnectionLost
+from remote.ssh import Unreachable
 
 MOST_ATTEMPTS = 3
 RETRY_AFTER_MS = (1_000, 4_000)

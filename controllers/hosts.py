@@ -4,13 +4,12 @@ import os
 import pwd
 
 import hostkeys
-from utils.datekit import rfc3339
-
 from controllers import etags, paging, rows, zones
 from controllers.errors import Invalid
 from controllers.states import DEPLOY_ENDED
 from models import Application, Deploy, Environment, Host, HostRun, Placement, Target, Zone
 from models.db import clock, database
+from utils.datekit import rfc3339
 
 DEFAULT_ROOT = "/srv/windlass"
 DEFAULT_PORT = 22

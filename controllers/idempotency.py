@@ -7,12 +7,12 @@ one may hold a secret that is kept nowhere else.
 import hashlib
 
 from peewee import IntegrityError
-from secretbox import SecretBoxError, open_sealed, seal
-from utils.core import from_json, to_json
 
 from controllers.errors import BadRequest, Conflict, Invalid
 from models import IdempotencyKey
 from models.db import clock, database
+from secretbox import SecretBoxError, open_sealed, seal
+from utils.core import from_json, to_json
 
 KEPT_MS = 24 * 3_600_000
 IN_FLIGHT_MS = 120_000  # After a crash nobody completes the row; from then on the key may be used again.

@@ -3,12 +3,11 @@
 import json
 
 import secretbox
-from utils.datekit import rfc3339
-
 from controllers import etags, foreign, paging, rows
 from controllers.errors import Invalid, Unavailable
 from models import Application, Integration
 from models.db import clock, database
+from utils.datekit import rfc3339
 
 
 def describe(integration):

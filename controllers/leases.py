@@ -12,7 +12,6 @@ import threading
 import uuid
 
 from config import settings
-
 from models.db import connection, now
 
 log = logging.getLogger(__name__)

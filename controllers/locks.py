@@ -2,12 +2,11 @@
 
 import logging
 
-from utils.datekit import rfc3339, to_milliseconds
-
 from controllers import etags, rows
 from controllers.errors import Conflict, Invalid, NotFound
 from models import Application, Environment, Lock, Target
 from models.db import clock, database, now
+from utils.datekit import rfc3339, to_milliseconds
 
 log = logging.getLogger(__name__)
 

@@ -1,12 +1,11 @@
 """What a worker finds out about hosts: facts, problems, host keys, and what of each application is there."""
 
 from config import settings
-from remote import ssh
-from remote.session import AgentError, ConnectionLost
-
 from controllers import placements, transports, zonekeys
 from models import Host, HostRun, Placement, Zone
 from models.db import clock, now
+from remote import ssh
+from remote.session import AgentError, ConnectionLost
 
 CLOCK_SKEW_MS = 5_000
 

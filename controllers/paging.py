@@ -3,9 +3,9 @@
 import base64
 
 from peewee import IntegerField, Tuple
-from utils.core import from_json, to_json
 
 from controllers.errors import Invalid
+from utils.core import from_json, to_json
 
 LIMIT = 50
 

@@ -60,7 +60,10 @@ def retry_host(actor, deploy_id, host):
 
 
 def skip_host(actor, deploy_id, host):
-    """Leave a host of a paused deploy out: one that has not begun, or one that failed, which no longer counts then; returns its run."""
+    """Leave a host of a paused deploy out; returns its run.
+
+    It is one that has not begun, or one that failed, which no longer counts then.
+    """
     with database.atomic():
         run = run_in_pause(deploy_id, host)
         if "skipped" not in states.HOST_RUN[run.state] or run.state == "running":

@@ -5,7 +5,6 @@ import hmac
 
 import secretbox
 import store
-
 from controllers import snapshots, wanted
 from controllers.errors import Conflict, Invalid
 from controllers.rollout import changes

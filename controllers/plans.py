@@ -3,15 +3,14 @@
 import contextlib
 import time
 
-from remote.session import AgentError, ConnectionLost
-from remote.ssh import Unreachable
-from utils.datekit import rfc3339
-
 from controllers import deploys, dispatch, planned, snapshots, targets, transports, wanted
 from controllers.errors import NotFound
 from controllers.rollout import changes
 from models import Host, Plan, PlanHost, Zone
 from models.db import clock, database, now
+from remote.session import AgentError, ConnectionLost
+from remote.ssh import Unreachable
+from utils.datekit import rfc3339
 
 PATIENCE_S = 25
 LOOK_EVERY_S = 0.1

@@ -1,7 +1,6 @@
 """Releases: ask for a build, look at it, compare two."""
 
 from peewee import IntegrityError, fn
-from utils.datekit import rfc3339
 
 from controllers import dispatch, events, latches, paging, rows, states
 from controllers.building import build as building
@@ -12,6 +11,7 @@ from controllers.foreign import ForeignError
 from controllers.foreign.source.git import check_ref
 from models import Application, BuiltEnvironment, Release
 from models.db import clock, database, now
+from utils.datekit import rfc3339
 
 NUMBER_ATTEMPTS = 20
 

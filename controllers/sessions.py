@@ -10,9 +10,9 @@ import time
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from cachetools import TTLCache
-from config import settings
 from peewee import OperationalError
 
+from config import settings
 from controllers.actor import Actor
 from controllers.errors import Forbidden, Throttled, Unauthenticated
 from models import Session, Token, User

@@ -3,7 +3,6 @@
 import json
 
 import secretbox
-
 from controllers import targets, variables
 from controllers.rollout.spec import RELEASE_PROCESS
 

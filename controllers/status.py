@@ -7,11 +7,11 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from peewee import JOIN, Case, Select, Tuple, fn
-from utils.datekit import rfc3339
 
 from controllers import locks, paging, rows
 from controllers.states import DEPLOY_ENDED, DEPLOY_WAITING
 from models import Application, Deploy, Environment, Host, Placement, Release
+from utils.datekit import rfc3339
 
 WANTED = ("running", "paused", "succeeded")
 NEVER = "never"
@@ -20,7 +20,10 @@ ORDER = (Application.name, Environment.position, Environment.id)
 
 @dataclass
 class Known:
-    """What was read for a page of targets, in a few queries; keys are (application id, environment id), those of locks target ids."""
+    """What was read for a page of targets, in a few queries.
+
+    Keys are (application id, environment id), those of locks target ids.
+    """
 
     newest: dict = field(default_factory=dict)
     wanted: dict = field(default_factory=dict)

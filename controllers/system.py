@@ -6,11 +6,11 @@ import logging
 import os
 import secrets
 
+from peewee import fn
+
 import config
 import logs
 from config import data_path, settings
-from peewee import fn
-
 from controllers import dispatch, environments, zones
 from controllers.sessions import digest
 from models import Deploy, Token, User, Worker, Zone, db

@@ -1,13 +1,12 @@
 """Targets: an application in an environment, on which hosts, and how its rollouts go."""
 
-from utils.datekit import rfc3339
-
 from controllers import etags, hosts, latches, paging, rows
 from controllers.errors import Conflict, Invalid
 from controllers.rollout import waves
 from controllers.states import DEPLOY_ENDED
 from models import Application, Deploy, Environment, Host, Target
 from models.db import clock, database
+from utils.datekit import rfc3339
 
 DEFAULT_HEALTH = {"path": "/", "timeout_s": 30, "expect_status": None}
 DEFAULT_DRAIN_S = 30

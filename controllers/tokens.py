@@ -2,14 +2,13 @@
 
 import secrets
 
-from utils.datekit import rfc3339, to_milliseconds
-
 from controllers import paging
 from controllers.errors import Forbidden, Invalid, NotFound
 from controllers.etags import require_match
 from controllers.sessions import digest
 from models import Token, User
 from models.db import clock, database
+from utils.datekit import rfc3339, to_milliseconds
 
 PREFIX = "wl_"
 

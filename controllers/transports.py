@@ -1,10 +1,9 @@
 """Open the agent on a host, whichever transport it has."""
 
 from config import settings
+from controllers import zonekeys
 from remote.local import open_local
 from remote.ssh import open_ssh
-
-from controllers import zonekeys
 
 
 def open_host(host):

@@ -1,12 +1,11 @@
 """Variables: what an application finds in its environment in one target; the values of secret ones are write-only."""
 
 import secretbox
-from utils.datekit import rfc3339
-
 from controllers import etags, rows
 from controllers.errors import Invalid, Unavailable
 from models import Variable
 from models.db import clock, database
+from utils.datekit import rfc3339
 
 RESERVED = frozenset({"SOCKET", "PORT", "PATH", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME"})
 SHELLS_OWN = frozenset({"IFS", "PPID", "UID", "EUID", "SHELLOPTS", "BASHOPTS", "BASH_ENV", "ENV"})

@@ -1,11 +1,10 @@
 """What a host is to be for a release: which virtualenv fits it, and the specification its agent is given."""
 
-from remote.session import AgentError
-
 from controllers import snapshots
 from controllers.building import environments, platforms
 from controllers.building.work import BuildFailed
 from controllers.rollout import spec
+from remote.session import AgentError
 
 ADVISORY_PROBLEMS = {"disk-low", "clock-skew"}
 

@@ -6,10 +6,9 @@ import socket
 import threading
 
 from config import settings
-from version import VERSION
-
 from controllers import zonekeys
 from models import Worker, Zone, db
+from version import VERSION
 
 NAME = f"{socket.gethostname()}:{os.getpid()}"
 FORGET_AFTER_MS = 24 * 3600 * 1000

@@ -2,7 +2,6 @@
 
 import os
 
-from config import data_path, settings
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
+from config import data_path, settings
 from controllers.errors import Unavailable
 
 

@@ -1,10 +1,9 @@
 """Zones: network segments, each with workers and an SSH key pair of its own."""
 
-from utils.datekit import rfc3339
-
 from controllers import dispatch, etags, paging, rows
 from models import Host, Zone
 from models.db import clock, database
+from utils.datekit import rfc3339
 
 DEFAULT = "default"
 

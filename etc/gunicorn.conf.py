@@ -7,9 +7,10 @@ import os
 import shutil
 import sys
 
+from gunicorn import glogging
+
 import logs
 from config import data_path, load  # Not the module itself: `config` is the name of a setting of gunicorn's.
-from gunicorn import glogging
 
 settings = load()
 

@@ -9,11 +9,12 @@ import hashlib
 import hmac
 import json
 
-import secretbox
 from celery import Celery
-from config import data_path, settings
 from kombu.serialization import register
 from kombu.transport import TRANSPORT_ALIASES
+
+import secretbox
+from config import data_path, settings
 
 CENTRAL = "windlass"
 SERIALIZER = "windlass-signed-json"

@@ -8,8 +8,9 @@ import hmac
 import os
 from pathlib import Path
 
-from config import settings
 from cryptography.fernet import Fernet, InvalidToken
+
+from config import settings
 
 
 class SecretBoxError(Exception):

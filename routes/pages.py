@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bottle import HTTPResponse, SimpleTemplate, template
+
 from version import VERSION
 
 VIEWS = [

@@ -8,10 +8,10 @@ api             a client that calls as the administrator; `anonymous` calls as n
 import shutil
 import sys
 
-import config
 import pytest
-import secretbox
 
+import config
+import secretbox
 from tests.client import ApiClient
 from tests.fleet.fixtures import fleet, fleet_factory, host, postgresql_url, redis_url
 

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-import hostkeys
 from pydantic import AfterValidator, Field, model_validator
 
+import hostkeys
 from api.schemas.names import (
     Address,
     Argv,

@@ -8,11 +8,11 @@ import errno
 import json
 import logging
 
+from peewee import InterfaceError, OperationalError
+
 import commands
 import store
 from config import settings
-from peewee import InterfaceError, OperationalError
-
 from controllers import foreign, leases, states
 from controllers.building import environments, locks, platforms, project
 from controllers.building.output import Output

@@ -1,7 +1,6 @@
 """What changed between two releases of an application: commits, files, dependencies."""
 
 import store
-
 from controllers import foreign
 from controllers.building import locks
 from controllers.errors import WindlassError

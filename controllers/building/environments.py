@@ -2,11 +2,11 @@
 
 import hashlib
 
+from peewee import IntegrityError
+
 import scratch
 import store
 from config import settings
-from peewee import IntegrityError
-
 from controllers import foreign
 from controllers.building import finishing, locks, platforms, uv
 from controllers.building.work import BuildFailed, Work

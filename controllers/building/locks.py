@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import scratch
-
 from controllers.building import platforms, requirements, uv
 from controllers.building.project import kind_of
 from controllers.building.work import BuildFailed

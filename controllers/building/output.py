@@ -3,9 +3,8 @@
 import threading
 import time
 
-from masking import Masker
-
 from controllers import events
+from masking import Masker
 
 FLUSH_S = 0.2
 FLUSH_ITEMS = 200

@@ -12,7 +12,6 @@ import sys
 from dataclasses import dataclass
 
 import commands
-
 from controllers.building.work import BuildFailed
 
 PROBE_TIMEOUT_S = 10

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import processes
 import store
-
 from controllers.building.work import BuildFailed
 
 LARGEST_FILE = 16 * 1024 * 1024

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import commands
 from config import data_path
-from gate import Gate
-
 from controllers.building.work import BuildFailed, Interrupted
+from gate import Gate
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 # What an administrator may set for every build. UV_… ones that name indexes count only where Windlass names none.

@@ -11,9 +11,9 @@ import json
 import pkgutil
 from dataclasses import dataclass, field
 
-import secretbox
 from pydantic import ValidationError
 
+import secretbox
 from controllers.errors import NotFound, WindlassError
 from models import Integration
 

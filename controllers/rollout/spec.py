@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from bottle import SimpleTemplate
+
 from config import ROOT
 from processes import binding_of, shell_line
 

@@ -15,10 +15,9 @@ import urllib.request
 from pathlib import Path
 
 import config
-from version import VERSION
-
 from devkit import local_host, places, sample
 from devkit.processes import Children
+from version import VERSION
 
 READY_WITHIN_S = 60
 

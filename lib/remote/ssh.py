@@ -10,8 +10,8 @@ import socket
 import threading
 
 import paramiko
-from hostkeys import fingerprint
 
+from hostkeys import fingerprint
 from remote.session import ConnectionLost, Session, agent_argv
 
 WINDOW_BYTES = 8 * 1024 * 1024
@@ -28,7 +28,10 @@ RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256")
 
 
 class Unreachable(ConnectionLost):
-    """A host that could not be logged in to. `code` is stable, `remedy` says what to do, `is_final` that waiting will not help."""
+    """A host that could not be logged in to.
+
+    `code` is stable, `remedy` says what to do, `is_final` that waiting will not help.
+    """
 
     def __init__(self, message, code, remedy, is_final=False):
         super().__init__(message)
@@ -107,7 +110,8 @@ def check_key(transport, address, port, pinned):
         raise Unreachable(
             f"{address}:{port} shows the host key {fingerprint(seen)}, which nobody has pinned yet",
             "host-key-unknown",
-            "Compare it with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there), then `windlass hosts trust`.",
+            "Compare it with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there), "
+            "then `windlass hosts trust`.",
             is_final=True,
         )
     if seen.split()[:2] != pinned.split()[:2]:

@@ -2,7 +2,6 @@
 
 import bottle
 import pytest
-from utils.decorators import mark
 from werkzeug.datastructures import Headers
 
 import api as api_package
@@ -11,6 +10,7 @@ from api.routing import Endpoint
 from controllers.errors import NotFound
 from models import User
 from models.db import database
+from utils.decorators import mark
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """Protected environments as callers see them: who must agree, and where a release must have succeeded before."""
 
 import pytest
-from utils.datekit import rfc3339
 
 from controllers import conduct, dispatch, sessions, sweep
 from models import Approval, Deploy, Environment, Token, User
 from models.db import clock
 from tests import factories
 from tests.client import ApiClient, assert_problem
+from utils.datekit import rfc3339
 
 WANTED = {"application": "shop", "release": "v1", "environment": "production"}
 

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-import version
 
+import version
 from api.routing import ENDPOINTS, load
 from tests.client import assert_problem
 

@@ -1,13 +1,13 @@
 """Freezes and scheduled deploys as callers see them: when nobody deploys, who may nevertheless, and what waits."""
 
 import pytest
-from utils.datekit import rfc3339
 
 from controllers import conduct, dispatch, sessions, sweep
 from models import Deploy, Freeze, Token, User
 from models.db import clock
 from tests import factories
 from tests.client import ApiClient, assert_problem
+from utils.datekit import rfc3339
 
 WANTED = {"application": "shop", "release": "v1", "environment": "production"}
 HOUR_MS = 3_600_000

@@ -3,8 +3,8 @@
 import logging
 
 import pytest
-import secretbox
 
+import secretbox
 from controllers import integrations
 from models import Integration
 from tests import factories

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import config
 import openapi_spec_validator
 import pytest
 import schemathesis
@@ -17,6 +16,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+import config
 from api.openapi import document
 from api.routing import ENDPOINTS, load
 from controllers import system

@@ -3,8 +3,8 @@
 import logging
 
 import pytest
-import secretbox
 
+import secretbox
 from controllers import targets, variables
 from controllers.errors import Unavailable
 from models import Variable

@@ -18,10 +18,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 if str(ROOT / "cli") not in sys.path:
     sys.path.insert(0, str(ROOT / "cli"))
 
+from tests.cli.standin import TOKEN, StandIn  # noqa: E402
 from windlass_cli import client, following, rollouts  # noqa: E402
 from windlass_cli.main import main  # noqa: E402
-
-from tests.cli.standin import TOKEN, StandIn  # noqa: E402
 
 Answer = collections.namedtuple("Answer", "code out err")
 

@@ -4,6 +4,8 @@ import socket
 import threading
 
 import pytest
+
+from tests.cli import scenarios, standin
 from windlass_cli import client as client_module
 from windlass_cli.client import Client
 from windlass_cli.errors import (
@@ -23,8 +25,6 @@ from windlass_cli.errors import (
     WaitTimedOut,
     WindlassError,
 )
-
-from tests.cli import scenarios, standin
 
 PROBLEM = "application/problem+json"
 

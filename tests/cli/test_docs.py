@@ -4,10 +4,10 @@ import re
 
 import click
 import pytest
-from windlass_cli import errors
-from windlass_cli.main import windlass as root_command
 
 from tests.cli.conftest import ROOT
+from windlass_cli import errors
+from windlass_cli.main import windlass as root_command
 
 DOCUMENT = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 SECTIONS = {

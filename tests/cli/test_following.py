@@ -4,13 +4,13 @@ import json
 from types import SimpleNamespace
 
 import pytest
+
+from tests.cli import scenarios, standin
 from windlass_cli import following
 from windlass_cli.client import Client
 from windlass_cli.deadlines import Deadline
 from windlass_cli.errors import NotAllowed, NotFound, Unreachable, WaitTimedOut
 from windlass_cli.following import DeployFeed, Ended, Event, Note
-
-from tests.cli import scenarios, standin
 
 
 @pytest.fixture

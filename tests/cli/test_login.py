@@ -4,11 +4,11 @@ import json
 import os
 
 import pytest
+
+from tests.cli import standin
 from windlass_cli import settings
 from windlass_cli.errors import SettingsError
 from windlass_cli.settings import clean_token, clean_url
-
-from tests.cli import standin
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import datetime
 
 import pytest
+
 from windlass_cli.deadlines import Deadline
 from windlass_cli.errors import WaitTimedOut
 from windlass_cli.output import ago, clean, duration, size

@@ -9,9 +9,9 @@ import sys
 import tomllib
 
 import pytest
-from windlass_cli import __version__
 
 from tests.cli.conftest import ROOT
+from windlass_cli import __version__
 
 CLIENT = ROOT / "cli"
 PROJECT = tomllib.loads((CLIENT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -4,9 +4,9 @@ import re
 import signal
 
 import pytest
-from windlass_cli.output import clean
 
 from tests.cli import scenarios, standin
+from windlass_cli.output import clean
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -55,7 +55,6 @@ def work():
 def integration(database):
     """Make integrations: integration(name, driver, url, credentials, settings)."""
     import secretbox
-
     from models import Integration
     from models.db import now
 

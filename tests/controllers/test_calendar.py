@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 
 import pytest
-from utils.datekit import rfc3339, to_milliseconds
 
 from controllers import calendar
+from utils.datekit import rfc3339, to_milliseconds
 
 WEEKEND = {"begins": "fri 16:00", "ends": "mon 08:00", "timezone": "Europe/Berlin"}
 LUNCH = {"begins": "wed 12:00", "ends": "wed 13:00", "timezone": "UTC"}

@@ -98,7 +98,7 @@ def test_it_succeeds_when_every_host_did(bells, hosts, outcome):
 def test_a_failure_leaves_later_waves_out_and_takes_switched_hosts_back(bells, hosts):
     deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 1})
     tick(deploy)
-    first, second, third, fourth = runs_of(deploy)
+    first, second, _third, _fourth = runs_of(deploy)
     end(first, "succeeded", before={"active": "a", "current": "0" * 64})
     tick(deploy)
     end(second, "failed", message="app2: check: answered 500.")

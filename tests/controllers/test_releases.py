@@ -4,8 +4,8 @@ import json
 import threading
 
 import pytest
-import store
 
+import store
 from controllers import dispatch, events, releases, states
 from controllers.actor import Actor
 from controllers.errors import Conflict, Invalid, NotFound

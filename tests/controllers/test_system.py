@@ -4,9 +4,9 @@ import stat
 import threading
 from pathlib import Path
 
-import config
 import pytest
 
+import config
 from controllers import sessions, system
 from controllers.errors import Unauthenticated
 from models import Token, User

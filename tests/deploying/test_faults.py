@@ -1,4 +1,4 @@
-"""What goes wrong on real hosts: each time a clear error with host, step and remedy, the old release serving, nothing to clean up."""
+"""What goes wrong on real hosts: a clear error with host, step and remedy, the old release serving, nothing to clean up."""
 
 import os
 

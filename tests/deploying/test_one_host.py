@@ -6,6 +6,15 @@ import requests
 from tests.deploying import applications
 from tests.deploying.conftest import hammer
 
+WORKER = """\
+import os, pathlib, signal, sys, time
+mark = pathlib.Path(os.environ["MARK"] + "-" + os.environ["WINDLASS_RELEASE"])
+mark.touch()
+signal.signal(signal.SIGTERM, lambda *_: (mark.unlink(), sys.exit(0)))
+while True:
+    time.sleep(0.1)
+"""
+
 
 @pytest.fixture
 def target(stack, hosts, name, repository):
@@ -134,19 +143,18 @@ def test_worker_processes_run_beside_the_web_and_old_ones_stop(stack, hosts, tar
     def running():
         return sorted(path.name for path in (hosts[0].root / name / "shared").glob("worker-*"))
 
-    script = "import os, time, signal, sys, pathlib\np = pathlib.Path(os.environ['MARK'] + '-' + os.environ['WINDLASS_RELEASE'])\np.touch()\nsignal.signal(signal.SIGTERM, lambda *_: (p.unlink(), sys.exit(0)))\nwhile True: time.sleep(0.1)\n"
     stack.call(
         "PUT",
         f"/applications/{name}/targets/production/variables",
         {"variables": {"MARK": str(hosts[0].root / name / "shared" / "worker")}},
     )
-    files = {**applications.plain("one", processes={"worker": "python worker.py"}), "worker.py": script}
+    files = {**applications.plain("one", processes={"worker": "python worker.py"}), "worker.py": WORKER}
     ship(stack, repository, files, name)
     assert len(running()) == 1
     ship(
         stack,
         repository,
-        {**applications.plain("two", processes={"worker": "python worker.py"}), "worker.py": script},
+        {**applications.plain("two", processes={"worker": "python worker.py"}), "worker.py": WORKER},
         name,
     )
     assert len(running()) == 1, "only the new release's worker may consume"

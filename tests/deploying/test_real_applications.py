@@ -6,8 +6,8 @@ import tarfile
 
 import pytest
 import requests
-from devkit import places
 
+from devkit import places
 from tests.stack import Repository
 
 

@@ -4,10 +4,10 @@ import importlib.util
 import json
 from pathlib import Path
 
-import processes
 import pytest
 from werkzeug.test import Client
 
+import processes
 from controllers.building import requirements
 
 HELLO = Path(__file__).resolve().parents[2] / "examples" / "hello"

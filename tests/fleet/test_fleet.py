@@ -71,7 +71,7 @@ def start_program(host):
     host.write("supervisor/programs/app.conf", PROGRAM.format(folder=host.folder))
     assert "available" in host.supervisorctl("reread").stdout
     assert "added" in host.supervisorctl("add", "app").stdout
-    return [pid for pid in host.programs()]
+    return list(host.programs())
 
 
 def serve(host, version):

@@ -5,8 +5,9 @@ import signal
 import sys
 import threading
 
-import commands
 import pytest
+
+import commands
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 

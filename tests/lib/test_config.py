@@ -4,8 +4,9 @@ import json
 import re
 from pathlib import Path
 
-import config
 import pytest
+
+import config
 from config import SETTINGS, ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

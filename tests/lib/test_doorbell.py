@@ -4,9 +4,10 @@ import json
 import multiprocessing
 import queue
 
-import doorbell
 import pytest
 from kombu import Connection, Queue
+
+import doorbell
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_messages_keep_their_order_and_leave_no_file(broker, settings):
     assert [inbox.get(timeout=5).payload["number"] for _ in range(20)] == list(range(20))
     with pytest.raises(queue.Empty):
         inbox.get_nowait()
-    assert not [path for path in doorbell.data_path("broker", "x").parent.iterdir()]
+    assert not list(doorbell.data_path("broker", "x").parent.iterdir())
 
 
 def test_queues_are_apart(broker):

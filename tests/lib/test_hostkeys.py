@@ -2,8 +2,9 @@
 
 import subprocess
 
-import hostkeys
 import pytest
+
+import hostkeys
 
 
 @pytest.fixture(

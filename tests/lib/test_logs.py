@@ -6,8 +6,9 @@ import logging
 import threading
 import warnings
 
-import logs
 import pytest
+
+import logs
 
 
 @pytest.fixture

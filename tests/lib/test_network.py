@@ -6,9 +6,10 @@ import socket
 import subprocess
 import threading
 
+import pytest
+
 import gate
 import network
-import pytest
 
 PROXIES = [name for lower in network.PROXY_VARIABLES for name in (lower, lower.upper())]
 

@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 
-import processes
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import processes
 from processes import BadDescription
 
 

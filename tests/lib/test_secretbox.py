@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 import secretbox
 from secretbox import Secret, SecretBoxError, derived_key, open_sealed, seal
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 import store
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,9 +2,9 @@
 
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from config import settings
 from pydantic import BaseModel, ConfigDict
 
+from config import settings
 from controllers.foreign import ForeignError
 from controllers.foreign.artifacts.base import ArtifactDriver, Index
 

@@ -7,16 +7,16 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict
+
 import commands
 import network
 import scratch
-from gate import Gate
-from pydantic import BaseModel, ConfigDict
-
 from controllers.foreign import ForeignError
 from controllers.foreign.source import git_address, git_commands, git_tree
 from controllers.foreign.source.base import Checkout, SourceDriver
 from controllers.foreign.source.git_commands import MirrorBroken, git
+from gate import Gate
 
 FULL_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 SHORT_COMMIT = re.compile(r"[0-9a-f]{7,63}")

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from config import settings
-
 from controllers.foreign import ForeignError
 
 SCHEMES = ("https", "http", "ssh", "git")

@@ -11,7 +11,6 @@ import shlex
 from pathlib import Path
 
 from config import settings
-
 from controllers.foreign import ForeignError
 
 STALLED_S = 60  # A transfer below 1,000 bytes a second for this long is given up.

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import commands
 import store
-
 from controllers.foreign import ForeignError
 from controllers.foreign.source.git_commands import MirrorBroken, git
 

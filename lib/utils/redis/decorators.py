@@ -8,8 +8,8 @@ import logging
 import time
 
 import redis
-from config import settings
 
+from config import settings
 from utils.decorators import caching
 
 log = logging.getLogger(__name__)

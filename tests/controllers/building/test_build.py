@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import store
 
+import store
 from controllers import dispatch, events, releases
 from controllers.actor import Actor
 from controllers.building import build, platforms

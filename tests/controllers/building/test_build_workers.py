@@ -9,7 +9,6 @@ import threading
 from pathlib import Path
 
 import store
-
 from controllers import events, leases, releases, workers
 from controllers.building import build
 from models import BuiltEnvironment, Release, db

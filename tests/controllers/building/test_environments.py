@@ -9,8 +9,8 @@ import zlib
 from pathlib import Path
 
 import pytest
-import store
 
+import store
 from controllers.building import bytecode, environments, locks, platforms, uv
 from controllers.building.work import BuildFailed, Interrupted, Work
 from controllers.foreign.artifacts.base import Index

@@ -1,10 +1,10 @@
 """A build's output: masked, in batches, within bounds."""
 
 import pytest
-from masking import Masker, mask_urls
 
 from controllers import events
 from controllers.building import output
+from masking import Masker, mask_urls
 
 
 @pytest.fixture

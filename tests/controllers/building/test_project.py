@@ -3,8 +3,8 @@
 import json
 
 import pytest
-import store
 
+import store
 from controllers.building import project
 from controllers.building.work import BuildFailed
 

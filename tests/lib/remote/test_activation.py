@@ -8,8 +8,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from remote.session import AgentError
 
+from remote.session import AgentError
 from tests.fleet.hammer import Hammer
 from tests.lib.remote.driver import environment_tree, release_tree
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from remote.local import open_local
 from remote.session import AgentError
-
 from tests.lib.remote.driver import AGENT, Controller
 
 OLDEST = (3, 8)

@@ -5,8 +5,8 @@ import os
 import time
 
 import pytest
-from remote.session import AgentError, ConnectionLost
 
+from remote.session import AgentError, ConnectionLost
 from tests.lib.remote.driver import in_background, living
 
 

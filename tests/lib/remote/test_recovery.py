@@ -7,9 +7,9 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from remote.local import open_local
 from remote.session import AgentError, ConnectionLost
-
 from tests.fleet.hammer import Hammer
 from tests.lib.remote.driver import Controller, deadly_opener, environment_tree, in_background, release_tree
 

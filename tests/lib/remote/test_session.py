@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from remote import session as sessions
 from remote.local import open_local
 from remote.session import AgentError, ConnectionLost, Session

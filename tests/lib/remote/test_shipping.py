@@ -6,8 +6,8 @@ import zlib
 from pathlib import Path
 
 import pytest
-from remote.session import AgentError, ConnectionLost
 
+from remote.session import AgentError, ConnectionLost
 from tests.lib.remote.driver import WEB, Controller, Tree, digest_of, environment_tree, release_tree
 
 

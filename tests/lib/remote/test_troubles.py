@@ -8,9 +8,9 @@ import zlib
 from pathlib import Path
 
 import pytest
+
 from remote import agent
 from remote.session import AgentError
-
 from tests.fleet.keeper import NotAvailable
 from tests.lib.remote.driver import Controller, Tree, living, release_tree
 

@@ -1,6 +1,7 @@
 """JSON and tags."""
 
 import pytest
+
 from secretbox import Secret
 from utils.core import from_json, tag_of, to_json
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis.strategies import integers
+
 from utils.datekit import rfc3339, to_milliseconds
 
 

@@ -3,13 +3,13 @@
 import importlib
 import threading
 
-import config
 import pytest
 import redis
+
+import config
+from controllers.actor import Actor
 from utils import decorators
 from utils.decorators import auth, jsonp, jsonp_body, validate
-
-from controllers.actor import Actor
 
 ADA, BOB = Actor("ada", 1), Actor("bob", 2)
 BACK_ENDS = ["utils.decorators", "utils.redis.decorators"]

@@ -1,6 +1,7 @@
 """Texts that people typed."""
 
 import pytest
+
 from utils.stringkit import nearest, version_key
 
 

@@ -1,6 +1,7 @@
 """Query strings and paths."""
 
 import pytest
+
 from utils.urlkit import fill_path, query_pairs, with_parameter
 
 

@@ -7,10 +7,10 @@ import sys
 import threading
 from pathlib import Path
 
-import commands
 import pytest
-import store
 
+import commands
+import store
 from controllers.building.work import BuildFailed, Interrupted, Work
 from controllers.foreign import Access, ForeignError
 from controllers.foreign.source.git import Git

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-import store
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+import store
 from controllers.foreign import Access, ForeignError
 from tests.controllers.foreign.source.test_git import checkout
 from tests.controllers.servers import basic, git_server
