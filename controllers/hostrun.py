@@ -305,8 +305,10 @@ class HostRunDriver:
 
     def refused(self, error):
         """The host's agent reported an error."""
-        if error.code == "fenced" or self.stopped_because in ("fenced", "handed-over"):
+        if self.stopped_because in ("fenced", "handed-over"):
             self.put_back(0)
+        elif error.code == "fenced" and self.run.attempt < MOST_ATTEMPTS:
+            self.overtake(error)
         elif error.code == "locked" and self.run.attempt < MOST_ATTEMPTS:
             self.put_back(RETRY_AFTER_MS[-1])
         elif self.stopped_because == "cancelled":
@@ -317,6 +319,19 @@ class HostRunDriver:
                 sentence(self.host.name, error.step or self.record.current, error.message, error.remedy) + restored,
                 step=error.step,
             )
+
+    def overtake(self, error):
+        """Go on above the epoch that a host has seen, if this run is the newest one by the database.
+
+        A host can have seen more than this database gave out: it was deployed to from a Windlass that was set up anew since. A
+        worker that was overtaken has lost its lease, so it never gets here with one.
+        """
+        if leases.extend(self.run):
+            seen = error.detail.get("epoch", 0)
+            Fence.update(epoch=seen).where(
+                Fence.application == self.application, Fence.host == self.host, Fence.epoch < seen
+            ).execute()
+        self.put_back(0)
 
     def is_back(self, error):
         """Say whether the agent put the host back on what it ran before, and note that for the conductor."""

@@ -1476,9 +1476,10 @@ class Fence:
             newest = self.announced()
             is_foreign = newest["epoch"] == self.epoch and newest["deploy"] != self.deploy
             if newest["epoch"] > self.epoch or is_foreign:
-                raise Failure("fenced", "Epoch {} of deploy {} is not newer than epoch {} of deploy {} seen on this host.".format(
-                    self.epoch, self.deploy, newest["epoch"], newest["deploy"]), "A newer run is in charge; there is nothing to do. "
-                    "If Windlass was set up anew and lost count, remove {} on the host.".format(self.path()))
+                raise Failure(
+                    "fenced", "Epoch {} of deploy {} is not newer than epoch {} of deploy {} seen on this host.".format(
+                        self.epoch, self.deploy, newest["epoch"], newest["deploy"]),
+                    "A newer run is in charge; there is nothing to do.", epoch=newest["epoch"])
             self.write(json.dumps({"epoch": self.epoch, "deploy": self.deploy}).ljust(96))
         finally:
             os.close(guard)
@@ -2557,7 +2558,19 @@ class Activation:
                 step.message = "answered {} after {:.2f} s".format(status, time.monotonic() - began)
             if not self.is_warm:
                 self.watch.await_running(self.others(), max(limit_s, 15))
-                self.slot.set_phase("ready", self.spec)
+            self.note_ready()
+
+    def note_ready(self):
+        """Write into the slot's record that it passed, with this spec, whose health check or site may be newer than the slot.
+
+        A slot whose record says so already is not kept from taking over by a full disk: that may be the way out of it.
+        """
+        was_ready = self.is_warm and self.slot.record()["phase"] == "ready"
+        try:
+            self.slot.set_phase("ready", self.spec)
+        except OSError as error:
+            if error.errno not in FULL or not was_ready:
+                raise
 
     def await_health(self, health, limit_s):
         """Wait for the expected status from the slot itself; return the status."""

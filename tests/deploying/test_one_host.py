@@ -1,5 +1,7 @@
 """What one host goes through: warm rollback, the release process, workers, ports, variables, retention, concurrent asks."""
 
+import json
+
 import pytest
 import requests
 
@@ -232,3 +234,13 @@ def stream_numbers(stack, deploy, last):
     ) as answer:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         return [int(line[3:]) for line in answer.iter_lines(decode_unicode=True) if line.startswith("id:")]
+
+
+def test_a_host_that_another_windlass_deployed_to_before_is_taken_over(stack, hosts, target, repository, name):
+    """A Windlass that was set up anew counts its epochs from one again; the host has seen higher ones."""
+    ship(stack, repository, applications.plain("one"), name)
+    seen = hosts[0].root / name / "state" / "epoch"
+    seen.write_text(json.dumps({"epoch": 1000, "deploy": 4711}))
+    ship(stack, repository, applications.plain("two"), name)
+    assert served(hosts[0], name).text == "two"
+    assert json.loads(seen.read_text())["epoch"] > 1000

@@ -309,10 +309,10 @@ class Controller:
         finally:
             self.close()
 
-    def restore(self, slot, deploy=1):
+    def restore(self, slot, deploy=1, opener=open_local):
         """Restore a slot, or withdraw with None, in a session of its own; return the agent's answer."""
         try:
-            self.open(deploy)
+            self.open(deploy, opener=opener)
             return self.ask("restore", slot=slot, reason="a test wants it")
         finally:
             self.close()

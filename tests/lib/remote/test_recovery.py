@@ -61,6 +61,25 @@ def test_an_agent_killed_at_any_point_harms_nobody(controllers, binding, first, 
     assert len(application["releases"]) == 2  # The one that runs and the one to go back to.
 
 
+@pytest.mark.parametrize("counts", [range(1, 60) if IS_THOROUGH else range(2, 60, 9)])
+def test_an_agent_killed_while_it_goes_back_harms_nobody(controller, counts):
+    """The slot to go back to was stopped, so that it has to be started again; it must not be forgotten by any kill."""
+    controller.deploy("1")
+    controller.deploy("2")
+    with Hammer(controller.host.url, controller.server_name) as hammer:
+        for count in counts:
+            wanted = "a" if controller.observe()["application"]["active"] == "b" else "b"
+            controller.control("stop", wanted + "-web")
+            try:
+                controller.restore(wanted, opener=deadly_opener(count))
+            except ConnectionLost:
+                assert controller.is_whole(), count
+                controller.restore(wanted)
+            assert controller.is_sound() and controller.leftovers() == [], count
+            assert set(controller.states()) == {"a-web", "b-web"}, count
+    assert hammer.failures == []
+
+
 def begin(controller, epoch, deploy=1, lock_wait_s=0.2):
     """Open a session with an epoch of our choice."""
     return controller.open(deploy, epoch=epoch, lock_wait_s=lock_wait_s)

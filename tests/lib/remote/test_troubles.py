@@ -72,6 +72,9 @@ def test_going_back_works_on_a_full_disk(small_disk):
     small_disk.host.fill_disk()
     assert small_disk.restore("a")["warm"] is True
     assert small_disk.get() == (200, "1")
+    assert small_disk.deploy("2", deploy=3)["warm"] is True
+    assert small_disk.get() == (200, "2")
+    assert small_disk.restore("a")["warm"] is True
     error = failing(small_disk, "3")
     assert error.code == "disk-full"
     assert small_disk.get() == (200, "1") and small_disk.leftovers() == []
