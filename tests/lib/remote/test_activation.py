@@ -314,6 +314,7 @@ def test_a_failed_cold_restore_can_be_tried_again(controller):
 @contextlib.contextmanager
 def hidden(path):
     """Rename a file away for the time of the block."""
+    path.parent.chmod(0o755)
     path.rename(path.with_name("hidden"))
     try:
         yield

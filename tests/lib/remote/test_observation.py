@@ -159,6 +159,23 @@ def test_a_root_so_long_that_sockets_do_not_fit(controller):
     assert [problem["code"] for problem in seen["problems"]] == ["socket-path-too-long"]
 
 
+def test_a_user_who_may_not_write(controller, tmp_path):
+    python = controller.python
+    if os.getuid() == 0:
+        script = tmp_path / "python"
+        script.write_text(f'#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups {python} "$@"\n')
+        script.chmod(0o755)
+        python = str(script)
+    with open_local(python) as session:
+        about = {"root": "/usr/nothing-there", "app": "shop", "settings": controller.settings}
+        problems = {problem["code"]: problem["message"] for problem in session.request("observe", **about)["problems"]}
+        assert "may not write in /usr" in problems["root-not-writable"]
+        with pytest.raises(AgentError) as caught:
+            session.request("begin", epoch=1, deploy=1, lock_wait_s=0, **about)
+    assert (caught.value.code, caught.value.step) == ("permission-denied", "preflight")
+    assert "/usr/nothing-there" in caught.value.message
+
+
 @pytest.mark.parametrize("verb", ["", None, "shutdown", "__init__"])
 def test_a_verb_that_does_not_exist(controller, verb):
     with open_local(controller.python) as session, pytest.raises(AgentError) as caught:

@@ -102,6 +102,7 @@ def test_an_environment_whose_interpreter_moved_gets_it_back(opened):
     tree = environment_tree()
     opened.ship(tree, "environment")
     python = opened.base / "envs" / tree.digest / "bin" / "python"
+    python.parent.chmod(0o755)
     python.unlink()
     python.symlink_to("/usr/bin/python-of-yesterday")
     assert opened.ship(tree, "environment") == 0
