@@ -59,6 +59,14 @@ class PatientSqliteDatabase(PooledSqliteDatabase):
         run = super().execute_sql
         return run(sql, params) if self.in_transaction() else self.patiently(run, sql, params)
 
+    def close_all(self):
+        """Close what nobody uses. What other threads use goes back to the pool when they are through with it.
+
+        SQLite crashes the whole process when a connection is closed while another thread runs a statement on it.
+        """
+        self.close()
+        self.close_idle()
+
     def patiently(self, work, *arguments):
         """Return work(*arguments), tried again while the database is locked, until the patience is over."""
         give_up_at = time.monotonic() + self.patience_s

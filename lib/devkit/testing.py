@@ -5,14 +5,16 @@ import subprocess
 
 from devkit import places, setup
 
+# A crashed pytest process is not replaced: with loadgroup, xdist would wait for ever for the tests that it had.
+EVERYTHING = ["tests", "-n", str(os.cpu_count() or 2), "--dist", "loadgroup", "--max-worker-restart", "0"]
 MISSING = 3  # Exit code of etc/provision.sh --check when something is not installed.
 
 
 def main(arguments):
     """Run pytest with the given arguments (default: everything, in parallel); returns its exit code."""
     provision()
-    given = arguments or ["tests", "-n", str(os.cpu_count() or 2), "--dist", "loadgroup"]
-    return subprocess.run([str(places.PYTHON), "-m", "pytest", *given], cwd=places.ROOT).returncode
+    command = [str(places.PYTHON), "-m", "pytest", *(arguments or EVERYTHING)]
+    return subprocess.run(command, cwd=places.ROOT).returncode
 
 
 def provision():

@@ -862,6 +862,8 @@ class SupervisorRpc:
     of our looks turns it. So starting and stopping are asked for and then watched.
     """
 
+    look_s = 0.1  # between two looks at process states
+
     def __init__(self, url, username="", password=""):
         self.url, self.username, self.password = url, username, password
         if url.startswith("unix://"):
@@ -960,6 +962,7 @@ class SupervisorRpc:
 
 class SupervisorCtl:
     """supervisord by its command line, for hosts where only that may be run (sudo supervisorctl)."""
+    look_s = 0.5  # Each look starts a Python, and perhaps sudo.
     FAULTS = (("no such process", FAULT_BAD_NAME), ("no such group", FAULT_BAD_NAME), ("already started", FAULT_ALREADY_STARTED),
               ("already active", FAULT_ALREADY_ADDED), ("not running", FAULT_NOT_RUNNING), ("still running", FAULT_STILL_RUNNING),
               ("no such file", FAULT_NO_FILE), ("not executable", FAULT_NOT_EXECUTABLE), ("spawn error", FAULT_SPAWN_ERROR),
@@ -2074,10 +2077,11 @@ class Slot:
         After a reload the old ones go on accepting for some 100 ms, which matters when one deploy follows closely on another.
         """
         spec, nginx, site = self.spec(), self.host.nginx(), self.host.files().get("nginx")
-        if not spec or spec.get("binding") != "port" or nginx is None or not site or self.name == self.place.active():
+        text = nginx.text(site) if nginx is not None and site else None
+        if not spec or spec.get("binding") != "port" or text is None or self.name == self.place.active():
             return
         age_s = time.time() - changed_at(nginx.path(site))
-        nginx.prove(nginx.text(site), (spec.get("health") or {}).get("host") or "localhost",
+        nginx.prove(text, (spec.get("health") or {}).get("host") or "localhost",
                     steady_s=STEADY_S if 0 <= age_s < 60 else 0.0)
 
     def wait_until_idle(self, limit_s):
@@ -2206,9 +2210,9 @@ class Watch:
                 self.marks.setdefault(path, size_of(path))
 
     def look(self):
-        """Look at the states, at most every 100 ms; raise Failure when a process does not stay up."""
+        """Look at the states, now and then; raise Failure when a process does not stay up."""
         self.host.control.check()
-        if time.monotonic() - self.looked_at < 0.1:
+        if time.monotonic() - self.looked_at < self.host.supervisor.server().look_s:
             return
         infos = self.host.supervisor.states(self.slot, self.names)
         self.looked_at = time.monotonic()
@@ -3129,7 +3133,8 @@ def probe(host):
         status = http_get(host.slot(name).address(spec), path, health.get("host") or "localhost", limit_s, lambda: None)[0]
     except (OSError, ValueError) as error:
         return {"healthy": False, "said": "GET {}: {}".format(path, getattr(error, "strerror", None) or error)}
-    return {"healthy": is_expected(status, health.get("expect_status")), "said": "GET {} answered with status {}".format(path, status)}
+    return {"healthy": is_expected(status, health.get("expect_status")),
+            "said": "GET {} answered with status {}".format(path, status)}
 
 
 def contents_seen(host, files):

@@ -93,3 +93,24 @@ def test_the_databases_clock_runs_in_milliseconds(database):
 def test_an_address_of_no_known_kind_is_refused():
     with pytest.raises(db.DatabaseUrlError, match="postgresql://"):
         db.connect_to("mysql://localhost/windlass")
+
+
+def test_closing_all_leaves_alone_what_another_thread_uses(sqlite):
+    """Closing it under the other thread's statement would crash the process."""
+    opened, _ = sqlite
+    connected, closed, seen = threading.Event(), threading.Event(), []
+
+    def use():
+        with db.connection():
+            User.select().count()
+            connected.set()
+            closed.wait(10)
+            seen.append(User.select().count())
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    connected.wait(10)
+    opened.close_all()
+    closed.set()
+    thread.join(10)
+    assert seen == [0] and not opened._in_use
