@@ -15,7 +15,7 @@ from bottle import request
 from api import answers
 from api.call import Call
 from api.problems import problem_of
-from controllers import idempotency
+from controllers import idempotency, repeats
 from utils.decorators import CALL, mark, marks_of
 from utils.urlkit import fill_path
 
@@ -69,7 +69,7 @@ class Endpoint:
         """Answer a POST with an Idempotency-Key: do the work the first time, give the same answer from then on."""
         row_id, first = idempotency.claim(actor, key, self.method, request.path, body)
         if first is not None:
-            return answers.send_again(**first)
+            return self.send(repeats.again(actor, first["made"])) if "made" in first else answers.send_again(**first)
         try:
             result = self.handler(**arguments)
         except Exception as error:

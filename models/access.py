@@ -3,7 +3,7 @@
 from peewee import BooleanField, CharField, ForeignKeyField, IntegerField, TextField
 
 from models.db import BaseModel
-from models.fields import TimeField
+from models.fields import JSONField, TimeField
 
 
 class User(BaseModel):
@@ -37,13 +37,18 @@ class Session(BaseModel):
 
 
 class IdempotencyKey(BaseModel):
-    """The first answer to a POST with an Idempotency-Key; status is null while it is being worked on."""
+    """The first answer to a POST with an Idempotency-Key; status is null while it is being worked on.
+
+    `made` is [kind, id] of what the request made, written in the transaction that makes it: a process that dies before it
+    has answered leaves that behind, so that the repeated request makes nothing a second time.
+    """
 
     user = ForeignKeyField(User, on_delete="CASCADE")
     key = CharField()
     request_hash = CharField()
     status = IntegerField(null=True)
     response = TextField(null=True)
+    made = JSONField(null=True)
     created_at = TimeField(index=True)
 
     class Meta:

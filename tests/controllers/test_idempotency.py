@@ -73,3 +73,18 @@ def test_who_finishes_after_their_time_changes_nothing_of_the_second_try(adminis
     idempotency.remember(late, 201, {"by": "late"}, {})
     idempotency.remember(second, 201, {"by": "second"}, {})
     assert claim(administrator)[1]["body"] == {"by": "second"}
+
+
+def test_what_a_dead_process_had_made_is_found_by_the_repeated_request(administrator):
+    row_id, _ = claim(administrator)
+    idempotency.note_made("deploy", 7)
+    assert claim(administrator) == (None, {"made": ["deploy", 7]})
+    idempotency.forget(row_id)
+    assert claim(administrator) == (None, {"made": ["deploy", 7]}), "it must not be made a second time"
+
+
+def test_a_request_without_a_key_notes_nothing(administrator):
+    row_id, _ = claim(administrator)
+    idempotency.remember(row_id, 201, {}, {})
+    idempotency.note_made("deploy", 7)
+    assert IdempotencyKey.get_by_id(row_id).made is None

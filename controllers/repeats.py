@@ -1,0 +1,11 @@
+"""What a request made whose first answer was lost with its process, looked up for the same request come again."""
+
+from controllers import deploys, releases
+
+GETTERS = {"deploy": deploys.get, "release": releases.get_by_id}
+
+
+def again(actor, made):
+    """Return, as it is now, what an earlier request made; `made` is [kind, id]."""
+    kind, made_id = made
+    return GETTERS[kind](actor, made_id)
