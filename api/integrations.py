@@ -1,7 +1,7 @@
 """Routes of /integrations."""
 
 from api import route
-from api.schemas.inventory import Integration, IntegrationChanges, IntegrationFields
+from api.schemas.inventory import Drivers, Integration, IntegrationChanges, IntegrationFields, Proof, ProofFields
 from api.shapes import ListQuery, Page
 from controllers import integrations
 from utils.decorators import auth, validate
@@ -30,6 +30,13 @@ def create_integration(actor, fields):
     return integrations.create(actor, fields)
 
 
+@route("GET", "/integrations/drivers", summary="List the drivers", returns=Drivers)
+@auth()
+def list_drivers(actor):
+    """What an integration can be of: role, settings and credentials of each driver, as JSON schemas."""
+    return integrations.drivers(actor)
+
+
 @route("GET", "/integrations/<name>", summary="Show an integration", returns=Integration)
 @auth()
 def show_integration(actor, name):
@@ -43,6 +50,14 @@ def show_integration(actor, name):
 def change_integration(actor, name, fields, if_match):
     """Credentials and settings are replaced whole; null removes them."""
     return integrations.update(actor, name, fields, if_match)
+
+
+@route("POST", "/integrations/<name>/test", summary="Try an integration out", returns=Proof)
+@auth()
+@validate(ProofFields)
+def test_integration(actor, name, fields):
+    """Prove that URL and credentials work; what does not is among the checks. Nothing is changed there."""
+    return integrations.prove(actor, name, **fields)
 
 
 @route("DELETE", "/integrations/<name>", summary="Delete an integration", status=204)

@@ -1,13 +1,18 @@
 """Integrations: configured foreign systems. Credentials go in, sealed, and never come out in an answer."""
 
+import dataclasses
 import json
 
 import secretbox
-from controllers import etags, foreign, paging, rows
+from controllers import audit, etags, foreign, paging, rows
+from controllers.applications import PARTNERS
 from controllers.errors import Invalid, Unavailable
+from controllers.foreign import circuits
 from models import Application, Integration
-from models.db import clock, database
+from models.db import clock
 from utils.datekit import rfc3339
+
+RESERVED = frozenset({"drivers"})  # /integrations/drivers is the list of what there is to choose from.
 
 
 def describe(integration):
@@ -20,6 +25,7 @@ def describe(integration):
         "url": integration.url,
         "credentials": credential_names(integration),
         "settings": integration.settings,
+        "circuit": circuits.describe(integration.circuit),
         "created_at": rfc3339(integration.created_at),
         "updated_at": rfc3339(integration.updated_at),
     }
@@ -50,6 +56,11 @@ def sealed(credentials):
     return secretbox.seal(json.dumps(credentials)) if credentials else None
 
 
+def told(fields):
+    """Return what of an integration's fields may be written down: credentials by their names alone."""
+    return {**fields, **({"credentials": sorted(fields["credentials"] or {})} if "credentials" in fields else {})}
+
+
 def check(driver, url, settings, credentials):
     """Raise Invalid for everything the driver cannot use; its messages never repeat a value."""
     mistakes = foreign.mistakes_in(driver, url, settings, credentials)
@@ -67,11 +78,21 @@ def get(actor, name):
     return describe(rows.named(Integration, name, "integration"))
 
 
+def drivers(actor):
+    """Return {"items"}: the drivers there are, with the schemas of their settings and credentials."""
+    return {"items": foreign.describe_drivers()}
+
+
 def create(actor, fields):
     """Make an integration from name, driver, url, credentials and settings; returns it. Raises Invalid and Conflict."""
+    if fields["name"] in RESERVED:
+        raise Invalid([("name", f"'{fields['name']}' is taken by the API itself; choose another name.")])
     url, settings, credentials = fields.get("url"), fields.get("settings") or {}, fields.get("credentials") or {}
     check(fields["driver"], url, settings, credentials)
-    with database.atomic(), rows.once("an integration", fields["name"]):
+    with (
+        audit.change(actor, "integration.create", fields["name"], **told(fields)),
+        rows.once("an integration", fields["name"]),
+    ):
         made_at = clock()
         return describe(
             Integration.create(
@@ -91,32 +112,63 @@ def update(actor, name, changes, if_match=None):
 
     Raises Invalid, PreconditionFailed, and Unavailable when credentials that stay cannot be opened to be checked.
     """
-    with database.atomic():
+    with audit.change(actor, "integration.update", name, **told(changes)):
         integration = rows.named_for_change(Integration, name, "integration")
         etags.require_match(if_match, describe(integration))
+        demand_secret_again(integration, changes)
         integration.url = changes.get("url", integration.url)
         integration.settings = changes.get("settings", integration.settings) or {}
         credentials = (changes["credentials"] or {}) if "credentials" in changes else credentials_of(integration)
         check(integration.driver, integration.url, integration.settings, credentials)
         if "credentials" in changes:
             integration.credentials = sealed(credentials)
+        integration.circuit = None  # What is asked now may be another system, or the same with other credentials.
         # Answers show no credentials, so this time is all that tells two versions with different ones apart.
         integration.updated_at = max(clock(), integration.updated_at + 1)
         integration.save()
         return describe(integration)
 
 
+def demand_secret_again(integration, changes):
+    """Raise Invalid when credentials would follow an integration to another URL, or be shown to another authority's server."""
+    is_elsewhere = "url" in changes and changes["url"] != integration.url
+    authority = (integration.settings or {}).get("ca")
+    is_elsewhere |= "settings" in changes and (changes["settings"] or {}).get("ca") not in (None, authority)
+    if is_elsewhere and integration.credentials and "credentials" not in changes:
+        raise Invalid(
+            [("credentials", "Enter the credentials again, or null: they are not sent to another place unasked.")]
+        )
+
+
+def prove(actor, name, repository=None):
+    """Try an integration out, also one that is left alone for now; returns {"ok", "version", "checks"}. Raises NotFound.
+
+    repository: one to look at with the credentials, where the integration is a source.
+    """
+    row = rows.named(Integration, name, "integration")
+    driver = foreign.drivers().get(row.driver)
+    if driver is None:
+        return foreign.Proof(
+            None, [foreign.Check("driver", False, f"There is no driver {row.driver} any more.")]
+        ).describe()
+    try:
+        made = driver(dataclasses.replace(foreign.access_of(row), is_trial=True))
+        return made.prove(**({"repository": repository} if repository else {})).describe()
+    except foreign.ForeignError as error:
+        return foreign.Proof(None, [foreign.Check("connection", False, error.detail)]).describe()
+
+
 def delete(actor, name):
-    """Delete an integration; refused with Conflict while the source of an application names it."""
-    with database.atomic():
+    """Delete an integration; refused with Conflict while an application names it."""
+    with audit.change(actor, "integration.delete", name):
         integration = rows.named_for_change(Integration, name, "integration")
-        sources = Application.select(Application.name, Application.source).order_by(Application.name)
         rows.refuse_while_used(
             f"Integration {name}",
             [
-                f"the source of application {application.name}"
-                for application in sources
-                if application.source.get("integration") == name
+                f"the {field} of application {application.name}"
+                for application in Application.select().order_by(Application.name)
+                for field in ("source", *PARTNERS)
+                if (getattr(application, field) or {}).get("integration") == name
             ],
         )
         integration.delete_instance()

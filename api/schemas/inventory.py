@@ -114,6 +114,14 @@ class IntegrationFields(IntegrationChanges):
     driver: Name
 
 
+class Circuit(Answer):
+    """Whether a system is asked at all: open after failures until a time, or until its refused credentials are changed."""
+
+    state: str
+    until: Time | None
+    reason: str | None
+
+
 class Integration(Answer):
     """A configured foreign system."""
 
@@ -125,5 +133,57 @@ class Integration(Answer):
         description="Names of the credentials that are set; null: their key is gone, enter them again."
     )
     settings: dict
+    circuit: Circuit
     created_at: Time
     updated_at: Time
+
+
+class Kind(Answer):
+    """One kind of credentials, and the values it consists of."""
+
+    name: str
+    fields: list[str]
+
+
+class Driver(Answer):
+    """A kind of foreign system that Windlass can work with."""
+
+    name: str
+    role: str
+    summary: str
+    default_url: str | None
+    settings: dict = Field(description="JSON schema.")
+    credentials: dict = Field(description="JSON schema; values of one of credential_kinds.")
+    credential_kinds: list[Kind]
+    needs_credentials: bool
+    takes_hooks: bool
+
+
+class Drivers(Answer):
+    """All drivers, by name."""
+
+    items: list[Driver]
+
+
+class ProofFields(Fields):
+    """What to try an integration with."""
+
+    repository: text(r"\S+", "Use a repository as an application's source names it.", 500) | None = Field(
+        default=None, description="A repository to look at, where the integration is a source."
+    )
+
+
+class ProofCheck(Answer):
+    """One thing that was tried."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+class Proof(Answer):
+    """What trying an integration showed."""
+
+    ok: bool
+    version: str | None
+    checks: list[ProofCheck]

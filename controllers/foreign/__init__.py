@@ -1,52 +1,105 @@
 """Foreign systems: one small base class a role, one module a driver. A driver is registered by being there.
 
-    controllers/foreign/<role>/<driver>.py      source: where code comes from; artifacts: where packages come from
+    controllers/foreign/<role>/base.py          what a system of the role can do
+    controllers/foreign/<role>/<driver>.py      a system
 
 A driver class has `name`, `role`, `Settings` and `Credentials` (pydantic models), and is made from an Access.
 """
 
 import functools
 import importlib
+import ipaddress
 import json
 import pkgutil
-from dataclasses import dataclass, field
+import ssl
+from dataclasses import asdict, dataclass, field
+from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+import network
 import secretbox
 from controllers.errors import NotFound, WindlassError
+from controllers.foreign import credentials as kinds
+from controllers.foreign.errors import ForeignError
 from models import Integration
 
-ROLES = ("source", "artifacts")
-
-
-class ForeignError(WindlassError):
-    """A foreign system did not do what it was asked; the message says what happened and what to do about it."""
-
-    status, code, title = 502, "foreign-system-failed", "A foreign system did not do what it was asked"
+ROLES = ("source", "build", "artifacts", "tracker", "configurator", "notify")
+__all__ = ["ROLES", "Access", "Check", "Driver", "DriverSettings", "ForeignError", "Proof", "WindlassError"]
 
 
 @dataclass(frozen=True)
 class Access:
-    """What is configured of a foreign system; an empty one is nobody's: no URL, no credentials."""
+    """What is configured of a foreign system; an empty one is nobody's: no URL, no credentials.
+
+    circuit: the state of its circuit (circuits.py) when this was read; keep_circuit(state) keeps another one; is_trial:
+    somebody wants to know, so it is asked whatever that state is.
+    """
 
     name: str | None = None
     url: str | None = None
     settings: dict = field(default_factory=dict)
     credentials: dict = field(default_factory=dict, repr=False)
+    driver: str | None = None
+    circuit: dict | None = None
+    keep_circuit: object = field(default=None, repr=False, compare=False)
+    is_trial: bool = False
 
     def secrets(self):
         """Return the values that must never be shown."""
-        return [value for key, value in self.credentials.items() if key != "username"]
+        return [value for key, value in self.credentials.items() if key not in kinds.NOT_SECRET]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was tried of an integration: whether it works, and what to do where it does not."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What trying an integration showed: the version that answered, where it tells it, and each Check."""
+
+    version: str | None
+    checks: list
+
+    def describe(self):
+        """Return it in the API's shape."""
+        return {
+            "ok": all(check.ok for check in self.checks),
+            "version": self.version,
+            "checks": [asdict(check) for check in self.checks],
+        }
+
+
+class DriverSettings(BaseModel):
+    """Settings of a system reached by HTTPS."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    ca: str | None = Field(
+        default=None, description="Certificate (PEM) of the authority that the system's own certificate is from."
+    )
 
 
 class Driver:
-    """What every driver is: a class made with an Access."""
+    """What every driver is: a class made with an Access. Its docstring's first line says what it is for.
+
+    needs_url, needs_credentials: whether an integration without them is refused; default_url: for a system that is in
+    one place only. takes_hooks and hook_setup: whether it sends hooks, and how to have it send them.
+    """
 
     name = None
     role = None
-    Settings = None
-    Credentials = None
+    Settings = DriverSettings
+    Credentials = kinds.one_of()
+    needs_url = True
+    needs_credentials = False
+    default_url = None
+    takes_hooks = False
+    hook_setup = None
 
     def __init__(self, access):
         self.access = access
@@ -54,7 +107,43 @@ class Driver:
     @classmethod
     def mistakes_together(cls, url, settings, credentials):
         """Return [(field, message)] for what does not fit together although each part is right."""
+        mistakes = []
+        if cls.needs_url and not cls.default_url and not (url or "").startswith(("https://", "http://")):
+            mistakes.append(
+                ("url", f"Driver {cls.name} needs the system's URL, such as https://{cls.name}.example.net.")
+            )
+        if cls.needs_credentials and not kinds.given(credentials):
+            mistakes.append(("credentials", f"Give {', or '.join(map(str, cls.Credentials.kinds))}."))
+        return mistakes + kinds.mistakes_in(credentials, cls.Credentials.kinds)
+
+    def prove(self, **hints):
+        """Try out whether the URL and the credentials work, changing nothing; returns a Proof. Never raises ForeignError.
+
+        hints: what people gave to try with, such as `repository`.
+        """
         raise NotImplementedError
+
+    # Hooks, where takes_hooks. Headers have lower-case names, the body is bytes as they came.
+
+    def is_ping(self, headers):
+        """Say whether a hook only tries out that we are here; some systems do not sign these."""
+        return False
+
+    def verify_hook(self, headers, body, secret):
+        """Say whether a hook comes from who knows the secret; in constant time, before anything is parsed."""
+        raise NotImplementedError
+
+    def read_hook(self, headers, body):
+        """Return a hook's Hook (foreign.hooks). Raises ValueError for a body that cannot be read."""
+        raise NotImplementedError
+
+
+def attempt(name, do, told):
+    """Return the Check of trying something: do() may raise ForeignError, told(result) is what to say when it does not."""
+    try:
+        return Check(name, True, told(do()))
+    except ForeignError as error:
+        return Check(name, False, error.detail)
 
 
 @functools.cache
@@ -77,8 +166,12 @@ def describe_drivers():
             "name": driver.name,
             "role": driver.role,
             "summary": driver.__doc__.splitlines()[0],
+            "default_url": driver.default_url,
             "settings": driver.Settings.model_json_schema(),
             "credentials": driver.Credentials.model_json_schema(),
+            "credential_kinds": [{"name": kind.name, "fields": kind.fields} for kind in driver.Credentials.kinds],
+            "needs_credentials": driver.needs_credentials,
+            "takes_hooks": driver.takes_hooks,
         }
         for driver in drivers().values()
     ]
@@ -101,35 +194,93 @@ def mistakes_in(driver_name, url, settings, credentials):
                 (".".join([name, *map(str, item["loc"])]), item["msg"].removeprefix("Value error, "))
                 for item in error.errors()
             ]
-    return mistakes or driver.mistakes_together(url, settings or {}, credentials or {})
+    if mistakes:
+        return mistakes
+    return [
+        *forbidden_places(url),
+        *bad_authorities(settings or {}),
+        *driver.mistakes_together(url, settings or {}, credentials or {}),
+    ]
+
+
+def forbidden_places(url):
+    """Return the mistake of a URL with an address where Windlass may not go; names are judged when they are used."""
+    try:
+        network.check_address(str(ipaddress.ip_address(urlsplit(url or "").hostname or "")))
+    except network.Refused as error:
+        return [("url", str(error))]
+    except ValueError:
+        pass
+    return []
+
+
+def bad_authorities(settings):
+    """Return the mistake of a setting `ca` that is no certificate."""
+    if not settings.get("ca"):
+        return []
+    try:
+        ssl.create_default_context(cadata=settings["ca"])
+    except (ssl.SSLError, ValueError):
+        return [("settings.ca", "This is no certificate: give one as PEM, beginning with -----BEGIN CERTIFICATE-----.")]
+    return []
+
+
+# What is configured.
+
+
+def access_of(row):
+    """Return the Access of an integration's row, credentials opened. Raises ForeignError."""
+    try:
+        opened = json.loads(secretbox.open_sealed(row.credentials)) if row.credentials else {}
+    except secretbox.SecretBoxError as error:
+        raise ForeignError(f"The integration '{row.name}' cannot be used: {error}") from None
+    driver = drivers().get(row.driver)
+
+    def keep_circuit(state):
+        # Credentials that were changed meanwhile are not blamed for those before them.
+        Integration.update(circuit=state).where(
+            Integration.id == row.id, Integration.updated_at == row.updated_at
+        ).execute()
+
+    return Access(
+        row.name,
+        row.url or (driver.default_url if driver else None),
+        row.settings or {},
+        opened,
+        row.driver,
+        row.circuit,
+        keep_circuit,
+    )
 
 
 def access_to(integration_name):
     """Return the Access of a configured integration, credentials opened; an empty one for None. Raises NotFound, ForeignError."""
     if integration_name is None:
         return Access()
+    return access_of(row_of(integration_name))
+
+
+def row_of(integration_name):
+    """Return an integration's row. Raises NotFound."""
     row = Integration.get_or_none(Integration.name == integration_name)
     if row is None:
-        raise NotFound(f"There is no integration '{integration_name}' any more: the application's source names it.")
-    try:
-        credentials = json.loads(secretbox.open_sealed(row.credentials)) if row.credentials else {}
-    except secretbox.SecretBoxError as error:
-        raise ForeignError(f"The integration '{integration_name}' cannot be used: {error}") from None
-    return Access(row.name, row.url, row.settings or {}, credentials)
+        raise NotFound(f"There is no integration '{integration_name}' any more, and something still names it.")
+    return row
+
+
+def driver_named(integration_name, role):
+    """Return the driver of an integration, which must have the role. Raises NotFound, ForeignError."""
+    row = row_of(integration_name)
+    driver = drivers().get(row.driver)
+    if driver is None or driver.role != role:
+        raise ForeignError(
+            f"The integration '{integration_name}' is of driver {row.driver}, which cannot give {role}; choose another."
+        )
+    return driver(access_of(row))
 
 
 def driver_for(source):
     """Return the driver that serves an application's source, made with what is configured. Raises NotFound, ForeignError."""
-    role_driver = "package-index" if source.get("package") else "git"
+    role, own = ("artifacts", "package-index") if source.get("package") else ("source", "git")
     name = source.get("integration")
-    if name is not None:
-        row = Integration.get_or_none(Integration.name == name)
-        role_driver = row.driver if row else role_driver
-    wanted = "artifacts" if source.get("package") else "source"
-    driver = drivers().get(role_driver)
-    if driver is None or driver.role != wanted:
-        raise ForeignError(
-            f"The integration '{name}' is of driver {role_driver}, which cannot give {wanted}; "
-            "choose another in the application's source."
-        )
-    return driver(access_to(name))
+    return drivers()[own](Access()) if name is None else driver_named(name, role)

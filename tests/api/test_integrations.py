@@ -5,10 +5,13 @@ import logging
 import pytest
 
 import secretbox
-from controllers import integrations
+from controllers import foreign, integrations
+from controllers.foreign import circuits
 from models import Integration
 from tests import factories
 from tests.client import assert_problem
+from tests.foreign.standins.gitea import Gitea
+from tests.stack import Repository
 
 SECRET = "geheim-77b1-wort"
 INDEX = {"name": "our-index", "driver": "package-index", "url": "https://pypi.example.net/simple"}
@@ -93,10 +96,7 @@ def test_what_the_driver_cannot_use_is_refused_field_by_field(api, fields, field
 
 def test_a_change_leaves_credentials_alone_unless_it_names_them(api):
     make(api, credentials=LOGIN)
-    assert api.patch("/integrations/our-index", {"url": "https://other.example.net/simple"}).json["credentials"] == [
-        "password",
-        "username",
-    ]
+    assert api.patch("/integrations/our-index", {"settings": None}).json["credentials"] == ["password", "username"]
     assert stored() == LOGIN
     assert api.patch("/integrations/our-index", {"credentials": {"token": "t"}}).json["credentials"] == ["token"]
     assert stored() == {"token": "t"}
@@ -137,9 +137,7 @@ def test_a_lost_key_is_shown_and_new_credentials_heal_it(api, settings, tmp_path
     settings.secret.key_file = str(tmp_path / "another.key")
     secretbox.box_of.cache_clear()
     assert api.get("/integrations/our-index").json["credentials"] is None
-    assert_problem(
-        api.patch("/integrations/our-index", {"url": "https://x.example.net/simple"}), 503, "secret-unreadable"
-    )
+    assert_problem(api.patch("/integrations/our-index", {"url": INDEX["url"]}), 503, "secret-unreadable")
     assert api.patch("/integrations/our-index", {"credentials": LOGIN}).json["credentials"] == ["password", "username"]
 
 
@@ -165,3 +163,68 @@ def test_lists_are_paged_by_name(api):
     first = api.get("/integrations?limit=2").json
     rest = api.get(f"/integrations?limit=2&after={first['next']}").json
     assert [item["name"] for item in first["items"] + rest["items"]] == ["a", "b", "c"]
+
+
+# Trying out, drivers, and being left alone.
+
+TOKEN = "the-token-of-tests"
+
+
+@pytest.fixture
+def gitea(tmp_path, settings):
+    """A Gitea with one repository."""
+    settings.network.allow = ["127.0.0.1/32"]
+    circuits.forget()
+    repository = Repository(tmp_path / "repositories" / "shop")
+    repository.commit({"app.py": "one"})
+    with Gitea(repository) as running:
+        yield running
+    circuits.forget()
+
+
+def test_drivers_are_listed_with_their_schemas(api):
+    drivers = {item["name"]: item for item in api.get("/integrations/drivers").json["items"]}
+    assert drivers["gitea"]["role"] == "source" and drivers["gitea"]["takes_hooks"]
+    assert "ca" in drivers["gitea"]["settings"]["properties"]
+    assert drivers["github"]["default_url"] == "https://github.com"
+    assert_problem(api.post("/integrations", {**INDEX, "name": "drivers"}), 422, "invalid")
+
+
+def test_an_integration_is_tried_out(api, gitea):
+    make(api, name="code", driver="gitea", url=gitea.url, credentials={"token": TOKEN})
+    tried = api.post("/integrations/code/test", {"repository": gitea.name}).json
+    assert tried["ok"] and tried["version"] == "1.22.3"
+    assert [check["name"] for check in tried["checks"]] == ["server", "login", "repository", "git"]
+    tried = api.post("/integrations/code/test", {"repository": "acme/nothing"}).json
+    assert not tried["ok"] and "has no such thing" in tried["checks"][2]["message"]
+    assert_problem(api.post("/integrations/nothing/test", {}), 404, "not-found")
+
+
+def test_refused_credentials_are_left_alone_until_they_are_changed_or_tried_out(api, gitea):
+    make(api, name="code", driver="gitea", url=gitea.url, credentials={"token": "wrong-token"})
+    assert not api.post("/integrations/code/test", {}).json["ok"]
+    circuit = api.get("/integrations/code").json["circuit"]
+    assert (circuit["state"], circuit["until"]) == ("open", None) and "refuses the credentials" in circuit["reason"]
+    asked = len(gitea.requests)
+    with pytest.raises(foreign.ForeignError, match="It was not asked again"):
+        foreign.driver_named("code", "source").resolve(gitea.name, "main")
+    assert len(gitea.requests) == asked
+    gitea.token = "wrong-token"  # Somebody made the token right over there.
+    assert api.post("/integrations/code/test", {}).json["ok"]
+    assert api.get("/integrations/code").json["circuit"] == {"state": "closed", "until": None, "reason": None}
+    gitea.token = TOKEN
+    api.post("/integrations/code/test", {})
+    assert api.patch("/integrations/code", {"credentials": {"token": TOKEN}}).json["circuit"]["state"] == "closed"
+    assert foreign.driver_named("code", "source").resolve(gitea.name, "main").author == "Tester"
+
+
+def test_credentials_do_not_follow_to_another_place(api):
+    made = make(api, credentials=LOGIN)
+    for change in ({"url": "https://other.example.net/simple"}, {"url": "https://other.example.net", "settings": {}}):
+        problem = assert_problem(api.patch("/integrations/our-index", change), 422, "invalid")
+        assert problem["errors"][0]["field"] == "credentials"
+    assert api.get("/integrations/our-index").json == made
+    there = {"url": "https://other.example.net/simple"}
+    assert api.patch("/integrations/our-index", {**there, "credentials": LOGIN}).json["url"] == there["url"]
+    api.patch("/integrations/our-index", {"url": INDEX["url"], "credentials": None})
+    assert api.patch("/integrations/our-index", there).json["url"] == there["url"], "nothing could be stolen"

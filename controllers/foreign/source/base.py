@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from controllers.foreign import Driver
 
+BRANCH, TAG = "branch", "tag"
+PENDING, SUCCESS, FAILURE = "pending", "success", "failure"
+
 
 @dataclass(frozen=True)
 class Checkout:
@@ -13,10 +16,67 @@ class Checkout:
     digest: str
 
 
+@dataclass(frozen=True)
+class Repository:
+    """A repository: its name as an application's source has it, where people see it, and its default branch if it has one."""
+
+    name: str
+    url: str | None
+    default_branch: str | None
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A branch or a tag (`kind`) and the commit it leads to."""
+
+    kind: str
+    name: str
+    commit: str
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit as its author wrote it; `at` is when, in RFC 3339."""
+
+    commit: str
+    author: str
+    at: str
+    subject: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file that two commits have differently: `change` is added, removed or changed."""
+
+    path: str
+    change: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is said about a commit: `key` tells it from others of the same commit; state: pending, success or failure."""
+
+    key: str
+    state: str
+    url: str
+    name: str
+    description: str
+
+
 class SourceDriver(Driver):
     """A system that keeps repositories."""
 
     role = "source"
+    has_statuses = False  # Whether set_status, statuses and build_state mean anything.
+
+    def address_of(self, repository):
+        """Return what a repository's name leads to. Raises ForeignError for a name the driver would never use."""
+        raise NotImplementedError
+
+    def is_same_repository(self, repository, pushed):
+        """Say whether an application's repository is the one that a hook names."""
+        raise NotImplementedError
 
     def checkout(self, repository, ref, branch, work):
         """Put the tree of a ref into the content store; `branch` is the application's own. Returns a Checkout.
@@ -25,9 +85,51 @@ class SourceDriver(Driver):
         """
         raise NotImplementedError
 
+    def repositories(self, query=None):
+        """Return an iterable of the Repositories that the credentials may see, those with `query` in their names."""
+        raise NotImplementedError
+
+    def refs(self, repository):
+        """Return an iterable of a repository's Refs: branches, then tags. Raises ForeignError."""
+        raise NotImplementedError
+
+    def resolve(self, repository, ref, branch=None):
+        """Return the Commit of a branch, a tag or a commit (also shortened). Raises ForeignError, of kind not-found.
+
+        Where a branch and a tag have the same name the tag is meant, but for `branch`, the application's own.
+        """
+        raise NotImplementedError
+
     def commits(self, repository, older, newer, most):
         """Return up to `most` commits that `newer` has and `older` has not, newest first, or None where they are not known here.
 
-        Each is {"commit", "author", "at", "subject"}.
+        Each is {"commit", "author", "at", "subject", "message"}.
         """
         raise NotImplementedError
+
+    def changed_files(self, repository, older, newer, most):
+        """Return up to `most` Changes that lead from the commit `older` to `newer`, by path. Raises ForeignError."""
+        raise NotImplementedError
+
+    def pull_requests(self, repository, commits):
+        """Return the merged pull requests that brought commits: [{"number", "title", "url", "author"}]. Raises ForeignError."""
+        return []
+
+    def statuses(self, repository, commit):
+        """Return the Statuses of a commit, newest first for each key. Raises ForeignError."""
+        raise NotImplementedError
+
+    def set_status(self, repository, commit, status):
+        """Say a Status of a commit, unless the very same is there. Raises ForeignError."""
+        raise NotImplementedError
+
+    def build_state(self, repository, commit):
+        """Return what the builds of others say of a commit: success, failure or pending; None: there are none.
+
+        Raises ForeignError.
+        """
+        raise NotImplementedError
+
+    def web_url(self, repository, commit):
+        """Return where people see a commit, or None."""
+        return None

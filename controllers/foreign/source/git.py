@@ -7,16 +7,20 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
 import commands
 import network
 import scratch
-from controllers.foreign import ForeignError
+from config import settings
+from controllers.building.work import Work
+from controllers.foreign import DriverSettings, ForeignError, Proof, attempt
+from controllers.foreign import credentials as kinds
+from controllers.foreign.credentials import BASIC, SSH_KEY, TOKEN, USER_TOKEN, one_of
+from controllers.foreign.errors import UNAVAILABLE
 from controllers.foreign.source import git_address, git_commands, git_tree
-from controllers.foreign.source.base import Checkout, SourceDriver
+from controllers.foreign.source.base import BRANCH, TAG, Change, Checkout, Commit, Ref, SourceDriver
 from controllers.foreign.source.git_commands import MirrorBroken, git
 from gate import Gate
+from utils.datekit import rfc3339
 
 FULL_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 SHORT_COMMIT = re.compile(r"[0-9a-f]{7,63}")
@@ -24,7 +28,9 @@ BAD_IN_REF = re.compile(r"\.\.|@\{|//|[\x00-\x20\x7f~^:?*\[\\]|\.lock(/|$)")
 REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 KEPT_REF = "refs/windlass/"  # Keeps what became a release from being pruned when its branch is rewritten.
 LISTED_BRANCHES = 8
-LOG_FORMAT = "%H%x00%an%x00%aI%x00%s"
+CHANGES = {"A": "added", "D": "removed"}
+LOG_FORMAT = "%H%x00%an%x00%at%x00%s%x00%B"
+LOG_ONE = ("-z", "--max-count=1", f"--format={LOG_FORMAT}")
 
 
 class Git(SourceDriver):
@@ -32,33 +38,24 @@ class Git(SourceDriver):
 
     name = "git"
 
-    class Settings(BaseModel):
+    class Settings(DriverSettings):
         """For SSH: the server's host keys as ssh-keyscan prints them, compared with what the server's owner publishes."""
 
-        model_config = ConfigDict(extra="forbid", strict=True)
         known_hosts: str | None = None
 
-    class Credentials(BaseModel):
-        """For https a token or a password, with a user name where the server wants one; for SSH a private key."""
-
-        model_config = ConfigDict(extra="forbid", strict=True)
-        username: str | None = None
-        password: str | None = None
-        token: str | None = None
-        ssh_key: str | None = None
+    Credentials = one_of(BASIC, TOKEN, USER_TOKEN, SSH_KEY)
+    needs_url = False
 
     @classmethod
     def mistakes_together(cls, url, settings, credentials):
         """A password must know its server; a key needs pinned host keys."""
-        mistakes = []
+        mistakes = kinds.mistakes_in(credentials, cls.Credentials.kinds)
         if (credentials.get("password") or credentials.get("token")) and not url:
             mistakes.append(("url", "Give the server's URL, so that the password is sent nowhere else."))
         if credentials.get("ssh_key") and not settings.get("known_hosts"):
             mistakes.append(
                 ("settings.known_hosts", "An SSH key needs the server's host keys, as ssh-keyscan prints them.")
             )
-        if credentials.get("token") and credentials.get("password"):
-            mistakes.append(("credentials", "Give a password or a token, not both."))
         return mistakes
 
     def checkout(self, repository, ref, branch, work):
@@ -93,9 +90,89 @@ class Git(SourceDriver):
             done = commands.run(argv, environment=git_commands.base_environment("/nonexistent"), timeout_s=20)
         except commands.CommandError:
             return None
+        return logged(done.output)
+
+    def is_same_repository(self, repository, pushed):
+        """Say whether two names lead to the same place."""
+        return self.address_of(repository).url.removesuffix(".git") == self.address_of(pushed).url.removesuffix(".git")
+
+    def repositories(self, query=None):
+        """Return nothing: git itself cannot tell which repositories a server has."""
+        return []
+
+    def refs(self, repository):
+        """Return branches, then tags with the commits they lead to, as the server tells now. Raises ForeignError."""
+        address = self.address_of(repository)
+        try:
+            done = remote_git(address, self.access, "ls-remote", "--heads", "--tags", "--end-of-options", address.url)
+        except commands.CommandError as error:
+            raise ForeignError(f"{address.url} could not be read: {error}", UNAVAILABLE, self.access) from None
+        found = {}
+        for line in done.output.decode("utf-8", "replace").splitlines():
+            commit, _, name = line.partition("\t")
+            found[name.removesuffix("^{}")] = commit  # The line of what a tag object leads to comes after its own.
+        kinds_ = ((BRANCH, "refs/heads/"), (TAG, "refs/tags/"))
+        return [
+            Ref(kind, name.removeprefix(folder), commit)
+            for kind, folder in kinds_
+            for name, commit in found.items()
+            if name.startswith(folder)
+        ]
+
+    def resolve(self, repository, ref, branch=None):
+        """Return the Commit of a branch, a tag or a commit, fetching it. Raises ForeignError."""
+        check_ref(ref)
+        with Mirror(self.address_of(repository), self.access, quiet()) as mirror:
+            commit = mirror.commit_of(ref, prefers_branch=ref == branch)
+            done = mirror.run(git("-C", str(mirror.folder), "log", *LOG_ONE, commit, "--"))
+        return Commit(**logged(done.output)[0])
+
+    def changed_files(self, repository, older, newer, most):
+        """Return up to `most` Changes between two commits, fetching them. Raises ForeignError."""
+        with Mirror(self.address_of(repository), self.access, quiet()) as mirror:
+            pair = [mirror.commit_of(commit, prefers_branch=False) for commit in (older, newer)]
+            done = mirror.run(
+                git("-C", str(mirror.folder), "diff-tree", "-r", "-z", "--name-status", "--no-renames", *pair)
+            )
         words = done.output.decode("utf-8", "replace").split("\0")
-        keys = ("commit", "author", "at", "subject")
-        return [dict(zip(keys, words[place : place + 4], strict=True)) for place in range(0, len(words) - 3, 4)]
+        named = zip(words[0::2], words[1::2], strict=False)
+        return [Change(path, CHANGES.get(kind, "changed")) for kind, path in named][:most]
+
+    def prove(self, repository=None):
+        """Try to read a repository's branches; without one only the server's being there can be tried."""
+        if repository:
+            check = attempt("repository", lambda: self.branches(repository), lambda count: f"It has {count} branches.")
+            return Proof(None, [check])
+        return Proof(
+            None, [attempt("server", self.reach, lambda place: f"{place} answers; name a repository to try more.")]
+        )
+
+    def reach(self):
+        """Connect to the server of the integration's URL; returns its name. Raises ForeignError."""
+        if not self.access.url:
+            raise ForeignError("Without a URL there is no server to try: name a repository.", access=self.access)
+        address = git_address.address_of(self.access.url)
+        if address.protocol != "file":
+            try:
+                network.connect(
+                    address.host,
+                    address.port or network.DEFAULT_PORTS[address.protocol],
+                    settings.foreign.connect_timeout_s,
+                ).close()
+            except network.NetworkError as error:
+                raise ForeignError(str(error), UNAVAILABLE, self.access) from None
+        return address.host or address.path
+
+    def branches(self, repository):
+        """Return how many branches a repository has, as its server tells. Raises ForeignError."""
+        address = self.address_of(repository)
+        try:
+            done = remote_git(address, self.access, "ls-remote", "--heads", "--end-of-options", address.url)
+        except commands.CommandError as error:
+            raise ForeignError(
+                f"The repository {address.url} could not be read: {error}", UNAVAILABLE, self.access
+            ) from None
+        return len(done.output.splitlines())
 
     def address_of(self, repository):
         """Return the repository's Address; credentials go to the integration's own server only. Raises ForeignError."""
@@ -118,10 +195,52 @@ class Git(SourceDriver):
         return address
 
 
+def logged(output):
+    """Return the commits that git-log(1) wrote in LOG_FORMAT, as the API has them."""
+    words = output.decode("utf-8", "replace").split("\0")
+    return [
+        {
+            "commit": words[place],
+            "author": words[place + 1],
+            "at": rfc3339(int(words[place + 2]) * 1000),
+            "subject": words[place + 3],
+            "message": words[place + 4].strip(),
+        }
+        for place in range(0, len(words) - 4, 5)
+    ]
+
+
 def check_ref(ref):
     """Raise ForeignError for what cannot be a branch, a tag or a commit (git-check-ref-format(1))."""
     if not ref or len(ref) > 250 or ref.startswith(("-", "/")) or ref.endswith(("/", ".")) or BAD_IN_REF.search(ref):
         raise ForeignError(f"'{(ref or '')[:100]}' cannot be a branch, a tag or a commit.")
+
+
+def quiet():
+    """Return the Work of a look that nobody follows."""
+    return Work(lambda text: None, settings.git.timeout_s)
+
+
+def remote_git(address, access, *arguments):
+    """Run a git command that asks a repository's server, away from every mirror; returns commands.Done.
+
+    Raises ForeignError, commands.CommandError.
+    """
+    if address.protocol in ("ssh", "git") and not network.proxies():
+        try:
+            network.addresses_of(address.host, address.port or network.DEFAULT_PORTS[address.protocol])
+        except network.NetworkError as error:
+            raise ForeignError(str(error), UNAVAILABLE, access) from None
+    with scratch.folder("git") as folder, Gate() as gate:
+        environment = git_commands.remote_environment(address, access, folder, gate.variables())
+        argv = git(*arguments, follow_redirects="GIT_ASKPASS" not in environment)
+        try:
+            return commands.run(argv, environment=environment, timeout_s=settings.foreign.total_timeout_s)
+        except commands.Failed as error:
+            meaning = git_commands.meaning_of(error.tail, gate.failures)
+            raise ForeignError(
+                f"The repository {address.url} could not be read: {meaning}", UNAVAILABLE, access
+            ) from None
 
 
 class Mirror:
@@ -190,8 +309,8 @@ class Mirror:
 
     def commit_of(self, ref, prefers_branch):
         """Return the full commit of a ref, fetching unless it names a commit that is here already."""
-        if FULL_COMMIT.fullmatch(ref) and self.resolve(ref):
-            return ref
+        if FULL_COMMIT.fullmatch(ref) and (commit := self.resolve(ref)):
+            return commit
         self.work.output(f"Fetching {self.address.url}")
         self.fetch()
         commit = self.look_up(ref, prefers_branch)
@@ -294,5 +413,5 @@ class Mirror:
     def tell_subject(self, commit):
         """Say which commit it is, as people know it."""
         done = self.run(git("-C", str(self.folder), "log", "--max-count=1", f"--format={LOG_FORMAT}", commit, "--"))
-        _, author, at, subject = done.output.decode("utf-8", "replace").rstrip("\n").split("\0")
-        self.work.output(f"Commit {commit[:12]} of {author}, {at[:10]}: {subject}")
+        found = logged(done.output)[0]
+        self.work.output(f"Commit {commit[:12]} of {found['author']}, {found['at'][:10]}: {found['subject']}")

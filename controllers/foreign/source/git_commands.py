@@ -149,6 +149,8 @@ def remote_environment(address, access, folder, gate_variables):
     if address.protocol == "ssh":
         return {**variables, **ssh_variables(access, folder)}
     variables |= gate_variables
+    if access.settings.get("ca"):
+        variables["GIT_SSL_CAINFO"] = write(folder / "ca.pem", access.settings["ca"])
     username, password = login(address, access)
     if password is None:
         return variables

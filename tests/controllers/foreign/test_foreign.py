@@ -10,9 +10,13 @@ from controllers.foreign.source.git import Git
 
 def test_drivers_are_listed_with_what_they_take():
     described = {item["name"]: item for item in foreign.describe_drivers()}
-    assert {name: item["role"] for name, item in described.items()} == {"git": "source", "package-index": "artifacts"}
+    roles = {name: item["role"] for name, item in described.items()}
+    sources = {name for name, role in roles.items() if role == "source"}
+    assert sources == {"bitbucket-cloud", "bitbucket-server", "git", "gitea", "github", "gitlab"}
+    assert roles["package-index"] == "artifacts"
     assert set(described["git"]["credentials"]["properties"]) == {"username", "password", "token", "ssh_key"}
-    assert set(described["git"]["settings"]["properties"]) == {"known_hosts"}
+    assert set(described["git"]["settings"]["properties"]) == {"known_hosts", "ca"}
+    assert {"name": "api-token", "fields": ("email", "token")} in described["bitbucket-cloud"]["credential_kinds"]
     assert all(item["summary"] for item in described.values())
 
 
@@ -33,7 +37,13 @@ def test_drivers_are_listed_with_what_they_take():
         ("package-index", "ssh://h", {}, {}, ["url"]),
         ("package-index", "https://h", {}, {"username": "u"}, ["credentials"]),
         ("package-index", "https://h", {}, {"username": "u", "password": "p", "token": "t"}, ["credentials"]),
-        ("jenkins", None, {}, {}, ["driver"]),
+        ("github", None, {}, {"token": "t"}, []),
+        ("github", None, {}, {"username": "u", "password": "p"}, ["credentials.username", "credentials.password"]),
+        ("gitea", None, {}, {"token": "t"}, ["url"]),
+        ("bitbucket-cloud", None, {}, {"email": "a@example.com"}, ["credentials"]),
+        ("gitlab", "http://169.254.169.254/", {}, {}, ["url"]),
+        ("gitlab", "https://h", {"ca": "nonsense"}, {}, ["settings.ca"]),
+        ("no-such-driver", None, {}, {}, ["driver"]),
     ],
 )
 def test_what_a_driver_cannot_use_is_told_by_field(driver, url, settings, credentials, fields):
@@ -88,3 +98,11 @@ def test_the_default_index_is_taken_apart(settings, url, plain, username, passwo
     index = default_index()
     assert (index.url, index.username, index.password) == (plain, username, password)
     assert "p@ss" not in repr(index)
+
+
+def test_every_driver_can_be_tried_out_and_says_how_its_hooks_are_made():
+    for driver in foreign.drivers().values():
+        assert driver.prove is not foreign.Driver.prove, driver.name
+        if driver.takes_hooks:
+            assert driver.hook_setup and driver.read_hook is not foreign.Driver.read_hook, driver.name
+            assert driver.verify_hook is not foreign.Driver.verify_hook, driver.name

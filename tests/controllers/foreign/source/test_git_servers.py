@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import store
 from controllers.foreign import Access, ForeignError
+from controllers.foreign.source.git import Git
 from tests.controllers.foreign.source.test_git import checkout
 from tests.controllers.servers import basic, git_server
 
@@ -142,7 +143,11 @@ def test_a_repository_is_read_over_ssh(ssh_server, repository, work):
     repository.git("config", "safe.directory", "*")
     known = f"[{host.address}]:{host.api_payload()['port']} {host.host_key}\n"
     access = Access("main", None, {"known_hosts": known}, {"ssh_key": private.replace("\n", "\r\n")})
-    assert checkout(f"{base}{repository.folder}", work, access=access).commit == commit
+    driver, url = Git(access), f"{base}{repository.folder}"
+    assert [(ref.kind, ref.name, ref.commit) for ref in driver.refs(url)] == [("branch", "main", commit)]
+    assert driver.resolve(url, "main").commit == commit
+    assert driver.prove(repository=url).describe()["ok"]
+    assert checkout(url, work, access=access).commit == commit
     assert list(Path(store.settings.data, "scratch").iterdir()) == [], "the key is gone from the disk"
 
 

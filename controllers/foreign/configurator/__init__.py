@@ -1,0 +1,1 @@
+"""What sets hosts up around a deploy."""

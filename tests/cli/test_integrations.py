@@ -1,0 +1,63 @@
+"""integrations: what is listed, and that trying one out fails where it does not work."""
+
+import pytest
+
+from tests.cli import resources
+from tests.cli.resources import ROUTES
+
+STASH = {
+    "name": "stash",
+    "driver": "bitbucket-server",
+    "roles": ["source"],
+    "url": "https://stash.example.net",
+    "credentials": ["token"],
+    "settings": {},
+    "circuit": {"state": "closed", "until": None, "reason": None},
+}
+WORKS = {"ok": True, "version": "8.19.2", "checks": [{"name": "login", "ok": True, "message": "The login works."}]}
+DRIVER = {
+    "name": "gitea",
+    "role": "source",
+    "summary": "Gitea",
+    "credential_kinds": [{"name": "token", "fields": ["token"]}],
+    "takes_hooks": True,
+}
+
+
+@pytest.fixture(autouse=True)
+def stash(monkeypatch):
+    """The stand-in's one integration; `proof` is what trying it out shows."""
+    made = {**STASH, "proof": dict(WORKS)}
+    monkeypatch.setitem(ROUTES, "GET /integrations", lambda api, request: resources.page([made], request))
+    monkeypatch.setitem(ROUTES, "GET /integrations/stash", lambda api, request: (200, made))
+    monkeypatch.setitem(ROUTES, "GET /integrations/drivers", lambda api, request: (200, {"items": [DRIVER]}))
+    monkeypatch.setitem(ROUTES, "POST /integrations/stash/test", lambda api, request: (200, made["proof"]))
+    return made
+
+
+def test_integrations_are_listed_and_shown(windlass, windlass_json, stash):
+    listed = windlass("integrations", "list").out
+    assert "stash" in listed and "bitbucket-server" in listed and "asked" in listed
+    stash["circuit"] = {"state": "open", "until": None, "reason": "It refuses the token."}
+    assert "credentials refused" in windlass("integrations", "list").out
+    shown = windlass("integrations", "show", "stash").out
+    assert "token" in shown and "It refuses the token." in shown
+    stash["circuit"] = {"state": "open", "until": "2026-11-21T09:00:00.000Z", "reason": "x"}
+    assert "left alone until 2026-11-21" in windlass("integrations", "show", "stash").out
+    assert windlass_json("integrations", "show", "stash")["name"] == "stash"
+    assert windlass_json("integrations", "list")["items"][0]["name"] == "stash"
+
+
+def test_trying_out_says_what_works_and_fails_where_it_does_not(windlass, stash, api):
+    tried = windlass("integrations", "test", "stash", "--repository", "SHOP/web")
+    assert (tried.code, tried.out) == (0, "works  login: The login works.\n")
+    assert "version 8.19.2" in tried.err
+    assert api.sent("POST", "/integrations/stash/test")[0].body == {"repository": "SHOP/web"}
+    stash["proof"] = {"ok": False, "version": None, "checks": [{"name": "login", "ok": False, "message": "No."}]}
+    tried = windlass("integrations", "test", "stash")
+    assert (tried.code, tried.out) == (1, "fails  login: No.\n")
+
+
+def test_drivers_are_listed(windlass, windlass_json):
+    assert "gitea" in windlass("integrations", "drivers").out
+    assert windlass_json("integrations", "drivers")["items"] == [DRIVER]
