@@ -11,10 +11,11 @@ import logging
 from peewee import InterfaceError, OperationalError
 
 import commands
+import failpoints
 import store
 from config import settings
 from controllers import foreign, leases, states
-from controllers.building import environments, locks, platforms, project
+from controllers.building import environments, external, locks, platforms, project
 from controllers.building.output import Output
 from controllers.building.work import BuildFailed, Interrupted, Work
 from controllers.errors import WindlassError
@@ -31,7 +32,10 @@ log = logging.getLogger(__name__)
 
 def carry_out(release_id):
     """Build a release if it is still to be built and nobody else does; returns when it ended or is somebody else's."""
-    release = leases.claim(Release, release_id, Release.state == "building")
+    is_due = Release.due_at.is_null() | (Release.due_at <= db.now())
+    release = leases.claim(
+        Release, release_id, Release.state == "building", is_due, attempts=Release.attempts + 1, due_at=None
+    )
     if release is not None:
         Build(release).carry_out()
 
@@ -53,6 +57,8 @@ class Build:
                 self.end("ready", **self.make())
             except (Interrupted, commands.Stopped):
                 leases.release(self.release)
+            except external.Postponed as later:
+                self.put_off(later.seconds)
             except (OperationalError, InterfaceError) as error:
                 log.warning(
                     "the build of release %s could not reach the database (%s); it is done again",
@@ -85,31 +91,32 @@ class Build:
     def make(self):
         """Make everything the release consists of; returns the columns that say so."""
         self.greet()
+        failpoints.reach("build.before")
         store.tidy()
         driver = foreign.driver_for(self.source)
         self.output.hide(driver.access.secrets())
         made = self.from_package() if self.source.get("package") else self.from_repository(driver)
         self.work.check()
+        failpoints.reach("build.after")
         return made
 
     def greet(self):
         """Say what begins; give up what has killed its worker again and again."""
-        if self.release.epoch > MOST_ATTEMPTS:
+        if self.release.attempts > MOST_ATTEMPTS:
             raise BuildFailed(
                 f"The build was begun {MOST_ATTEMPTS} times and each time its worker ended before it did: "
                 "perhaps it needs more memory than there is."
             )
-        again = f", attempt {self.release.epoch}" if self.release.epoch > 1 else ""
-        self.output(f"Building {self.application.name} {self.release.version}{again}")
+        if self.release.epoch == 1 or self.release.attempts > 1:
+            again = f", attempt {self.release.attempts}" if self.release.attempts > 1 else ""
+            self.output(f"Building {self.application.name} {self.release.version}{again}")
 
     def from_repository(self, driver):
         """Make a release of a commit."""
         db.release()  # What follows takes long; the next query takes a fresh connection.
-        checkout = driver.checkout(
-            self.source["repository"], self.release.commit or self.release.ref, self.source.get("branch"), self.work
-        )
-        self.keep(commit=checkout.commit)
-        found = project.read(checkout.digest)
+        tree = self.tree_of_commit(driver)
+        failpoints.reach("build.checked-out")
+        found = project.read(tree)
         for note in found.notes:
             self.output(note)
         hosts = self.hosts()
@@ -119,7 +126,26 @@ class Build:
             found, python, index, self.work, self.previous_locks(), self.source.get("upgrade_dependencies", False)
         )
         self.build_environments(lock, hosts, index)
-        return {**described(lock, checkout.digest), "processes": found.processes, "settings": found.settings}
+        return {**described(lock, tree), "processes": found.processes, "settings": found.settings}
+
+    def tree_of_commit(self, driver):
+        """Put the release's code into the store, once the other system that is to build the commit has; returns its digest."""
+        wanted = self.release.partners.get("build")
+        if wanted is None or self.release.commit is None:
+            checkout = self.check_out(driver)
+            if wanted is None:
+                return checkout.digest
+        elsewhere = external.ForeignBuild(self.release, self.output, self.keep, settings.build.foreign_timeout_s)
+        elsewhere.advance()
+        return elsewhere.fetch_tree(self.work) if wanted.get("artifact") else self.check_out(driver).digest
+
+    def check_out(self, driver):
+        """Put the tree of the commit into the store; returns a Checkout."""
+        checkout = driver.checkout(
+            self.source["repository"], self.release.commit or self.release.ref, self.source.get("branch"), self.work
+        )
+        self.keep(commit=checkout.commit)
+        return checkout
 
     def from_package(self):
         """Make a release of a package of an index."""
@@ -204,6 +230,13 @@ class Build:
             raise Interrupted()
         for name, value in columns.items():
             setattr(self.release, name, value)
+
+    def put_off(self, seconds):
+        """Give the release back until it is looked at again; it got somewhere, so no attempt is used up."""
+        self.output.flush()
+        Release.update(
+            due_at=db.now() + int(seconds * 1000), attempts=0, lease_owner=None, lease_expires_at=None
+        ).where(leases.is_held(self.release)).execute()
 
     def fail(self, sentence, tail=()):
         """End the build as failed, saying why."""

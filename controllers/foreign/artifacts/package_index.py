@@ -1,31 +1,41 @@
 """Package indexes that speak PEP 503 or PEP 691: the Python Package Index, Artifactory, Nexus, devpi, pypiserver."""
 
-from urllib.parse import unquote, urlsplit, urlunsplit
+from html.parser import HTMLParser
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion
 from pydantic import BaseModel, ConfigDict
 
 from config import settings
-from controllers.foreign import ForeignError
-from controllers.foreign.artifacts.base import ArtifactDriver, Index
+from controllers.foreign import ForeignError, Proof, attempt, errors
+from controllers.foreign import credentials as kinds
+from controllers.foreign.artifacts.base import Artifact, ArtifactDriver, Index
+from controllers.foreign.credentials import BASIC, TOKEN, one_of
+from controllers.foreign.http import Http
+
+SIMPLE = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"  # PEP 691
+LARGEST_FILE = 4 * 1024**3
 
 
 class PackageIndex(ArtifactDriver):
     """A Python package index; its URL is the one that lists packages, often ending in /simple."""
 
     name = "package-index"
+    is_index = True
 
     class Settings(BaseModel):
         """Nothing beyond the URL."""
 
         model_config = ConfigDict(extra="forbid")
 
-    class Credentials(BaseModel):
-        """A user name with its password, or a token alone, which is sent as a bearer token."""
-
-        model_config = ConfigDict(extra="forbid", strict=True)
-        username: str | None = None
-        password: str | None = None
-        token: str | None = None
+    Credentials = one_of(BASIC, TOKEN)
 
     @classmethod
     def mistakes_together(cls, url, settings, credentials):
@@ -33,11 +43,7 @@ class PackageIndex(ArtifactDriver):
         mistakes = []
         if not url or not url.startswith(("https://", "http://")):
             mistakes.append(("url", "A package index needs its URL, such as https://pypi.example.net/simple."))
-        if bool(credentials.get("username")) != bool(credentials.get("password")):
-            mistakes.append(("credentials", "Give a user name and its password together."))
-        if credentials.get("token") and credentials.get("password"):
-            mistakes.append(("credentials", "Give a password or a token, not both."))
-        return mistakes
+        return mistakes + kinds.mistakes_in(credentials, cls.Credentials.kinds)
 
     def index(self):
         """Return the integration's index, or the one of the setting build.index_url where there is no integration."""
@@ -47,6 +53,75 @@ class PackageIndex(ArtifactDriver):
         if mistakes:
             raise ForeignError(f"The integration '{self.access.name}' cannot be used: {mistakes[0][1]}")
         return Index(self.access.url, **{key: value for key, value in self.access.credentials.items() if value})
+
+    def versions(self, path):
+        """Return the Artifacts of a package, newest version first; their paths are package/file."""
+        url = f"{self.access.url.rstrip('/')}/{canonicalize_name(path)}/"
+        http = Http(self.access)
+        answer = http.get(url, headers={"Accept": SIMPLE}, also=(404,))
+        if answer.status == 404:
+            return []
+        if answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html":
+            links = Links(answer.body.decode("utf-8", "replace")).found
+        else:
+            links = [
+                (item["url"], item["filename"], item.get("hashes") or {}, item.get("size"))
+                for item in http.json_of(answer, dict)["files"]
+            ]
+        found = [
+            (
+                version_in(name),
+                Artifact(f"{canonicalize_name(path)}/{name}", size, hashes.get("sha256"), urljoin(answer.url, href)),
+            )
+            for href, name, hashes, size in links
+        ]
+        known = [item for item in found if item[0] is not None]
+        return [artifact for _, artifact in sorted(known, key=lambda item: (item[0], item[1].path), reverse=True)]
+
+    def fetch(self, path, file, sha256=None):
+        """Write a package's file into an open one, its digest checked; returns its Artifact."""
+        found = next((item for item in self.versions(path.partition("/")[0]) if item.path == path), None)
+        if found is None:
+            raise ForeignError(
+                f"The integration '{self.access.name}' has no file {path}.", errors.NOT_FOUND, self.access
+            )
+        answer = Http(self.access).download(found.url, file, LARGEST_FILE, sha256 or found.sha256)
+        return Artifact(path, answer.size, answer.sha256, found.url)
+
+    def prove(self, **hints):
+        """Ask for a package that need not be there: what matters is that the index answers and takes the login."""
+        return Proof(None, [attempt("index", self.knock, lambda url: f"{url} answers.")])
+
+    def knock(self):
+        """Ask the index for a package; returns the index's URL. Raises ForeignError."""
+        Http(self.access).get("pip/", headers={"Accept": SIMPLE}, also=(404,))
+        return self.access.url
+
+
+class Links(HTMLParser):
+    """The links of an index's page (PEP 503): `found` is [(URL, file name, {"sha256": digest}, None)]."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        href = dict(attrs).get("href") if tag == "a" else None
+        if href:
+            url, _, fragment = href.partition("#")
+            name, _, digest = fragment.partition("=")
+            self.found.append((url, unquote(urlsplit(url).path.rpartition("/")[2]), {name: digest}, None))
+
+
+def version_in(filename):
+    """Return the version of a distribution's file name, None for another file."""
+    for parse in (parse_wheel_filename, parse_sdist_filename):
+        try:
+            return parse(filename)[1]
+        except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+            continue
+    return None
 
 
 def default_index():

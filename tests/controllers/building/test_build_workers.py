@@ -51,7 +51,7 @@ def test_a_build_that_is_over_is_not_done_again(repository):
 def test_a_build_that_is_done_again_takes_the_same_commit(repository):
     first = repository.commit({"a": "1"})
     release = asked(application(repository))
-    Release.update(commit=first, epoch=1).where(Release.id == release.id).execute()
+    Release.update(commit=first, epoch=1, attempts=1).where(Release.id == release.id).execute()
     repository.git("checkout", "--quiet", "-B", "side")
     repository.git("checkout", "--quiet", "main")
     repository.commit({"a": "2"})
@@ -64,7 +64,7 @@ def test_a_build_that_is_done_again_takes_the_same_commit(repository):
 def test_a_build_that_kills_its_workers_is_given_up(repository):
     repository.commit({"a": "b"})
     release = asked(application(repository))
-    Release.update(epoch=build.MOST_ATTEMPTS).where(Release.id == release.id).execute()
+    Release.update(attempts=build.MOST_ATTEMPTS).where(Release.id == release.id).execute()
     releases.build(release.id)
     release = Release.get_by_id(release.id)
     assert release.state == "failed" and "perhaps it needs more memory" in release.error

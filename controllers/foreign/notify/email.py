@@ -1,0 +1,178 @@
+"""Messages for people by e-mail: SMTP (RFC 5321), with STARTTLS (RFC 3207) or TLS from the start (RFC 8314), and a login."""
+
+import smtplib
+import ssl
+from email.message import EmailMessage
+from email.utils import formatdate
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+import network
+from config import settings
+from controllers.foreign import Check, ForeignError, Proof, errors, transport
+from controllers.foreign.credentials import BASIC, one_of
+from controllers.foreign.errors import Unclear
+from controllers.foreign.notify.base import Choice, NotifyDriver
+
+PORTS = {"starttls": 587, "tls": 465, "none": 25}
+Address = Annotated[str, StringConstraints(pattern=r"^[^\s@<>,;:\"\\]+@[A-Za-z0-9.-]+$", max_length=254)]
+
+
+class Email(NotifyDriver):
+    """E-mail by an SMTP server."""
+
+    name = "email"
+    Credentials = one_of(BASIC)
+    needs_url = False
+
+    class Settings(Choice):
+        """The server, and who writes to whom."""
+
+        host: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:-]+$", max_length=253)]
+        port: int | None = Field(default=None, ge=1, le=65535, description="default 587, 465 with tls, 25 with none")
+        security: Literal["starttls", "tls", "none"] = "starttls"
+        sender: Address
+        to: list[Address] = Field(min_length=1, max_length=50)
+
+    @classmethod
+    def mistakes_together(cls, url, settings, credentials):
+        """A password travels encrypted or not at all."""
+        mistakes = super().mistakes_together(url, settings, credentials)
+        if url:
+            mistakes.append(("url", "Leave it out: the server goes into settings.host."))
+        if credentials and settings.get("security") == "none":
+            mistakes.append(("settings.security", "A password is sent over starttls or tls only."))
+        mistakes += [
+            (f"credentials.{name}", "Use ASCII: the standard library's SMTP sends nothing else when it logs in.")
+            for name, value in credentials.items()
+            if not (value or "").isascii()
+        ]
+        return mistakes
+
+    def __init__(self, access):
+        super().__init__(access)
+        self.wanted = self.Settings.model_validate(access.settings)
+
+    def send(self, message):
+        """Send a message to all receivers; its Message-ID is the same for every attempt."""
+        mail = self.mail_of(message)
+        was_handed_over = False
+        try:
+            with self.server() as server:
+                was_handed_over = True
+                refused = server.send_message(mail)
+        except (smtplib.SMTPException, OSError) as error:
+            raise self.failure(error, was_handed_over) from None
+        return {"refused": sorted(refused)} if refused else None
+
+    def mail_of(self, message):
+        """Return the e-mail that a message becomes."""
+        mail = EmailMessage()
+        mail["Subject"] = " ".join(message.subject.split())
+        mail["From"] = self.wanted.sender
+        mail["To"] = ", ".join(self.wanted.to)
+        mail["Date"] = formatdate()
+        mail["Message-ID"] = f"<{message.key}@{self.wanted.sender.rpartition('@')[2]}>"
+        mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody answers this with a note of absence.
+        lines = [message.subject, *filter(None, [message.text, message.data.get("url")])]
+        mail.set_content("\n\n".join(lines) + "\n")
+        return mail
+
+    def server(self):
+        """Return a session with the server, encrypted and logged in as configured. Raises what smtplib does, ForeignError."""
+        wanted, seconds = self.wanted, settings.foreign.read_timeout_s
+        context = self.trust()
+        kind = TLSServer if wanted.security == "tls" else PlainServer
+        try:
+            server = kind(wanted.host, wanted.port or PORTS[wanted.security], seconds, context)
+        except network.Refused as error:
+            raise ForeignError(
+                f"The integration '{self.access.name}' cannot be asked: {error}", access=self.access
+            ) from None
+        try:
+            if wanted.security == "starttls":
+                server.starttls(context=context)
+            if self.access.credentials:
+                server.login(self.access.credentials["username"], self.access.credentials["password"])
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+    def trust(self):
+        """Return the TLS context of this integration. Raises ForeignError."""
+        try:
+            return transport.trust(self.wanted.ca)
+        except ssl.SSLError:
+            raise ForeignError(
+                f"The integration '{self.access.name}' has a setting ca that is no certificate (PEM): correct it.",
+                access=self.access,
+            ) from None
+
+    def failure(self, error, was_handed_over):
+        """Return the ForeignError for what went wrong with the server."""
+        who, said = f"The integration '{self.access.name}'", said_by(error)
+        if isinstance(error, smtplib.SMTPAuthenticationError):
+            return ForeignError(f"{who} refuses the credentials ({said}).", errors.REFUSED_CREDENTIALS, self.access)
+        if isinstance(error, smtplib.SMTPNotSupportedError):
+            return ForeignError(f"{who} does not offer what its settings ask for: {said}.", errors.REFUSED, self.access)
+        if isinstance(error, smtplib.SMTPResponseException):
+            kind = errors.REFUSED if error.smtp_code >= 500 else errors.UNAVAILABLE
+            return ForeignError(f"{who} does not take the message ({said}).", kind, self.access)
+        if isinstance(error, smtplib.SMTPRecipientsRefused):
+            codes = [code for code, _ in error.recipients.values()]
+            kind = errors.REFUSED if min(codes) >= 500 else errors.UNAVAILABLE
+            return ForeignError(f"{who} refuses all receivers ({said}).", kind, self.access)
+        if was_handed_over:  # smtplib's own errors are OSErrors too; those with an answer are told above.
+            return Unclear(f"{who} was given a message and did not say whether it took it: {said}.", self.access)
+        kind = errors.TIMED_OUT if isinstance(error, TimeoutError) else errors.UNAVAILABLE
+        return ForeignError(f"{who} cannot be used now: {said}. It is asked again later.", kind, self.access)
+
+    def prove(self, **hints):
+        """Connect, encrypt and log in; no mail is sent."""
+        try:
+            with self.server() as server:
+                server.noop()
+        except ForeignError as error:
+            return Proof(None, [Check("login", False, error.detail)])
+        except (smtplib.SMTPException, OSError) as error:
+            return Proof(None, [Check("login", False, self.failure(error, False).detail)])
+        return Proof(None, [Check("login", True, "The server takes mail from us.")])
+
+
+class PlainServer(smtplib.SMTP):
+    """An SMTP session that leads where the fence lets it."""
+
+    def __init__(self, host, port, seconds, context):
+        self.context = context
+        super().__init__(host, port, timeout=seconds)
+
+    def _get_socket(self, host, port, timeout):
+        try:
+            plug = network.connect(host, port, timeout)
+        except network.Refused:
+            raise
+        except network.NetworkError as error:
+            raise OSError(str(error).rstrip(".")) from None
+        plug.settimeout(timeout)
+        return plug
+
+
+class TLSServer(PlainServer):
+    """One that is encrypted from the start."""
+
+    def _get_socket(self, host, port, timeout):
+        return self.context.wrap_socket(super()._get_socket(host, port, timeout), server_hostname=host)
+
+
+def said_by(error):
+    """Return what a server or the system said, as one line."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        code, text = next(iter(error.recipients.values()))
+    elif isinstance(error, smtplib.SMTPResponseException):
+        code, text = error.smtp_code, error.smtp_error
+    else:
+        return str(error) or type(error).__name__
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+    return f"{code} {' '.join(text.split())[:200]}".rstrip(". ")

@@ -1,0 +1,1 @@
+"""Where issues are kept."""

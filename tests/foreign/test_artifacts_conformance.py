@@ -1,0 +1,183 @@
+"""Artifact drivers: one suite for those that keep files, then what is particular to Artifactory and to package indexes."""
+
+import hashlib
+import io
+
+import pytest
+
+from controllers import foreign
+from controllers.foreign import ForeignError, errors
+from controllers.foreign.artifacts.base import Digests
+from tests.controllers.conftest import index, packages
+from tests.controllers.servers import wheel
+from tests.foreign.faults import FAULTS
+from tests.foreign.standins.artifactory import Artifactory, Storage, digests_of
+
+__all__ = ["index", "packages"]
+PATH, CONTENT = "shop/shop-v1.tar.gz", b"one" * 9000
+ODD = {"a,b|c": "d;e=f\\g ü+&%"}
+
+
+@pytest.fixture
+def artifactory():
+    with Artifactory() as standin:
+        yield standin
+
+
+@pytest.fixture
+def jfrog(artifactory):
+    settings = {"repository": "releases"}
+    access = foreign.Access(
+        "kept", f"{artifactory.url}/artifactory", settings, {"token": artifactory.token}, "artifactory"
+    )
+    return foreign.drivers()["artifactory"](access)
+
+
+@pytest.fixture(params=["artifactory", "directory"])
+def driver(request, settings, tmp_path):
+    """Every driver that keeps files."""
+    if request.param == "artifactory":
+        return request.getfixturevalue("jfrog")
+    (tmp_path / "kept").mkdir()
+    settings.artifacts.local_paths = [str(tmp_path)]
+    access = foreign.Access("kept", None, {"folder": str(tmp_path / "kept")}, {}, "directory")
+    return foreign.drivers()["directory"](access)
+
+
+def publish(driver, path=PATH, content=CONTENT, properties=None, digests=None):
+    return driver.publish(path, io.BytesIO(content), Digests(**(digests or digests_of(content))), properties)
+
+
+def test_what_is_published_comes_back(driver):
+    made = publish(driver, properties={"windlass.release": "v1"})
+    assert (made.path, made.size, made.sha256) == (PATH, len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+    file = io.BytesIO()
+    assert driver.fetch(PATH, file, made.sha256).sha256 == made.sha256 and file.getvalue() == CONTENT
+    with pytest.raises(ForeignError) as failed:
+        driver.fetch(PATH, io.BytesIO(), "0" * 64)
+    assert failed.value.kind == errors.BAD_ANSWER
+    assert driver.prove().describe()["ok"]
+
+
+def test_the_very_same_again_changes_nothing_and_another_is_refused(driver):
+    made = publish(driver, properties={"x": "1"})
+    assert publish(driver, properties={"y": "2"}) == made
+    assert driver.properties(PATH) == {"x": "1", "y": "2"}
+    with pytest.raises(ForeignError) as failed:
+        publish(driver, content=b"other")
+    assert failed.value.kind == errors.CONFLICT and not failed.value.may_pass
+    driver.fetch(PATH, io.BytesIO(), made.sha256)
+
+
+def test_properties_hold_any_characters(driver):
+    publish(driver)
+    assert driver.properties(PATH) == {}
+    driver.promote(PATH, ODD)
+    driver.promote(PATH, {"z": "1"})
+    assert driver.properties(PATH) == {**ODD, "z": "1"}
+
+
+def test_files_are_listed_newest_first_whatever_is_promoted_later(driver):
+    for number in range(5):
+        publish(driver, f"shop/deep/{number}.tar.gz", b"%d" % number)
+    publish(driver, "other/x.tar.gz", b"x")
+    driver.promote("shop/deep/0.tar.gz", {"x": "1"})
+    assert [found.path for found in driver.versions("shop")] == [
+        f"shop/deep/{number}.tar.gz" for number in (4, 3, 2, 1, 0)
+    ]
+    assert driver.versions("nothing") == []
+
+
+def test_what_is_not_there_is_told(driver):
+    for ask in (
+        lambda: driver.fetch(PATH, io.BytesIO()),
+        lambda: driver.properties(PATH),
+        lambda: driver.promote(PATH, {"x": "1"}),
+    ):
+        with pytest.raises(ForeignError) as failed:
+            ask()
+        assert failed.value.kind == errors.NOT_FOUND
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../../x"])
+def test_a_path_that_leads_elsewhere_is_refused(driver, path):
+    with pytest.raises(ForeignError, match="cannot keep a file"):
+        publish(driver, path)
+
+
+# Artifactory.
+
+
+def test_what_it_has_anywhere_is_not_sent(artifactory, jfrog):
+    artifactory.add("elsewhere/x", CONTENT)
+    publish(jfrog, properties=ODD)
+    assert [request.body for request in artifactory.asked("^PUT")] == [b""]
+    assert jfrog.properties(PATH) == ODD
+
+
+def test_what_it_does_not_know_is_sent_whole(artifactory, jfrog):
+    publish(jfrog)
+    assert [request.body for request in artifactory.asked("^PUT")] == [b"", CONTENT]
+
+
+def test_a_wrong_digest_is_a_conflict(artifactory, jfrog):
+    with pytest.raises(ForeignError, match="Checksum error") as failed:
+        publish(jfrog, digests=digests_of(b"other"))
+    assert failed.value.kind == errors.CONFLICT and artifactory.files == {}
+
+
+def test_a_lost_answer_is_looked_up_by_the_next_attempt(artifactory, jfrog):
+    artifactory.fault("lost", on="^PUT .*shop-v1", times=2)  # The second is the one with the content.
+    for _ in range(2):
+        with pytest.raises(ForeignError) as failed:
+            publish(jfrog)
+        assert failed.value.may_pass
+        if artifactory.files:
+            break
+        artifactory.blobs.append(CONTENT)
+    sent = len(artifactory.asked("^PUT"))
+    assert publish(jfrog).sha256 == hashlib.sha256(CONTENT).hexdigest()
+    assert len(artifactory.asked("^PUT")) == sent
+
+
+def test_a_search_that_is_trimmed_is_gone_on_with(artifactory, jfrog):
+    artifactory.hard_limit = 2
+    for number in range(5):
+        artifactory.add(f"releases/shop/{number}", b"%d" % number)
+    assert len(jfrog.versions("shop")) == 5
+
+
+def test_storage_is_not_given_the_credentials(artifactory, jfrog):
+    made = publish(jfrog)
+    with Storage() as artifactory.storage:
+        jfrog.fetch(PATH, io.BytesIO(), made.sha256)
+        assert artifactory.storage.requests[0].login is None
+
+
+@pytest.mark.parametrize("fault, options, kind", FAULTS)
+def test_whatever_goes_wrong_says_which_system_and_keeps_the_secret(
+    artifactory, jfrog, foreign_settings, fault, options, kind
+):
+    artifactory.add(f"releases/{PATH}", CONTENT, {"x": "1"})
+    foreign_settings.foreign.read_timeout_s = foreign_settings.foreign.total_timeout_s = 1
+    artifactory.fault(fault, **options)
+    with pytest.raises(ForeignError) as failed:
+        jfrog.promote(PATH, {"y": "1"}) if options.get("status") == 404 else jfrog.look(PATH)
+    told = failed.value.detail + repr(failed.value.extra)
+    assert failed.value.kind == kind and "'kept'" in told and failed.value.retry_after_s == options.get("retry_after")
+    assert not any(secret in told for secret in (artifactory.token, "secret page", "<"))
+
+
+# Package indexes.
+
+
+def test_versions_of_a_package_are_found_in_a_real_index(packages, index):
+    for version in ("1.9", "1.10"):
+        wheel(packages, "server", version)
+    driver = foreign.drivers()["package-index"](foreign.Access("pypi", index.url, {}, {}, "package-index"))
+    names = [f"server/server-{version}-py3-none-any.whl" for version in ("1.10", "1.9")]
+    found = driver.versions("Server")
+    assert [item.path for item in found] == names
+    file = io.BytesIO()
+    assert driver.fetch(names[1], file).sha256 == hashlib.sha256(file.getvalue()).hexdigest()
+    assert driver.versions("nothing") == [] and driver.prove().describe()["ok"]
