@@ -1,0 +1,46 @@
+"""Routes of /deliveries, and of what is said and known because of a deploy."""
+
+from api import route
+from api.schemas.deliveries import Changelog, Delivery, DeliveryQuery
+from api.schemas.deploys import NoFields
+from api.shapes import ListQuery, Page
+from controllers import changelogs, deliveries
+from utils.decorators import auth, validate
+
+
+@route("GET", "/deliveries", summary="List deliveries to foreign systems", returns=Page[Delivery])
+@auth()
+@validate(query=DeliveryQuery)
+def list_deliveries(actor, query):
+    """Newest first."""
+    return deliveries.listing(actor, **query)
+
+
+@route("GET", "/deliveries/<number:int>", summary="Show a delivery", returns=Delivery)
+@auth()
+def show_delivery(actor, number):
+    """With what is said."""
+    return deliveries.get(actor, number)
+
+
+@route("POST", "/deliveries/<number:int>/resend", summary="Send a delivery again", returns=Delivery)
+@auth()
+@validate(NoFields)
+def resend_delivery(actor, number, fields):
+    """Now, also when it was given up or has been delivered."""
+    return deliveries.resend(actor, number)
+
+
+@route("GET", "/deploys/<number:int>/deliveries", summary="List a deploy's deliveries", returns=Page[Delivery])
+@auth()
+@validate(query=ListQuery)
+def list_deploy_deliveries(actor, number, query):
+    """What foreign systems were told because of it, newest first."""
+    return deliveries.of_deploy(actor, number, **query)
+
+
+@route("GET", "/deploys/<number:int>/changelog", summary="Show a deploy's changelog", returns=Changelog)
+@auth()
+def show_deploy_changelog(actor, number):
+    """Commits, authors, issues and pull requests between what ran before and what it brings."""
+    return changelogs.get(actor, number)

@@ -1,0 +1,51 @@
+"""Routes of /hooks, where foreign systems tell what happened, and of what came in."""
+
+from api import route
+from api.schemas.deploys import NoFields
+from api.schemas.hooks import Automation, Hook, HookReceived, HookSecret
+from api.shapes import ListQuery, Page
+from controllers import automation, hooks
+from utils.decorators import auth, message, validate
+
+
+@route("POST", "/hooks/<name>", summary="Take a foreign system's hook", status=202, returns=HookReceived)
+@message
+def receive_hook(name, headers, body):
+    """Signed with the secret of the integration; answered at once, worked on later, and once however often it comes."""
+    return hooks.receive(name, headers, body)
+
+
+@route("GET", "/integrations/<name>/hooks", summary="List the hooks an integration received", returns=Page[Hook])
+@auth()
+@validate(query=ListQuery)
+def list_hooks(actor, name, query):
+    """Newest first, with what followed from each."""
+    return hooks.listing(actor, name, **query)
+
+
+@route("POST", "/integrations/<name>/hook", summary="Open an integration's hook", returns=HookSecret)
+@auth(administrator=True)
+@validate(NoFields)
+def open_hook(actor, name, fields):
+    """Makes the secret the system signs with, in place of the one before; this answer alone shows it."""
+    return hooks.open_hook(actor, name)
+
+
+@route("DELETE", "/integrations/<name>/hook", summary="Close an integration's hook", status=204)
+@auth(administrator=True)
+def close_hook(actor, name):
+    """No more hooks are taken for it."""
+    hooks.close_hook(actor, name)
+
+
+@route(
+    "GET",
+    "/applications/<name>/targets/<environment>/automations",
+    summary="List a target's automatic deploys",
+    returns=Page[Automation],
+)
+@auth()
+@validate(query=ListQuery)
+def list_automations(actor, name, environment, query):
+    """What its rules wanted, newest first, and what became of it."""
+    return automation.listing(actor, name, environment, **query)

@@ -1,0 +1,45 @@
+"""Routes of /webhooks."""
+
+from api import route
+from api.schemas.webhooks import NewWebhook, Webhook, WebhookChanges, WebhookFields
+from api.shapes import ListQuery, Page
+from controllers import webhooks
+from utils.decorators import auth, validate
+
+
+@route("GET", "/webhooks", summary="List webhooks", returns=Page[Webhook])
+@auth()
+@validate(query=ListQuery)
+def list_webhooks(actor, query):
+    """By name; their deliveries are at /deliveries?integration=<name>."""
+    return webhooks.listing(actor, **query)
+
+
+@route("POST", "/webhooks", summary="Make a webhook", status=201, returns=NewWebhook, location="/webhooks/{name}")
+@auth()
+@validate(WebhookFields)
+def create_webhook(actor, fields):
+    """A URL that is told what happens, signed as Standard Webhooks; this answer alone shows the secret."""
+    return webhooks.create(actor, fields)
+
+
+@route("GET", "/webhooks/<name>", summary="Show a webhook", returns=Webhook)
+@auth()
+def show_webhook(actor, name):
+    """Where it goes and what it is told."""
+    return webhooks.get(actor, name)
+
+
+@route("PATCH", "/webhooks/<name>", summary="Change a webhook", returns=Webhook)
+@auth()
+@validate(WebhookChanges)
+def change_webhook(actor, name, fields):
+    """Another URL needs a secret with it; null chooses everything."""
+    return webhooks.update(actor, name, fields)
+
+
+@route("DELETE", "/webhooks/<name>", summary="Delete a webhook", status=204)
+@auth()
+def delete_webhook(actor, name):
+    """What waits to be sent to it is given up."""
+    webhooks.delete(actor, name)

@@ -1,0 +1,269 @@
+"""Continuous deployment: what a push leads to in targets whose rules want it. No person decides, so the guards are strict.
+
+A rule is {"branch": pattern}, {"tag": pattern} or {"version": pattern} (of a package), with "require_green_build". Each
+release that a rule wants becomes a row that waits for its build, and then for the commit's build where that is asked.
+"""
+
+import fnmatch
+import logging
+
+from controllers import deploys, dispatch, foreign, leases, paging, releases, rows
+from controllers.actor import Actor
+from controllers.errors import Conflict, WindlassError
+from controllers.foreign import ForeignError
+from models import Application, Automation, Deploy, Release, Target
+from models.db import clock, database, now
+from utils.datekit import rfc3339
+
+AUTOMATION = Actor("automation")
+WAITED_FOR = frozenset({"locked", "frozen"})  # What hinders now and may be over soon; everything else is final.
+LOOK_AGAIN_MS = 10_000
+LOOK_AGAIN_LATER_MS = 60_000
+GIVE_UP_AFTER_MS = 24 * 3_600_000
+
+log = logging.getLogger(__name__)
+
+
+# News.
+
+
+def on_push(integration, push):
+    """Make the releases that rules want of a push; returns what was done, as sentences."""
+    done = []
+    for application in Application.select().order_by(Application.name):
+        source = application.source
+        if source.get("integration") != integration.name or not source.get("repository"):
+            continue
+        if not foreign.driver_for(source).is_same_repository(source["repository"], push.repository):
+            continue
+        wanting = targets_wanting(application, push.kind, push.name)
+        if push.commit is None:
+            done.append(f"{push.kind} {push.name} of {application.name} was deleted")
+        elif wanting:
+            release = release_of_commit(application, push)
+            done += [want(target, release, rule, f"push to {push.kind} {push.name}") for target, rule in wanting]
+        else:
+            done.append(f"no target of {application.name} has a rule for {push.kind} {push.name}")
+    return done
+
+
+def on_published(integration, published):
+    """Make the releases that rules want of a package's new version; returns what was done, as sentences."""
+    done = []
+    if not published.package:
+        return done
+    for application in Application.select().order_by(Application.name):
+        source = application.source
+        if source.get("integration") != integration.name or normal(source.get("package")) != normal(published.package):
+            continue
+        for target, rule in targets_wanting(application, "version", published.version):
+            release = release_of_version(application, published.version)
+            done.append(want(target, release, rule, f"{published.package} {published.version} was published"))
+    return done
+
+
+def on_build(integration, build):
+    """Look again at once at what waits for a build that has ended; returns what was done, as sentences."""
+    waiting = Automation.select(Automation.id).join(Release).where(Automation.state == "waiting")
+    building = Release.select(Release.id).where(Release.state == "building", Release.foreign_build.is_null(False))
+    if build.commit:
+        waiting, building = (query.where(Release.commit == build.commit) for query in (waiting, building))
+    done = []
+    for model, query, task in ((Automation, waiting, "windlass.automation"), (Release, building, "windlass.build")):
+        numbers = [row.id for row in query]
+        model.update(due_at=None).where(model.id.in_(numbers)).execute()
+        for number in numbers:
+            dispatch.ring(task, number)
+        if numbers:
+            done.append(f"{len(numbers)} that wait for a build are looked at ({task})")
+    return done
+
+
+def normal(package):
+    """Return a package's name as PEP 503 compares names."""
+    return (package or "").replace("_", "-").replace(".", "-").lower()
+
+
+def targets_wanting(application, kind, name):
+    """Return [(target, rule)] of an application's targets that a rule applies to; the first that fits counts."""
+    found = []
+    for target in rows.target_query().where(Target.application == application).order_by(Target.id):
+        rule = next((rule for rule in target.rules if rule.get(kind) and fnmatch.fnmatchcase(name, rule[kind])), None)
+        if rule:
+            found.append((target, rule))
+    return found
+
+
+def release_of_commit(application, push):
+    """Return the release of a commit: one that is there, ready or building, or a new one."""
+    is_it = (Release.commit == push.commit) & (Release.ref == push.name)
+    return existing_or_new(application, is_it, ref=push.name, commit=push.commit)
+
+
+def release_of_version(application, version):
+    """Return the release of a package's version: one that is there, ready or building, or a new one."""
+    return existing_or_new(application, Release.package_version == version, package_version=version)
+
+
+def existing_or_new(application, is_it, **columns):
+    """Return an application's newest release of which `is_it` holds, or a new one; two hooks at once make one."""
+    with database.atomic():
+        rows.named_for_change(Application, application.name, "application")
+        usable = Release.state.in_(("ready", "building"))
+        there = Release.select().where(Release.application == application, usable, is_it)
+        release = there.order_by(Release.number.desc()).first()
+        if release is not None:
+            return release
+        release = releases.insert(application, source=application.source, requested_by=AUTOMATION.name, **columns)
+    dispatch.ring("windlass.build", release.id)
+    return release
+
+
+def want(target, release, rule, reason):
+    """Write down that a rule wants a release in a target, in place of any that it still waits for; returns a sentence."""
+    where = f"{release.version} of {target.application.name} in {target.environment.name}"
+    with database.atomic():
+        rows.hold_target(target.application_id, target.environment_id)
+        if Automation.select().where(Automation.target == target, Automation.release == release).exists():
+            return f"{where} was wanted before"
+        Automation.update(state="superseded", outcome=f"{release.version} came after it.", ended_at=now()).where(
+            Automation.target == target, Automation.state == "waiting"
+        ).execute()
+        row = Automation.create(
+            target=target, release=release, rule=rule, reason=reason, state="waiting", created_at=now()
+        )
+    dispatch.ring("windlass.automation", row.id)
+    return f"{where} is deployed when it is ready"
+
+
+# What waits.
+
+
+def due():
+    """Return the ids of automatic deploys that are to be looked at now."""
+    free = Automation.lease_expires_at.is_null() | (Automation.lease_expires_at < now())
+    is_due = Automation.due_at.is_null() | (Automation.due_at <= now())
+    query = Automation.select(Automation.id).join(Release).where(Automation.state == "waiting", free, is_due)
+    return [row.id for row in query.where(Release.state != "building").order_by(Automation.id).limit(100)]
+
+
+def ring_due():
+    """Ring for the automatic deploys that are to be looked at now."""
+    for automation_id in due():
+        dispatch.ring("windlass.automation", automation_id)
+
+
+def advance(automation_id):
+    """Carry an automatic deploy one step further; safe to call at any time."""
+    row = leases.claim(Automation, automation_id, Automation.state == "waiting", attempts=Automation.attempts + 1)
+    if row is None:
+        return
+    with leases.heartbeats(row, lost=lambda: log.warning("automation %s was taken over", row.id)):
+        try:
+            settle(row, **decide(row))
+        except Exception as error:
+            log.exception("automation %s failed inside Windlass", row.id)
+            settle(row, "waiting", f"Windlass itself failed: {type(error).__name__}: {error}", LOOK_AGAIN_LATER_MS)
+
+
+def settle(row, state, outcome=None, again_ms=None, deploy=None):
+    """Write down what was decided, if this worker still holds the row."""
+    changes = {"state": state, "outcome": outcome, "lease_owner": None, "lease_expires_at": None}
+    if state == "waiting" and clock() - row.created_at > GIVE_UP_AFTER_MS:
+        changes.update(state="skipped", outcome=f"given up after a day: {outcome}")
+    if changes["state"] == "waiting":
+        changes["due_at"] = now() + (again_ms or LOOK_AGAIN_MS)
+    else:
+        changes["ended_at"] = now()
+    Automation.update(deploy=deploy, **changes).where(leases.is_held(row)).execute()
+
+
+def decide(row):
+    """Return what becomes of an automatic deploy now: the arguments of `settle`."""
+    release = row.release
+    if release.state == "building":
+        return {"state": "waiting", "outcome": "waits for its build"}
+    if release.state == "failed":
+        return {"state": "skipped", "outcome": f"the release could not be built: {release.error}"}
+    if row.rule.get("require_green_build"):
+        verdict = build_verdict(release)
+        if verdict is not None:
+            return verdict
+    return start(row)
+
+
+def build_verdict(release):
+    """Return what becomes of a release whose commit is not known to be green: the arguments of `settle`; None: it is."""
+    try:
+        state = foreign.driver_for(release.source).build_state(release.source["repository"], release.commit)
+    except ForeignError as error:
+        return {"state": "waiting", "outcome": error.detail, "again_ms": LOOK_AGAIN_LATER_MS}
+    if state == "success":
+        return None
+    if state == "failure":
+        return {"state": "skipped", "outcome": f"the build of commit {release.commit[:12]} is red"}
+    return {"state": "waiting", "outcome": f"waits for a green build of commit {release.commit[:12]}"}
+
+
+def start(row):
+    """Ask for the deploy, as an automatism: what people are only warned of stops it."""
+    target, release = row.target, row.release
+    made = already_made(row)
+    if made is not None:
+        return {"state": "deployed", "outcome": f"deploy {made}", "deploy": made}
+    asked = {
+        "application": target.application.name,
+        "environment": target.environment.name,
+        "release": release.version,
+        "comment": row.reason,
+    }
+    try:
+        made = deploys.create(AUTOMATION, asked, is_automatic=True)["id"]
+    except Conflict as error:
+        state = "waiting" if error.code in WAITED_FOR else "skipped"
+        return {"state": state, "outcome": error.detail, "again_ms": LOOK_AGAIN_LATER_MS}
+    except WindlassError as error:
+        return {"state": "skipped", "outcome": error.detail}
+    return {"state": "deployed", "outcome": f"deploy {made}", "deploy": made}
+
+
+def already_made(row):
+    """Return the id of the deploy that an earlier attempt asked for before its worker died, or None."""
+    return (
+        Deploy.select(Deploy.id)
+        .where(
+            Deploy.application == row.target.application_id,
+            Deploy.environment == row.target.environment_id,
+            Deploy.release == row.release_id,
+            Deploy.requested_by == AUTOMATION.name,
+            Deploy.created_at >= row.created_at,
+        )
+        .order_by(Deploy.id)
+        .limit(1)
+        .scalar()
+    )
+
+
+# Looking.
+
+
+def listing(actor, application, environment, limit=paging.LIMIT, after=None):
+    """Return a page of a target's automatic deploys, newest first. Raises NotFound."""
+    target = rows.target(application, environment)
+    query = Automation.select(Automation, Release).join(Release).where(Automation.target == target)
+    return paging.page(query, Automation.id, describe, limit, after, newest_first=True)
+
+
+def describe(row):
+    """Return an automatic deploy in the API's shape."""
+    return {
+        "id": row.id,
+        "release": row.release.version,
+        "deploy": row.deploy_id,
+        "rule": row.rule,
+        "reason": row.reason,
+        "state": row.state,
+        "outcome": row.outcome,
+        "created_at": rfc3339(row.created_at),
+        "ended_at": rfc3339(row.ended_at),
+    }

@@ -1,0 +1,169 @@
+"""Inbound hooks: checked, kept and answered at once; what they say is worked on later, once, however often they come."""
+
+import dataclasses
+import logging
+import secrets
+
+from peewee import IntegrityError
+
+import secretbox
+from config import settings
+from controllers import audit, automation, dispatch, foreign, leases, paging, rows
+from controllers.errors import BadRequest, Conflict, NotFound, Unauthenticated
+from controllers.foreign.hooks import BuildFinished, Published, Push
+from models import Hook, Integration
+from models.db import clock, database, now
+from utils.datekit import rfc3339
+
+KINDS = {"push": Push, "build": BuildFinished, "published": Published}
+MOST_NEWS = 200
+KEPT_MS = 14 * 86_400_000
+MOST_ATTEMPTS = 5
+
+log = logging.getLogger(__name__)
+
+
+# The secret.
+
+
+def open_hook(actor, name):
+    """Make the secret with which a system signs its hooks, in place of the one before; returns it, this once."""
+    with audit.change(actor, "hook.open", name):
+        integration = rows.named_for_change(Integration, name, "integration")
+        driver = driver_of(integration)
+        if driver is None:
+            raise Conflict(f"Driver {integration.driver} sends no hooks.", code="no-hooks")
+        secret = secrets.token_urlsafe(32)
+        integration.hook_secret = secretbox.seal(secret)
+        integration.updated_at = max(clock(), integration.updated_at + 1)
+        integration.save()
+    return {"url": f"{settings.web.url.rstrip('/')}/api/v1/hooks/{name}", "secret": secret, "setup": driver.hook_setup}
+
+
+def close_hook(actor, name):
+    """Take no more hooks for an integration."""
+    with audit.change(actor, "hook.close", name):
+        integration = rows.named_for_change(Integration, name, "integration")
+        integration.hook_secret = None
+        integration.updated_at = max(clock(), integration.updated_at + 1)
+        integration.save()
+
+
+def driver_of(integration):
+    """Return an integration's driver class if it sends hooks, else None."""
+    driver = foreign.drivers().get(integration.driver)
+    return driver if driver is not None and driver.takes_hooks else None
+
+
+# Receiving.
+
+
+def receive(name, headers, body):
+    """Take a hook for an integration; returns {"state"}: accepted, duplicate or ignored.
+
+    `headers` has lower-case names, `body` is the bytes as they came. Raises NotFound where no hook is open, Unauthenticated
+    for one that is not signed with the integration's secret, BadRequest for one that cannot be read.
+    """
+    integration = None if "\0" in name else Integration.get_or_none(Integration.name == name)
+    driver_class = driver_of(integration) if integration and integration.hook_secret else None
+    if driver_class is None:
+        raise NotFound("No hook is open here: an administrator opens one with POST /api/v1/integrations/<name>/hook.")
+    driver = driver_class(foreign.Access(integration.name, integration.url, integration.settings or {}))
+    if driver.is_ping(headers):
+        return {"state": "ignored"}
+    if not driver.verify_hook(headers, body, secretbox.open_sealed(integration.hook_secret)):
+        raise Unauthenticated("The hook is not signed with this integration's secret.", code="hook-not-verified")
+    try:
+        found = driver.read_hook(headers, body)
+    except ValueError as error:
+        raise BadRequest(f"The hook cannot be read: {error}", code="hook-malformed") from None
+    if not found.news:
+        return {"state": "ignored"}
+    return keep(integration, found)
+
+
+def keep(integration, found):
+    """Write a hook down, unless it came before, and ring for it."""
+    news = [as_row(item) for item in found.news[:MOST_NEWS]]
+    columns = {"delivery": found.delivery[:255], "event": found.event[:255], "news": news}
+    try:
+        with database.atomic():
+            Hook.delete().where(Hook.received_at < now() - KEPT_MS).execute()
+            row = Hook.create(integration=integration, state="waiting", received_at=now(), **columns)
+    except IntegrityError:
+        return {"state": "duplicate"}
+    dispatch.ring("windlass.hook", row.id)
+    return {"state": "accepted"}
+
+
+def as_row(item):
+    """Return one piece of news as JSON."""
+    kind = next(name for name, made in KINDS.items() if isinstance(item, made))
+    return {"type": kind, **dataclasses.asdict(item)}
+
+
+# Working on them.
+
+
+def due():
+    """Return the ids of hooks that nobody has worked on yet."""
+    free = Hook.lease_expires_at.is_null() | (Hook.lease_expires_at < now())
+    return [row.id for row in Hook.select(Hook.id).where(Hook.state == "waiting", free).order_by(Hook.id).limit(100)]
+
+
+def ring_due():
+    """Ring for the hooks that nobody has worked on yet."""
+    for hook_id in due():
+        dispatch.ring("windlass.hook", hook_id)
+
+
+def work(hook_id):
+    """Do what follows from a hook; safe to call at any time."""
+    row = leases.claim(Hook, hook_id, Hook.state == "waiting", attempts=Hook.attempts + 1)
+    if row is None:
+        return
+    with leases.heartbeats(row, lost=lambda: log.warning("hook %s was taken over", row.id)):
+        try:
+            outcome, state = "; ".join(follow(row)) or "nothing follows from it", "done"
+        except Exception as error:
+            log.exception("hook %s failed inside Windlass", row.id)
+            outcome = f"Windlass itself failed: {type(error).__name__}. See the worker's log for hook {row.id}."
+            state = "failed" if row.attempts >= MOST_ATTEMPTS else "waiting"
+        ended = None if state == "waiting" else now()
+        Hook.update(state=state, outcome=outcome, ended_at=ended, lease_owner=None, lease_expires_at=None).where(
+            leases.is_held(row)
+        ).execute()
+
+
+def follow(row):
+    """Yield what was done about each piece of news, as people read it."""
+    handlers = {"push": automation.on_push, "build": automation.on_build, "published": automation.on_published}
+    for item in row.news:
+        kind = item["type"]
+        made = KINDS[kind](**{name: value for name, value in item.items() if name != "type"})
+        yield from handlers[kind](row.integration, made)
+
+
+# Looking.
+
+
+def listing(actor, name, limit=paging.LIMIT, after=None):
+    """Return a page of the hooks an integration received, newest first. Raises NotFound."""
+    integration = rows.named(Integration, name, "integration")
+    return paging.page(
+        Hook.select().where(Hook.integration == integration), Hook.id, describe, limit, after, newest_first=True
+    )
+
+
+def describe(row):
+    """Return a hook in the API's shape."""
+    return {
+        "id": row.id,
+        "delivery": row.delivery,
+        "event": row.event,
+        "news": row.news,
+        "state": row.state,
+        "outcome": row.outcome,
+        "received_at": rfc3339(row.received_at),
+        "ended_at": rfc3339(row.ended_at),
+    }

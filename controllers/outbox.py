@@ -1,0 +1,231 @@
+"""What foreign systems are to be told about deploys and releases: written in the transaction that changes them, said later.
+
+Nothing here asks a foreign system; outbound.py does. Each row's key names what is said, so that writing it twice changes
+nothing.
+"""
+
+import fnmatch
+import hashlib
+
+from config import settings
+from controllers import foreign
+from models import Delivery, Integration
+from models.db import database, now
+from utils.datekit import rfc3339
+
+CHANGELOG, STATUS, MESSAGE, PUBLISH, PROMOTE = "changelog", "commit-status", "message", "publish", "promote"
+REQUIRE = "require-states"
+TRANSITION, COMMENT, LINK, VERSION = "transition", "comment", "remote-link", "release-version"
+COMMIT_STATES = {
+    "running": "pending",
+    "succeeded": "success",
+    "failed": "failure",
+    "rolled_back": "failure",
+    "cancelled": "failure",
+}
+TOLD = {
+    "pending_approval": "waits for approval",
+    "running": "has begun",
+    "paused": "is paused",
+    "rolling_back": "is going back",
+    "succeeded": "has succeeded",
+    "failed": "has failed",
+    "rolled_back": "was rolled back",
+    "cancelled": "was cancelled",
+}
+
+
+def on_created(deploy):
+    """Write what follows from a new deploy; call it in the transaction that makes it."""
+    found = [item(deploy, CHANGELOG, deploy.release.source.get("integration"))]
+    if required_states(deploy):
+        found.append(item(deploy, REQUIRE, deploy.application.tracker["integration"]))
+    write(deploy, found)
+    on_state(deploy, deploy.state)
+
+
+def required_states(deploy):
+    """Return the states that a deploy's issues must be in before it begins, None where that is not asked, or overridden."""
+    if deploy.rollback_of_id is not None or deploy.override is not None:
+        return None
+    return ((deploy.application.tracker or {}).get("require") or {}).get(deploy.environment.name)
+
+
+def on_state(deploy, state, reason=None):
+    """Write what is to be said about a deploy's new state; call it in the transaction that changes it."""
+    configured = {
+        row.name: row for row in Integration.select(Integration.name, Integration.driver, Integration.settings)
+    }
+    found = [*commit_status(deploy, state, configured), *messages(deploy, state, reason, configured)]
+    if state == "succeeded":
+        found += [*promotion(deploy, configured), *tracker_items(deploy)]
+    write(deploy, found)
+
+
+def on_changelog(deploy):
+    """Write what could not be said before the changelog was known."""
+    if deploy.state == "succeeded":
+        write(deploy, tracker_items(deploy))
+
+
+def on_release(release):
+    """Write that a release is to be published; call it in the transaction that makes it ready."""
+    kept = release.partners.get("artifacts")
+    if kept:
+        path = f"{kept['path'].rstrip('/')}/{release.application.name}-{release.version}.tar.gz"
+        insert([columns(("release", release.id), PUBLISH, kept["integration"], path, release=release.id)])
+
+
+def write(deploy, items):
+    """Insert a deploy's deliveries that are not there yet; a newer status of a commit overtakes those not said yet."""
+    with database.atomic():
+        for integration in {found["integration"] for found in items if found["action"] == STATUS}:
+            supersede(deploy, STATUS, integration)
+        insert(items)
+
+
+def insert(items):
+    """Insert deliveries, without those that were written before."""
+    if items:
+        Delivery.insert_many(items).on_conflict_ignore().execute()
+
+
+def supersede(deploy, action, integration):
+    """Mark what waits to be said and is no longer true; what is being said right now looks at the deploy itself."""
+    Delivery.update(
+        state="superseded", ended_at=now(), error="A newer state was there before this one was sent."
+    ).where(
+        Delivery.deploy == deploy,
+        Delivery.action == action,
+        Delivery.integration == integration,
+        Delivery.state == "waiting",
+        Delivery.lease_expires_at.is_null(),
+    ).execute()
+
+
+def item(deploy, action, integration, subject=None, payload=None, about=""):
+    """Return the columns of a deploy's delivery; `about` tells apart what is said more than once, such as its states."""
+    return columns((deploy.id, deploy.retries, about), action, integration, subject, payload, deploy=deploy.id)
+
+
+def columns(about, action, integration, subject=None, payload=None, deploy=None, release=None):
+    """Return the columns of a delivery; whatever has the same `about`, action, integration and subject is the same one."""
+    words = (about, action, integration, subject)
+    return {
+        "key": hashlib.sha256(repr(words).encode()).hexdigest(),
+        "deploy": deploy,
+        "release": release,
+        "integration": integration,
+        "action": action,
+        "subject": subject,
+        "payload": payload or {},
+        "state": "waiting",
+        "created_at": now(),
+    }
+
+
+def driver_of(configured, name, role):
+    """Return the driver class of a configured integration if it has the role, else None."""
+    row = configured.get(name)
+    driver = foreign.drivers().get(row.driver) if row else None
+    return driver if driver is not None and driver.role == role else None
+
+
+# What is said, and to whom.
+
+
+def commit_status(deploy, state, configured):
+    """Return the status of the commit in the system the source comes from, where that keeps statuses."""
+    source, commit = deploy.release.source, deploy.release.commit
+    driver = driver_of(configured, source.get("integration"), "source")
+    if state not in COMMIT_STATES or commit is None or driver is None or not driver.has_statuses:
+        return []
+    environment = deploy.environment.name
+    status = {
+        "repository": source["repository"],
+        "key": f"windlass/{deploy.application.name}/{environment}",
+        "state": COMMIT_STATES[state],
+        "url": address(deploy),
+        "name": f"{deploy.application.name} in {environment}",
+        "description": f"{deploy.release.version}: deploy {deploy.id} {TOLD[state]}",
+    }
+    return [item(deploy, STATUS, source["integration"], commit, status, about=state)]
+
+
+def messages(deploy, state, reason, configured):
+    """Return a message for each integration that wants to be told of this."""
+    if state not in TOLD:
+        return []
+    message = {
+        "event": f"deploy.{state}",
+        "deploy": deploy.id,
+        "application": deploy.application.name,
+        "environment": deploy.environment.name,
+        "release": deploy.release.version,
+        "commit": deploy.release.commit,
+        "state": state,
+        "reason": reason,
+        "requested_by": deploy.requested_by,
+        "url": address(deploy),
+    }
+    return [
+        item(deploy, MESSAGE, row.name, None, message, about=f"{state}:{deploy.resumed_wave}")
+        for row in configured.values()
+        if driver_of(configured, row.name, "notify") and wants(row.settings or {}, message)
+    ]
+
+
+def wants(chosen, message):
+    """Say whether an integration's settings choose a message: patterns of events, names of applications and environments."""
+    return all(
+        not chosen.get(several) or any(fnmatch.fnmatchcase(message[one], pattern) for pattern in chosen[several])
+        for several, one in (("events", "event"), ("applications", "application"), ("environments", "environment"))
+    )
+
+
+def promotion(deploy, configured):
+    """Return the marking of the release's bundle in the system that keeps it, where there is one."""
+    kept = deploy.release.partners.get("artifacts") or {}
+    if driver_of(configured, kept.get("integration"), "artifacts") is None:
+        return []
+    environment = deploy.environment.name
+    properties = {
+        f"windlass.{environment}.deploy": str(deploy.id),
+        f"windlass.{environment}.at": rfc3339(deploy.ended_at),
+        f"windlass.{environment}.by": deploy.requested_by,
+    }
+    return [item(deploy, PROMOTE, kept["integration"], deploy.release.version, {"properties": properties})]
+
+
+def tracker_items(deploy):
+    """Return what a succeeded deploy says to the tracker: for each issue that its commits name, and the version.
+
+    Nothing before the changelog is known.
+    """
+    tracker = deploy.application.tracker
+    if not tracker or deploy.changelog is None:
+        return []
+    integration, environment, url = tracker["integration"], deploy.environment.name, address(deploy)
+    text = f"{deploy.application.name} {deploy.release.version} runs in {environment} (deploy {deploy.id})."
+    to = (tracker.get("transitions") or {}).get(environment)
+    found = []
+    for issue in deploy.changelog["issues"]:
+        key = issue["key"]
+        if to:
+            found.append(item(deploy, TRANSITION, integration, key, {"to": to}))
+        if tracker.get("comment", True):
+            comment = {"text": f"{text} {url}", "marker": f"windlass-deploy-{deploy.id}"}
+            found.append(item(deploy, COMMENT, integration, key, comment))
+        if tracker.get("link", True):
+            link = {"global_id": f"windlass-{deploy.application.name}-{environment}", "url": url, "title": text}
+            found.append(item(deploy, LINK, integration, key, link))
+    version = (tracker.get("versions") or {}).get(environment)
+    if version and tracker.get("project"):
+        name = version.replace("{application}", deploy.application.name).replace("{release}", deploy.release.version)
+        found.append(item(deploy, VERSION, integration, name, {"project": tracker["project"], "text": text}))
+    return found
+
+
+def address(deploy):
+    """Return the address of a deploy's page."""
+    return f"{settings.web.url.rstrip('/')}/deploys/{deploy.id}"

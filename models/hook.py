@@ -1,0 +1,51 @@
+"""What foreign systems tell Windlass, and the deploys that follow from it without anybody asking."""
+
+from peewee import CharField, ForeignKeyField, IntegerField, TextField
+
+from models.db import BaseModel
+from models.deploy import Deploy
+from models.fields import JSONField, TimeField
+from models.inventory import Integration, Target
+from models.release import Release
+
+
+class Hook(BaseModel):
+    """A message that was received, checked and read; `news` is what it says. `delivery` tells it from its repetitions."""
+
+    integration = ForeignKeyField(Integration, backref="hooks", on_delete="CASCADE")
+    delivery = CharField()
+    event = CharField()
+    news = JSONField()
+    state = CharField()
+    outcome = TextField(null=True)
+    received_at = TimeField()
+    ended_at = TimeField(null=True)
+    attempts = IntegerField(default=0)
+    lease_owner = CharField(null=True)
+    lease_expires_at = TimeField(null=True)
+    epoch = IntegerField(default=0)
+
+    class Meta:
+        indexes = ((("integration", "delivery"), True), (("state",), False))
+
+
+class Automation(BaseModel):
+    """A release that a rule wants in a target: deployed once it is ready and, where asked, its commit's build is green."""
+
+    target = ForeignKeyField(Target, backref="automations", on_delete="CASCADE")
+    release = ForeignKeyField(Release, backref="automations", on_delete="CASCADE")
+    deploy = ForeignKeyField(Deploy, null=True, on_delete="SET NULL")
+    rule = JSONField()
+    reason = CharField()
+    state = CharField()
+    outcome = TextField(null=True)
+    due_at = TimeField(null=True)
+    created_at = TimeField()
+    ended_at = TimeField(null=True)
+    attempts = IntegerField(default=0)
+    lease_owner = CharField(null=True)
+    lease_expires_at = TimeField(null=True)
+    epoch = IntegerField(default=0)
+
+    class Meta:
+        indexes = ((("target", "release"), True), (("state", "due_at"), False))

@@ -1,0 +1,338 @@
+"""One story through all foreign systems, and the same application moved to others with nobody noticing.
+
+A push arrives at Bitbucket Server's hook; Jenkins builds it, its log live; the release's bundle goes to Artifactory; staging
+takes it by a rule, JIRA's issue moves; production takes it on three hosts; statuses, links and messages go back out.
+"""
+
+import contextlib
+import hashlib
+import json
+import re
+
+import pytest
+import requests
+
+from tests.deploying import applications
+from tests.foreign.standins.artifactory import Artifactory
+from tests.foreign.standins.bitbucket_server import BitbucketServer
+from tests.foreign.standins.chat import Receiver
+from tests.foreign.standins.github import GitHub
+from tests.foreign.standins.jenkins import Jenkins
+from tests.foreign.standins.jira import Jira
+from tests.stack import Repository, running_stack
+
+HOSTS = 4
+VARYING = (r"slot [ab]", r"\d{4}-\d\d-\d\dT[\d:.]+Z", r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{10,12}", r"v\d+", r"#?\d+")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    """A Windlass that may go to the stand-ins on this machine, and keep releases in a folder."""
+    folder = tmp_path_factory.mktemp("stack")
+    allowed = {
+        "WINDLASS_NETWORK_ALLOW": '["127.0.0.0/8"]',
+        "WINDLASS_ARTIFACTS_LOCAL_PATHS": json.dumps([str(folder / "kept")]),
+        "WINDLASS_FOREIGN_READ_TIMEOUT_S": "3",
+    }
+    with running_stack(folder, allowed) as running:
+        yield running
+
+
+@pytest.fixture
+def world(stack, name):
+    """All foreign systems, and the repository they speak of, configured as integrations of names that end in this test's."""
+    made = Repository(stack.repositories / name)
+    made.commit(applications.plain("one"), "Begin")
+    with contextlib.ExitStack() as open_:
+        found = World(stack, name, made)
+        for part, standin in {
+            "stash": BitbucketServer(made, f"ACME/{name}"),
+            "hub": GitHub(made, f"acme/{name}"),
+            "jenkins": Jenkins(),
+            "artifactory": Artifactory(),
+            "jira": Jira(),
+            "chat": Receiver(),
+        }.items():
+            setattr(found, part, open_.enter_context(standin))
+        found.configure()
+        yield found
+
+
+class World:
+    """The systems of one test, and what people do with them."""
+
+    def __init__(self, stack, name, repository):
+        self.stack, self.name, self.repository = stack, name, repository
+
+    def of(self, part):
+        """Return an integration's name."""
+        return f"{part}-{self.name}"
+
+    def configure(self):
+        """Make the integrations."""
+        folder = self.stack.folder / "kept" / self.name
+        folder.mkdir(parents=True)
+        for part, driver, url, credentials, settings in (
+            ("stash", "bitbucket-server", self.stash.url, {"token": self.stash.token}, {}),
+            ("hub", "github", self.hub.url, {"token": self.hub.token}, {}),
+            ("jenkins", "jenkins", self.jenkins.url, {"username": "deploy", "token": self.jenkins.token}, {}),
+            (
+                "artifactory",
+                "artifactory",
+                f"{self.artifactory.url}/artifactory",
+                {"token": self.artifactory.token},
+                {"repository": "releases"},
+            ),
+            ("jira", "jira", self.jira.url, {"token": self.jira.token}, {"projects": ["SHOP"]}),
+            ("folder", "directory", None, None, {"folder": str(folder)}),
+            (
+                "chat",
+                "webhook",
+                f"{self.chat.url}/hook",
+                {"secret": self.chat.secret},
+                {"applications": [self.name], "events": ["deploy.succeeded", "deploy.failed"]},
+            ),
+        ):
+            fields = {
+                "name": self.of(part),
+                "driver": driver,
+                "url": url,
+                "credentials": credentials,
+                "settings": settings,
+            }
+            self.stack.call("POST", "/integrations", {key: value for key, value in fields.items() if value})
+        self.secret = self.stack.call("POST", f"/integrations/{self.of('stash')}/hook", {})["secret"]
+
+    def application(self):
+        """Make the application, built by Jenkins, kept in Artifactory, with issues in JIRA."""
+        self.stack.call(
+            "POST",
+            "/applications",
+            {
+                "name": self.name,
+                "source": {"integration": self.of("stash"), "repository": self.stash.name, "branch": "main"},
+                "build": {"integration": self.of("jenkins"), "job": "team/shop"},
+                "artifacts": {"integration": self.of("artifactory"), "path": "shop"},
+                "tracker": {
+                    "integration": self.of("jira"),
+                    "project": "SHOP",
+                    "transitions": {"staging": "In Review", "production": "Done"},
+                    "versions": {"production": "{application} {release}"},
+                },
+            },
+        )
+
+    def push(self, commit):
+        """Tell Windlass of a push, as Bitbucket Server does; returns the answer."""
+        headers, body = self.stash.push_hook(self.secret, [("branch", "main", commit)])
+        headers["x-request-id"] = f"delivery-{commit}"
+        return requests.post(
+            f"{self.stack.url}/api/v1/hooks/{self.of('stash')}",
+            data=body,
+            headers={**headers, "Content-Type": "application/json"},
+            timeout=30,
+        )
+
+    def newest(self):
+        """Return the newest release."""
+        items = self.stack.call("GET", f"/applications/{self.name}/releases")["items"]
+        return items[0] if items else None
+
+    def await_release(self, commit, state="ready"):
+        """Return the release of a commit once it is in a state."""
+        found = self.stack.wait(
+            f"/applications/{self.name}/releases",
+            lambda page: page["items"] and page["items"][0]["commit"] == commit and page["items"][0]["state"] == state,
+        )
+        return found["items"][0]
+
+    def await_automatic_deploy(self, release):
+        """Return the deploy of a release that a rule made, once it has ended well."""
+        path = f"/deploys?application={self.name}&environment=staging"
+        found = self.stack.wait(path, lambda page: page["items"] and page["items"][0]["release"] == release["version"])
+        return self.stack.await_end(found["items"][0]["id"], "succeeded")
+
+    def await_told(self, deploy, *actions):
+        """Wait until everything that a deploy leads to was said; returns the deliveries by action."""
+        found = self.stack.wait(
+            f"/deploys/{deploy['id']}/deliveries",
+            lambda page: (
+                set(actions) <= {item["action"] for item in page["items"]}
+                and all(item["state"] in ("delivered", "superseded") for item in page["items"])
+            ),
+        )
+        return {item["action"]: item for item in found["items"]}
+
+    def jenkins_builds(self, commit, log=b"compiling \xc3\xbc\nall green\n"):
+        """Let Jenkins build what it was asked for."""
+        self.stack.wait(f"/applications/{self.name}/releases", lambda _: self.jenkins.items)
+        build = self.jenkins.begin(log=log[:11])  # It ends in the middle of a character.
+        version = self.newest()["version"]
+        events = f"/applications/{self.name}/releases/{version}/events"
+        self.stack.wait(events, lambda page: any("team/shop" in (event.get("text") or "") for event in page["items"]))
+        build.log, build.result = log, "SUCCESS"
+        return [event.get("text") for event in self.stack.call("GET", events)["items"]]
+
+
+def names_of(world):
+    """Return the names that users reach the application by."""
+    return [f"{world.name}.example.com"]
+
+
+@pytest.fixture
+def targets(stack, world, hosts):
+    """Staging on one host, by a rule; production on three, only with what succeeded in staging."""
+    world.application()
+    names = {item["name"] for item in stack.call("GET", "/environments")["items"]}
+    if "staging" not in names:
+        stack.call("POST", "/environments", {"name": "staging"})
+    stack.call("PATCH", "/environments/production", {"promote_from": "staging"})
+    stack.set_target(hosts[:1], world.name, "staging", rules=[{"branch": "main"}], server_names=names_of(world))
+    stack.set_target(
+        hosts[1:], world.name, "production", strategy={"kind": "canary", "batch": 1}, server_names=names_of(world)
+    )
+    yield
+    stack.call("PATCH", "/environments/production", {"promote_from": None})
+
+
+def test_from_a_push_to_production_and_back_out(stack, world, targets, hosts, cli):
+    first = world.repository.git("rev-parse", "HEAD")
+    assert (world.push(first).status_code, world.push(first).json()) == (202, {"state": "duplicate"})
+    world.jenkins_builds(first)
+    begun = world.await_release(first)
+    world.await_automatic_deploy(begun)
+    stack.deploy(begun["version"], world.name, "production")
+
+    second = world.repository.commit(applications.plain("two"), "SHOP-1: sell tea\n\nAlso UTF-8 and OPS-9.")
+    world.push(second)
+    stack.wait(f"/applications/{world.name}/releases", lambda _: len(world.jenkins.items) == 2)
+    assert world.jenkins.items[1].parameters["WINDLASS_COMMIT"] == second
+    world.jenkins_builds(second)
+    release = world.await_release(second)
+    log = [
+        event.get("text")
+        for event in stack.call("GET", f"/applications/{world.name}/releases/{release['version']}/events")["items"]
+    ]
+    assert [line for line in log if line in ("compiling ü", "all green")] == ["compiling ü", "all green"], log
+
+    # The bundle, with its digest.
+    kept = stack.wait(f"/applications/{world.name}/releases/{release['version']}", lambda shown: shown["bundle"])[
+        "bundle"
+    ]
+    content = world.artifactory.files[f"releases/{kept['path']}"].content
+    assert hashlib.sha256(content).hexdigest() == kept["sha256"]
+
+    # Staging, by its rule.
+    staged = world.await_automatic_deploy(release)
+    assert staged["requested_by"] == "automation"
+    changelog = stack.wait(f"/deploys/{staged['id']}/changelog", lambda shown: shown["state"] == "ready")
+    assert [commit["subject"] for commit in changelog["commits"]] == ["SHOP-1: sell tea"]
+    assert [issue["key"] for issue in changelog["issues"]] == ["SHOP-1"]
+    world.await_told(staged, "transition", "comment", "remote-link", "commit-status", "message", "promote")
+    assert world.jira.issues["SHOP-1"]["state"] == "In Review"
+    stack.wait(
+        f"/applications/{world.name}/targets/staging/automations",
+        lambda page: {item["state"] for item in page["items"]} == {"deployed"},
+    )
+
+    # Production, by a person.
+    done = cli("deploy", world.name, release["version"], "--to", "production", "--wait", "--yes")
+    deploy = stack.call("GET", f"/deploys?application={world.name}&environment=production")["items"][0]
+    assert deploy["state"] == "succeeded", done.stdout
+    assert [host.get(server_name=f"{world.name}.example.com") for host in hosts] == [(200, "two")] * 4
+    told = world.await_told(
+        deploy, "transition", "comment", "remote-link", "release-version", "commit-status", "message", "promote"
+    )
+    assert world.jira.issues["SHOP-1"]["state"] == "Done"
+    assert list(world.jira.issues["SHOP-1"]["links"]) == [
+        f"windlass-{world.name}-staging",
+        f"windlass-{world.name}-production",
+    ]
+    assert [version["name"] for version in world.jira.versions["SHOP"]] == [f"{world.name} v1", f"{world.name} v2"]
+    statuses = {key: state for key, state, *_ in world.stash.said(second)}
+    assert statuses == {f"windlass/{world.name}/{where}": "success" for where in ("staging", "production")}
+    assert [taken["data"].get("deploy") for taken in world.chat.taken.values()].count(deploy["id"]) == 1
+    properties = world.artifactory.files[f"releases/{kept['path']}"].properties
+    assert properties["windlass.production.deploy"] == str(deploy["id"]) and told["promote"]["state"] == "delivered"
+
+    # The same application, from other systems.
+    before = outputs(cli, world, deploy)
+    stack.call(
+        "PATCH",
+        f"/applications/{world.name}",
+        {
+            "source": {"integration": world.of("hub"), "repository": world.hub.name, "branch": "main"},
+            "build": None,
+            "artifacts": {"integration": world.of("folder"), "path": "shop"},
+        },
+    )
+    world.repository.commit(applications.plain("three"), "SHOP-2: sell coffee")
+    moved = stack.release(world.name)
+    stack.deploy(moved["version"], world.name, "staging")
+    cli("deploy", world.name, moved["version"], "--to", "production", "--wait", "--yes")
+    after = outputs(
+        cli, world, stack.call("GET", f"/deploys?application={world.name}&environment=production")["items"][0]
+    )
+    assert after == before
+    kept = stack.wait(f"/applications/{world.name}/releases/{moved['version']}", lambda shown: shown["bundle"])[
+        "bundle"
+    ]
+    assert (
+        hashlib.sha256((stack.folder / "kept" / world.name / kept["path"]).read_bytes()).hexdigest() == kept["sha256"]
+    )
+
+
+def outputs(cli, world, deploy):
+    """Return what the client shows of an application, without what no two deploys have in common."""
+    texts = [
+        cli("releases", "show", world.name, deploy["release"]).stdout,
+        cli("logs", str(deploy["id"])).stdout,
+        cli("status", "--application", world.name).stdout,
+    ]
+    shown = "\n".join(texts)
+    for pattern in VARYING:
+        shown = re.sub(pattern, "…", shown)
+    return sorted({re.sub(r"[…\s]+", " ", line).strip() for line in shown.splitlines()})
+
+
+FAULTS = {"down": ("status", {"status": 503}), "slow": ("slow", {}), "lying": ("wrong-type", {})}
+
+
+@pytest.mark.parametrize("part", ["jira", "artifactory", "chat", "stash"])
+def test_a_rollout_takes_no_notice_of_a_system_that_is_down_slow_or_lying(stack, world, hosts, part):
+    world.application()
+    stack.call("PATCH", f"/applications/{world.name}", {"build": None})
+    stack.set_target(hosts[1:], world.name, "production", server_names=names_of(world))
+    stack.deploy(stack.release(world.name)["version"], world.name)
+    standin = getattr(world, part)
+    # A receiver of webhooks that answers with 200 has taken them, whatever it says.
+    faults = {fault: how for fault, how in FAULTS.items() if (part, fault) != ("chat", "lying")}
+    for number, (fault, (kind, options)) in enumerate(faults.items(), 1):
+        world.repository.commit(applications.plain(fault), f"SHOP-{number}: {fault}")
+        release = stack.release(world.name)
+        bundle = f"/applications/{world.name}/releases/{release['version']}"
+        stack.wait(bundle, lambda shown: shown["bundle"])
+        standin.fault(kind, **options)
+        deploy = stack.deploy(release["version"], world.name)
+        assert [host.get(server_name=f"{world.name}.example.com") for host in hosts[1:]] == [(200, fault)] * 3
+        told = not_said(stack, deploy)
+        assert {item["integration"] for item in told} == {world.of(part)}, told
+        assert all(world.of(part) in item["error"] for item in told), told
+        standin.recover()
+        stack.call("POST", f"/integrations/{world.of(part)}/test", {})  # Closes its circuit.
+        for item in told:
+            stack.request("POST", f"/deliveries/{item['id']}/resend")
+        path = f"/deploys/{deploy['id']}/deliveries"
+        stack.wait(path, lambda page: {item["state"] for item in page["items"]} <= {"delivered", "superseded"})
+        if part == "jira":
+            comments = [comment["body"] for comment in world.jira.issues[f"SHOP-{number}"]["comments"]]
+            assert len(comments) == 1 and world.jira.issues[f"SHOP-{number}"]["state"] == "Done"
+        if part == "chat":
+            assert [taken["data"].get("deploy") for taken in world.chat.taken.values()].count(deploy["id"]) == 1
+
+
+def not_said(stack, deploy):
+    """Return the deliveries of a deploy that were tried in vain, once there are any."""
+    path = f"/deploys/{deploy['id']}/deliveries"
+    page = stack.wait(path, lambda page: any(item["error"] and item["state"] != "superseded" for item in page["items"]))
+    return [item for item in page["items"] if item["error"] and item["state"] != "superseded"]
