@@ -3,28 +3,29 @@
 import time
 
 import hostkeys
-from controllers import dispatch, hosts, rows
+from controllers import audit, dispatch, hosts, rows
 from controllers.errors import Conflict, Invalid, Unavailable
 from models import Host
 from models.db import clock, now
 
 PATIENCE_S = 25
+VERIFYING_PATIENCE_S = 55
 LOOK_EVERY_S = 0.1
 
 
-def ask(host, request):
+def ask(host, request, patience_s=PATIENCE_S):
     """Ask a worker in the host's zone to look at it and wait for what it finds; returns the answer it wrote."""
     asked_at = clock()
     Host.update(request={**request, "asked_at": asked_at}).where(Host.id == host.id).execute()
     dispatch.ring("windlass.observe_host", host.id, zone=host.zone.name)
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         time.sleep(LOOK_EVERY_S)
         answer = Host.select(Host.answer).where(Host.id == host.id).scalar()
         if answer and answer["asked_at"] >= asked_at:
             return answer
     raise Unavailable(
-        f"No worker of zone {host.zone.name} answered within {PATIENCE_S} s: start one, or see its log.",
+        f"No worker of zone {host.zone.name} answered within {patience_s} s: start one, or see its log.",
         code="no-worker",
     )
 
@@ -32,6 +33,22 @@ def ask(host, request):
 def check(actor, name):
     """Look at a host now; returns {"state", "facts", "problems", "observed_at"} as part of the host."""
     ask(rows.named(Host, name, "host"), {"do": "check"})
+    return hosts.get(actor, name)
+
+
+def observe(actor, name, fields):
+    """Look for drift on a host now; returns the host. With {"verify": True} every deployed file there is read.
+
+    Raises Conflict "in-maintenance" for a host that is out of service: what is done there by hand is no drift.
+    """
+    host = rows.named(Host, name, "host")
+    if host.maintenance_reason is not None:
+        raise Conflict(
+            f"{name} is out of service ({host.maintenance_reason}), so it is not compared with what was deployed: "
+            "put it back into service first.",
+            code="in-maintenance",
+        )
+    ask(host, {"do": "observe", "verify": fields.get("verify", True)}, VERIFYING_PATIENCE_S)
     return hosts.get(actor, name)
 
 
@@ -58,6 +75,7 @@ def trust(actor, name, fields):
             'If that is right, send this fingerprint as "fingerprint" to replace the pinned key.',
             code="host-key-changed",
         )
-    Host.update(host_key=shown, updated_at=now()).where(Host.id == host.id).execute()
+    with audit.change(actor, "host.trust", name, fingerprint=hostkeys.fingerprint(shown)):
+        Host.update(host_key=shown, updated_at=now()).where(Host.id == host.id).execute()
     ask(rows.named(Host, name, "host"), {"do": "check"})
     return hosts.get(actor, name)

@@ -45,6 +45,7 @@ def of_host(host, wanted, state, before, after, packed_size, seal):
         "current_release": before["version"],
         "new_release": after["version"],
         "unchanged": is_unchanged,
+        "repairs": [{"tree": kind, "path": path} for kind, path in spec.damaged(wanted, application)],
         "files": file_changes(before["files"], after["files"]),
         "packages": package_changes(before["lock"], after["lock"]),
         "configuration": [] if is_unchanged else configuration_changes(wanted, application, slot, is_warm),
@@ -64,6 +65,8 @@ def canonical(value):
 def choose_slot(wanted, application):
     """Return (the slot the agent will use, whether it already runs what is wanted); the agent's `Activation.choose`."""
     inactive = "b" if application["active"] == "a" else "a"
+    if spec.needs_fresh_start(wanted, application):
+        return inactive, False
     for slot in (application["active"], inactive):
         held = slot and application["slots"].get(slot)
         if (
@@ -117,7 +120,13 @@ def package_changes(before, after):
 
 def bytes_to_send(wanted, application, after, packed_size):
     """Return the compressed size of the files the host lacks in all its complete trees, in bytes."""
-    lacking = []
+    damaged = set(spec.damaged(wanted, application))
+    lacking = [
+        entry[3]
+        for kind, manifest in (("release", after["files"]), ("environment", after["environment"]))
+        for entry in manifest or ()
+        if entry[1] != "link" and (kind, entry[0]) in damaged
+    ]
     for kind, manifest in (("release", after["files"]), ("environment", after["environment"])):
         if wanted[kind] not in application[f"{kind}s"]:
             lacking += [
@@ -139,7 +148,7 @@ def configuration_changes(wanted, application, slot, is_warm):
         else {f"supervisor-{slot}": (wanted["supervisor"][slot]["path"], wanted["supervisor"][slot]["text"])}
     )
     if wanted["nginx"]:
-        wanted_texts["nginx"] = (wanted["nginx"]["path"], wanted["nginx"]["text"][slot])
+        wanted_texts["nginx"] = (wanted["nginx"]["path"], spec.site_text(wanted, slot))
     listed = []
     for what, (name, text) in wanted_texts.items():
         there = application["texts"].get(what)
@@ -210,6 +219,7 @@ def observed(application, seal):
         "active": application["active"],
         "slots": slots,
         "files": {what: application["files"].get(what) for what in FILES},
+        "damaged": application.get("damaged", []),
     }
 
 
@@ -234,6 +244,10 @@ def moved(planned, found, planned_texts, found_texts):
         for what in FILES
         if before["files"][what] != now["files"][what]
     ]
+    if before["damaged"] != now["damaged"]:
+        paths = [path for _, _, path in now["damaged"]]
+        told = f"missing or changed: {', '.join(paths)}" if paths else "as they were shipped again"
+        listed.append({"what": "files", "message": f"files of what runs there are {told}"})
     listed += [
         {
             "what": f"slot {slot}",

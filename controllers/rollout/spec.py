@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import html
 import json
 import shlex
 from pathlib import Path
@@ -15,6 +16,8 @@ TEMPLATES = Path(ROOT) / "etc" / "templates"
 SLOTS = ("a", "b")
 STOP_WAIT_S = 30
 RELEASE_PROCESS = "release"
+CLOSED_MESSAGE = "We are working on this service and will be back soon."
+NGINX_SPECIAL = "\"'\\$"
 UP = frozenset(
     {"RUNNING", "STARTING"}
 )  # supervisord calls a process STARTING for its first second, also when it serves.
@@ -88,12 +91,38 @@ def nginx_text(application, slot, binding, host, ports, server_names):
     return rendered(sha256(rendered(""))[:16])
 
 
-def build(application, release, environment_name, python, snapshot, variables, host, state, deploy_id):
+def closed_text(application, host, server_names, closed):
+    """Return the nginx site that answers 503 with a page instead of the application.
+
+    closed: {"message", "retry_after_s"}, either None. The text leads to neither slot, so that deploys need not change it.
+    """
+    page = template("maintenance.html.tpl").render(message=html.escape(closed["message"] or CLOSED_MESSAGE))
+
+    def rendered(proof):
+        return template("maintenance.conf.tpl").render(
+            application=application,
+            listen=host["settings"]["nginx"]["listen"],
+            proof=proof,
+            server_names=" ".join(server_names) or "_",
+            retry_after_s=closed["retry_after_s"],
+            page=quoted_for_nginx(page),
+        )
+
+    return rendered(sha256(rendered(""))[:16])
+
+
+def quoted_for_nginx(page):
+    """Return HTML as one quoted word of nginx, in which it finds no variable, quote or end: those are HTML's references."""
+    plain = "".join(page.splitlines())
+    return '"' + "".join(f"&#{ord(letter)};" if letter in NGINX_SPECIAL else letter for letter in plain) + '"'
+
+
+def build(application, release, environment_name, python, snapshot, variables, host, state, deploy_id, closed=None):
     """Return the `spec` of the agent's verb `activate` (docs/agent.md).
 
     release: {"digest", "version", "processes"}; environment_name, python: what the host's virtualenv is
     called and made with; snapshot: the target's; variables: plain values; host: {"root", "settings", "address"}; state: what
-    the agent answered to `begin`.
+    the agent answered to `begin`; closed: where the target is in maintenance, what closed_text() takes.
     """
     facts, ports = state["facts"], state["application"]["ports"]
     commands = long_running(release["processes"])
@@ -115,7 +144,7 @@ def build(application, release, environment_name, python, snapshot, variables, h
             }
             for slot in SLOTS
         },
-        "nginx": _nginx(application, binding, host, ports, snapshot["server_names"]),
+        "nginx": _nginx(application, binding, host, ports, snapshot["server_names"], closed),
         "health": {**snapshot["health"], "host": (snapshot["server_names"] or ["localhost"])[0]},
         "drain_s": snapshot.get("drain_s", 30),
         "keep_warm": snapshot.get("keep_warm", True),
@@ -124,13 +153,19 @@ def build(application, release, environment_name, python, snapshot, variables, h
     return spec
 
 
-def _nginx(application, binding, host, ports, server_names):
+def _nginx(application, binding, host, ports, server_names, closed):
     if binding is None or not host["settings"].get("nginx"):
         return None
     return {
         "path": f"windlass-{application}.conf",
         "text": {slot: nginx_text(application, slot, binding, host, ports, server_names) for slot in SLOTS},
+        "closed": closed and closed_text(application, host, server_names, closed),
     }
+
+
+def site_text(spec, slot):
+    """Return what nginx is to serve for a slot: the application, or that it is closed for maintenance."""
+    return spec["nginx"].get("closed") or spec["nginx"]["text"][slot]
 
 
 def digest(spec):
@@ -151,9 +186,28 @@ def is_in_place(spec, state):
         return False
     if not held["serving"] or any(process["state"] not in UP for process in held["processes"].values()):
         return False
-    if set(held["processes"]) != set(spec["processes"]):
+    if set(held["processes"]) != set(spec["processes"]) or not has_whole_trees(spec, application):
         return False
     files = application["files"]
     if files.get(f"supervisor-{slot}") != sha256(spec["supervisor"][slot]["text"]):
         return False
-    return spec["nginx"] is None or files.get("nginx") == sha256(spec["nginx"]["text"][slot])
+    return spec["nginx"] is None or files.get("nginx") == sha256(site_text(spec, slot))
+
+
+def damaged(spec, application):
+    """Return [(kind, path)] of the wanted files that are missing on the host, or are not what was shipped."""
+    names = {"release": spec["release"], "environment": spec["environment"]}
+    return [(kind, path) for kind, name, path in application.get("damaged", ()) if names[kind] == name]
+
+
+def has_whole_trees(spec, application):
+    """Say whether the release and its environment are on the host, and no file of them is known to be damaged."""
+    is_there = spec["release"] in application["releases"] and spec["environment"] in application["environments"]
+    return is_there and not damaged(spec, application)
+
+
+def needs_fresh_start(spec, application):
+    """Say whether what runs must not be taken for right although its record is: started from damaged files, or mute."""
+    held = application["slots"].get(application["active"]) if application["active"] else None
+    is_mute = bool(held) and held["spec_digest"] == spec["spec_digest"] and not held["serving"]
+    return is_mute or (bool(held) and not has_whole_trees(spec, application))
