@@ -1,0 +1,269 @@
+"""One-off commands: ask for one, look at it, follow it, cancel it. commandrun.py carries them out."""
+
+import uuid
+
+from peewee import fn
+
+from config import settings
+from controllers import audit, dispatch, events, idempotency, paging, rows, states, targets
+from controllers.errors import Conflict, Invalid, NotFound
+from models import Command, CommandRun, Host, Zone
+from models.db import connection, database, now
+from utils.datekit import rfc3339
+
+DEFAULT_TIME_LIMIT_S = 60
+GOING_ON = states.COMMAND_RUN_GOING_ON
+WELL = ("succeeded", "skipped")
+
+
+def listing(actor, limit=paging.LIMIT, after=None, application=None, environment=None, host=None, state=None):
+    """Return a page of commands, newest first."""
+    query = Command.select()
+    if application is not None:
+        query = query.where(Command.application == application)
+    if environment is not None:
+        query = query.where(Command.environment == environment)
+    if host is not None:
+        query = query.where(Command.id.in_(CommandRun.select(CommandRun.command).where(CommandRun.host_name == host)))
+    if state is not None:
+        query = query.where(Command.state == state)
+    page = paging.page(query, Command.id, lambda row: row, limit, after, newest_first=True)
+    progress = progress_of([row.id for row in page["items"]])
+    return {**page, "items": [describe(row, progress[row.id]) for row in page["items"]]}
+
+
+def progress_of(command_ids):
+    """Return {command id: {"total", "done", "failed"}}, counted in hosts, in one query."""
+    counts = {command_id: {"total": 0, "done": 0, "failed": 0} for command_id in command_ids}
+    columns = (CommandRun.command, CommandRun.state)
+    query = CommandRun.select(*columns, fn.COUNT(CommandRun.id)).where(CommandRun.command.in_(command_ids))
+    for command_id, state, count in query.group_by(*columns).tuples():
+        counts[command_id]["total"] += count
+        counts[command_id]["done"] += count * (state not in GOING_ON)
+        counts[command_id]["failed"] += count * (state not in GOING_ON and state not in WELL)
+    return counts
+
+
+def describe(row, progress):
+    """Return a command in the API's shape, without its hosts."""
+    return {
+        "id": row.id,
+        "argv": row.argv,
+        "application": row.application,
+        "environment": row.environment,
+        "time_limit_s": row.time_limit_s,
+        "state": row.state,
+        "progress": progress,
+        "requested_by": row.requested_by,
+        "cancel_requested_by": row.cancel_requested_by,
+        "created_at": rfc3339(row.created_at),
+        "ended_at": rfc3339(row.ended_at),
+    }
+
+
+def describe_run(run):
+    """Return how a command goes on one host."""
+    return {
+        "host": run.host_name,
+        "state": run.state,
+        "exit_code": run.exit_code,
+        "message": run.message,
+        "started_at": rfc3339(run.asked_at),
+        "ended_at": rfc3339(run.ended_at),
+    }
+
+
+def find(command_id):
+    """Return a command's row; raises NotFound."""
+    row = Command.get_or_none(Command.id == command_id)
+    if row is None:
+        raise NotFound(f"There is no command {command_id}.")
+    return row
+
+
+def get(actor, command_id):
+    """Return one command with its hosts."""
+    row = find(command_id)
+    runs = CommandRun.select().where(CommandRun.command == row).order_by(CommandRun.host_name)
+    return {**describe(row, progress_of([row.id])[row.id]), "hosts": [describe_run(run) for run in runs]}
+
+
+# Asking for one, and taking it back.
+
+
+def create(actor, fields):
+    """Run a command on hosts, or where an application runs in an environment, in its release and with its variables.
+
+    `fields`: "argv", "hosts" or "application" and "environment" (then "hosts" leaves out the target's other hosts), maybe
+    "time_limit_s". Returns the command. Raises NotFound, Invalid, and Conflict "no-hosts". It waits for nobody's lock and
+    takes none: what it does beside a rollout is for whoever runs it to judge.
+    """
+    time_limit_s = fields.get("time_limit_s", min(DEFAULT_TIME_LIMIT_S, settings.command.time_limit_s))
+    refuse_unfit(fields, time_limit_s)
+    where = {name: fields.get(name) for name in ("application", "environment")}
+    argv = fields["argv"]
+    with audit.change(actor, "command.create", subject_of(fields), argv=argv, time_limit_s=time_limit_s) as told:
+        found = hosts_for(fields)
+        command = Command.create(
+            key=uuid.uuid4().hex,
+            argv=argv,
+            time_limit_s=time_limit_s,
+            state="running",
+            requested_by=actor.name,
+            created_at=now(),
+            **where,
+        )
+        CommandRun.insert_many(
+            [new_run(command, host, is_of_target=bool(where["application"])) for host in found]
+        ).execute()
+        events.append(
+            f"command-{command.id}", [{"kind": "command", "data": {"state": "running", "argv": argv, **where}}]
+        )
+        idempotency.note_made("command", command.id)
+        told.update(command=command.id, hosts=[host.name for host in found])
+    ring_for(command)
+    return get(actor, command.id)
+
+
+def refuse_unfit(fields, time_limit_s):
+    """Raise Invalid for a wish that says too little, too much, or asks for too long."""
+    errors = []
+    if time_limit_s > settings.command.time_limit_s:
+        errors.append(
+            (
+                "time_limit_s",
+                f"must be at most {settings.command.time_limit_s}, as the setting command.time_limit_s has it",
+            )
+        )
+    if ("application" in fields) != ("environment" in fields):
+        missing = "environment" if "application" in fields else "application"
+        errors.append((missing, "is needed as well: an application runs in an environment"))
+    if "application" not in fields and "hosts" not in fields:
+        errors.append(("hosts", "Name hosts, or an application and an environment."))
+    if errors:
+        raise Invalid(errors)
+
+
+def subject_of(fields):
+    """Return where a command runs, as people name it."""
+    if "application" in fields:
+        return f"{fields['application']}/{fields['environment']}"
+    return rows.enumerated(fields["hosts"])
+
+
+def hosts_for(fields):
+    """Return the rows of the hosts that a wish names, by name. Raises NotFound, Invalid, Conflict."""
+    wanted = fields.get("hosts")
+    if "application" not in fields:
+        among = list(Host.select().where(Host.name.in_(wanted)).order_by(Host.name))
+        return chosen(among, wanted, "There is no host {}; register it first.")
+    target = targets.find(fields["application"], fields["environment"])
+    among = targets.hosts_of(target)
+    what = f"{target.application.name} in {target.environment.name}"
+    found = among if wanted is None else chosen(among, wanted, f"{{}} is no host of {what}.")
+    if all(host.maintenance_reason for host in found):
+        raise Conflict(f"{what} stands for no host that is in service now.", code="no-hosts")
+    return found
+
+
+def chosen(among, wanted, otherwise):
+    """Return those of some hosts whose names are wanted; raises Invalid, saying `otherwise`, for the names of no such host."""
+    unknown = [name for name in wanted if name not in {host.name for host in among}]
+    if unknown:
+        raise Invalid([("hosts", otherwise.format(rows.enumerated(unknown)))])
+    return [host for host in among if host.name in wanted]
+
+
+def new_run(command, host, is_of_target):
+    """Return the columns of a command's run on a host; a target's host in maintenance is left out, one that was named is not."""
+    is_left_out = is_of_target and host.maintenance_reason
+    return {
+        "command": command,
+        "host": host,
+        "host_name": host.name,
+        "state": "skipped" if is_left_out else "pending",
+        "message": f"in maintenance: {host.maintenance_reason}" if is_left_out else None,
+    }
+
+
+def ring_for(command):
+    """Ring for all hosts of a command."""
+    runs = CommandRun.select(CommandRun.id, Zone.name).join(Host).join(Zone).where(CommandRun.command == command)
+    for run_id, zone in list(runs.where(CommandRun.state == "pending").order_by(CommandRun.id).tuples()):
+        dispatch.ring("windlass.run_command", run_id, zone=zone)
+
+
+def cancel(actor, command_id):
+    """Ask a command to end: where it runs, it is ended with all its processes. Raises NotFound, Conflict when it has ended."""
+    find(command_id)
+    with audit.change(actor, "command.cancel", command_id):
+        row = hold(command_id)
+        if row.state != "running":
+            raise Conflict(f"Command {command_id} has {row.state} and cannot be cancelled.", code="not-cancellable")
+        if row.cancel_requested_by is None:
+            Command.update(cancel_requested_by=actor.name).where(Command.id == command_id).execute()
+        free = CommandRun.lease_expires_at.is_null() | (CommandRun.lease_expires_at < now())
+        for run in list(CommandRun.select().where(CommandRun.command == row, CommandRun.state == "pending", free)):
+            states.move_command_run(run, "cancelled", guard=free, message=f"cancelled by {actor.name} before it began")
+        # Where it has begun, a worker must go there to end it, and whoever follows it looks every few seconds.
+        CommandRun.update(due_at=None, rung_at=None).where(
+            CommandRun.command == row, CommandRun.state == "running"
+        ).execute()
+        settle(command_id)
+    return get(actor, command_id)
+
+
+def hold(command_id):
+    """Return a command's row, held until the transaction ends. Take it before its runs and its history, as everybody does."""
+    return rows.for_change(Command.select().where(Command.id == command_id), Command).get()
+
+
+def end_run(run, state, guard, **changes):
+    """End a command's run on one host, and the command with the last of them; returns False if somebody else did so first."""
+    with database.atomic():
+        hold(run.command_id)
+        is_ended = states.move_command_run(run, state, guard=guard, **changes)
+        if is_ended:
+            settle(run.command_id)
+    return is_ended
+
+
+def settle(command_id):
+    """End a command whose hosts all have ended; its row is held."""
+    row = Command.get_by_id(command_id)
+    found = {state for (state,) in CommandRun.select(CommandRun.state).where(CommandRun.command == row).tuples()}
+    if row.state != "running" or found & GOING_ON:
+        return
+    if found <= set(WELL):
+        states.move_command(row, "succeeded")
+    else:
+        states.move_command(row, "cancelled" if "cancelled" in found else "failed")
+
+
+# Looking closer.
+
+
+def history(actor, command_id, after=0, limit=200):
+    """Return a page of a command's events that come after number `after`."""
+    find(command_id)
+    items = events.read(f"command-{command_id}", after, limit)
+    return {"items": items, "next": items[-1]["number"] if len(items) == limit else None}
+
+
+def follow(actor, command_id, after=0):
+    """Return an iterator over a command's events as they come, with None as heartbeat, ending after its end."""
+    row = find(command_id)
+    if row.state != "running" and after >= events.newest(f"command-{command_id}"):
+        return iter(())
+    return events.follow(f"command-{command_id}", after, is_last)
+
+
+def is_last(event):
+    """Say whether an event is the end of a command."""
+    return event["kind"] == "command" and event["data"]["state"] != "running"
+
+
+def is_cancelled(command_id):
+    """Say whether somebody wants a command to end."""
+    with connection():
+        return Command.select().where(Command.id == command_id, Command.cancel_requested_by.is_null(False)).exists()

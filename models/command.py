@@ -1,0 +1,51 @@
+"""One-off commands: what somebody runs by hand, and how it goes on each host."""
+
+from peewee import BigIntegerField, CharField, ForeignKeyField, IntegerField, TextField
+
+from models.db import BaseModel
+from models.fields import JSONField, TimeField
+from models.inventory import Host
+
+
+class Command(BaseModel):
+    """A command that somebody runs on hosts; `argv` is its words. Names are kept, so that it outlives what they name.
+
+    `key` names it on the hosts, and is never given out again, also not by a Windlass that was set up anew.
+    """
+
+    key = CharField(unique=True)
+    argv = JSONField()
+    application = CharField(null=True)
+    environment = CharField(null=True)
+    time_limit_s = IntegerField()
+    state = CharField()
+    cancel_requested_by = CharField(null=True)
+    requested_by = CharField()
+    created_at = TimeField()
+    ended_at = TimeField(null=True)
+
+    class Meta:
+        indexes = ((("state",), False), (("application", "environment", "id"), False))
+
+
+class CommandRun(BaseModel):
+    """A command on one host. `told_bytes`: up to where its output was written down; `asked_at`: when the host was first asked."""
+
+    command = ForeignKeyField(Command, backref="runs", on_delete="CASCADE")
+    host = ForeignKeyField(Host, null=True, on_delete="SET NULL")
+    host_name = CharField()
+    state = CharField()
+    exit_code = IntegerField(null=True)
+    message = TextField(null=True)
+    told_bytes = BigIntegerField(default=0)
+    attempt = IntegerField(default=0)
+    asked_at = TimeField(null=True)
+    ended_at = TimeField(null=True)
+    due_at = TimeField(null=True)
+    rung_at = TimeField(null=True)
+    lease_owner = CharField(null=True)
+    lease_expires_at = TimeField(null=True)
+    epoch = IntegerField(default=0)
+
+    class Meta:
+        indexes = ((("command", "host_name"), True), (("state",), False))

@@ -1,0 +1,71 @@
+/** One-off commands, newest first; administrators run them from here. */
+import { get } from "../api.js";
+import { CommandForm } from "../command_form.js";
+import { updateKeyed } from "../keyed.js";
+import ko from "../ko.js";
+import { Live } from "../live.js";
+import { start } from "../shell.js";
+import { lineOf } from "../words.js";
+
+const PAGE = 50;
+const EVERY_MS = 5000;
+
+class CommandRow {
+  constructor() {
+    this.data = ko.observable({});
+    const of = (read) => ko.pureComputed(() => read(this.data()));
+    this.href = of((command) => `/commands/${command.id}`);
+    this.label = of((command) => `#${command.id}`);
+    this.line = of((command) => lineOf(command.argv ?? []));
+    this.where = of((command) => (command.application ? `${command.application} in ${command.environment}` : "hosts by name"));
+    this.hosts = of(({ progress }) => (progress ? `${progress.done}/${progress.total}` : ""));
+    this.failed = of(({ progress }) => (progress?.failed ? `${progress.failed} not well` : ""));
+    this.length = { from: of((command) => command.created_at), to: of((command) => command.ended_at) };
+  }
+
+  update(command) {
+    this.data(command);
+  }
+}
+
+class CommandsPage {
+  constructor(shell) {
+    this.shell = shell;
+    this.rows = ko.observableArray();
+    this.older = [];
+    this.next = ko.observable(null);
+    this.commandForm = new CommandForm(shell);
+    this.mayRun = ko.pureComputed(() => Boolean(shell.user()?.is_administrator));
+    this.live = new Live({ load: () => this.load(), everyMs: EVERY_MS, hints: false });
+    this.isLoading = ko.pureComputed(() => !this.live.isLoaded());
+    this.isEmpty = ko.pureComputed(() => this.live.isLoaded() && !this.rows().length);
+    this.hasRows = ko.pureComputed(() => this.rows().length > 0);
+    this.more = () => this.loadOlder();
+    shell.follow(this.live);
+    this.live.start();
+  }
+
+  async load() {
+    this.newest = await get(["commands"], { limit: PAGE });
+    if (!this.older.length) this.next(this.newest.next);
+    this.show();
+  }
+
+  /** Older ones stay as they were loaded; between both pages nothing is missing, because numbers only grow. */
+  show() {
+    const known = new Map([...this.older, ...this.newest.items].map((command) => [command.id, command]));
+    const items = [...known.values()].sort((a, b) => b.id - a.id);
+    updateKeyed(this.rows, items, (command) => command.id, () => new CommandRow());
+  }
+
+  loadOlder() {
+    return this.shell.attempt(async () => {
+      const page = await get(["commands"], { limit: PAGE, after: this.next() });
+      this.older = [...this.older, ...this.newest.items, ...page.items];
+      this.next(page.next);
+      this.show();
+    });
+  }
+}
+
+start((shell) => new CommandsPage(shell));

@@ -1,0 +1,255 @@
+"""/commands: what may be asked for and by whom, what is written down, and how a command ends; no host is needed."""
+
+import pytest
+
+from controllers import commandrun, commands, dispatch, leases, states
+from controllers.actor import Actor
+from models import AuditEntry, Command, CommandRun, Target
+from models.db import clock, now
+from tests import factories
+from tests.client import ApiClient, assert_problem
+
+
+@pytest.fixture(autouse=True)
+def rung(monkeypatch):
+    """What workers were told."""
+    told = []
+    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: told.append((task, *ids, zone)))
+    return told
+
+
+@pytest.fixture
+def hosts(database):
+    return [factories.host("web-1"), factories.host("web-2")]
+
+
+@pytest.fixture
+def target(hosts):
+    """shop in production on both hosts."""
+    return Target.create(
+        application=factories.application(),
+        environment=factories.environment(),
+        hosts=["web-1", "web-2"],
+        health={},
+        strategy={},
+        created_at=now(),
+        updated_at=now(),
+    )
+
+
+def run(api, **fields):
+    made = api.post("/commands", {"argv": ["uptime"], **fields})
+    assert made.status_code == 201, made.get_data(as_text=True)
+    return made.json
+
+
+def end(command, host, state, **changes):
+    """End a command's run on a host, as its worker does."""
+    row = CommandRun.get(CommandRun.command == command["id"], CommandRun.host_name == host)
+    if row.state == "pending":
+        states.move_command_run(row, "running", asked_at=now())
+    return commands.end_run(row, state, None, **changes)
+
+
+def test_it_runs_on_the_hosts_that_are_named(api, hosts, rung):
+    made = run(api, hosts=["web-2", "web-1", "web-2"], argv=["printf", "%s", "a b", ""])
+    assert (made["argv"], made["time_limit_s"], made["state"]) == (["printf", "%s", "a b", ""], 60, "running")
+    assert [(item["host"], item["state"], item["exit_code"]) for item in made["hosts"]] == [
+        ("web-1", "pending", None),
+        ("web-2", "pending", None),
+    ]
+    assert [(task, zone) for task, _, zone in rung] == [("windlass.run_command", "default")] * 2
+    assert api.get(f"/commands/{made['id']}").json == made
+    entry = AuditEntry.get(AuditEntry.action == "command.create")
+    assert (entry.actor, entry.subject) == ("admin", "web-2, web-1")
+    assert entry.data == {
+        "argv": made["argv"],
+        "time_limit_s": 60,
+        "command": made["id"],
+        "hosts": ["web-1", "web-2"],
+    }
+
+
+def test_with_an_application_it_runs_on_its_hosts_in_service(api, target, hosts):
+    api.post("/hosts/web-2/maintenance", {"reason": "new disk"})
+    made = run(api, application="shop", environment="production")
+    assert [(item["host"], item["state"], item["message"]) for item in made["hosts"]] == [
+        ("web-1", "pending", None),
+        ("web-2", "skipped", "in maintenance: new disk"),
+    ]
+    assert made["progress"] == {"total": 2, "done": 1, "failed": 0}
+    only = run(api, application="shop", environment="production", hosts=["web-1"])
+    assert [item["host"] for item in only["hosts"]] == ["web-1"]
+    refused = api.post(
+        "/commands", {"argv": ["true"], "application": "shop", "environment": "production", "hosts": ["web-2"]}
+    )
+    assert_problem(refused, 409, "no-hosts")
+    assert run(api, hosts=["web-2"])["hosts"][0]["state"] == "pending", "a host that is named is not left out"
+
+
+@pytest.mark.parametrize(
+    "fields, field",
+    [
+        ({"argv": []}, "argv"),
+        ({"argv": ["-rf", "/"]}, "argv"),
+        ({"argv": [" "]}, "argv"),
+        ({"argv": ["x" * 40000]}, "argv"),
+        ({"argv": "uptime"}, "argv"),
+        ({"time_limit_s": 0}, "time_limit_s"),
+        ({"time_limit_s": 3601}, "time_limit_s"),
+        ({"hosts": ["web-9"]}, "hosts"),
+        ({"hosts": []}, "hosts"),
+        ({"hosts": None}, "hosts"),
+        ({"application": "shop"}, "environment"),
+        ({"environment": "production"}, "application"),
+        ({"application": "shop", "environment": "production", "hosts": ["web-9"]}, "hosts"),
+        ({"stdin": "y"}, "stdin"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_and_nothing_is_written(api, target, fields, field):
+    body = {"argv": ["uptime"], **({} if "application" in fields else {"hosts": ["web-1"]}), **fields}
+    problem = assert_problem(api.post("/commands", body), 422, "invalid")
+    assert field in [error["field"].split(".")[0] for error in problem["errors"]]
+    assert (
+        not Command.select().exists() and not AuditEntry.select().where(AuditEntry.action == "command.create").exists()
+    )
+
+
+def test_a_command_for_nowhere_is_refused(api, database):
+    problem = assert_problem(api.post("/commands", {"argv": ["true"]}), 422, "invalid")
+    assert problem["errors"][0]["field"] == "hosts"
+    assert_problem(
+        api.post("/commands", {"argv": ["true"], "application": "shop", "environment": "production"}), 404, "not-found"
+    )
+    for path in ("", "/events", "/stream"):
+        assert_problem(api.get(f"/commands/77{path}"), 404, "not-found")
+    assert_problem(api.post("/commands/77/cancel"), 404, "not-found")
+
+
+def test_administrators_run_and_cancel_and_everybody_looks(application, api, hosts):
+    from controllers import sessions
+    from models import Token, User
+
+    user = User.create(name="colleague", created_at=clock())
+    Token.create(user=user, name="laptop", secret_hash=sessions.digest("colleagues-token"), created_at=clock())
+    colleague = ApiClient(application, "colleagues-token")
+    made = run(api, hosts=["web-1"])
+    assert_problem(colleague.post("/commands", {"argv": ["true"], "hosts": ["web-1"]}), 403, "not-administrator")
+    assert_problem(colleague.post(f"/commands/{made['id']}/cancel"), 403, "not-administrator")
+    assert colleague.get(f"/commands/{made['id']}").json["argv"] == ["uptime"]
+    assert colleague.get("/commands").json["items"][0]["id"] == made["id"]
+
+
+def test_the_same_request_again_runs_nothing_twice(api, hosts):
+    body, key = {"argv": ["true"], "hosts": ["web-1"]}, {"Idempotency-Key": "once"}
+    first = api.post("/commands", body, headers=key).json
+    assert api.post("/commands", body, headers=key).json == first
+    assert Command.select().count() == 1
+
+
+@pytest.mark.parametrize(
+    "ends, state",
+    [
+        (("succeeded", "succeeded"), "succeeded"),
+        (("succeeded", "failed"), "failed"),
+        (("unclear", "succeeded"), "failed"),
+        (("cancelled", "failed"), "cancelled"),
+    ],
+)
+def test_it_ends_with_the_last_host(api, hosts, ends, state):
+    made = run(api, hosts=["web-1", "web-2"])
+    assert end(made, "web-1", ends[0], exit_code=0)
+    assert api.get(f"/commands/{made['id']}").json["state"] == "running"
+    assert end(made, "web-2", ends[1], exit_code=7, message="why")
+    shown = api.get(f"/commands/{made['id']}").json
+    assert (shown["state"], shown["hosts"][1]["exit_code"], shown["hosts"][1]["message"]) == (state, 7, "why")
+    items = api.get(f"/commands/{made['id']}/events").json["items"]
+    assert [item["number"] for item in items] == list(range(1, len(items) + 1))
+    assert (items[-1]["kind"], items[-1]["data"]) == ("command", {"state": state})
+    stream = api.get(f"/commands/{made['id']}/stream?last_event_id=1").get_data(as_text=True)
+    assert stream.count("id: ") == len(items) - 1 and '"exit_code":7' in stream
+    assert_problem(api.post(f"/commands/{made['id']}/cancel"), 409, "not-cancellable")
+
+
+def test_cancelled_where_it_has_not_begun_and_wanted_cancelled_where_it_has(api, hosts):
+    made = run(api, hosts=["web-1", "web-2"])
+    row = CommandRun.get(CommandRun.host_name == "web-1")
+    states.move_command_run(row, "running", asked_at=now())
+    shown = api.post(f"/commands/{made['id']}/cancel").json
+    assert [item["state"] for item in shown["hosts"]] == ["running", "cancelled"]
+    assert (shown["state"], shown["cancel_requested_by"]) == ("running", "admin")
+    end(made, "web-1", "cancelled", exit_code=143)
+    assert api.get(f"/commands/{made['id']}").json["state"] == "cancelled"
+
+
+def test_one_that_begins_nowhere_ends_when_it_is_cancelled(api, hosts):
+    made = run(api, hosts=["web-1"])
+    assert api.post(f"/commands/{made['id']}/cancel").json["state"] == "cancelled"
+
+
+def test_lists_are_chosen_by_where_and_how(api, target):
+    first, second = run(api, hosts=["web-1"]), run(api, application="shop", environment="production")
+    end(first, "web-1", "failed", exit_code=1)
+
+    def listed(query):
+        return [item["id"] for item in api.get(f"/commands?{query}").json["items"]]
+
+    assert listed("") == [second["id"], first["id"]]
+    assert listed("application=shop&environment=production") == [second["id"]]
+    assert listed("host=web-2") == [second["id"]] and listed("host=web-1&state=failed") == [first["id"]]
+    assert api.get("/commands?limit=1").json["items"][0]["progress"]["total"] == 2
+
+
+def test_a_host_is_not_deleted_while_a_command_is_under_way_and_its_name_stays(api, hosts):
+    made = run(api, hosts=["web-1"])
+    problem = assert_problem(api.delete("/hosts/web-1"), 409, "in-use")
+    assert problem["used_by"] == [f"command {made['id']}, which is under way"]
+    end(made, "web-1", "succeeded", exit_code=0)
+    assert api.delete("/hosts/web-1").status_code == 204
+    assert api.get(f"/commands/{made['id']}").json["hosts"][0]["host"] == "web-1"
+
+
+def test_what_nobody_works_on_is_rung_for_again_and_not_all_the_time(api, hosts, rung):
+    made = run(api, hosts=["web-1", "web-2"])
+    CommandRun.update(lease_expires_at=now() + 60_000, lease_owner="x").where(CommandRun.host_name == "web-1").execute()
+    rung.clear()
+    commandrun.ring_due()
+    commandrun.ring_due()
+    waiting = CommandRun.get(CommandRun.host_name == "web-2")
+    assert rung == [("windlass.run_command", waiting.id, "default")] and waiting.command_id == made["id"]
+
+
+def test_output_that_somebody_else_writes_down_now_is_left_to_them(api, hosts, administrator):
+    """A worker that slept through its lease must not write what the next one reads again."""
+    made = run(api, hosts=["web-1"])
+    row = CommandRun.get(CommandRun.command == made["id"])
+    CommandRun.update(lease_owner="another").where(CommandRun.id == row.id).execute()
+    history = commandrun.CommandHistory(row, {"hush-hush"})
+    history.heard({"event": "output", "text": "a hush-hush\n"})
+    history.heard({"event": "told", "offset": 12})
+    history.flush()
+    assert api.get(f"/commands/{made['id']}/events").json["items"][1:] == []
+    CommandRun.update(lease_owner=leases.OWNER).where(CommandRun.id == row.id).execute()
+    history.heard({"event": "output", "text": "b hush-hush\n"})
+    assert history.waiting == [], "what may be read again is written with how far it was read"
+    history.heard({"event": "told", "offset": 24})
+    history.flush()
+    (event,) = api.get(f"/commands/{made['id']}/events").json["items"][1:]
+    assert (event["kind"], event["text"]) == ("output", "b ••••••\n")
+    assert CommandRun.get_by_id(row.id).told_bytes == 24
+
+
+def test_statuses_are_told_in_words():
+    told = [commandrun.told_status(status) for status in (0, 3, 137, 143, 255)]
+    assert told == [
+        None,
+        "ended with status 3",
+        "ended by signal SIGKILL",
+        "ended by signal SIGTERM",
+        "ended with status 255",
+    ]
+
+
+def test_who_asks_is_the_first_parameter(hosts):
+    made = commands.create(Actor("ann", is_administrator=True), {"argv": ["true"], "hosts": ["web-1"]})
+    assert made["requested_by"] == "ann"
