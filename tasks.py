@@ -1,5 +1,6 @@
 """The Celery application: `celery -A tasks worker`. Configuration is one JSON file per role ($WINDLASS_CONFIG)."""
 
+import logging
 import threading
 
 import config
@@ -10,11 +11,12 @@ from celery import bootsteps, signals  # noqa: E402  (after the configuration)
 
 import logs  # noqa: E402
 from config import settings  # noqa: E402
-from controllers import dispatch, workers  # noqa: E402
+from controllers import dispatch, sweep, workers  # noqa: E402
 from doorbell import CENTRAL, zone_queue  # noqa: E402
 
 QUEUE_LOOK_S = 1.0
 HEARTBEAT_S = 5.0
+log = logging.getLogger(__name__)
 
 logs.setup("worker")
 workers.start()
@@ -45,7 +47,11 @@ class ZoneQueues(bootsteps.StartStopStep):
 
     def listen(self, consumer):
         """Subscribe to what is not yet listened to."""
-        wanted = {zone_queue(zone) for zone in workers.served_zones()}
+        try:
+            wanted = {zone_queue(zone) for zone in workers.served_zones()}
+        except Exception as error:  # The database may be away for a minute; what is listened to stays, and we look again.
+            log.warning("no look for new zones could be taken: %s", error)
+            return
         for queue in wanted - set(app.amqp.queues.consume_from):
             consumer.add_task_queue(queue)
 
@@ -57,8 +63,10 @@ if not settings.worker.central:
 
 @signals.worker_ready.connect
 def say_hello(**_):
-    """Tell the database that this worker is there, again and again, from a thread of its own."""
+    """Tell the database that this worker is there, again and again, and look for what is due, in threads of their own."""
     threading.Thread(target=workers.heartbeats, args=(HEARTBEAT_S,), name="worker-heartbeat", daemon=True).start()
+    if settings.worker.central:
+        threading.Thread(target=sweep.keep_sweeping, args=(workers.leaving,), name="sweep", daemon=True).start()
 
 
 @signals.worker_process_init.connect

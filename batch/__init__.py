@@ -1,15 +1,21 @@
 """Celery tasks of a few lines: ids in, one controller call. Each may come late, twice or never (see lib/doorbell.py)."""
 
-from controllers import bake, conduct, hostrun, observations, plans, releases, sweep
+from controllers import (
+    automation,
+    bake,
+    closing,
+    commandrun,
+    conduct,
+    deliveries,
+    hooks,
+    hostrun,
+    observations,
+    plans,
+    releases,
+)
 from controllers.dispatch import celery
 
 task = celery().task
-
-
-@task(name="windlass.sweep")
-def sweep_due():
-    """Ring again for whatever is due."""
-    sweep.sweep()
 
 
 @task(name="windlass.conduct")
@@ -46,6 +52,42 @@ def build_release(release_id):
 def observe_host(host_id):
     """Look at one host and write down what is there."""
     observations.observe(host_id)
+
+
+@task(name="windlass.watch_host")
+def watch_host(host_id):
+    """Look at one host whose time has come."""
+    observations.watch(host_id)
+
+
+@task(name="windlass.close_host")
+def close_host(closure_id):
+    """Close or open one host of a target for maintenance."""
+    closing.carry_out(closure_id)
+
+
+@task(name="windlass.run_command")
+def run_command(command_run_id):
+    """Run a command on one host, or follow it there."""
+    commandrun.carry_out(command_run_id)
+
+
+@task(name="windlass.deliver")
+def deliver(delivery_id):
+    """Say one thing to a foreign system."""
+    deliveries.carry_out(delivery_id)
+
+
+@task(name="windlass.hook")
+def work_on_hook(hook_id):
+    """Do what follows from a foreign system's hook."""
+    hooks.work(hook_id)
+
+
+@task(name="windlass.automation")
+def advance_automation(automation_id):
+    """Carry an automatic deploy one step further."""
+    automation.advance(automation_id)
 
 
 @task(name="windlass.prepare_zone")

@@ -32,6 +32,12 @@ def look(host_run_id):
     dispatch.ring("windlass.conduct", run.deploy_id)
 
 
+def tried_at(run):
+    """Return when the newest look at a host began, 0 before the first."""
+    watched = run.watched or {}
+    return max(watched.get("tried_at", 0), watched.get("looked_at", 0))
+
+
 def find_out(run):
     """Return (what the host is like, when the look at it began); {"missed": why} when it could not be looked at."""
     began_at = clock()
@@ -93,9 +99,9 @@ def note(run, seen, began_at):
         fail(run, f"it could not be looked at {missed} times in a row: {seen['missed']}")
     else:
         found = (
-            {**before, "missed": missed}
+            {**before, "tried_at": began_at, "missed": missed}
             if missed
-            else {"looked_at": began_at, "missed": 0, "pids": before.get("pids") or seen["pids"]}
+            else {"looked_at": began_at, "tried_at": began_at, "missed": 0, "pids": before.get("pids") or seen["pids"]}
         )
         HostRun.update(watched=found).where(leases.is_held(run)).execute()
         if not before and not missed:

@@ -4,12 +4,17 @@ Ticks may come late, twice or at once; the deploy's row is locked for the length
 compare-and-set, so that only the rows decide what happens next.
 """
 
-from controllers import dispatch, gates, rows, snapshots, states
+import collections
+import functools
+
+import failpoints
+from controllers import bake, dispatch, gates, rows, snapshots, states
 from controllers.rollout import waves
-from models import Deploy, HostRun
+from models import Deploy, Host, HostRun, Zone
 from models.db import clock, database, is_postgresql, now
 
 RING_AGAIN_MS = 10_000  # A bell that was lost is rung again after this time.
+MOST_UNANSWERED = 50  # So many bells of a zone may wait; more would only be rung again while they wait in the queue.
 LOOK_EVERY_MS = 5_000  # A host under watch is looked at this often, and once more at the end of its time.
 
 
@@ -21,8 +26,17 @@ def conduct(deploy_id):
             bells = []
         else:
             bells = Tick(deploy).run()
+        failpoints.reach("conduct.before-commit")
+    failpoints.reach("conduct.after-commit")
     for task, row_id, zone in bells:
-        dispatch.ring(task, row_id, zone=zone)
+        ring(task, row_id, zone)
+    failpoints.reach("conduct.after")
+
+
+def ring(task, row_id, zone):
+    """Ring one bell; one for a host run that the broker did not take is to be rung by the next tick."""
+    if not dispatch.ring(task, row_id, zone=zone) and zone:
+        HostRun.update(rung_at=None).where(HostRun.id == row_id).execute()
 
 
 def lock(deploy_id):
@@ -82,6 +96,9 @@ class Tick:
             self.go_on_rolling_back()
         if self.deploy.state in states.DEPLOY_ENDED:
             self.wake_the_next()
+        rung = [row_id for _, row_id, zone in self.bells if zone]
+        if rung:
+            HostRun.update(rung_at=now()).where(HostRun.id.in_(rung)).execute()
         return self.bells
 
     def wait(self):
@@ -178,9 +195,17 @@ class Tick:
         switched = [run for run in self.runs if run.state == "succeeded" and (wave is None or run.wave < wave)]
         return [run for run in switched if (run.watched or {}).get("looked_at", 0) < self.bake_ends_at(run)]
 
+    @functools.cached_property
+    def wave_ended_at(self):
+        """When the last host of each wave came to its end."""
+        ends = {}
+        for run in self.runs:
+            ends[run.wave] = max(ends.get(run.wave, 0), run.ended_at or 0)
+        return ends
+
     def bake_ends_at(self, run):
         """Return when a host's time under watch is over; a good look must have begun after that."""
-        return max(other.ended_at for other in self.runs if other.wave == run.wave and other.ended_at) + self.bake_ms
+        return self.wave_ended_at[run.wave] + self.bake_ms
 
     def is_baking(self):
         """Say whether hosts are under watch; the rollout waits for them."""
@@ -192,7 +217,7 @@ class Tick:
             ends_at, rung_at = self.bake_ends_at(run), run.rung_at or 0
             due_at = min(rung_at + LOOK_EVERY_MS, ends_at) if rung_at < ends_at else rung_at + LOOK_EVERY_MS
             is_looked_at = run.lease_expires_at and run.lease_expires_at > self.clock
-            if self.clock >= due_at and not is_looked_at:
+            if self.clock >= due_at and not is_looked_at and not self.is_unanswered(run):
                 self.ring("windlass.bake_host", run)
 
     def ring_for(self, run):
@@ -205,10 +230,33 @@ class Tick:
             return
         self.ring("windlass.host_run", run)
 
+    def is_unanswered(self, run):
+        """Say whether a host was rung for a moment ago and nobody has come yet."""
+        if not run.rung_at or run.rung_at <= self.clock - RING_AGAIN_MS:
+            return False
+        if run.lease_expires_at and run.lease_expires_at > self.clock:
+            return False
+        if run.state == "succeeded":
+            return run.rung_at > max(run.ended_at, bake.tried_at(run))
+        return run.state in ("pending", "running")
+
+    @functools.cached_property
+    def zones(self):
+        """The zone's name for each host."""
+        hosts = HostRun.select(HostRun.host).where(HostRun.deploy == self.deploy)
+        return dict(Host.select(Host.id, Zone.name).join(Zone).where(Host.id.in_(hosts)).tuples())
+
+    @functools.cached_property
+    def unanswered(self):
+        """How many bells wait in each zone's queue."""
+        return collections.Counter(self.zones[run.host_id] for run in self.runs if self.is_unanswered(run))
+
     def ring(self, task, run):
-        """Ring for a task about one host in its zone, and note when."""
-        HostRun.update(rung_at=now()).where(HostRun.id == run.id).execute()
-        self.bells.append((task, run.id, run.host.zone.name))
+        """Ring for a task about one host in its zone, unless too many bells wait there; whoever answers one ticks again."""
+        zone = self.zones[run.host_id]
+        if self.is_unanswered(run) or self.unanswered[zone] < MOST_UNANSWERED:
+            self.unanswered[zone] += 1
+            self.bells.append((task, run.id, zone))
 
     # Ends.
 

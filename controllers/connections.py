@@ -3,11 +3,17 @@
 What a database driver raises becomes an error of Windlass's own here, so that api/ needs to know no driver.
 """
 
+import shutil
+
 from peewee import DataError, InterfaceError, OperationalError
 from playhouse.pool import MaxConnectionsExceeded
 
+from config import settings
 from controllers.errors import Invalid, Unavailable
 from models import db
+
+TOO_LITTLE_BYTES = 256 * 1024
+FULL_DISK = ("disk is full", "No space left on device")  # As SQLite and PostgreSQL put it.
 
 
 def translated(error):
@@ -16,6 +22,12 @@ def translated(error):
         return Unavailable("All database connections are in use; try again in a moment.", code="busy", retry_after_s=1)
     if isinstance(error, OperationalError) and "locked" in str(error):
         return Unavailable("The database is busy; try again in a moment.", code="busy", retry_after_s=1)
+    if isinstance(error, OperationalError) and is_of_full_disk(error):
+        return Unavailable(
+            "The disk that holds the database is full, so nothing was changed; make room there and try again.",
+            code="disk-full",
+            retry_after_s=60,
+        )
     if isinstance(error, (OperationalError, InterfaceError)):
         return Unavailable(
             "The database does not answer; try again in a moment.", code="database-unavailable", retry_after_s=5
@@ -23,6 +35,13 @@ def translated(error):
     if isinstance(error, (DataError, OverflowError)):
         return Invalid([("", "a value is too long or too large to be kept")])
     return error
+
+
+def is_of_full_disk(error):
+    """Say whether a driver's error comes from a full disk: SQLite calls it anything when a file of its own cannot grow."""
+    if any(words in str(error) for words in FULL_DISK):
+        return True
+    return not db.is_postgresql() and shutil.disk_usage(settings.data).free < TOO_LITTLE_BYTES
 
 
 def give_back():

@@ -2,13 +2,28 @@
 
 from peewee import JOIN, fn
 
-from controllers import approvals, dispatch, events, gates, paging, planned, rows, snapshots, states, targets
+import failpoints
+from controllers import (
+    approvals,
+    audit,
+    dispatch,
+    events,
+    gates,
+    idempotency,
+    outbox,
+    paging,
+    planned,
+    rows,
+    snapshots,
+    states,
+    targets,
+)
 from controllers.errors import Conflict, NotFound
 from controllers.record import STEPS
 from controllers.rollout import waves
 from controllers.rollout.spec import RELEASE_PROCESS
 from models import Application, Deploy, Environment, Host, HostRun, Release, Step
-from models.db import connection, database, now
+from models.db import connection, now
 from utils.datekit import rfc3339
 
 UNFINISHED = ("failed", "unreachable", "skipped", "rolled_back")
@@ -65,11 +80,12 @@ def progress_of(deploy_ids):
     """Return {deploy id: {"total", "done", "failed", "switched"}} in one query; switched hosts run what was deployed."""
     counts = {deploy_id: {"total": 0, "done": 0, "failed": 0, "switched": 0} for deploy_id in deploy_ids}
     columns = (HostRun.deploy, HostRun.state, HostRun.was_switched)
-    for deploy_id, state, was_switched in HostRun.select(*columns).where(HostRun.deploy.in_(deploy_ids)).tuples():
-        counts[deploy_id]["total"] += 1
-        counts[deploy_id]["done"] += state in states.HOST_RUN_ENDED
-        counts[deploy_id]["failed"] += state in states.HOST_RUN_BAD
-        counts[deploy_id]["switched"] += state == "succeeded" or was_switched
+    query = HostRun.select(*columns, fn.COUNT(HostRun.id)).where(HostRun.deploy.in_(deploy_ids)).group_by(*columns)
+    for deploy_id, state, was_switched, count in query.tuples():
+        counts[deploy_id]["total"] += count
+        counts[deploy_id]["done"] += count * (state in states.HOST_RUN_ENDED)
+        counts[deploy_id]["failed"] += count * (state in states.HOST_RUN_BAD)
+        counts[deploy_id]["switched"] += count * (state == "succeeded" or was_switched)
     return counts
 
 
@@ -142,7 +158,9 @@ def start(actor, target, release, asked, rollback_of=None, is_automatic=False):
 
     `asked` is the wish: strategy, plan, comment, start_at, override.
     """
-    with database.atomic():
+    with audit.change(actor, "deploy.create" if rollback_of is None else "deploy.rollback", where_of(target)) as told:
+        rows.hold_target(target.application_id, target.environment_id)
+        refuse_against_rollback(target, rollback_of)
         admitted = gates.admit(actor, target, release, asked, rollback_of, is_automatic)
         plan = plan_for(actor, target, release, asked)
         snapshot = plan.snapshot
@@ -163,8 +181,42 @@ def start(actor, target, release, asked, rollback_of=None, is_automatic=False):
         )
         write_host_runs(deploy, hosts, RELEASE_PROCESS in snapshots.commands(release, snapshot) and rollback_of is None)
         note_asked(deploy, target, release)
+        outbox.on_created(deploy)
+        idempotency.note_made("deploy", deploy.id)
+        told.update(deploy=deploy.id, release=release.version, comment=deploy.comment, override=deploy.override)
+    failpoints.reach("deploy.created.before-enqueue")
     dispatch.ring("windlass.conduct", deploy.id)
+    failpoints.reach("deploy.created.after-enqueue")
     return get(actor, deploy.id)
+
+
+def where_of(target):
+    """Return a target's name as people say it."""
+    return f"{target.application.name}/{target.environment.name}"
+
+
+def refuse_against_rollback(target, rollback_of):
+    """Raise Conflict where a deploy and a rollback of one target would follow each other without anybody having meant that.
+
+    Deploys queue. But a rollback is a judgement on what runs now: it does not wait for another deploy to change that, and
+    what was asked for without knowing of it must not undo it. Call it while the target is held.
+    """
+    is_going_on = Deploy.state.not_in(states.DEPLOY_ENDED | states.DEPLOY_WAITING)
+    going_on = Deploy.select().where(
+        Deploy.application == target.application_id, Deploy.environment == target.environment_id, is_going_on
+    )
+    if rollback_of is None:
+        going_on = going_on.where(Deploy.rollback_of.is_null(False))
+    other = going_on.order_by(Deploy.id).first()
+    if other is None:
+        return
+    what, code = ("rollback", "rollback-running") if rollback_of is None else ("deploy", "deploy-running")
+    raise Conflict(
+        f"{target.application.name} in {target.environment.name}: the {what} {other.id} has not ended yet. "
+        "Wait for its end or cancel it, look at what runs then, and ask again.",
+        code=code,
+        deploy=other.id,
+    )
 
 
 def plan_for(actor, target, release, asked):
@@ -254,19 +306,14 @@ def approve(actor, deploy_id, fields):
 def cancel(actor, deploy_id):
     """Ask a deploy to stop; hosts under way go back, switched ones stay. Raises Conflict when it has ended."""
     row = find(deploy_id)
-    asked = (
-        Deploy.update(cancel_requested_by=actor.name)
-        .where(
-            Deploy.id == row.id,
-            Deploy.state.in_(("pending_approval", "scheduled", "queued", "running", "paused")),
-            Deploy.cancel_requested_by.is_null(),
+    with audit.change(actor, "deploy.cancel", deploy_id):
+        may_be = Deploy.state.in_(("pending_approval", "scheduled", "queued", "running", "paused"))
+        asked = Deploy.update(cancel_requested_by=actor.name).where(
+            Deploy.id == row.id, may_be, Deploy.cancel_requested_by.is_null()
         )
-        .execute()
-    )
-    if not asked:
-        row = find(deploy_id)
-        if row.cancel_requested_by is None:
-            raise Conflict(f"Deploy {deploy_id} is {row.state} and cannot be cancelled.", code="not-cancellable")
+        if not asked.execute() and find(deploy_id).cancel_requested_by is None:
+            state = find(deploy_id).state
+            raise Conflict(f"Deploy {deploy_id} is {state} and cannot be cancelled.", code="not-cancellable")
     dispatch.ring("windlass.conduct", row.id)
     return get(actor, deploy_id)
 
@@ -279,7 +326,7 @@ def retry(actor, deploy_id):
             f"Deploy {deploy_id} is {row.state}; only a failed deploy can be retried. Start a new one instead.",
             code="not-retryable",
         )
-    with database.atomic():
+    with audit.change(actor, "deploy.retry", deploy_id):
         rows.hold_target(row.application_id, row.environment_id)
         is_later = (in_time() > (row.started_at or row.created_at)) | (Deploy.id > row.id)
         newer = (
@@ -333,20 +380,6 @@ def rollback(actor, deploy_id):
     if row.state not in states.DEPLOY_ENDED:
         raise Conflict(
             f"Deploy {deploy_id} is {row.state}: cancel it, or wait for its end, before rolling back.",
-            code="deploy-running",
-        )
-    running = (
-        Deploy.select(Deploy.id)
-        .where(
-            Deploy.application == row.application,
-            Deploy.environment == row.environment,
-            Deploy.state.not_in(states.DEPLOY_ENDED | states.DEPLOY_WAITING),
-        )
-        .scalar()
-    )
-    if running:
-        raise Conflict(
-            f"Deploy {running} of {row.application.name} to {row.environment.name} has not ended yet.",
             code="deploy-running",
         )
     if row.state == "rolled_back":

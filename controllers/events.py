@@ -17,6 +17,7 @@ HEARTBEAT_S = 8.0
 POLL_S = 0.15
 CHANNEL = "windlass:events"
 PAGE = 500
+FOLLOWED_PAGE = 25  # A follower that hardly reads holds its page in memory for as long, and there may be many of them.
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def follow(topic, after, is_end):
         quiet_since = time.monotonic()
         while True:
             with connection():
-                page = read(topic, after)
+                page = read(topic, after, FOLLOWED_PAGE)
             for event in page:
                 yield event
                 after = event["number"]

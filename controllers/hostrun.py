@@ -3,19 +3,40 @@
 import contextlib
 import logging
 
+from peewee import InterfaceError, OperationalError
+
+import failpoints
 from config import settings
-from controllers import conduct, leases, placements, planned, snapshots, states, transports, wanted, workers
-from controllers.building import environments
+from controllers import (
+    conduct,
+    leases,
+    maintenance,
+    placements,
+    planned,
+    snapshots,
+    states,
+    transports,
+    wanted,
+    workers,
+)
+from controllers.building import environments, kept
+from controllers.building.work import BuildFailed
+from controllers.errors import WindlassError
 from controllers.record import Recorder
 from controllers.rollout import ship, spec
 from models import Deploy, Fence, HostRun, Release
 from models.db import database, now
 from remote.session import AgentError, ConnectionLost
 from remote.ssh import Unreachable
+from store import StoreError
 
 MOST_ATTEMPTS = 3
+MOST_DEATHS = (
+    20  # An attempt whose worker died does not count as one of those, but something may be killing the workers.
+)
 RETRY_AFTER_MS = (1_000, 4_000)
 LOCK_WAIT_S = 20
+GRACE_S = 60  # The agent ends a `release` process that takes too long itself, puts things back and says so.
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +49,10 @@ def carry_out(host_run_id):
     if run.deploy.state in states.DEPLOY_ENDED:
         leases.release(run)
         return
-    HostRunDriver(run).drive()
+    if run.attempt > MOST_DEATHS:
+        give_up(run)
+    else:
+        HostRunDriver(run).drive()
     conduct.conduct(run.deploy_id)  # At once and not through the queue: what follows should not wait for a message.
 
 
@@ -39,6 +63,17 @@ def claim(host_run_id):
         if run and run.state == "pending":
             states.move_host_run(run, "running", started_at=run.started_at or now())
     return run
+
+
+def give_up(run):
+    """End a run whose workers have died one after the other, so that it cannot go on killing them."""
+    message = (
+        f"{run.host.name}: the worker died in each of {MOST_DEATHS} attempts. Look at the workers' memory and logs; "
+        "nothing needs cleaning up, so retry when they are well."
+    )
+    states.move_host_run(
+        run, "failed", guard=leases.is_held(run), message=message, lease_owner=None, lease_expires_at=None
+    )
 
 
 def may_be_carried_out():
@@ -55,6 +90,11 @@ def next_epoch(application, host):
             Fence.insert(application=application, host=host, epoch=0).on_conflict_ignore().execute()
             Fence.update(epoch=Fence.epoch + 1).where(*where).execute()
         return Fence.select(Fence.epoch).where(*where).scalar()
+
+
+def raise_epoch(application, host, seen):
+    """Go on from an epoch that a host has seen, where it is higher than any given out here."""
+    Fence.update(epoch=seen).where(Fence.application == application, Fence.host == host, Fence.epoch < seen).execute()
 
 
 class HostRunDriver:
@@ -83,6 +123,10 @@ class HostRunDriver:
                 self.not_reached(error)
             except ConnectionLost as error:
                 self.cut_off(error)
+            except (OperationalError, InterfaceError) as error:
+                log.warning("host run %s: the database did not take a write (%s); it goes on later", self.run.id, error)
+                with contextlib.suppress(OperationalError, InterfaceError):  # Else it is taken up when the lease is over.
+                    self.put_back(RETRY_AFTER_MS[0])
             except Exception as error:
                 log.exception("host run %s failed inside Windlass", self.run.id)
                 self.fail(
@@ -95,6 +139,7 @@ class HostRunDriver:
         """Bring the deploy's release to the host; returns (end state, message)."""
         release = self.deploy.release
         state = self.connect_and_begin()
+        self.obtain(release)
         python, environment = wanted.environment_for(
             release, state["facts"], lambda text: self.record.output("preflight", text)
         )
@@ -102,16 +147,17 @@ class HostRunDriver:
             self.host, release, environment, python, self.deploy.snapshot, self.variables, state, self.deploy.id
         )
         self.hold_to_plan(release, environment, python, state)
-        if spec.is_in_place(specification, state):
+        if spec.is_in_place(specification, state) and not (self.run.before or {}).get("is_fresh"):
             self.record.skip_rest("nothing to do")
             placements.write(self.deploy, self.host, state["application"])
             return "unchanged", "already runs exactly this"
-        self.remember(state["application"])
-        self.ship_release(release, state["application"])
-        self.ship_environment(environment, python, state["application"])
+        self.remember(specification, state["application"])
+        damaged = {kind for kind, _ in spec.damaged(specification, state["application"])}
+        self.ship_release(release, state["application"], "release" in damaged)
+        self.ship_environment(environment, python, state["application"], "environment" in damaged)
         answer = self.activate(release, specification)
         placements.write(self.deploy, self.host, answer["application"])
-        return "succeeded", "switched to the slot that was still up" if answer.get("warm") else None
+        return "succeeded", told_switch(answer)
 
     def restore(self):
         """Bring the host back to what it ran before this deploy; returns (end state, message)."""
@@ -122,6 +168,7 @@ class HostRunDriver:
             on_event=self.record.heard,
             timeout_s=settings.deploy.time_limit_s,
             slot=before.get("active"),
+            closed=maintenance.site_of(self.deploy.application, self.deploy.environment, self.host),
             reason="the rollout is rolled back",
         )
         placements.write(self.deploy, self.host, answer["application"])
@@ -132,9 +179,10 @@ class HostRunDriver:
     def connect_and_begin(self):
         """Steps connect and preflight: log in, take the host's lock, see what is there."""
         self.record.step("connect", "running")
+        self.look()
+        if self.run.before is None:
+            self.leave_if_stopped("connect")
         self.session = transports.open_host(self.host)
-        if self.stopped_because:
-            self.session.abort(self.stopped_because)
         state = self.session.request(
             "begin",
             on_event=self.heard_first,
@@ -146,13 +194,31 @@ class HostRunDriver:
             deploy=self.deploy.id,
             lock_wait_s=LOCK_WAIT_S,
             texts=True,
+            deep=placements.has_damage(self.application, self.host),
         )
+        # To be able to begin, the agent has put `current` right, should somebody have changed it; that was a change, too.
+        state["application"]["current"] = state.pop("current_before")
+        before = self.run.before or state["application"]
+        if self.stopped_because != "cancelled" or before["active"] == state["application"]["active"]:
+            self.leave_if_stopped("preflight")
         for problem in state["problems"]:
             if problem["code"] not in wanted.ADVISORY_PROBLEMS:
                 self.record.step("preflight", "failed", problem["message"])
                 raise AgentError(problem["code"], "preflight", problem["message"], problem["remedy"])
             self.record.output("preflight", f"{problem['message']}. {problem['remedy']}")
         return state
+
+    def leave_if_stopped(self, step):
+        """Raise AgentError if this run was asked to stop, now that the host is as it was before."""
+        if self.stopped_because:
+            raise AgentError("aborted", step, f"stopped before the host was changed: {self.stopped_because}", "")
+
+    def obtain(self, release):
+        """Fetch the release from where it was published, if this worker does not hold it."""
+        try:
+            kept.ensure(release, lambda text: self.record.output("preflight", text))
+        except (WindlassError, BuildFailed, StoreError) as error:
+            raise AgentError("release-not-here", "preflight", str(error), "Nothing was touched") from error
 
     def heard_first(self, event):
         """The agent's first word shows that the host has a Python that runs it."""
@@ -179,27 +245,36 @@ class HostRunDriver:
             "Nothing was touched. Make a new plan, and deploy that",
         )
 
-    def remember(self, before):
-        """Keep what the host ran before this deploy touched it first; a later attempt must not overwrite that."""
+    def remember(self, specification, before):
+        """Keep what the host ran before this deploy touched it first; a later attempt must not overwrite that.
+
+        `is_fresh` is kept because an attempt that has mended files and was cut off leaves processes started from damaged ones.
+        """
         if self.run.before is None:
-            kept = {"active": before["active"], "current": before["current"]}
+            is_fresh = spec.needs_fresh_start(specification, before)
+            kept = {"active": before["active"], "current": before["current"], "is_fresh": is_fresh}
             HostRun.update(before=kept).where(leases.is_held(self.run)).execute()
             self.run.before = kept
 
-    def ship_release(self, release, before):
+    def ship_release(self, release, before, is_damaged):
         """Step ship: send what the host lacks of the code."""
-        if release.digest in before["releases"]:
+        if release.digest in before["releases"] and not is_damaged:
             self.record.step("ship", "skipped", "the release is already there")
             return
         ship.ship(
-            self.session, "release", release.digest, release.digest, self.record.heard, settings.deploy.time_limit_s
+            self.session,
+            "release",
+            release.digest,
+            release.digest,
+            self.record.heard,
+            settings.deploy.time_limit_s,
+            mend=is_damaged,
         )
 
-    def ship_environment(self, environment, python, before):
+    def ship_environment(self, environment, python, before, is_damaged):
         """Step environment: send what the host lacks of the virtualenv."""
-        if environment.name in before["environments"]:
-            self.record.step("environment", "skipped", "the virtualenv is already there")
-            return
+        if environment.name in before["environments"] and not is_damaged:
+            return  # The step is that of `activate` alone, which tries the interpreter.
         ship.ship(
             self.session,
             "environment",
@@ -208,6 +283,7 @@ class HostRunDriver:
             self.record.heard,
             settings.deploy.time_limit_s,
             python=python,
+            mend=is_damaged,
         )
 
     def activate(self, release, specification):
@@ -215,10 +291,11 @@ class HostRunDriver:
         return self.session.request(
             "activate",
             on_event=self.record.heard,
-            timeout_s=settings.deploy.time_limit_s,
+            timeout_s=settings.deploy.time_limit_s + GRACE_S,
             spec=specification,
             once=self.release_process(release),
             keep=self.kept(release, specification),
+            fresh=self.run.before.get("is_fresh", False),
         )
 
     def release_process(self, release):
@@ -274,6 +351,7 @@ class HostRunDriver:
             self.stopped_because = why
             if self.session:
                 self.session.abort(why)
+            failpoints.reach(f"hostrun.stop.{why}")
 
     def close(self):
         """End the connection."""
@@ -327,10 +405,7 @@ class HostRunDriver:
         worker that was overtaken has lost its lease, so it never gets here with one.
         """
         if leases.extend(self.run):
-            seen = error.detail.get("epoch", 0)
-            Fence.update(epoch=seen).where(
-                Fence.application == self.application, Fence.host == self.host, Fence.epoch < seen
-            ).execute()
+            raise_epoch(self.application, self.host, error.detail.get("epoch", 0))
         self.put_back(0)
 
     def is_back(self, error):
@@ -351,6 +426,8 @@ class HostRunDriver:
         """The connection broke while the host was worked on."""
         if self.stopped_because in ("fenced", "handed-over"):
             self.put_back(0)
+        elif self.stopped_because == "cancelled" and self.run.before is None:
+            self.fail("cancelled; the host is as it was before", "rolled_back")
         elif self.run.attempt >= MOST_ATTEMPTS:
             self.fail(
                 sentence(
@@ -384,6 +461,13 @@ class HostRunDriver:
             attempt=HostRun.attempt - unused,
             bytes_sent=self.run.bytes_sent,
         ).where(leases.is_held(self.run)).execute()
+
+
+def told_switch(answer):
+    """Return how a host came to run what it runs now, where that is worth telling."""
+    if not answer["warm"]:
+        return None
+    return "switched to the slot that was still up" if answer["switched"] else "put right; its processes went on"
 
 
 def sentence(host, step, message, remedy):

@@ -1,5 +1,7 @@
 """Write down what happens on one host: steps before and after, output in batches, secrets masked.
 
+`Recorder` does so for a host run; `History` is the part of it that a command's run shares.
+
 What is heard is kept for a moment and written together, by a thread of its own: a host tells some thirty things within a
 tenth of a second, and a transaction for each would cost more than what they tell of.
 """
@@ -8,7 +10,9 @@ import logging
 import threading
 import time
 
+import failpoints
 from controllers import events
+from masking import Masker
 from models import Step
 from models.db import clock, connection, database
 
@@ -16,29 +20,24 @@ STEPS = ("connect", "preflight", "ship", "environment", "configure", "start", "c
 GATHER_S = 0.1
 RETRY_S = 1.0
 FLUSH_ITEMS = 500
-MASK = "••••••"
-SHORTEST_MASKED = 4  # Masking shorter values would make every output unreadable and hide nothing.
 
 log = logging.getLogger(__name__)
 
 
-class Recorder:
-    """The history of one attempt of a host run, between `with` and its end. `secrets` are values that must not be shown."""
+class History:
+    """What one attempt to work on a host adds to a topic, between `with` and its end. `secrets` are values not to be shown."""
 
-    def __init__(self, run, secrets=()):
+    def __init__(self, topic, run, secrets=()):
+        self.topic = topic
         self.run = run
         self.host = run.host.name
-        self.topic = f"deploy-{run.deploy_id}"
-        self.secrets = sorted((value for value in secrets if len(value) >= SHORTEST_MASKED), key=len, reverse=True)
-        self.current = None
-        self.steps = {}  # name -> columns of its row, as last heard
-        self.unwritten = set()  # names of steps that were heard of since the last flush
+        self.masked = Masker(secrets)
         self.waiting = []
         self.changing = threading.Lock()
         self.flushing = threading.Lock()
         self.news, self.over = threading.Event(), threading.Event()
         self.begun_at = clock() - time.monotonic() * 1000
-        self.writer = threading.Thread(target=self._write_on, name=f"record-{run.id}", daemon=True)
+        self.writer = threading.Thread(target=self._write_on, name=f"record-{topic}-{run.id}", daemon=True)
 
     def __enter__(self):
         self.writer.start()
@@ -59,35 +58,13 @@ class Recorder:
                 with connection():
                     self.flush()
             except Exception as error:  # The database may be away for a moment; nothing is forgotten meanwhile.
-                log.warning("the history of host run %s cannot be written now: %s", self.run.id, error)
+                log.warning("the history of %s cannot be written now: %s", self.topic, error)
                 self.over.wait(RETRY_S)
                 self.news.set()
 
     def time(self):
         """Return the database's time in milliseconds, told by this process's steady clock."""
         return int(self.begun_at + time.monotonic() * 1000)
-
-    def masked(self, text):
-        """Return a text without secret values."""
-        for value in self.secrets:
-            text = text.replace(value, MASK)
-        return text
-
-    def heard(self, event):
-        """Take one event of the host's agent."""
-        kind = event.get("event")
-        if kind == "step":
-            self.step(event["step"], event["state"], event.get("message"))
-        elif kind == "output":
-            self.note({"kind": "output", "step": event.get("step"), "text": self.masked(event["text"])})
-        elif kind == "progress":
-            self.note(
-                {
-                    "kind": "progress",
-                    "step": event.get("step"),
-                    "data": {"done": event.get("done"), "total": event.get("total")},
-                }
-            )
 
     def note(self, item):
         """Keep an event for the next batch."""
@@ -99,12 +76,63 @@ class Recorder:
             self.flush()  # Whoever talks faster than we write has to wait.
 
     def output(self, step, text):
-        """Note a line of Windlass's own about a step."""
+        """Note what was said in a step, None outside of any."""
         self.note({"kind": "output", "step": step, "text": self.masked(text)})
+
+    def flush(self):
+        """Write all that was heard up to now, in one transaction; on failure nothing is forgotten."""
+        with self.flushing:
+            with self.changing:
+                items, more = list(self.waiting), self.taken()
+            if not items and not more:
+                return
+            with database.atomic():
+                if self.keep(more) and items:
+                    events.append(self.topic, items)
+            with self.changing:
+                del self.waiting[: len(items)]
+                self.written(more)
+
+    def taken(self):
+        """Return what else is to be written now, beside the events; called while nothing changes it."""
+
+    def keep(self, more):
+        """Write what taken() returned, in the transaction of the events; returns whether these are to be written as well."""
+        return True
+
+    def written(self, more):
+        """Forget what keep() has written; called while nothing changes it."""
+
+
+class Recorder(History):
+    """The history of one attempt of a host run, with its steps."""
+
+    def __init__(self, run, secrets=()):
+        super().__init__(f"deploy-{run.deploy_id}", run, secrets)
+        self.current = None
+        self.steps = {}  # name -> columns of its row, as last heard
+        self.unwritten = set()  # names of steps that were heard of since the last flush
+
+    def heard(self, event):
+        """Take one event of the host's agent."""
+        kind = event.get("event")
+        if kind == "step":
+            self.step(event["step"], event["state"], event.get("message"))
+        elif kind == "output":
+            self.output(event.get("step"), event["text"])
+        elif kind == "progress":
+            self.note(
+                {
+                    "kind": "progress",
+                    "step": event.get("step"),
+                    "data": {"done": event.get("done"), "total": event.get("total")},
+                }
+            )
 
     def step(self, name, state, message=None):
         """Note that a step begins (running) or ended (done, failed, skipped)."""
         message = self.masked(message) if message else None
+        is_first = name not in self.steps
         with self.changing:
             self.current = name if state == "running" else self.current
             known = self.steps.get(name) or {"started_at": self.time()}
@@ -117,25 +145,28 @@ class Recorder:
             self.unwritten.add(name)
         item = {"kind": "step", "step": name, "data": {"state": state}}
         self.note({**item, "text": message} if message else item)
+        what = "restore" if self.run.goal == "restore" else "hostrun"
+        if is_first:
+            failpoints.reach(f"{what}.{name}.before")
+        if state != "running":
+            failpoints.reach(f"{what}.{name}.after")
 
-    def flush(self):
-        """Write all that was heard up to now, steps and events in one transaction; on failure nothing is forgotten."""
-        with self.flushing:
-            with self.changing:
-                items, names = list(self.waiting), set(self.unwritten)
-                rows = [self._row(name) for name in names]
-            if not items:
-                return
-            with database.atomic():
-                if rows:
-                    Step.insert_many(rows).on_conflict(
-                        conflict_target=[Step.host_run, Step.attempt, Step.name],
-                        preserve=[Step.state, Step.message, Step.started_at, Step.ended_at],
-                    ).execute()
-                events.append(self.topic, items)
-            with self.changing:
-                del self.waiting[: len(items)]
-                self.unwritten -= {row["name"] for row in rows if self._row(row["name"]) == row}
+    def taken(self):
+        """Return the rows of the steps that were heard of."""
+        return [self._row(name) for name in self.unwritten]
+
+    def keep(self, more):
+        """Write the steps."""
+        if more:
+            Step.insert_many(more).on_conflict(
+                conflict_target=[Step.host_run, Step.attempt, Step.name],
+                preserve=[Step.state, Step.message, Step.started_at, Step.ended_at],
+            ).execute()
+        return True
+
+    def written(self, more):
+        """Forget the steps that have not changed since."""
+        self.unwritten -= {row["name"] for row in more if self._row(row["name"]) == row}
 
     def _row(self, name):
         """Return the columns of a step's row."""

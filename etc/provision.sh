@@ -32,7 +32,8 @@ readonly BOOTSTRAP_PACKAGES="git=git ca-certificates python3-venv"
 readonly SERVER_PACKAGES="$BOOTSTRAP_PACKAGES openssh-client nginx redis-server postgresql"
 readonly TARGET_PACKAGES="ca-certificates python3 nginx supervisor openssh-server sudo"
 readonly TEST_PACKAGES="$BOOTSTRAP_PACKAGES openssh-client=ssh openssh-server=/usr/sbin/sshd nginx=nginx
-  redis-server=redis-server postgresql=/usr/lib/postgresql/*/bin/initdb rsync=rsync chromium=chromium iproute2=ip"
+  redis-server=redis-server rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server postgresql=/usr/lib/postgresql/*/bin/initdb
+  rsync=rsync chromium=chromium iproute2=ip"
 
 # Services by role; "a|b" is satisfied by either.
 readonly SERVER_SERVICES="nginx redis-server postgresql"

@@ -10,6 +10,8 @@ import hmac
 import json
 
 from celery import Celery
+from celery.app.amqp import AMQP
+from kombu import Connection
 from kombu.serialization import register
 from kombu.transport import TRANSPORT_ALIASES
 
@@ -19,8 +21,31 @@ from config import data_path, settings
 CENTRAL = "windlass"
 SERIALIZER = "windlass-signed-json"
 CONTENT_TYPE = "application/x-windlass-signed-json"
-SWEEP = "windlass.sweep"
 POLLING_S = 0.02
+MOST_PAUSE_S = 3  # Between two looks for a broker that is away.
+HEARTBEAT_S = 10  # Both ends of an AMQP connection find out within two of these that the other is gone.
+CONFIRM_S = 3
+# Over a connection that the broker has closed since, as after its restart, a message is tried once more on a new one.
+ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
+
+
+class PersistentConnection(Connection):
+    """A worker's connection that looks for an absent broker every few seconds for as long as it takes.
+
+    Celery's own pauses grow to half a minute and cannot be set; so long a worker would be missing after the broker is back.
+    """
+
+    def ensure_connection(self, *arguments, **options):
+        """Return once there is a connection."""
+        return super().ensure_connection(
+            *arguments, **{**options, "interval_start": 0.5, "interval_step": 0.5, "interval_max": MOST_PAUSE_S}
+        )
+
+
+class PersistentAMQP(AMQP):
+    """How Celery speaks to the broker, by such connections."""
+
+    Connection = PersistentConnection
 
 
 class BadSignature(ValueError):
@@ -54,27 +79,31 @@ def loads(text):
 
 def transport():
     """Return (broker URL, transport options): the configured broker, or folders in the data directory."""
-    if settings.broker.url:
-        return settings.broker.url, {"socket_timeout": 5, "socket_connect_timeout": 2, "health_check_interval": 10}
-    folder = data_path("broker", "x").parent
-    TRANSPORT_ALIASES["folders"] = "folders:Transport"
-    return "folders://localhost/", {
-        "data_folder_in": str(folder),
-        "data_folder_out": str(folder),
-        "polling_interval": POLLING_S,
-    }
+    url = settings.broker.url
+    if not url:
+        folder = data_path("broker", "x").parent
+        TRANSPORT_ALIASES["folders"] = "folders:Transport"
+        options = {"data_folder_in": str(folder), "data_folder_out": str(folder), "polling_interval": POLLING_S}
+        return "folders://localhost/", options
+    if url.startswith("amqp"):
+        # A bell counts as rung once RabbitMQ says that it has it. Without max_retries whoever rings would wait for a
+        # broker that is away; those who answer wait for it in any case.
+        return url, {"confirm_publish": True, "max_retries": 0}
+    return url, {"socket_timeout": 2, "socket_connect_timeout": 2, "health_check_interval": 10}
 
 
 def make_celery():
     """Return the configured Celery application; the same for those who ring and those who answer."""
     register(SERIALIZER, dumps, loads, content_type=CONTENT_TYPE, content_encoding="utf-8")
     url, options = transport()
-    celery = Celery("windlass", broker=url)
+    celery = Celery("windlass", broker=url, amqp=PersistentAMQP)
     celery.conf.update(
         broker_transport_options=options,
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=2,
         broker_connection_max_retries=None,
+        broker_heartbeat=HEARTBEAT_S,
+        broker_channel_error_retry=True,  # A Redis that refuses writes for a while must not end the worker.
         task_serializer=SERIALIZER,
         accept_content=[SERIALIZER],
         event_serializer=SERIALIZER,
@@ -88,13 +117,5 @@ def make_celery():
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         enable_utc=True,
-        beat_scheduler="celery.beat.Scheduler",
-        beat_schedule={
-            "sweep": {
-                "task": SWEEP,
-                "schedule": settings.worker.sweep_s,
-                "options": {"expires": settings.worker.sweep_s},
-            }
-        },
     )
     return celery

@@ -33,9 +33,14 @@ class Channel(filesystem.Channel):
     def _put(self, queue, payload, **_):
         name = f"{time_ns():020d}_{uuid.uuid4().hex}.{queue}.msg"
         aside = os.path.join(self.data_folder_out, f".{name}")
-        with open(aside, "w", encoding="utf-8") as file:
-            file.write(dumps(payload))
-        os.rename(aside, os.path.join(self.data_folder_out, name))
+        try:
+            with open(aside, "w", encoding="utf-8") as file:
+                file.write(dumps(payload))
+            os.rename(aside, os.path.join(self.data_folder_out, name))
+        except OSError:  # Such as a full disk.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(aside)
+            raise
 
     def _get(self, queue):
         for name in sorted(os.listdir(self.data_folder_in)):

@@ -59,6 +59,11 @@ class PatientSqliteDatabase(PooledSqliteDatabase):
         run = super().execute_sql
         return run(sql, params) if self.in_transaction() else self.patiently(run, sql, params)
 
+    def rollback(self):
+        """Undo a transaction, unless SQLite has done so itself, as it does when the disk is full."""
+        if self.connection().in_transaction:
+            super().rollback()
+
     def close_all(self):
         """Close what nobody uses. What other threads use goes back to the pool when they are through with it.
 

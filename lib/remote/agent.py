@@ -39,6 +39,7 @@ STEADY_S = 0.4            # nginx starts new worker processes and tells the old 
 PORTS = range(20000, 30000)
 UNDO = ".windlass-undo-"
 ASIDE = ".windlass-new-"
+MOST_DAMAGED = 20         # files of one tree that are reported as damaged
 TEXT_BYTES = 256 << 10    # of one configuration file that is reported as text
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 SITES_REMEDY = "Create it and include it in nginx's configuration, or correct nginx.sites in the host's settings."
@@ -181,11 +182,11 @@ def write_json(path, value, mode=0o600):
 
 
 def read_bytes(path):
-    """Return a file's content, or None when there is none."""
+    """Return a file's content, or None when there is none; a process's files can go while they are read."""
     try:
         with open(path, "rb") as file:
             return file.read()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
         return None
 
 
@@ -587,7 +588,7 @@ class Frames:
         """Return the next frame, b"" at the end."""
         if self.is_over:
             return b""
-        frame = self.inbox.frames.get()
+        frame = self.awaited_frame()
         if not frame:
             self.is_over = True
         if frame is None:
@@ -595,6 +596,14 @@ class Frames:
             self.control.check()
             raise Aborted("lost", "The transfer broke off.", "Deploy again; nothing needs to be cleaned up.")
         return frame
+
+    def awaited_frame(self):
+        """Return what comes next; one that a hanging network keeps waiting must let a newer run have the lock."""
+        while True:
+            try:
+                return self.inbox.frames.get(timeout=0.2)
+            except queue.Empty:
+                self.control.check()
 
     def some(self, limit):
         """Return between 1 and `limit` bytes, b"" at the end."""
@@ -1224,6 +1233,20 @@ def proof_in(text):
     return None
 
 
+def names_in(text):
+    """Return the server names of a site's text."""
+    found = []
+    for line in (text or "").splitlines():
+        words = line.strip().rstrip(";").split()
+        found += words[1:] if words[:1] == ["server_name"] else []
+    return found
+
+
+def conflicting_names(said):
+    """Return the server names that nginx -t calls conflicting: `conflicting server name "a.example" on 0.0.0.0:80, ignored`."""
+    return [part.split('"')[1] for part in said.split("conflicting server name ")[1:] if part.count('"') > 1]
+
+
 def listen_address(listen):
     """Return the address at which this host's nginx answers, from a listen value such as "80" or "127.0.0.2:8080"."""
     value = str(listen).split()[0]
@@ -1316,12 +1339,19 @@ class Nginx:
         self.install(name, text)
         return undo
 
-    def test(self):
-        """Raise Failure with nginx's own words when it does not accept its configuration."""
+    def test(self, names=()):
+        """Raise Failure with nginx's own words when it does not accept its configuration.
+
+        Where two sites have the same server name, nginx only warns and serves one of them; for `names` that is refused, too.
+        """
         status, text = run_command([*located(self.settings["command"]), "-t"], 30)
         if status:
             raise Failure("nginx-refused", "nginx does not accept its configuration: {}".format(text[-2000:] or status),
                           "Correct what the message names; the site that served before is still in place.")
+        taken = sorted({name.lower() for name in names}.intersection(conflicting_names(text)))
+        if taken:
+            raise Failure("server-name-taken", "Another site of this host's nginx already has the server name {}.".format(
+                ", ".join(taken)), "Give this target other server_names, or take this one out of the other site.")
 
     def will_reload(self, name, undo):
         """Note that from now on a settlement has to reload nginx too."""
@@ -1381,13 +1411,18 @@ def is_plain(name):
         and not any(character in "/\0\n" for character in name)
 
 
+def check_root(root):
+    """Raise Failure for a root that is no folder below /."""
+    if not isinstance(root, str) or not root.startswith("/") or os.path.normpath(root) != root or root == "/":
+        raise Failure("bad-request", "The root '{}' is no clean absolute path.".format(root),
+                      "Correct it in the host's settings.")
+
+
 class Place:
     """The names of everything that belongs to one application below a host's root."""
 
     def __init__(self, root, app):
-        if not isinstance(root, str) or not root.startswith("/") or os.path.normpath(root) != root or root == "/":
-            raise Failure("bad-request", "The root '{}' is no clean absolute path.".format(root),
-                          "Correct it in the host's settings.")
+        check_root(root)
         if not is_plain(app) or not all(character.isalnum() or character in "-_." for character in app):
             raise Failure("bad-request", "'{}' cannot be the name of an application.".format(app))
         self.root, self.app = root, app
@@ -1730,7 +1765,7 @@ class Shipment:
     def __init__(self, place, control, emitter, request):
         self.place, self.control, self.emitter = place, control, emitter
         self.kind, self.name, self.digest = request["kind"], request["name"], request["digest"]
-        self.python = request.get("python")
+        self.python, self.mend = request.get("python"), bool(request.get("mend"))
         self.step = "ship" if self.kind == "release" else "environment"
         if self.kind not in ("release", "environment") or not is_digest(self.name) or not is_digest(self.digest):
             raise Failure("bad-request", "'ship' needs kind, name and digest.", step="ship")
@@ -1743,8 +1778,11 @@ class Shipment:
         self.said_at = 0.0
 
     def is_complete(self):
-        """Say whether the tree is there; an environment whose interpreter moved gets its links renewed."""
-        if not os.path.isdir(self.target):
+        """Say whether the tree is there; an environment whose interpreter moved gets its links renewed.
+
+        Of a tree that is to be mended every file is read; if one is not what the list says, the tree is built anew.
+        """
+        if not os.path.isdir(self.target) or (self.mend and damage_of(self.place, self.kind, self.name, True)):
             return False
         if self.kind == "environment" and read_link(self.target + "/bin/python") != self.python["path"]:
             os.chmod(self.target, 0o755)
@@ -1874,6 +1912,8 @@ class Shipment:
         write_file(self.place.manifest(self.kind, self.name), zlib.compress(self.manifest.document, 1), 0o600)
         flush_file_system(self.partial)
         self.control.check()
+        if os.path.isdir(self.target):
+            retire_tree(self.target)  # It is damaged; the processes started from it are started anew from this one.
         os.rename(self.partial, self.target)
         flush_folder(os.path.dirname(self.target))
 
@@ -1900,14 +1940,18 @@ class Shipment:
 # --- One application on this host -------------------------------------------------------------------------------------
 
 class Step:
-    """One named step: said and journaled when it begins and when it ends, whichever way."""
+    """One named step: said and journaled when it begins and when it ends, whichever way.
+
+    One that needs several requests is left under way by all but the last of them, so that its beginning and end are said once.
+    """
 
     def __init__(self, host, name):
         self.host, self.name = host, name
-        self.message, self.state = None, "done"
+        self.message, self.state, self.goes_on = None, "done", False
 
     def __enter__(self):
-        self.say("running")
+        if self.host.under_way != self.name:
+            self.say("running")
         return self
 
     def skip(self, message):
@@ -1915,8 +1959,10 @@ class Step:
         self.state, self.message = "skipped", message
 
     def __exit__(self, _kind, error, _trace):
+        self.host.under_way = self.name if error is None and self.goes_on else None
         if error is None:
-            self.say(self.state, self.message)
+            if not self.goes_on:
+                self.say(self.state, self.message)
         elif isinstance(error, Exception):
             failure = failure_of(error)
             failure.step = failure.step or self.name
@@ -1939,6 +1985,7 @@ class Host:
         self.control, self.emitter = control, emitter
         self.supervisor = Supervisor(self.settings["supervisor"], self.place.app, control)
         self.journal, self.ports = None, {}
+        self.under_way = None  # The name of a step that another request is to end.
 
     def step(self, name):
         """Return the context manager of a step."""
@@ -2287,6 +2334,29 @@ def tail_of(path, start, limit=4096):
     return "\n".join(line[:500] for line in text.strip().splitlines()[-25:])
 
 
+def pass_on(log, output, offset):
+    """Send what a command's log has beyond `offset`, a bounded part of it; return how far that came.
+
+    A log that grew large is emptied: the command appends, so it goes on at the new end.
+    """
+    try:
+        with open(log, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size - offset > 64 << 20:
+                output.add("… [{} bytes left out]".format(size - offset - (1 << 20)))
+                offset = size - (1 << 20)
+            file.seek(offset if offset <= size else 0)
+            data = file.read(8 << 20)
+            offset = file.tell()
+    except FileNotFoundError:
+        return offset
+    output.feed(data)
+    if offset > 64 << 20:
+        os.truncate(log, 0)
+        offset = 0
+    return offset
+
+
 class Once:
     """A command that must run exactly once for its key, whatever happens to us meanwhile.
 
@@ -2338,7 +2408,7 @@ class Once:
         deadline = time.monotonic() + self.once["timeout_s"]
         while True:
             alive = self.is_alive(entry)
-            before, offset = offset, self.pass_on(output, offset)
+            before, offset = offset, pass_on(self.log, output, offset)
             if not alive and offset == before:
                 break
             if time.monotonic() > deadline:
@@ -2359,28 +2429,6 @@ class Once:
         write_json(self.journal, entry)
         discard(self.log)
         return entry
-
-    def pass_on(self, output, offset):
-        """Send what the log has beyond `offset`, a bounded part of it; return how far that came.
-
-        A log that grew large is emptied: the command appends, so it goes on at the new end.
-        """
-        try:
-            with open(self.log, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if size - offset > 64 << 20:
-                    output.add("… [{} bytes left out]".format(size - offset - (1 << 20)))
-                    offset = size - (1 << 20)
-                file.seek(offset)
-                data = file.read(8 << 20)
-        except FileNotFoundError:
-            return offset
-        output.feed(data)
-        offset += len(data)
-        if offset > 64 << 20:
-            os.truncate(self.log, 0)
-            offset = 0
-        return offset
 
     def stop(self, entry, why, how):
         """End the command with its whole process group and note that it did not finish; return the Failure for it."""
@@ -2411,14 +2459,247 @@ class Once:
             self.once["name"], how), "See on the host or in its database what it did, put that right, then make a new deploy.")
 
 
+# --- One-off commands -------------------------------------------------------------------------------------------------
+
+COMMANDS = ".commands"    # below the root; no application's name begins with a dot
+RECORD_BYTES = 1024       # made beforehand, so that a full disk cannot hide how a command ended
+CANCEL_LIMIT_S = 30
+KEEP_RECORDS_S = 7 * 86400
+
+# Runs beside us, in a session of its own: writes down that a command begins, starts it, ends it with its whole process group
+# when its time is over or SIGTERM asks for that, and writes down how it ended. What it leaves running in its group ends with it.
+KEEPER = """
+import json, os, signal, subprocess, sys, time
+size, limit_s, argv = int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]
+record, asked = os.open(sys.argv[1], os.O_WRONLY | os.O_CLOEXEC), []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def write(**about):
+    os.pwrite(record, json.dumps(dict(about, pid=os.getpid(), at=int(time.time() * 1000))).ljust(size).encode(), 0)
+    os.fsync(record)
+def reach(number):
+    try:
+        os.killpg(child.pid, number)
+        return True
+    except OSError:
+        return False
+def end_group():
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        reach(number)
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            child.poll()
+            if not reach(0):
+                return
+            time.sleep(0.02)
+write(state="begun")
+deadline, pause_s, why = time.monotonic() + limit_s, 0.005, None
+try:
+    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
+except OSError as error:
+    write(state="ended", status=None, why="not-started", said=error.strerror)
+    raise SystemExit
+while child.poll() is None and why is None:
+    time.sleep(pause_s)
+    pause_s = min(pause_s * 1.5, 0.1)
+    why = "cancelled" if asked else "timeout" if time.monotonic() > deadline else None
+why = None if child.poll() is not None else why
+end_group()
+status = child.poll()
+write(state="ended", status=status if status is None or status >= 0 else 128 - status, why=why)
+""".strip()
+
+
+class OneOff:
+    """A command that somebody runs by hand: once for its key, whatever happens to us meanwhile.
+
+    Its keeper holds the lock `alive` while it lives. So whoever comes next knows: where nothing is written and nobody holds
+    the lock, the command never began, and is started; where it has begun and nobody holds the lock, nobody knows how it
+    ended, which is reported and not repeated; in between it is followed.
+    """
+
+    def __init__(self, request, control, emitter):
+        check_root(request["root"])
+        if not is_plain(request["key"]) or not request["argv"]:
+            raise Failure("bad-request", "'{}' cannot be the key of a command.".format(request["key"]))
+        self.request, self.control, self.emitter = request, control, emitter
+        self.all = "{}/{}".format(request["root"], COMMANDS)
+        self.state = "{}/{}".format(self.all, request["key"])  # Where the fence keeps its epoch and its lock, too.
+        self.record, self.log, self.alive = self.state + "/record", self.state + "/log", self.state + "/alive"
+        self.output, self.offset = Output(emitter, None), request.get("offset") or 0
+        self.told = self.offset
+
+    def run(self):
+        """Run the command, or follow the one that runs, to its end; return {"status", "why", "said"}."""
+        make_folder(self.all, 0o700)
+        self.sweep()
+        make_folder(self.state, 0o700)
+        fence = Fence(self, self.request["epoch"], self.request["key"])
+        fence.announce()
+        fence.acquire(self.request.get("lock_wait_s") or 0, self.control)
+        self.control.fence = fence
+        alive = self.take_alive()
+        if alive is not None:
+            try:
+                begun = self.written()
+                if begun is None and self.request.get("cancel"):
+                    return {"status": None, "why": "cancelled", "said": "it had not begun"}
+                if begun is None:
+                    self.start(alive)
+            finally:
+                os.close(alive)
+        return self.follow()
+
+    def sweep(self):
+        """Remove what is left of commands that ended long ago."""
+        for key in os.listdir(self.all):
+            folder = "{}/{}".format(self.all, key)
+            if folder != self.state and time.time() - changed_at(folder + "/record") > KEEP_RECORDS_S \
+                    and time.time() - changed_at(folder) > KEEP_RECORDS_S and not self.is_kept(folder + "/alive"):
+                remove_tree(folder)
+
+    def take_alive(self):
+        """Return a descriptor that holds the keeper's lock, or None while a keeper has it."""
+        handle = os.open(self.alive, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        except BlockingIOError:
+            os.close(handle)
+            return None
+
+    @staticmethod
+    def is_kept(alive):
+        """Say whether a keeper holds the lock at this path."""
+        try:
+            with open(alive, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return False
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+
+    def written(self):
+        """Return what the keeper wrote, None when it wrote nothing."""
+        return read_json(self.record)
+
+    def start(self, alive):
+        """Start a keeper, which takes the lock over."""
+        import subprocess
+        folder, environment = self.surroundings()
+        self.require_program(folder, environment["PATH"])
+        write_file(self.record, " " * RECORD_BYTES, 0o600)
+        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            about = [self.record, str(RECORD_BYTES), str(self.request["time_limit_s"])]
+            argv = [sys.executable, "-I", "-S", "-c", KEEPER, *about, *self.request["argv"]]
+            process = subprocess.Popen(argv, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+                                       stdout=log, stderr=log, start_new_session=True, pass_fds=(alive,))
+        finally:
+            os.close(log)
+        threading.Thread(target=process.wait, daemon=True).start()
+
+    def surroundings(self):
+        """Return (folder, environment): the user's home, or the release that an application runs now, with its variables."""
+        if not self.request.get("app"):
+            environment = dict(plain_environment(), LANG="C.UTF-8")
+            home = environment.get("HOME", "/")
+            return home if os.access(home, os.X_OK) else "/", environment
+        host = Host(self.request, self.control, self.emitter)
+        name = host.place.active()
+        spec = host.slot(name).spec() if name else None
+        if spec is None:
+            raise Failure("nothing-deployed", "Nothing of {} runs on this host.".format(host.place.app), "Deploy it first.")
+        host.ports = read_json(host.place.ports) or {}
+        folder = "{}/{}".format(host.place.releases, spec["release"])
+        if not os.path.isdir(folder):
+            raise Failure("nothing-deployed", "{} is missing.".format(folder), "Deploy the release again.")
+        more = {name: value for name, value in plain_environment().items() if name != "PATH"}
+        return folder, dict(more, **{name: str(value) for name, value in environment_of(host, spec, name)})
+
+    def require_program(self, folder, path):
+        """Raise Failure when the program is not there, which the command's own output could hardly say."""
+        name = self.request["argv"][0]
+        folders = [folder] if "/" in name else path.split(":")
+        places = [os.path.join(where, name) for where in folders if where]
+        if not any(os.path.isfile(place) and os.access(place, os.X_OK) for place in places):
+            raise Failure("command-missing", "There is no program '{}' on this host.".format(name),
+                          "Looked for in {}.".format(folder if "/" in name else path))
+
+    def follow(self):
+        """Pass the output on until the command has ended; return how it did. One that is to be cancelled is asked to end."""
+        try:
+            if not self.request.get("cancel"):
+                return self.watch()
+        except Aborted as aborted:
+            if aborted.code != "aborted":
+                raise
+        with self.control:
+            return self.watch(time.monotonic() + CANCEL_LIMIT_S)
+
+    def watch(self, ends_by=None):
+        """Follow it; with `ends_by` its keeper is asked to end it, by that time."""
+        is_asked = False
+        while True:
+            is_over = not self.is_kept(self.alive)
+            before = self.offset
+            self.offset = pass_on(self.log, self.output, self.offset)
+            if is_over and self.offset == before:
+                return self.judge()
+            if not self.output.batch:
+                self.tell()
+            if ends_by is not None and not is_asked:
+                is_asked = self.ask_keeper()
+            if ends_by is not None and time.monotonic() > ends_by:
+                raise self.unclear("could not be ended")
+            self.control.pause()
+
+    def tell(self):
+        """Say up to which byte of the log all was sent, so that whoever goes on sends none of it again."""
+        told = max(0, self.offset - len(self.output.line) - self.output.cut)
+        if told != self.told:
+            self.told = told
+            self.emitter.send({"event": "told", "offset": told})
+
+    def ask_keeper(self):
+        """Ask the keeper to end the command; say whether it could be asked."""
+        begun = self.written()
+        if begun is None or not self.is_kept(self.alive):
+            return False
+        try:
+            os.kill(begun["pid"], signal.SIGTERM)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def judge(self):
+        """Return how the command ended, by what its keeper wrote last."""
+        self.output.end()
+        self.tell()
+        ended = self.written()
+        if ended is None:
+            why = tail_of(self.log, 0) or "its keeper ended at once."
+            raise Failure("keeper-failed", "The command was not started: {}".format(why), "See that this host's Python works.")
+        if ended["state"] != "ended":
+            raise self.unclear("was started, but how it ended is not known")
+        return {"status": ended["status"], "why": ended["why"], "said": ended.get("said")}
+
+    @staticmethod
+    def unclear(how):
+        """Return the Failure for a command of which nobody knows whether it did its work."""
+        return Failure("unclear", "The command {}; it is not repeated, as that might do its work twice.".format(how),
+                       "See on the host what it did before you run it again.")
+
+
 # --- Activation -------------------------------------------------------------------------------------------------------
 
 class Activation:
     """Make a slot with the wanted release answer, and put everything back when that does not work out."""
 
-    def __init__(self, host, spec, once=None, keep=None, only=None):
+    def __init__(self, host, spec, once=None, keep=None, only=None, fresh=False):
         self.host, self.place, self.spec, self.once, self.keep = host, host.place, spec, once, keep
-        self.active = self.place.active()
+        self.active, self.is_fresh = self.place.active(), fresh
         self.before = (read_link(self.place.switch), read_link(self.place.current))
         self.slot, self.is_warm = self.choose(only)
         self.is_restoring = only is not None
@@ -2442,14 +2723,15 @@ class Activation:
         self.drain()
         self.clean()
         return {"active": self.slot.name, "current": self.spec["release"], "warm": self.is_warm,
-                "switched": self.before[0] != self.slot.name + ".sock", "application": application(self.host)}
+                "switched": self.before[0] != self.slot.name + ".sock", "application": application(self.host, texts=True)}
 
     def choose(self, only):
         """Return (slot, whether it runs what is wanted already)."""
         states = self.host.supervisor.all_states()
         inactive = "b" if self.active == "a" else "a"
         for name in [only] if only else [self.active, inactive]:
-            if name and self.is_up(states.get(name, {})) and self.host.slot(name).holds(self.spec):
+            is_up = not self.is_fresh and name and self.is_up(states.get(name, {}))
+            if is_up and self.host.slot(name).holds(self.spec):
                 return self.host.slot(name), True
         return self.host.slot(only or inactive), False
 
@@ -2500,7 +2782,7 @@ class Activation:
             with self.host.control, self.nginx:
                 undo = self.nginx.try_out(name, text, self.place.switch, self.slot.name + ".sock")
                 try:
-                    self.nginx.test()
+                    self.nginx.test(names_in(text))
                 finally:
                     self.nginx.take_back(name, undo)
             step.message = "nginx accepts the new site {}".format(name)
@@ -2510,7 +2792,11 @@ class Activation:
         about = self.spec["nginx"]
         if not is_plain(about["path"]):
             raise Failure("bad-request", "'{}' cannot be the name of a site file.".format(about["path"]))
-        return about["path"], about["text"][self.slot.name]
+        return about["path"], about.get("closed") or about["text"][self.slot.name]
+
+    def is_closed(self):
+        """Say whether nginx is to answer by itself that the application is closed for maintenance."""
+        return self.nginx is not None and bool(self.spec["nginx"].get("closed"))
 
     def site_differs(self):
         """Say whether nginx's file has to change."""
@@ -2616,6 +2902,8 @@ class Activation:
                 self.move_links()
                 self.verify()
                 step.message = "slot {} answers".format(self.slot.name)
+            if self.is_closed():
+                step.message = "slot {} is in place; nginx answers 503 until maintenance is lifted".format(self.slot.name)
 
     def move_links(self):
         """Name the slot and its release as the current ones."""
@@ -2688,7 +2976,7 @@ class Activation:
         while True:
             try:
                 status = http_get(listen_address(listen), health.get("path") or "/", self.host_header(), 5, lambda: None)[0]
-                if is_expected(status, health.get("expect_status")):
+                if status == 503 if self.is_closed() else is_expected(status, health.get("expect_status")):
                     return
                 last = "it answered with status {}".format(status)
             except (OSError, ValueError) as error:
@@ -2824,6 +3112,56 @@ class Activation:
                 if name not in needed[kind] and name not in self.keep.get(key, ())]
 
 
+def closed_or_open(spec, closed):
+    """Return a slot's spec with the site that nginx serves instead of the application's; with None, the application's."""
+    return dict(spec, nginx=dict(spec["nginx"], closed=closed)) if spec.get("nginx") else spec
+
+
+class Gate(Activation):
+    """Close an application to its users, or open it: of all that an activation does, only nginx's site.
+
+    Its processes are left as they are, and it may be opened when they do not answer: whether it is fit is for people to say.
+    """
+
+    def __init__(self, host, closed):
+        active = host.place.active()
+        spec = host.slot(active).spec() if active else None
+        if spec is None:
+            raise Failure("nothing-to-close", "Nothing of {} runs on this host.".format(host.place.app), "Deploy it first.")
+        if not spec.get("nginx") or host.nginx() is None:
+            raise Failure("not-behind-nginx", "{} is not served through nginx on this host.".format(host.place.app),
+                          "Only nginx can answer in an application's stead; give the host nginx and the application a web process.")
+        super().__init__(host, closed_or_open(spec, closed), only=active)
+        self.said = None
+
+    def choose(self, only):
+        """The slot that answers, in whatever state: supervisord is not even asked."""
+        return self.host.slot(only), True
+
+    def run(self):
+        """Do it; return the answer of the verb."""
+        if not self.site_differs():
+            self.read_again()
+        self.configure()
+        self.switch()
+        return {"closed": self.is_closed(), "said": self.said, "application": application(self.host, texts=True)}
+
+    def read_again(self):
+        """nginx reads the site that is in place already: who put it there may have been killed before telling it."""
+        with self.host.control, self.nginx:
+            self.nginx.reload()
+            self.nginx.prove(self.site()[1], self.host_header(), steady_s=STEADY_S)
+
+    def verify(self):
+        """A closed application answers 503; what an open one answers is told and changes nothing."""
+        try:
+            super().verify()
+        except Failure as failure:
+            if self.is_closed():
+                raise
+            self.said = failure.message
+
+
 def is_expected(status, wanted):
     """Say whether a status counts as healthy: the wanted one, or any below 400 where none is named."""
     return status == wanted if wanted else 200 <= status < 400
@@ -2875,7 +3213,8 @@ class Withdrawal:
                 slot.wait_until_idle((spec or {}).get("drain_s") or 0)
                 slot.clear()
         discard(self.place.state + "/files.json")
-        return {"active": None, "current": None, "switched": True, "warm": False, "application": application(self.host)}
+        return {"active": None, "current": None, "switched": True, "warm": False,
+                "application": application(self.host, texts=True)}
 
     def remove_site(self, site):
         """Remove the site and have nginx forget it."""
@@ -3086,8 +3425,8 @@ def application(host, deep=False, texts=False):
             "releases": place.complete("release"), "environments": place.complete("environment"),
             "files": files_seen(host, files), "ports": host.ports,
             "epoch": (read_json(place.state + "/epoch") or {}).get("epoch", 0)}
-    if deep:
-        seen["damaged"] = damaged_trees(host)
+    if deep or texts:
+        seen["damaged"] = damaged_trees(host, deep)
     if texts:
         seen["texts"] = {what: content and content[:TEXT_BYTES].decode("utf-8", "replace")
                          for what, content in contents_seen(host, files).items()}
@@ -3151,31 +3490,36 @@ def files_seen(host, files):
             for what, content in contents_seen(host, files).items()}
 
 
-def damaged_trees(host):
-    """Return [[kind, name, path]] of the first file in each tree in use that is not what its list says."""
-    damaged = []
-    for kind, names in referenced(host).items():
-        for name in sorted(filter(None, names)):
-            path = first_damage(host.place, kind, name)
-            if path:
-                damaged.append([kind, name, path])
-    return damaged
+def damaged_trees(host, deep):
+    """Return [[kind, name, path]] of the first files in each tree in use that are not what its list says."""
+    return [[kind, name, path] for kind, names in referenced(host).items() for name in sorted(filter(None, names))
+            for path in damage_of(host.place, kind, name, deep)]
 
 
-def first_damage(place, kind, name):
-    """Return the first path of a tree that differs from its list, or None."""
+def damage_of(place, kind, name, deep):
+    """Return the first paths of a tree that differ from its list; unless `deep`, files are only looked at, not read."""
     document = read_bytes(place.manifest(kind, name))
     if document is None:
-        return "its list of files is missing"
+        return ["its list of files is missing"]
+    damaged = []
     for entry in json.loads(zlib.decompress(document)):
         path = os.path.join(place.trees(kind), name, entry[0])
         try:
-            is_right = read_link(path) == entry[2] if entry[1] == "link" else sha256_of(path) == entry[3]
+            is_right = (read_link(path) == entry[2] if entry[1] == "link" else
+                        sha256_of(path) == entry[3] if deep else is_file_of(path, entry[2]))
         except OSError:
             is_right = False
         if not is_right:
-            return entry[0]
-    return None
+            damaged.append(entry[0])
+        if len(damaged) == MOST_DAMAGED:
+            break
+    return damaged
+
+
+def is_file_of(path, size):
+    """Say whether a path is a file, not a link, of this size."""
+    about = os.lstat(path)
+    return stat.S_ISREG(about.st_mode) and about.st_size == size
 
 
 def observation(request, host):
@@ -3191,7 +3535,7 @@ def observation(request, host):
 # --- The agent --------------------------------------------------------------------------------------------------------
 
 FIRST_STEPS = {"begin": "preflight", "ship": "ship", "files": "ship", "activate": "configure", "restore": "configure",
-               "withdraw": "switch"}
+               "withdraw": "switch", "close": "configure"}
 
 
 class Agent:
@@ -3202,7 +3546,8 @@ class Agent:
         self.host = None
         self.shipment = None
         self.verbs = {"observe": self.observe, "begin": self.begin, "ship": self.ship, "files": self.files,
-                      "activate": self.activate, "restore": self.restore, "withdraw": self.withdraw}
+                      "activate": self.activate, "restore": self.restore, "withdraw": self.withdraw, "close": self.close,
+                      "run": self.run_command}
 
     def run(self):
         """Serve until the input ends or the work is aborted, then leave things tidy."""
@@ -3271,9 +3616,10 @@ class Agent:
             fence.acquire(request.get("lock_wait_s") or 0, self.control)
             self.control.fence, host.journal = fence, Journal(host.place, fence)
             self.host = host
+            led_to = host.place.current_release()
             sweep(host)
             host.ports = allocate_ports(host.place)
-            return observation(request, host)
+            return dict(observation(request, host), current_before=led_to)
 
     def begun(self, step):
         """Return the host; raise Failure when the lock is not held."""
@@ -3297,8 +3643,8 @@ class Agent:
             except BaseException:
                 self.drop_shipment()
                 raise
-            step.message = "all is here" if is_complete else "{} of {} files are lacking".format(
-                len(lacks), len(shipment.manifest.entries))
+            step.message = "all is here"
+            step.goes_on = not is_complete or shipment.kind == "environment"  # Its interpreter is yet to be tried.
         if is_complete:
             self.shipment = None
         return {"lacks": lacks, "complete": is_complete}
@@ -3326,7 +3672,8 @@ class Agent:
                 shipment.finish()
             finally:
                 self.drop_shipment()
-            step.message = "{} files received".format(len(shipment.lacks))
+            step.message = "{} of {} files received".format(len(shipment.lacks), len(shipment.manifest.entries))
+            step.goes_on = shipment.kind == "environment"
         return {"complete": True}
 
     def drop_shipment(self):
@@ -3337,7 +3684,7 @@ class Agent:
 
     def activate(self, request):
         """Make a release the one that answers."""
-        return self.activation(request["spec"], request.get("once"), request.get("keep")).run()
+        return self.activation(request["spec"], request.get("once"), request.get("keep"), fresh=bool(request.get("fresh"))).run()
 
     def activation(self, *words, **more):
         """Return an Activation; failing to look at the host means that nothing has been changed."""
@@ -3357,7 +3704,17 @@ class Agent:
         if spec is None:
             raise Failure("nothing-to-restore", "Slot {} of {} is empty on this host.".format(name, host.place.app),
                           "Deploy the wanted release instead.", step="switch")
-        return self.activation(spec, only=name).run()
+        return self.activation(closed_or_open(spec, request.get("closed")), only=name).run()
+
+    def close(self, request):
+        """Have nginx answer by itself that the application is closed, or lead to it again; its processes go on."""
+        return Gate(self.begun("configure"), request.get("closed")).run()
+
+    def run_command(self, request):
+        """Run a command by hand, once; it has a lock of its own, so rollouts go on meanwhile."""
+        if self.control.fence is not None:
+            raise Failure("bad-request", "A session that holds a lock runs no command by hand.")
+        return OneOff(request, self.control, self.emitter).run()
 
     def withdraw(self, _request):
         """Take the application off this host."""
@@ -3381,7 +3738,7 @@ class QuietHost:
     """Stands in for a Host where a step is told of before its journal can be written."""
 
     def __init__(self, emitter):
-        self.emitter, self.journal = emitter, self
+        self.emitter, self.journal, self.under_way = emitter, self, None
 
     def note(self, *_words):
         """There is no journal yet."""

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import threading
 
-from remote.session import SILENCE_S, AgentError, Session, agent_argv, agent_source
+from remote.session import SILENCE_S, AgentError, Session, agent_argv, agent_code
 
 STDERR_BYTES = 16 << 10
 LEAVE_S = 90
@@ -78,10 +78,10 @@ def agent_environment():
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
-def open_local(python="python3", silence_s=SILENCE_S, source=agent_source):
+def open_local(python="python3", silence_s=SILENCE_S, code=agent_code):
     """Return a Session with an agent on this machine, run by the interpreter `python` (a path or a name on the PATH).
 
-    `silence_s` and `source` are those of Session.
+    `silence_s` and `code` are those of Session.
 
     Raises AgentError "python-missing" when there is no such interpreter.
     """
@@ -94,6 +94,6 @@ def open_local(python="python3", silence_s=SILENCE_S, source=agent_source):
             f"'{python}' cannot be run on this machine: {error.strerror}.",
             "Install Python 3.8 or newer, or name it in the host's settings (python).",
         ) from None
-    session = Session(agent.read, agent.ours.sendall, agent.close, agent.explain, silence_s, source)
+    session = Session(agent.read, agent.ours.sendall, agent.close, agent.explain, silence_s, code)
     session.process = agent.process
     return session

@@ -8,12 +8,18 @@ Every wait has an end: a request has a total time limit, a silent host is given 
 the other side sends is bounded. docs/agent.md describes the protocol.
 """
 
+import contextlib
+import functools
 import json
+import logging
 import queue
 import struct
+import subprocess
+import sys
 import threading
 import time
 import zlib
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
 PING_S = 5
@@ -24,10 +30,13 @@ FRAME = 256 << 10
 CANCELLED = struct.pack(">I", 0xFFFFFFFF)
 LENGTH = struct.Struct(">Q")
 
-# Reads "<length>\n", then that many bytes of zlib data, and runs what they hold. It reads byte by byte up to the newline,
-# so that nothing meant for the agent is swallowed, and runs under any Python, so that an old one gets a clear answer.
+# Says which bytecode this interpreter reads, then takes "<form> <length>\n" and that many bytes of zlib data, and runs what
+# they hold. It reads byte by byte up to the newline, so that nothing meant for the agent is swallowed, and runs under any
+# Python, so that an old one gets a clear answer. What a login script has printed may lack its newline.
 BOOTSTRAP = """
 import os, sys, zlib
+def say(text):
+    os.write(1, ("\\n" + text + "\\n").encode())
 def exactly(count):
     data = b""
     while len(data) < count:
@@ -36,16 +45,38 @@ def exactly(count):
             raise SystemExit("the connection ended before the agent had arrived")
         data += piece
     return data
+if sys.version_info < (3, 8):
+    say('{"event": "hello", "too_old": "%d.%d"}' % sys.version_info[:2])
+    raise SystemExit
+try:
+    from _frozen_importlib_external import MAGIC_NUMBER
+    reads = "%s %s" % (sys.implementation.cache_tag, MAGIC_NUMBER.hex())
+except ImportError:
+    reads = ""
+say('{"event": "boot", "reads": "%s"}' % reads)
 line = b""
 while not line.endswith(b"\\n"):
     line += exactly(1)
-source = zlib.decompress(exactly(int(line)))
-if sys.version_info < (3, 8):
-    sys.stdout.write('{"event": "hello", "too_old": "%d.%d"}\\n' % sys.version_info[:2])
-    sys.stdout.flush()
+form, length = line.split()
+code = zlib.decompress(exactly(int(length)))
+if form == b"bytecode":
+    import marshal
+    code = marshal.loads(code)
 else:
-    exec(compile(source, "<windlass agent>", "exec"), {"__name__": "__main__"})
+    code = compile(code, "<windlass agent>", "exec")
+exec(code, {"__name__": "__main__"})
 """.strip()
+
+# Compiled without docstrings and columns it is hardly longer than its source; line numbers stay.
+COMPILER = """
+import marshal, sys
+code = compile(sys.stdin.buffer.read(), "<windlass agent>", "exec", optimize=2)
+sys.stdout.buffer.write(marshal.dumps(code))
+""".strip()
+COMPILE_S = 30
+READS = f"{sys.implementation.cache_tag} {MAGIC_NUMBER.hex()}"
+
+log = logging.getLogger(__name__)
 
 
 class RemoteError(Exception):
@@ -79,14 +110,41 @@ class ConnectionLost(RemoteError):
 
 
 def agent_argv(python):
-    """Return the argv that starts an agent with the host's interpreter; it then waits for `agent_source()` on its input."""
+    """Return the argv that starts an agent with the host's interpreter; it then waits for `agent_code()` on its input."""
     return [python, "-I", "-S", "-u", "-c", BOOTSTRAP]
 
 
+def agent_code(reads):
+    """Return the bytes that turn a started interpreter into the agent.
+
+    reads: the bytecode that it reads ("cpython-311 a70d0d0a"). Where that is ours it is sent bytecode, which saves it the
+    time to compile some thousand lines for every connection; any other gets the source.
+    """
+    code = agent_bytecode() if reads == READS else None
+    return framed("source", agent_source()) if code is None else framed("bytecode", code)
+
+
+def framed(form, data):
+    """Return the agent in one form as the bootstrap takes it."""
+    packed = zlib.compress(data, 9)
+    return f"{form} {len(packed)}\n".encode() + packed
+
+
+@functools.cache
 def agent_source():
-    """Return the bytes that turn a started interpreter into the agent: the length of the packed source, then that."""
-    packed = zlib.compress(Path(__file__).with_name("agent.py").read_bytes(), 9)
-    return b"%d\n" % len(packed) + packed
+    """Return the agent's source."""
+    return Path(__file__).with_name("agent.py").read_bytes()
+
+
+@functools.cache
+def agent_bytecode():
+    """Return the agent as bytecode that this interpreter reads, or None where it cannot be made."""
+    argv = [sys.executable, "-I", "-S", "-X", "no_debug_ranges", "-c", COMPILER]
+    try:
+        return subprocess.run(argv, input=agent_source(), capture_output=True, check=True, timeout=COMPILE_S).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        log.warning("the agent cannot be compiled here, so hosts get its source: %s", error)
+        return None
 
 
 class Session:
@@ -97,7 +155,7 @@ class Session:
     of why the connection ended (standard error, exit status), as text. `silence_s` is how long the agent may say nothing.
     """
 
-    def __init__(self, reader, writer, close, explain=None, silence_s=SILENCE_S, source=agent_source):
+    def __init__(self, reader, writer, close, explain=None, silence_s=SILENCE_S, code=agent_code):
         self.reader, self.writer, self.closer, self.explain, self.silence_s = reader, writer, close, explain, silence_s
         self.bytes_sent = 0
         self.hello = None
@@ -109,10 +167,10 @@ class Session:
         self.write_lock = threading.Lock()
         self.heard_at = time.monotonic()
         self.deadline = None
+        self.code, self.is_started = code, threading.Event()
         self.ended, self.is_read = threading.Event(), threading.Event()
         threading.Thread(target=self.read, daemon=True, name="agent-reader").start()
         threading.Thread(target=self.keep, daemon=True, name="agent-keeper").start()
-        self.send(source)
 
     # What other threads do
 
@@ -154,12 +212,28 @@ class Session:
                 self.noise += line[:500] + b"\n"
             elif self.hello is not None:
                 self.lose(f"The host's agent sent something else than messages: {line[:80]!r}.")
+        elif message.get("event") == "boot":
+            self.start(message.get("reads"))
         elif message.get("event") == "hello":
             self.hello = message
             if "too_old" in message:
                 self.lose(f"The host's Python is {message['too_old']}; the agent needs 3.8 or newer.")
         elif message.get("event") != "alive":
             self.queue_up(message)
+
+    def start(self, reads):
+        """Send the agent to the interpreter that says it has started, once; requests come after it."""
+        if self.is_started.is_set():
+            return
+        code = self.code(reads)
+        with self.write_lock:
+            try:
+                self.write(code)
+                if self.aborting:
+                    self.write(self.abort_line())
+            except ConnectionLost:
+                return
+            self.is_started.set()
 
     def queue_up(self, message):
         """Hand a message on; while nobody takes it the agent has to wait, and when the session ends nobody will."""
@@ -172,7 +246,7 @@ class Session:
 
     def keep(self):
         """Send pings; give up a host that is silent or takes longer than the request at hand may take."""
-        pinged_at = time.monotonic()
+        pinged_at, every_s = time.monotonic(), min(PING_S, self.silence_s / 3)  # An idle agent speaks when it is asked.
         while not self.ended.wait(0.25):
             now = time.monotonic()
             is_read_late = self.inbox.full()  # Our own side is slow then; the host is not silent.
@@ -180,7 +254,7 @@ class Session:
                 self.lose(f"The host's agent was silent for {self.silence_s} seconds.")
             elif self.deadline is not None and now > self.deadline:
                 self.lose("The host's agent did not finish in the time it was given.")
-            elif now - pinged_at > PING_S and self.write_lock.acquire(blocking=False):
+            elif self.is_started.is_set() and now - pinged_at > every_s and self.write_lock.acquire(blocking=False):
                 pinged_at = now
                 try:
                     self.write(b'{"do": "ping"}\n')
@@ -194,6 +268,7 @@ class Session:
         if self.lost is None:
             self.lost = message
         self.ended.set()
+        self.is_started.set()  # Whoever waits for that learns of the loss.
         self.closer()
         try:
             self.inbox.put_nowait(None)
@@ -216,6 +291,7 @@ class Session:
         message = dict(fields, do=verb, id=number, **({"blobs": True} if blobs is not None else {}))
         self.deadline = time.monotonic() + timeout_s
         try:
+            self.is_started.wait()  # Not for longer than until the deadline: the session is given up then.
             with self.write_lock:
                 self.is_transferring = blobs is not None
                 self.write(json.dumps(message).encode() + b"\n")
@@ -230,14 +306,6 @@ class Session:
             raise
         finally:
             self.deadline, self.is_transferring = None, False
-
-    def send(self, source):
-        """Send bytes outside a request; a connection that is gone shows at the next request."""
-        with self.write_lock:
-            try:
-                self.write(source())
-            except ConnectionLost:
-                return
 
     def write(self, data):
         """Write all of `data`, counting it."""
@@ -337,10 +405,12 @@ class Session:
         that must run once included.
         """
         self.aborting = why
-        if (
-            not self.is_transferring
-        ):  # A transfer sees `aborting` and sends this itself, as nothing may come between its frames.
-            self.send(self.abort_line)
+        if self.is_transferring:
+            return  # A transfer sees `aborting` and sends this itself, as nothing may come between its frames.
+        with self.write_lock:
+            if self.is_started.is_set():  # Else it follows the agent.
+                with contextlib.suppress(ConnectionLost):  # That shows at the next request.
+                    self.write(self.abort_line())
 
     def abort_line(self):
         """Return the request that asks the agent to stop."""

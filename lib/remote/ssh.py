@@ -74,12 +74,15 @@ def start_transport(address, port, pinned, timeout_s):
     """Return a paramiko Transport after the key exchange, host key not yet compared; raises Unreachable."""
     sock = connect_socket(address, port, timeout_s)
     transport = paramiko.Transport(sock, default_window_size=WINDOW_BYTES, default_max_packet_size=MAX_PACKET_BYTES)
-    transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = timeout_s
+    transport.banner_timeout = transport.handshake_timeout = 2 * timeout_s  # start_client()'s own time runs out first.
+    transport.auth_timeout = timeout_s
     options = transport.get_security_options()
     options.key_types = [kind for kind in preferred_key_types(pinned) if kind in options.key_types] or options.key_types
     options.ciphers = sorted(options.ciphers, key=lambda cipher: "gcm" not in cipher)
     try:
         transport.start_client(timeout=timeout_s)
+        if not transport.initial_kex_done:  # start_client() returns after its time without a word about it.
+            raise paramiko.SSHException(f"no answer within {timeout_s} seconds")
     except (paramiko.SSHException, OSError, EOFError) as error:
         transport.close()
         if pinned and "no acceptable host key" in str(error).lower():

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("database")
 def bells(monkeypatch):
     """What is rung for: (task, ids, zone)."""
     rung = []
-    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: rung.append((task, ids, zone)))
+    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: rung.append((task, ids, zone)) or True)
     return rung
 
 
@@ -57,6 +57,40 @@ def test_ticks_at_once_ring_once(bells, hosts):
     for _ in range(10):
         tick(deploy)
     assert len(rung_hosts(bells)) == len(hosts)
+
+
+def test_a_bell_that_the_broker_did_not_take_is_rung_by_the_next_tick(bells, hosts, monkeypatch):
+    deploy = factories.deploy(hosts)
+    with monkeypatch.context() as away:
+        away.setattr(dispatch, "ring", lambda task, *ids, zone=None: False)
+        tick(deploy)
+    tick(deploy)
+    assert rung_hosts(bells) == [run.id for run in runs_of(deploy)]
+
+
+def test_only_so_many_bells_wait_in_a_zones_queue(bells, monkeypatch):
+    monkeypatch.setattr(conduct, "MOST_UNANSWERED", 3)
+    deploy = factories.deploy([factories.host(f"app{number}") for number in range(1, 8)])
+    for _ in range(3):
+        tick(deploy)
+    runs = runs_of(deploy)
+    assert rung_hosts(bells) == [run.id for run in runs[:3]]
+    end(runs[0], "succeeded")
+    HostRun.update(lease_expires_at=now() + 60_000).where(HostRun.id == runs[1].id).execute()
+    tick(deploy)
+    assert rung_hosts(bells) == [run.id for run in runs[:5]], "one has ended, one is being carried out"
+
+
+def test_a_bell_that_nobody_answers_is_rung_again_among_the_first(bells, monkeypatch):
+    monkeypatch.setattr(conduct, "MOST_UNANSWERED", 2)
+    deploy = factories.deploy([factories.host(f"app{number}") for number in range(1, 5)])
+    tick(deploy)
+    HostRun.update(rung_at=HostRun.rung_at - conduct.RING_AGAIN_MS).where(
+        HostRun.deploy == deploy, HostRun.rung_at.is_null(False)
+    ).execute()
+    tick(deploy)
+    first, second, *_ = runs_of(deploy)
+    assert rung_hosts(bells) == [first.id, second.id] * 2
 
 
 def test_a_rolling_deploy_waits_for_a_wave_before_the_next(bells, hosts):

@@ -1,138 +1,169 @@
-"""SIGKILL of Windlass's own processes in the middle of a rollout: nothing is lost, nothing runs twice, no request fails."""
+"""SIGKILL of Windlass's own processes at every point of a rollout: nothing is lost, nothing runs twice, no request fails.
 
-import os
+The worker's pool is of threads, so the process that does the work is the worker itself, and its parent is dev.py.
+"""
+
+import contextlib
 import signal
-from pathlib import Path
+import uuid
 
 import pytest
+import requests
 
+from controllers.record import STEPS
 from tests.deploying import applications
-from tests.deploying.conftest import hammer
+from tests.faults import oracle
 
+RELEASE_ONCE = "echo once >> {0}; sleep 1; echo done >> {0}"
 SLOW_START = "import time; time.sleep({})"
-RELEASE_ONCE = "echo once >> {}; sleep 2; echo done >> {}"
-
-
-def processes_of(stack, *words):
-    """Return the pids of this stack's processes whose command line holds all words."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            environment = (path.parent / "environ").read_bytes()
-        except OSError:
-            continue
-        if all(word in line for word in words) and f"WINDLASS_DATA={stack.data}".encode() in environment:
-            found.append(int(path.parent.name))
-    return found
-
-
-def kill(stack, *words):
-    pids = processes_of(stack, *words)
-    assert pids, words
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-
-
-def kill_worker(stack):
-    kill(stack, "celery", "worker")
-
-
-def kill_web(stack):
-    kill(stack, "gunicorn")
-
-
-def step_of(stack, deploy_id, step, state="running"):
-    """Wait until the deploy's first host is in a step."""
-    stack.wait(
-        f"/deploys/{deploy_id}/hosts",
-        lambda runs: any(entry["name"] == step and entry["state"] == state for entry in runs["items"][0]["steps"]),
-    )
-
-
-def ask(stack, repository, files, name):
-    repository.commit(files)
-    return stack.call(
-        "POST",
-        "/deploys",
-        {"application": name, "release": stack.release(name)["version"], "environment": "production"},
-    )["id"]
-
-
-def check_oracle(stack, host, name, deploy_id):
-    """What must hold after any crash: the history has no gap, and the next deploy and rollback need no cleaning up."""
-    events, after = [], 0
-    while page := stack.call("GET", f"/deploys/{deploy_id}/events?after={after}")["items"]:
-        events += page
-        after = page[-1]["number"]
-    assert [event["number"] for event in events] == list(range(1, len(events) + 1))
-    root = host.root / name
-    current = os.readlink(root / "current")
-    assert (root / current).is_dir()
-    assert not list(root.rglob("*partial*"))
 
 
 @pytest.fixture
-def first(stack, hosts, repository, name):
-    """Release "one" is up, and asked for until the end of the test; no request may fail."""
-    stack.set_target(hosts, name, server_names=[f"{name}.example.com"])
-    repository.commit(applications.plain("one"))
-    stack.deploy(stack.release(name)["version"], name)
-    with hammer(hosts[0], name) as asking:
-        asking.await_version("one")
-        yield asking
-    assert asking.failures == []
+def once(hosts, name):
+    """The file to which the `release` process of `guarded` writes."""
+    return hosts[0].folder / f"{name}.ran"
 
 
-def test_the_worker_dies_while_the_new_release_starts(stack, hosts, repository, name, first):
-    deploy_id = ask(stack, repository, applications.plain("two", before=SLOW_START.format(2)), name)
-    step_of(stack, deploy_id, "check")
-    kill_worker(stack)
-    ended = stack.await_end(deploy_id, "succeeded")
-    first.await_version("two")
-    assert stack.host_runs(ended)[hosts[0].name]["attempt"] == 2
-    check_oracle(stack, hosts[0], name, deploy_id)
-    stack.rollback(ended)
-    first.await_version("one")
+@pytest.fixture
+def guarded(stack, repository, name, first, once):
+    """Release "two" with a `release` process that takes a second and must run once; returns its version."""
+    repository.commit(applications.plain("two", processes={"release": RELEASE_ONCE.format(once)}))
+    return stack.release(name)["version"]
 
 
-def test_the_worker_dies_while_the_release_process_runs(stack, hosts, repository, name, first):
-    mark = hosts[0].folder / f"{name}.ran"
-    files = applications.plain("two", processes={"release": RELEASE_ONCE.format(mark, mark)})
-    deploy_id = ask(stack, repository, files, name)
-    stack.wait(f"/deploys/{deploy_id}", lambda _: mark.exists())
-    kill_worker(stack)
-    ended = stack.wait(f"/deploys/{deploy_id}", lambda deploy: deploy["ended_at"])
-    assert mark.read_text().count("once") == 1, "what is not idempotent never runs twice"
-    if ended["state"] != "succeeded":
-        assert "unclear" in ended["reason"] or "not known" in ended["reason"], ended
-    check_oracle(stack, hosts[0], name, deploy_id)
+@pytest.mark.fault("worker", "SIGKILL {moment} step {step}", "another attempt goes on from what the host is like")
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_the_worker_dies_at_a_step(stack, hosts, name, second, first, step, moment):
+    stack.points.arm(f"hostrun.{step}.{moment}")
+    deploy_id = stack.ask(name, second)
+    stack.points.await_reached(f"hostrun.{step}.{moment}")
+    deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
+    assert stack.host_runs(deploy)[hosts[0].name]["attempt"] >= 2
 
 
-def test_the_web_process_dies_and_comes_back(stack, hosts, repository, name, first):
-    deploy_id = ask(stack, repository, applications.plain("two", before=SLOW_START.format(1)), name)
-    kill_web(stack)
+@pytest.mark.fault(
+    "worker",
+    "SIGKILL while the release process runs",
+    "it ran once: adopted and waited for, or the deploy says unclear",
+)
+def test_the_worker_dies_while_the_release_process_runs(stack, hosts, name, guarded, once):
+    deploy_id = stack.ask(name, guarded)
+    stack.wait(f"/deploys/{deploy_id}", lambda _: once.exists())
+    stack.kill_workers()
+    deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded", "failed", "rolled_back"), goes_on=False)
+    assert once.read_text().split().count("once") == 1
+    if deploy["state"] != "succeeded":
+        assert "unclear" in deploy["reason"] or "not known" in deploy["reason"], deploy
+
+
+@pytest.mark.fault("worker", "SIGKILL after the release process", "the next attempt does not run it again")
+def test_the_worker_dies_after_the_release_process(stack, hosts, name, guarded, once):
+    stack.points.arm("hostrun.start.after")
+    deploy_id = stack.ask(name, guarded)
+    stack.points.await_reached("hostrun.start.after")
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), once=once, goes_on=False)
+    assert once.read_text().split() == ["once", "done"]
+
+
+@pytest.mark.fault("worker", "SIGKILL of three workers in a row", "the fourth attempt ends the rollout")
+def test_the_worker_dies_again_and_again(stack, hosts, name, second, first):
+    deploy_id = None
+    for step in ("ship", "configure", "check"):
+        stack.points.arm(f"hostrun.{step}.before")
+        deploy_id = deploy_id or stack.ask(name, second)
+        stack.points.await_reached(f"hostrun.{step}.before")
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
+
+
+# The API.
+
+
+def ask_and_lose_the_answer(stack, name, release, key):
+    """Ask for a deploy of which no answer comes back."""
+    body = {"application": name, "release": release, "environment": "production"}
+    with contextlib.suppress(requests.ConnectionError):
+        answer = stack.request("POST", "/deploys", json=body, headers={"Idempotency-Key": key})
+        pytest.fail(f"an answer came: {answer.status_code} {answer.text}")
+
+
+@pytest.mark.fault(
+    "api",
+    "SIGKILL after the commit, {moment} the message",
+    "the deploy is carried out; the repeated request gets the same one",
+)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_the_api_dies_between_commit_and_answer(stack, hosts, name, second, first, moment):
+    stack.points.arm(f"deploy.created.{moment}-enqueue")
+    key = str(uuid.uuid4())
+    ask_and_lose_the_answer(stack, name, second, key)
     stack.await_ready()
-    stack.await_end(deploy_id, "succeeded")
-    first.await_version("two")
-    check_oracle(stack, hosts[0], name, deploy_id)
+    newest = stack.call("GET", f"/deploys?application={name}")["items"][0]
+    assert newest["release"] == second
+    body = {"application": name, "release": second, "environment": "production"}
+    again = stack.request("POST", "/deploys", json=body, headers={"Idempotency-Key": key})
+    assert (again.status_code, again.json()["id"]) == (201, newest["id"]), again.text
+    oracle.check(stack, hosts, name, newest["id"], states=("succeeded",))
 
 
+@pytest.mark.fault("api", "SIGKILL in the middle of a rollout", "the rollout goes on without it")
+def test_the_api_dies_in_the_middle(stack, hosts, name, second, first):
+    stack.points.arm("hostrun.check.before", "wait")
+    deploy_id = stack.ask(name, second)
+    stack.points.await_reached("hostrun.check.before")
+    stack.kill_web()
+    stack.points.let_go("hostrun.check.before")
+    stack.await_ready()
+    deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
+    assert stack.host_runs(deploy)[hosts[0].name]["attempt"] == 1
+
+
+@pytest.mark.fault("everything", "SIGKILL of all processes, started again", "the rollout goes on at the next start")
 def test_everything_dies_and_is_started_again(stack, hosts, repository, name, first):
-    deploy_id = ask(stack, repository, applications.plain("two", before=SLOW_START.format(3)), name)
-    step_of(stack, deploy_id, "check")
+    repository.commit(applications.plain("two", before=SLOW_START.format(2)))
+    deploy_id = stack.ask(name, stack.release(name)["version"])
+    stack.step_of(deploy_id, "check")
     stack.process.stop(signal.SIGKILL)
     stack.start()
-    stack.await_end(deploy_id, "succeeded")
-    first.await_version("two")
-    check_oracle(stack, hosts[0], name, deploy_id)
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
-def test_a_worker_that_is_told_to_end_hands_over_without_using_up_an_attempt(stack, hosts, repository, name, first):
-    deploy_id = ask(stack, repository, applications.plain("two", before=SLOW_START.format(3)), name)
-    step_of(stack, deploy_id, "check")
-    for pid in processes_of(stack, "celery", "worker"):
-        os.kill(pid, signal.SIGTERM)
-    stack.await_end(deploy_id, "succeeded")
-    first.await_version("two")
-    check_oracle(stack, hosts[0], name, deploy_id)
+# What stands between a wish and the hosts.
+
+
+@pytest.mark.fault("build", "SIGKILL of the worker: {point}", "the release is built again from the start")
+@pytest.mark.parametrize("point", ["before", "checked-out", "after"])
+def test_the_worker_dies_while_it_builds(stack, hosts, repository, name, first, point):
+    stack.points.arm(f"build.{point}")
+    repository.commit(applications.plain("two"))
+    built = stack.release(name)
+    stack.points.await_reached(f"build.{point}")
+    log = stack.call("GET", f"/applications/{name}/releases/{built['version']}/events")["items"]
+    assert any("attempt 2" in (event.get("text") or "") for event in log)
+    deploy_id = stack.ask(name, built["version"])
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
+
+
+@pytest.mark.fault(
+    "conductor", "SIGKILL of the worker in a tick: {point}", "the next tick decides the same from the rows"
+)
+@pytest.mark.parametrize("point", ["before-commit", "after-commit", "after"])
+def test_the_worker_dies_in_a_tick(stack, hosts, name, second, first, point):
+    stack.points.arm(f"conduct.{point}")
+    deploy_id = stack.ask(name, second)
+    stack.points.await_reached(f"conduct.{point}")
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=point == "before-commit")
+
+
+@pytest.mark.fault(
+    "sweep", "SIGKILL of the worker while it sweeps: {point}", "the next worker sweeps; no process is left over"
+)
+@pytest.mark.parametrize("point", ["before", "between", "after"])
+def test_the_worker_dies_in_a_sweep(stack, hosts, name, second, first, point):
+    stack.points.arm("hostrun.ship.before", "wait")
+    deploy_id = stack.ask(name, second)
+    stack.points.await_reached("hostrun.ship.before")
+    stack.points.arm(f"sweep.{point}")
+    stack.points.await_reached(f"sweep.{point}")
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=point == "before")
+    assert len(stack.workers()) == 1, "a clock of the dead worker went on"

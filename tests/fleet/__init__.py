@@ -4,6 +4,6 @@ from .fleet import Fleet
 from .hammer import Hammer
 from .host import Host
 from .keeper import FleetError, Keeper, NotAvailable
-from .services import postgresql, redis_server
+from .services import postgresql, rabbitmq, redis_server
 
-__all__ = ["Fleet", "FleetError", "Hammer", "Host", "Keeper", "NotAvailable", "postgresql", "redis_server"]
+__all__ = ["Fleet", "FleetError", "Hammer", "Host", "Keeper", "NotAvailable", "postgresql", "rabbitmq", "redis_server"]

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import errno
 import hashlib
 import http.client
 import os
@@ -319,9 +320,14 @@ class Host:
         """Fill what is left of the host's root, except `leave_bytes`. Only a `small_disk` is filled."""
         if not os.path.ismount(self.root):
             raise FleetError("only a small_disk() is filled, never the machine's own")
-        free = shutil.disk_usage(self.root).free - leave_bytes
         with open(self.root / BALLAST, "wb") as ballast:
-            os.posix_fallocate(ballast.fileno(), 0, max(free, 1))
+            while True:
+                free = shutil.disk_usage(self.root).free - leave_bytes
+                try:
+                    return os.posix_fallocate(ballast.fileno(), 0, max(free, 1))
+                except OSError as error:  # Somebody else wrote something meanwhile.
+                    if error.errno != errno.ENOSPC or free < 1:
+                        raise
 
     def free_disk(self):
         """Take away what fill_disk put there."""

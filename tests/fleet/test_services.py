@@ -1,14 +1,18 @@
-"""PostgreSQL and Redis for tests work, are private and end with the test."""
+"""PostgreSQL, Redis and RabbitMQ for tests work, are private and end with the test."""
 
+import signal
 import urllib.parse
 from pathlib import Path
 
+import amqp
 import psycopg
 import pytest
 import redis
 
 from . import FleetError, postgresql, redis_server
 from .fixtures import skipped_if_unavailable
+from .reaper import processes
+from .services import rabbitmq_service
 
 
 def test_postgresql_is_an_empty_database_on_a_socket_of_its_own(postgresql_url):
@@ -55,3 +59,30 @@ def test_redis_lets_nobody_in_without_its_password(redis_url):
     with pytest.raises(redis.AuthenticationError):
         redis.from_url(f"redis://127.0.0.1:{parts.port}/0").ping()
     assert redis.from_url(redis_url).ping()
+
+
+def amqp_connection(url, password=None):
+    """Return an AMQP connection to the URL's server."""
+    parts = urllib.parse.urlsplit(url)
+    return amqp.Connection(f"127.0.0.1:{parts.port}", userid="windlass", password=password or parts.password)
+
+
+def test_rabbitmq_is_private_keeps_its_queues_when_killed_and_leaves_no_process_behind():
+    with skipped_if_unavailable(), rabbitmq_service() as service:
+        with pytest.raises(amqp.AccessRefused), amqp_connection(service.url, "guess"):
+            pass
+        with amqp_connection(service.url) as connection:
+            connection.channel().queue_declare("kept", durable=True, auto_delete=False)
+        service.stop(signal.SIGKILL)
+        service.start()
+        with amqp_connection(service.url) as connection:
+            assert connection.channel().queue_declare("kept", passive=True).message_count == 0
+        words = f"windlass{urllib.parse.urlsplit(service.url).port}", service.options["env"]["ERL_EPMD_PORT"]
+        assert running_with(*words)
+    assert running_with(*words) == []
+
+
+def running_with(*words):
+    """Return the processes whose command line has one of the words."""
+    lines = [(pid, Path(f"/proc/{pid}/cmdline")) for pid in processes()]
+    return [pid for pid, path in lines if path.exists() and any(word.encode() in path.read_bytes() for word in words)]

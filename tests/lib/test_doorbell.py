@@ -1,13 +1,17 @@
 """Messages: ids only, signed; anything else is refused before a task sees it; folders are safe between processes."""
 
+import errno
 import json
 import multiprocessing
 import queue
+from pathlib import Path
 
 import pytest
 from kombu import Connection, Queue
+from kombu.exceptions import OperationalError
 
 import doorbell
+from tests.fleet.keeper import free_port
 
 
 @pytest.fixture
@@ -71,6 +75,26 @@ def test_queues_are_apart(broker):
     with pytest.raises(queue.Empty):
         broker.SimpleQueue("zone.b").get_nowait()
     assert broker.SimpleQueue("zone.a").get(timeout=5).payload == {"for": "a"}
+
+
+def test_a_message_that_has_no_room_leaves_nothing_behind(broker, settings, monkeypatch):
+    inbox = broker.SimpleQueue("windlass")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("folders.dumps", full)
+    with pytest.raises(OSError, match="No space left"):
+        inbox.channel._put("windlass", {})
+    assert list(Path(settings.data, "broker").iterdir()) == []
+
+
+def test_rabbitmq_confirms_and_whoever_rings_does_not_wait_for_one_that_is_away(settings):
+    settings.broker.url = f"amqp://windlass:secret@127.0.0.1:{free_port()}//"
+    url, options = doorbell.transport()
+    with pytest.raises(OperationalError), Connection(url, transport_options=options) as connection:
+        connection.default_channel.close()
+    assert options["confirm_publish"] is True
 
 
 def write_many(url, options, first):

@@ -137,16 +137,12 @@ def test_the_free_slot_is_filled_and_the_old_web_process_stays_warm():
 
 
 def test_a_slot_that_still_runs_the_release_is_only_switched_to():
-    seen = state(
-        **{**RUNNING, "texts": {**RUNNING["texts"], "supervisor-b": "program of b\n"}},
-        b=held("new", "s-new", up=("web",)),
-    )
+    warm = {**RUNNING, "b": held("new", "s-new", up=("web",)), "releases": ["old", "new"], "environments": ["env"]}
+    seen = state(**{**warm, "texts": {**RUNNING["texts"], "supervisor-b": "program of b\n"}})
     told = found(seen)
     assert told["processes"] == {"start": [{"name": "worker", "slot": "b"}], "stop": [{"name": "worker", "slot": "a"}]}
     assert told["configuration"] == []
-    edited = state(
-        **{**RUNNING, "texts": {**RUNNING["texts"], "supervisor-b": "edited\n"}}, b=held("new", "s-new", up=("web",))
-    )
+    edited = state(**{**warm, "texts": {**RUNNING["texts"], "supervisor-b": "edited\n"}})
     assert [item["file"] for item in found(edited)["configuration"]] == ["app-b.conf"], (
         "an edited program file makes it start anew"
     )

@@ -81,13 +81,13 @@ server.server_close()
 def packed(text):
     """Return an agent's source as a session sends it."""
     data = zlib.compress(text.encode())
-    return b"%d\n" % len(data) + data
+    return b"source %d\n" % len(data) + data
 
 
 def deadly_opener(count):
     """Return an opener of sessions whose agent kills itself just before the `count`-th thing it does to the host."""
     text = AGENT.read_text().replace(START, DEADLY % count + START)
-    return lambda python: open_local(python, source=lambda: packed(text))
+    return lambda python: open_local(python, code=lambda _reads: packed(text))
 
 
 def in_background(work):

@@ -15,6 +15,7 @@ from remote import session as sessions
 from remote.local import open_local
 from remote.session import AgentError, ConnectionLost, Session
 
+NO_SETTINGS = {"supervisor": {"programs": "/nowhere", "command": ["/nowhere/supervisorctl"]}, "nginx": None}
 HELLO = b'{"event": "hello", "agent": 1, "python": "3.11"}\n'
 
 
@@ -24,7 +25,10 @@ class Peer:
     def __init__(self, **options):
         self.socket, ours = socket.socketpair()
         self.file = self.socket.makefile("rb")
-        self.session = Session(ours.recv, ours.sendall, lambda: self.shut(ours), source=lambda: b"source\n", **options)
+        self.session = Session(
+            ours.recv, ours.sendall, lambda: self.shut(ours), code=lambda _reads: b"code\n", **options
+        )
+        self.say({"event": "boot", "reads": ""})
 
     @staticmethod
     def shut(ours):
@@ -39,10 +43,10 @@ class Peer:
         self.socket.sendall(data if isinstance(data, bytes) else json.dumps(data).encode() + b"\n")
 
     def hear(self):
-        """Return the next message of the session, the source and pings left out."""
+        """Return the next message of the session, the agent and pings left out."""
         while True:
             line = self.file.readline()
-            if line == b"source\n":
+            if line == b"code\n":
                 continue
             message = json.loads(line)
             if message["do"] != "ping":
@@ -166,6 +170,14 @@ def test_an_interpreter_that_is_missing_is_named(said):
     assert said in caught.value.message and caught.value.remedy
 
 
+def test_an_idle_agent_is_asked_for_a_sign_of_life_before_it_counts_as_silent():
+    peer = Peer(silence_s=1.5)
+    assert peer.file.readline() == b"code\n"
+    assert json.loads(peer.file.readline()) == {"do": "ping"}
+    assert peer.session.lost is None
+    peer.session.close()
+
+
 def test_a_silent_host_is_given_up():
     peer = Peer(silence_s=0.4)
     peer.say(HELLO)
@@ -227,7 +239,7 @@ def test_pings_are_sent_while_nothing_else_is(monkeypatch):
     peer = Peer()
     peer.say(HELLO)
     lines = [peer.file.readline() for _ in range(3)]
-    assert lines == [b"source\n", b'{"do": "ping"}\n', b'{"do": "ping"}\n']
+    assert lines == [b"code\n", b'{"do": "ping"}\n', b'{"do": "ping"}\n']
     peer.session.close()
 
 
@@ -337,3 +349,39 @@ def test_the_agents_process_is_gone_when_the_session_is_over():
         session.request("no such verb")
     session.close()
     assert session.process.wait(10) == 0
+
+
+def test_an_interpreter_that_reads_our_bytecode_gets_bytecode():
+    with open_local(sys.executable) as session:
+        assert session.request("observe", root="/nowhere", app=None, settings=NO_SETTINGS)["facts"]["agent"]
+        assert session.bytes_sent > len(sessions.agent_code(sessions.READS))
+    assert sessions.agent_code(sessions.READS).startswith(b"bytecode ")
+
+
+@pytest.mark.parametrize("reads", ["", None, "cpython-38 550d0d0a", sessions.READS + "0"])
+def test_any_other_interpreter_gets_the_source(reads):
+    code = sessions.agent_code(reads)
+    assert code.startswith(b"source ")
+    with open_local(sys.executable, code=lambda _reads: code) as session:
+        assert session.request("observe", root="/nowhere", app=None, settings=NO_SETTINGS)["facts"]["agent"]
+
+
+def test_hosts_get_the_source_where_the_agent_cannot_be_compiled(monkeypatch):
+    monkeypatch.setattr(sessions.sys, "executable", "/nowhere/python")
+    sessions.agent_bytecode.cache_clear()
+    try:
+        assert sessions.agent_code(sessions.READS).startswith(b"source ")
+    finally:
+        sessions.agent_bytecode.cache_clear()
+
+
+def test_an_abort_before_the_agent_has_arrived_follows_it():
+    ours, theirs = socket.socketpair()
+    session = Session(ours.recv, ours.sendall, lambda: Peer.shut(ours), code=lambda _reads: b"code\n")
+    session.abort("fenced")
+    with theirs, theirs.makefile("rb") as file:
+        theirs.sendall(b"Welcome!\n" + b'{"event": "boot", "reads": ""}\n')
+        assert file.readline() == b"code\n"
+        assert json.loads(file.readline()) == {"do": "abort", "why": "fenced"}
+        session.close()
+    ours.close()

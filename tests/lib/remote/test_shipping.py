@@ -278,3 +278,30 @@ def test_a_complete_tree_is_what_its_list_says(opened):
     path.write_text("tampered")
     damaged = opened.ask("observe", **opened.about(), deep=True)["application"]["damaged"]
     assert damaged == [["release", tree.digest, "version.txt"]]
+
+
+def test_each_step_of_a_deploy_begins_once_and_ends_once(controller):
+    controller.deploy("1")
+    said = [(event["step"], event["state"]) for event in controller.events if event["event"] == "step"]
+    expected = ("preflight", "ship", "environment", "configure", "start", "check", "switch", "drain", "clean")
+    assert [step for step, state in said if state == "running"] == list(expected)
+    assert [step for step, state in said if state != "running"] == list(expected)
+
+
+def test_a_damaged_tree_is_mended_from_what_is_right_and_what_is_sent(opened):
+    tree = release_tree("1")
+    opened.ship(tree)
+    opened.activate(opened.prepare("1", tree=tree))
+    folder = opened.base / "releases" / tree.digest
+    folder.chmod(0o755)
+    (folder / "version.txt").unlink()
+    seen = opened.ask("observe", **opened.about(), texts=True)["application"]
+    assert seen["damaged"] == [["release", tree.digest, "version.txt"]], "a look at the folder is enough for that"
+    about = {"kind": "release", "name": tree.digest, "digest": tree.digest}
+    assert opened.ask("ship", **about, blobs=[zlib.compress(tree.manifest)])["complete"], "nobody asked for more"
+    answer = opened.ask("ship", **about, mend=True, blobs=[zlib.compress(tree.manifest)])
+    assert len(answer["lacks"]) == 1
+    opened.ask("files", blobs=tree.blobs(answer["lacks"]))
+    assert opened.ask("observe", **opened.about(), deep=True)["application"]["damaged"] == []
+    assert opened.leftovers() == []
+    assert opened.ask("ship", **about, mend=True, blobs=[zlib.compress(tree.manifest)])["complete"], "whole again"

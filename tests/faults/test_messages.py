@@ -1,0 +1,181 @@
+"""The queue is a doorbell: messages that are lost, come ten times, in any order, or from somebody else."""
+
+import base64
+import json
+import random
+import shutil
+import threading
+import uuid
+
+import pytest
+from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
+
+from tests.deploying import applications
+from tests.faults import oracle
+from tests.faults.stack import PartedStack, running_fault_stack
+
+TEN = 10
+LONG_S = "100000"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    """A Windlass that does not sweep, so that nothing but messages makes it work."""
+    folder = tmp_path_factory.mktemp("stack")
+    with running_fault_stack(folder, {"WINDLASS_WORKER_SWEEP_S": LONG_S}, PartedStack) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def worker(stack):
+    """A worker at the start of each test, whatever happened in the one before."""
+    if not stack.worker.is_running:
+        stack.worker = stack.start_worker()
+
+
+def messages(stack):
+    """Return the files of the messages that wait in the queue; hidden ones are being written or taken."""
+    return list((stack.data / "broker").glob("[0-9]*.msg"))
+
+
+class Echo(threading.Thread):
+    """Puts every message of the folder there ten times more, for as long as it runs."""
+
+    def __init__(self, stack):
+        super().__init__(daemon=True)
+        self.stack, self.over, self.made, self.known = stack, threading.Event(), 0, set()
+
+    def run(self):
+        while not self.over.wait(0.001):
+            for path in messages(self.stack):
+                if path.name not in self.known:
+                    self.repeat(path)
+
+    def repeat(self, path):
+        """Copy one message; kombu's folders give them out in the order of their names, so the copies come in any order."""
+        self.known.add(path.name)
+        for _ in range(TEN):
+            copy = path.with_name(f"{random.randrange(10**9)}_{uuid.uuid4()}.{path.name.split('.', 1)[1]}")
+            self.known.add(copy.name)
+            try:
+                shutil.copy(path, copy)
+            except FileNotFoundError:  # The worker was faster.
+                return
+            self.made += 1
+
+
+@pytest.fixture
+def once(hosts, name):
+    """The file to which the `release` process of `guarded` writes."""
+    return hosts[0].folder / f"{name}.ran"
+
+
+@pytest.fixture
+def guarded(stack, repository, name, first, once):
+    """Release "two" with a `release` process that must run once; returns its version."""
+    repository.commit(applications.plain("two", processes={"release": f"echo once >> {once}; sleep 0.3"}))
+    return stack.release(name)["version"]
+
+
+@pytest.mark.fault(
+    "queue", "Every message ten times more", "every host run is claimed once, the release process runs once"
+)
+def test_every_message_comes_ten_times(stack, hosts, name, guarded, once):
+    stack.worker.stop()  # What is asked for while nobody listens is there to be copied.
+    deploy_id = stack.ask(name, guarded)
+    echo = Echo(stack)
+    echo.start()
+    stack.worker = stack.start_worker()
+    deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), once=once)
+    echo.over.set()
+    echo.join()
+    assert echo.made >= TEN
+    assert stack.host_runs(deploy)[hosts[0].name]["attempt"] == 1
+
+
+@pytest.mark.fault("queue", "Messages for every id ten times, shuffled, old ones too", "what has ended stays as it is")
+def test_messages_of_all_kinds_in_any_order(stack, hosts, name, guarded, once):
+    deploy_id = stack.ask(name, guarded)
+    for task, queue in (
+        ("windlass.host_run", "zone.default"),
+        ("windlass.conduct", "windlass"),
+        ("windlass.build", "windlass"),
+        ("windlass.bake_host", "zone.default"),
+        ("windlass.plan_host", "zone.default"),
+        ("windlass.host_run", "zone.default"),
+    ):
+        ids = [*range(deploy_id + 3)] * TEN
+        random.shuffle(ids)
+        stack.ring(task, ids, queue)
+    deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), once=once)
+    oracle.await_true(lambda: not messages(stack), "empty queue")
+    assert stack.host_runs(deploy)[hosts[0].name]["attempt"] == 1
+    oracle.check_history(stack, deploy_id)
+
+
+@pytest.mark.fault(
+    "queue", "Forged messages: unsigned, signed with another key", "refused; only Windlass's own starts the deploy"
+)
+def test_forged_messages_are_refused(stack, hosts, name, second):
+    stack.worker.stop()
+    deploy_id = stack.ask(name, second)
+    (own,) = [path for path in messages(stack) if deploy_id in args_of(path)]
+    kept = own.read_text()
+    own.unlink()
+    stack.worker = stack.start_worker()
+    forge_unsigned(stack, deploy_id)
+    forge_signature(stack, kept)
+    oracle.await_true(lambda: not messages(stack), "every message taken")
+    oracle.await_true(lambda: "not signed with this Windlass's key" in worker_log(stack), "word of a bad signature")
+    oracle.await_true(lambda: "Refusing to deserialize" in worker_log(stack), "word of an unsigned message")
+    assert stack.call("GET", f"/deploys/{deploy_id}")["state"] == "queued"
+    stack.ring("windlass.conduct", [deploy_id])
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
+
+
+def worker_log(stack):
+    """Return what the worker has written."""
+    return (stack.folder / "worker.log").read_text()
+
+
+def args_of(path):
+    """Return the ids in a message of Windlass's own: its body is `signature.JSON`, in base64."""
+    body = json.loads(path.read_text())["body"]
+    text = base64.b64decode(body).decode()
+    return json.loads(text.partition(".")[2])[0]
+
+
+def forge_unsigned(stack, deploy_id):
+    """Ring as anybody could who may write to the queue: with JSON that is not signed."""
+    folder = str(stack.data / "broker")
+    TRANSPORT_ALIASES["folders"] = "folders:Transport"
+    forger = Celery("forger", broker="folders://localhost/")
+    forger.conf.update(
+        broker_transport_options={"data_folder_in": folder, "data_folder_out": folder},
+        task_serializer="json",
+        task_create_missing_queues=True,
+    )
+    forger.send_task("windlass.conduct", (deploy_id,), queue="windlass")
+
+
+def forge_signature(stack, own):
+    """Put a message of Windlass's own back with another signature."""
+    message = json.loads(own)
+    text = base64.b64decode(message["body"]).decode()
+    forged = "0" * 64 + "." + text.partition(".")[2]
+    message["body"] = base64.b64encode(forged.encode()).decode()
+    path = stack.data / "broker" / f"1_{uuid.uuid4()}.windlass.msg"
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(message))
+    draft.rename(path)
+
+
+@pytest.mark.fault("queue", "Every message is lost", "the next look for due work finds the deploy")
+def test_lost_messages(stack, hosts, name, second):
+    stack.worker.stop()
+    deploy_id = stack.ask(name, second)
+    for path in messages(stack):
+        path.unlink()
+    stack.worker = stack.start_worker(WINDLASS_WORKER_SWEEP_S="1")
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))

@@ -1,0 +1,93 @@
+"""RabbitMQ as the broker is killed, restarted and away when a deploy is asked for; forged messages are refused."""
+
+import contextlib
+import signal
+import urllib.parse
+
+import amqp
+import pytest
+
+from tests.faults import oracle
+from tests.faults.stack import running_fault_stack
+from tests.fleet.fixtures import skipped_if_unavailable
+from tests.fleet.services import rabbitmq_service
+
+HOSTS = 2
+ONE_BY_ONE = {"kind": "rolling", "batch": 1}
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The RabbitMQ of this module."""
+    with contextlib.ExitStack() as services:
+        with skipped_if_unavailable():
+            service = services.enter_context(rabbitmq_service())
+        yield service
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory, server):
+    """A Windlass whose broker is that RabbitMQ."""
+    with running_fault_stack(tmp_path_factory.mktemp("stack"), {"WINDLASS_BROKER_URL": server.url}) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def up_again(server):
+    """Whatever a test did to it, RabbitMQ runs afterwards."""
+    yield
+    if not server.process.is_running:
+        server.start()
+
+
+@contextlib.contextmanager
+def channel(server):
+    """Open a channel of our own."""
+    parts = urllib.parse.urlsplit(server.url)
+    with amqp.Connection(f"127.0.0.1:{parts.port}", userid=parts.username, password=parts.password) as connection:
+        yield connection.channel()
+
+
+@pytest.mark.fault(
+    "rabbitmq",
+    "SIGKILL, away while a host ends and a deploy is asked for",
+    "that host ends; 201; the rest follows when it is back",
+)
+def test_rabbitmq_is_killed(stack, hosts, name, second, first, server):
+    workers = stack.workers()
+    stack.points.arm("hostrun.check.before", "wait")
+    deploy_id = stack.ask(name, second, strategy=ONE_BY_ONE)
+    stack.points.await_reached("hostrun.check.before")
+    server.stop(signal.SIGKILL)
+    stack.points.let_go("hostrun.check.before")
+    stack.wait(f"/deploys/{deploy_id}", lambda deploy: deploy["progress"]["done"] == 1)
+    following = stack.ask(name, second)
+    server.start()
+    oracle.await_rest(stack, following, ("succeeded",))
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
+    assert stack.workers() == workers, "a broker that is away is no reason for a worker to die"
+
+
+@pytest.mark.fault("rabbitmq", "restarted in the middle", "the rollout goes on")
+def test_rabbitmq_is_restarted(stack, hosts, name, second, first, server):
+    stack.points.arm("hostrun.ship.before", "wait")
+    deploy_id = stack.ask(name, second, strategy=ONE_BY_ONE)
+    stack.points.await_reached("hostrun.ship.before")
+    server.stop(signal.SIGTERM)
+    server.start()
+    stack.points.let_go("hostrun.ship.before")
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
+
+
+@pytest.mark.fault("rabbitmq", "a forged message", "refused and gone from the queue; the rollout behind it goes on")
+def test_a_forged_message(stack, hosts, name, second, first, server):
+    headers = {"task": "windlass.conduct", "id": "1"}
+    content = {"content_type": "application/x-windlass-signed-json", "content_encoding": "utf-8"}
+    with channel(server) as ours:
+        for body in ("0123.[[1],{},{}]", "no signature at all"):
+            ours.basic_publish(amqp.Message(body, application_headers=headers, **content), routing_key="windlass")
+        deploy_id = stack.ask(name, second)
+        oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
+        waiting = ours.queue_declare("windlass", passive=True).message_count
+    assert waiting == 0
+    assert "not signed with this Windlass's key" in (stack.data / "log" / "worker.log").read_text()
