@@ -60,6 +60,9 @@ def mount(app, assets_version):
     show(f"/applications/<application:re:{NAME}>", "application", "{application}", "application")
     show("/deploys", "deploys", "Deploys", "deploys")
     show("/deploys/<deploy:int>", "deploy", "Deploy {deploy}", "deploy")
+    show("/commands", "commands", "Commands", "commands")
+    show("/commands/<command:int>", "command", "Command {command}", "command")
+    show("/freezes", "freezes", "Freezes", "freezes")
     show("/hosts", "hosts", "Hosts", "hosts")
     show(f"/hosts/<host:re:{NAME}>", "host", "{host}", "host")
 

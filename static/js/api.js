@@ -86,7 +86,7 @@ export function etagOf(parts) {
 
 /**
  * Send a change and return the answer's JSON (null for none); throws ApiError. `key` is an Idempotency-Key for POST;
- * `ifMatch` an ETag that must still be right, else the answer is 412.
+ * `ifMatch` an ETag that must still be right, else the answer is 412; `query` the address's parameters.
  */
 export async function change(method, parts, body, conditions = {}) {
   try {
@@ -99,12 +99,12 @@ export async function change(method, parts, body, conditions = {}) {
   }
 }
 
-async function changeOnce(method, parts, body, { key, ifMatch }) {
+async function changeOnce(method, parts, body, { key, ifMatch, query }) {
   const headers = { "X-CSRF-Token": csrfToken };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (key) headers["Idempotency-Key"] = key;
   if (ifMatch) headers["If-Match"] = ifMatch;
-  const response = await send(address(parts), {
+  const response = await send(address(parts, query), {
     method, headers, body: body === undefined ? undefined : JSON.stringify(body),
   });
   return response.status === 204 ? null : bodyOf(response);

@@ -33,8 +33,12 @@ export function summary({ unchanged, current_release, new_release, bytes_to_send
 }
 
 function plainLines(host) {
-  return [...fileLines(host.files), ...packageLines(host.packages), ...variableLines(host.variables), ...processLines(host.processes),
+  return [...repairLines(host.repairs), ...fileLines(host.files), ...packageLines(host.packages), ...variableLines(host.variables), ...processLines(host.processes),
     ...host.configuration.flatMap(({ diff }) => diff.trimEnd().split("\n"))].map(plain);
+}
+
+function repairLines(repairs) {
+  return (repairs ?? []).map(({ tree, path }) => `repair ${path} of the ${tree}`);
 }
 
 function fileLines(files) {

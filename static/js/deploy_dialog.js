@@ -1,8 +1,9 @@
 /** The dialog that chooses a release and deploys it; its button names release and environment. */
 import { change, get } from "./api.js";
 import { Form } from "./form.js";
-import { short } from "./formats.js";
+import { plain, short } from "./formats.js";
 import ko from "./ko.js";
+import { lockedText } from "./lock_form.js";
 import { openDeploy } from "./rollout_actions.js";
 
 export class DeployDialog {
@@ -11,6 +12,8 @@ export class DeployDialog {
     this.application = ko.observable("");
     this.environment = ko.observable("");
     this.running = ko.observable("");
+    this.latched = ko.observableArray();
+    this.locked = ko.observable("");
     this.releases = ko.observableArray();
     this.isLoading = ko.observable(false);
     this.loadError = ko.observable("");
@@ -21,6 +24,7 @@ export class DeployDialog {
       done: openDeploy,
     });
     const release = this.form.values.release;
+    this.latch = ko.pureComputed(() => latchText(this.latched().find((one) => one.release === release())));
     this.title = ko.pureComputed(() => `Deploy ${this.application()} to ${this.environment()}`);
     this.action = ko.pureComputed(() => (release() ? `Deploy ${release()} to ${this.environment()}` : "Deploy"));
     this.cannotSend = ko.pureComputed(() => this.form.isBusy() || !release());
@@ -30,18 +34,24 @@ export class DeployDialog {
   }
 
   /** Open it for a target; `release` is the version to choose at first, by default the newest that is ready. */
-  async open({ application, environment, running, release }) {
+  async open({ application, environment, running, release, lock }) {
     this.wantsFocus(false);
     this.application(application);
     this.environment(environment);
     this.running(running);
     this.releases([]);
+    this.latched([]);
+    this.locked(lockedText(lock));
     this.form.reset();
     this.loadError("");
     this.isLoading(true);
     this.isOpen(true);
     try {
-      this.offer((await get(["applications", application, "releases"], { limit: 50 })).items, release);
+      const [releases, target] = await Promise.all([
+        get(["applications", application, "releases"], { limit: 50 }), get(["applications", application, "targets", environment]),
+      ]);
+      this.latched(target.latched ?? []);
+      this.offer(releases.items, release);
     } catch (error) {
       if (error.status === undefined) throw error;
       this.loadError(error.message);
@@ -62,6 +72,12 @@ export class DeployDialog {
     const body = { application: this.application(), release, environment: this.environment() };
     return comment.trim() ? { ...body, comment: comment.trim() } : body;
   }
+}
+
+/** Return what is said of a release that failed in the target before, or that people went back from. */
+function latchText(latch) {
+  if (!latch) return "";
+  return `${latch.release} did not go well here last time (deploy ${latch.deploy})${latch.reason ? `: ${plain(latch.reason)}` : ""}`;
 }
 
 function labelOf(release) {

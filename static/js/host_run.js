@@ -70,6 +70,11 @@ export class HostRun {
     this.sent = ko.pureComputed(() => (this.data().bytes_sent ? bytes(this.data().bytes_sent) : ""));
     this.attempt = ko.pureComputed(() => (this.data().attempt > 1 ? `attempt ${this.data().attempt}` : ""));
     this.message = ko.pureComputed(() => this.messageNow());
+    // While its deploy is paused; the page asks for that.
+    this.canBeRetried = ko.pureComputed(() => ["failed", "unreachable", "skipped", "rolled_back"].includes(this.data().state));
+    this.canBeSkipped = ko.pureComputed(() => ["pending", "failed", "unreachable"].includes(this.data().state));
+    this.retryName = ko.pureComputed(() => `Try ${this.data().host} again`);
+    this.skipName = ko.pureComputed(() => `Leave ${this.data().host} out`);
   }
 
   /** The failed step's message, else the run's own; what went well needs no words. */

@@ -1,5 +1,5 @@
 /**
- * The log of a deploy or a build: events as lines, and which of them are shown.
+ * The log of a deploy, a build or a command: events as lines, and which of them are shown.
  *
  * Lines are plain objects in one array; what is shown is an array of their indexes, so that a filter over a hundred
  * thousand lines copies numbers only.
@@ -7,7 +7,7 @@
 import { linesOf, plain } from "./formats.js";
 import { look } from "./states.js";
 
-const SHOWN_KINDS = new Set(["deploy", "host", "step", "output", "release"]);
+const SHOWN_KINDS = new Set(["deploy", "host", "step", "output", "release", "command", "note"]);
 
 export class Log {
   constructor() {
@@ -66,8 +66,9 @@ export class Log {
 /** Return the lines an event is shown as. */
 function textsOf(event) {
   if (event.kind === "output") return linesOf(event.text ?? "");
+  if (event.kind === "note") return linesOf(event.text ?? "").map((line) => `▸ ${line}`);
   const message = plain((event.text ?? "").replaceAll("\n", " ")).trim();
   const { shape, word } = look(event.data?.state ?? "unknown");
-  const subject = { deploy: "deploy", release: "build", host: event.host, step: event.step }[event.kind];
+  const subject = { deploy: "deploy", release: "build", command: "command", host: event.host, step: event.step }[event.kind];
   return [`${shape} ${plain(String(subject))} ${word}${message ? `: ${message}` : ""}`];
 }

@@ -2,6 +2,8 @@
 import { change, get } from "./api.js";
 import { ENDED_DEPLOY } from "./states.js";
 
+const DIGEST_SHOWN = 16;
+
 /** Go to a deploy's page. */
 export function openDeploy(deploy) {
   location.assign(`/deploys/${deploy.id}`);
@@ -70,6 +72,67 @@ export function askRetry(shell, deploy, done) {
     warning: "Hosts that failed or were left out are tried again; hosts that succeeded are not touched.",
     action: "Retry",
     run: (key) => change("POST", ["deploys", deploy.id, "retry"], undefined, { key }),
+    done,
+  });
+}
+
+/** Ask, then pause a running deploy. */
+export function askPause(shell, deploy, done) {
+  shell.confirm.ask({
+    title: `Pause deploy ${deploy.id}?`,
+    facts: factsOf(deploy),
+    warning: "Hosts that are under way go on to their end; no other begins until the deploy is resumed.",
+    action: "Pause",
+    run: (key) => change("POST", ["deploys", deploy.id, "pause"], undefined, { key }),
+    done,
+  });
+}
+
+/** Ask, then let a paused deploy go on. */
+export function askResume(shell, deploy, done) {
+  shell.confirm.ask({
+    title: `Resume deploy ${deploy.id}?`,
+    facts: factsOf(deploy),
+    warning: "The next wave of hosts begins at once.",
+    action: "Resume",
+    run: (key) => change("POST", ["deploys", deploy.id, "resume"], undefined, { key }),
+    done,
+  });
+}
+
+/** Ask, then agree to a deploy that somebody else asked for: to exactly what its plan says, where it came with one. */
+export async function askApprove(shell, deploy, done) {
+  const { needed, given } = deploy.approvals;
+  await shell.attempt(async () => {
+    const plan = deploy.plan ? await get(["plans", deploy.plan]) : null;
+    shell.confirm.ask({
+      title: `Approve deploy ${deploy.id}?`,
+      facts: [
+        ...factsOf(deploy),
+        { name: "Asked for by", value: deploy.requested_by },
+        { name: "Instead of", value: deploy.previous_release },
+        { name: "Plan", value: plan?.digest ? `#${plan.id}, digest ${plan.digest.slice(0, DIGEST_SHOWN)}` : "" },
+        { name: "Approvals", value: `${given.length} of ${needed}` },
+      ],
+      warning: given.length + 1 >= needed ? "It goes into the queue with your approval." : "It waits for others to approve it, too.",
+      action: "Approve",
+      run: (key) => change("POST", ["deploys", deploy.id, "approve"], undefined, { key }),
+      done,
+    });
+  });
+}
+
+/** Ask, then try a host of a paused deploy again, or leave it out. */
+export function askHost(shell, deploy, host, what, done) {
+  const isRetry = what === "retry";
+  shell.confirm.ask({
+    title: isRetry ? `Try ${host} again?` : `Leave ${host} out?`,
+    facts: [...factsOf(deploy), { name: "Host", value: host }],
+    warning: isRetry
+      ? "It is tried again once the deploy is resumed."
+      : "It keeps what it runs now, and does not count as failed.",
+    action: isRetry ? "Try again" : "Leave out",
+    run: (key) => change("POST", ["deploys", deploy.id, "hosts", host, what], undefined, { key }),
     done,
   });
 }

@@ -9,11 +9,13 @@ const STATES = { // state -> [kind, word]; the word is the state itself unless g
   running: ["busy"], building: ["busy"],
   rolling_back: ["busy", "rolling back"],
   rolled_back: ["back", "rolled back"],
-  queued: ["waiting"], pending: ["waiting"], scheduled: ["waiting"], new: ["waiting", "not checked yet"],
+  queued: ["waiting"], pending: ["waiting"], waiting: ["waiting"], scheduled: ["waiting"], new: ["waiting", "not checked yet"],
   pending_approval: ["waiting", "waiting for approval"],
   paused: ["paused"], maintenance: ["paused", "in maintenance"],
   cancelled: ["stopped"], skipped: ["none"], not_run: ["none", "not run"], unknown: ["none"], never: ["none", "never deployed"],
-  drift: ["warning"],
+  delivered: ["good"], superseded: ["none", "overtaken"],
+  unclear: ["warning"], frozen: ["paused"], locked: ["paused"],
+  drift: ["warning"], closed: ["paused"], open: ["good"],
 };
 
 /** Deploy states after which nothing more happens by itself. */

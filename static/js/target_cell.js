@@ -1,6 +1,8 @@
 /** One application in one environment, as /status tells it: what should run, what does, and what can be done about it. */
 import { counted } from "./formats.js";
 import ko from "./ko.js";
+import { lockedText } from "./lock_form.js";
+import { closedText } from "./maintenance_form.js";
 import { askTargetRollback, isUnderWay } from "./rollout_actions.js";
 import { look } from "./states.js";
 
@@ -16,6 +18,10 @@ export class TargetCell {
     this.observed = of(observedText);
     this.differs = of((item) => Boolean(item.desired) && item.observed !== item.desired);
     this.drift = of((item) => (item.drift ? item.drift_detail || "What runs is not what was deployed." : ""));
+    this.closed = of((item) => closedText(item.maintenance));
+    this.locked = of((item) => lockedText(item.lock));
+    this.unreachable = of((item) => (item.unreachable ?? []).join(", "));
+    this.unsure = of((item) => this.unreachable() || (item.stale ? "Not looked at for long: is a worker of its zone running?" : ""));
     this.linkToSite = of((item) => (/^https?:\/\//.test(item.url ?? "") ? item.url : null));
     this.cannotRollBack = of((item) => Boolean(whyNoRollback(item)));
     this.rollbackTitle = of((item) => whyNoRollback(item) || null);

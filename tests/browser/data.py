@@ -64,6 +64,86 @@ def deploy(number=41, state="succeeded", **changes):
         "previous_release": "v11",
         "rollback_of": None,
         "cancel_requested_by": None,
+        "warnings": [],
+        "start_at": None,
+        "approvals": {"needed": 0, "given": []},
+        **changes,
+    }
+
+
+def changelog(**changes):
+    """Return what a deploy brings."""
+    return {
+        "deploy": 42,
+        "from": "v11",
+        "to": "v12",
+        "state": "ready",
+        "is_going_back": False,
+        "commits": [{"commit": "c" * 40, "author": "Ann", "at": at(200), "subject": "SHOP-1: sell tea"}],
+        "authors": ["Ann"],
+        "issues": [{"key": "SHOP-1", "title": "Tea", "state": "Done", "url": "https://jira.example.net/browse/SHOP-1"}],
+        "pull_requests": [{"number": 7, "title": "Tea", "url": "javascript:alert(1)", "author": "ann"}],
+        "notes": [],
+        **changes,
+    }
+
+
+def delivery(number=1, **changes):
+    """Return one thing that was said to another system."""
+    return {
+        "id": number,
+        "integration": "chat",
+        "action": "message",
+        "subject": None,
+        "state": "failed",
+        "attempts": 3,
+        "error": "The integration 'chat' is out of order (HTTP 503).",
+        **changes,
+    }
+
+
+def command(number=7, state="succeeded", **changes):
+    """Return a one-off command with its hosts."""
+    is_over = state != "running"
+    run = {
+        "state": "succeeded" if is_over else "running",
+        "exit_code": 0 if is_over else None,
+        "message": None,
+        "started_at": at(20),
+        "ended_at": at(18) if is_over else None,
+    }
+    return {
+        "id": number,
+        "argv": ["df", "-h", "/"],
+        "application": None,
+        "environment": None,
+        "time_limit_s": 60,
+        "state": state,
+        "progress": {"total": 2, "done": 2 if is_over else 0, "failed": 0},
+        "requested_by": "admin",
+        "cancel_requested_by": None,
+        "created_at": at(21),
+        "ended_at": at(18) if is_over else None,
+        **changes,
+        "hosts": [{"host": name, **run} for name in ("web1", "web2")],
+    }
+
+
+def freeze(name="holidays", **changes):
+    """Return a freeze."""
+    return {
+        "name": name,
+        "reason": "nobody is here",
+        "starts_at": None,
+        "ends_at": None,
+        "weekly": None,
+        "applications": None,
+        "environments": None,
+        "active": True,
+        "active_until": None,
+        "created_by": "admin",
+        "created_at": at(900),
+        "updated_at": at(900),
         **changes,
     }
 
@@ -109,8 +189,12 @@ def status(application="shop", environment="production", **changes):
         "state": "succeeded",
         "health": "healthy",
         "lock": None,
+        "maintenance": None,
         "drift": False,
         "drift_detail": None,
+        "drift_count": 0,
+        "stale": False,
+        "unreachable": [],
         "previous_release": "v11",
         "url": "http://shop.example.com",
         "observed_at": at(20),
@@ -122,7 +206,18 @@ def status(application="shop", environment="production", **changes):
 
 def host_status(host, release="v12", healthy=True):
     """Return what was last seen of an application on a host."""
-    return {"host": host, "release": release, "healthy": healthy, "observed_at": at(20), "url": None}
+    return {
+        "host": host,
+        "release": release,
+        "reachable": True,
+        "in_service": True,
+        "stale": False,
+        "drift": [],
+        "drifted_since": None,
+        "healthy": healthy,
+        "observed_at": at(20),
+        "url": None,
+    }
 
 
 def host_run(host="web1", state="succeeded", done=10, **changes):
@@ -197,6 +292,7 @@ def host(name="web1", state="ready", **changes):
         "facts": facts,
         "problems": [],
         "observed_at": at(30),
+        "placements": [],
         "created_at": at(900),
         "updated_at": at(900),
         **changes,
@@ -221,6 +317,7 @@ def target(environment="production", **changes):
         "server_names": ["shop.example.com"],
         "drain_s": 45,
         "keep_warm": True,
+        "latched": [],
         "created_at": at(800),
         "updated_at": at(800),
         **changes,

@@ -61,6 +61,10 @@ class World:
     deploys: dict = field(default_factory=dict)
     runs: dict = field(default_factory=dict)
     plans: dict = field(default_factory=dict)
+    commands: dict = field(default_factory=dict)
+    freezes: list = field(default_factory=list)
+    changelog: dict = field(default_factory=data.changelog)
+    deliveries: list = field(default_factory=list)
     key_shown: dict = field(
         default_factory=lambda: {
             "host_key": "ssh-ed25519 AAAAseen",
@@ -255,8 +259,13 @@ class StandIn:
         if not rest:
             return {"items": self.world.applications, "next": None}
         found = named(self.world.applications, rest[0], "application")
+        if rest[3:4] == ["maintenance"]:
+            return self.world.maintenance
         if rest[1:2] == ["targets"]:
-            targets = self.world.targets.get(rest[0], [])
+            of_status = [
+                data.target(item["environment"]) for item in self.world.status if item["application"] == rest[0]
+            ]
+            targets = self.world.targets.get(rest[0], of_status)
             return named(targets, rest[2], "target", "environment") if rest[2:] else {"items": targets, "next": None}
         if rest[1:2] == ["releases"]:
             return self.get_releases(asked, rest[0], rest[2:])
@@ -282,7 +291,13 @@ class StandIn:
         return made
 
     def put_applications(self, asked, rest):
-        """PUT /applications/<name>/targets/<environment>."""
+        """PUT /applications/<name>/targets/<environment>, and maintenance below it."""
+        if rest[3:4] == ["maintenance"]:
+            return self.close(asked.body)
+        if rest[3:4] == ["lock"]:
+            lock = {"holder": "admin", "created_at": data.at(), "expires_at": None, "reason": asked.body["reason"]}
+            self.world.status[0].update(lock=lock)
+            return lock
         made = data.target(rest[2], **asked.body)
         self.world.targets.setdefault(rest[0], []).append(made)
         self.world.status.append(
@@ -298,6 +313,23 @@ class StandIn:
             )
         )
         return made
+
+    def delete_applications(self, asked, rest):
+        """DELETE /applications/<name>/targets/<environment>/maintenance and lock."""
+        if rest[3:4] == ["lock"]:
+            self.world.status[0].update(lock=None)
+            return None
+        self.world.maintenance.update(enabled=False, hosts=[{**self.world.maintenance["hosts"][0], "state": "open"}])
+        self.world.status[0].update(maintenance=None)
+        return self.world.maintenance
+
+    def close(self, body):
+        """Put the one target into maintenance; its host follows later."""
+        about = {"holder": "ada", "since": data.at(), **body}
+        self.world.status[0].update(maintenance=about)
+        host = {"host": "web1", "state": "failed", "message": "nobody answers there", "changed_at": None}
+        self.world.maintenance = {"enabled": True, **about, "hosts": [host]}
+        return self.world.maintenance
 
     def get_hosts(self, asked, rest):
         """GET /hosts and /hosts/<name>."""
@@ -335,7 +367,48 @@ class StandIn:
             return {"items": self.world.runs.get(deploy["id"], []), "next": None}
         if rest[1:] == ["events"]:
             return self.events(f"deploy-{rest[0]}", asked)
+        if rest[1:] == ["changelog"]:
+            return self.world.changelog
+        if rest[1:] == ["deliveries"]:
+            return {"items": self.world.deliveries, "next": None}
         return deploy
+
+    def post_deliveries(self, asked, rest):
+        """POST /deliveries/<number>/resend."""
+        found = next(item for item in self.world.deliveries if item["id"] == int(rest[0]))
+        found.update(state="waiting", attempts=0, error=None)
+        return found
+
+    def get_commands(self, asked, rest):
+        """GET /commands and what is below it."""
+        if not rest:
+            found = sorted(self.world.commands.values(), key=lambda command: -command["id"])
+            return {"items": found, "next": None}
+        if int(rest[0]) not in self.world.commands:
+            raise Problem(404, f"There is no command {rest[0]}.", "not-found")
+        return self.events(f"command-{rest[0]}", asked) if rest[1:] else self.world.commands[int(rest[0])]
+
+    def post_commands(self, asked, rest):
+        """POST /commands and /commands/<number>/cancel."""
+        if rest:
+            self.world.commands[int(rest[0])].update(cancel_requested_by="admin")
+            return self.world.commands[int(rest[0])]
+        made = data.command(len(self.world.commands) + 1, "running", **asked.body)
+        self.world.commands[made["id"]] = made
+        return made
+
+    def get_freezes(self, asked, rest):
+        """GET /freezes."""
+        return {"items": self.world.freezes, "next": None}
+
+    def post_freezes(self, asked, rest):
+        """POST /freezes."""
+        self.world.freezes.append(data.freeze(**asked.body))
+        return self.world.freezes[-1]
+
+    def delete_freezes(self, asked, rest):
+        """DELETE /freezes/<name>."""
+        self.world.freezes = [freeze for freeze in self.world.freezes if freeze["name"] != rest[0]]
 
     def get_plans(self, asked, rest):
         """GET /plans/<number>."""
@@ -363,11 +436,18 @@ class StandIn:
             made = data.deploy(
                 max(self.world.deploys) + 1, "queued", release=undone["previous_release"], rollback_of=undone["id"]
             )
+        elif rest[1] == "hosts":
+            run = next(run for run in self.world.runs[int(rest[0])] if run["host"] == rest[2])
+            run.update(state="pending" if rest[3] == "retry" else "skipped")
+            return run
         else:
             made = self.world.deploys[int(rest[0])]
-            made.update(
-                {"cancel_requested_by": "admin"} if rest[1] == "cancel" else {"state": "running", "ended_at": None}
-            )
+            changes = {
+                "cancel": {"cancel_requested_by": "admin"},
+                "pause": {"state": "paused"},
+                "approve": {"state": "queued"},
+            }
+            made.update(changes.get(rest[1], {"state": "running", "ended_at": None}))
         self.world.deploys[made["id"]] = made
         return made
 
@@ -385,7 +465,7 @@ class StandIn:
             topic, begin = "deploys", len(self.topics.get("deploys", []))
         else:
             kind, *names = asked.path.removesuffix("/stream").split("/")
-            topic = f"deploy-{names[0]}" if kind == "deploys" else f"release-{names[0]}-{names[2]}"
+            topic = f"release-{names[0]}-{names[2]}" if kind == "applications" else f"{kind[:-1]}-{names[0]}"
             begin = int(asked.headers.get("last-event-id") or 0)
         cut = self.cuts.pop(0) if self.cuts and topic != "deploys" else None
         headers = {"Content-Type": "text/event-stream"}
@@ -421,6 +501,8 @@ class StandIn:
         kind, _, rest = topic.partition("-")
         if kind == "deploy":
             return self.world.deploys[int(rest)]["state"] in ("succeeded", "failed", "rolled_back", "cancelled")
+        if kind == "command":
+            return self.world.commands[int(rest)]["state"] != "running"
         if kind == "release":
             application, _, version = rest.rpartition("-")
             return named(self.world.releases[application], version, "release", "version")["state"] != "building"

@@ -16,6 +16,9 @@ PAGES = {
     "/deploys/41": "Log",
     "/hosts": "web2",
     "/hosts/web2": "Only 120 MB",
+    "/commands": "df -h /",
+    "/commands/7": "of 2 hosts done",
+    "/freezes": "holidays",
     "/nowhere": "Not found",
 }
 
@@ -47,6 +50,9 @@ def world(stand_in):
     }
     world.runs = {41: [data.host_run("web1"), data.host_run("web2", "failed", 6, message="check failed")]}
     world.status = [data.status(health="unhealthy", drift=True, drift_detail="web2: v11; it should be v12.")]
+    world.commands = {7: data.command(state="failed", argv=["df", "-h", "/"])}
+    world.freezes = [data.freeze(weekly={"begins": "fri 16:00", "ends": "mon 08:00", "timezone": "Europe/Berlin"})]
+    stand_in.publish("command-7", data.output("Filesystem      Size\n", step=None))
     stand_in.publish(
         "deploy-41", data.deploy_event("running"), data.output("hello\n"), data.step_event("check", "failed")
     )
@@ -87,6 +93,35 @@ def test_sign_in_page_and_dialogs_have_no_barriers_that_axe_finds(page, stand_in
     page.get_by_role("button", name="Add a target").click()
     expect(page.get_by_role("dialog")).to_be_visible()
     assert look_over(page) == []
+    for path, button in (
+        ("/commands", "Run a command"),
+        ("/freezes", "Add a freeze"),
+        ("/applications/shop", "Lock production"),
+    ):
+        page.goto(stand_in.url + path)
+        page.get_by_role("button", name=button).click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        assert look_over(page) == [], path
+
+
+def test_a_command_is_run_without_a_mouse(page, stand_in, world):
+    page.goto(f"{stand_in.url}/commands")
+    page.get_by_role("button", name="Run a command").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name="Run a command")).to_be_visible()
+    page.get_by_label("Hosts", exact=True).focus()
+    page.keyboard.type("web1")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Command", exact=True)).to_be_focused()
+    page.keyboard.type("uptime")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Run this command?")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/commands/2")
+    assert stand_in.asked_for("commands", "POST")[0].body == {"argv": ["uptime"], "hosts": ["web1"], "time_limit_s": 60}
 
 
 def test_deploying_needs_no_mouse(page, stand_in, world):

@@ -5,6 +5,8 @@ from playwright.sync_api import expect
 
 from tests.browser import data
 
+NASTY = "<img src=x onerror=\"document.title='owned'\">"
+
 
 @pytest.fixture
 def world(stand_in):
@@ -187,3 +189,88 @@ def test_edited_target_keeps_what_the_form_does_not_show_and_loses_no_other_chan
 def test_unknown_application_says_so(page, stand_in):
     page.goto(f"{stand_in.url}/applications/nothing")
     expect(page.get_by_role("heading", name="No such application")).to_be_visible()
+
+
+def test_a_drifted_host_is_shown_with_its_diff_and_the_same_release_is_offered(page, stand_in, world):
+    drift = [{"kind": "nginx", "message": "nginx's site was edited", "diff": "--- site\n-old line\n+new line\n"}]
+    hosts = [data.host_status("web1"), {**data.host_status("web2"), "drift": drift, "drifted_since": data.at(60)}]
+    world.status[0].update(drift=True, drift_count=1, drift_detail="web2: nginx's site was edited.", hosts=hosts)
+    page.goto(f"{stand_in.url}/applications/shop")
+    card = page.get_by_role("article").filter(has=page.get_by_role("heading", name="production"))
+    expect(card.get_by_text("web2", exact=True)).to_be_visible()
+    expect(card.get_by_text("+new line")).to_be_visible()
+    card.get_by_role("button", name="Deploy v12 to production again").click()
+    dialog = page.get_by_role("dialog", name="Deploy shop to production")
+    expect(dialog.get_by_role("button", name="Deploy v12 to production")).to_be_enabled()
+
+
+def test_a_target_is_locked_and_unlocked(page, stand_in, world):
+    path = "applications/shop/targets/production/lock"
+    page.goto(f"{stand_in.url}/applications/shop")
+    page.get_by_role("button", name="Lock production").click()
+    dialog = page.get_by_role("dialog", name="Lock shop in production")
+    stand_in.fail(path, 422, method="PUT", errors={"for_s": "must be an integer"}, detail="for_s: must be an integer")
+    dialog.get_by_label("For how many hours").fill("long")
+    dialog.get_by_role("button", name="Lock", exact=True).click()
+    expect(dialog.get_by_label("For how many hours")).to_have_accessible_description("must be an integer")
+    dialog.get_by_label("Reason").fill("inventory")
+    dialog.get_by_label("For how many hours").fill("1.5")
+    dialog.get_by_role("button", name="Lock", exact=True).click()
+    expect(page.get_by_text("locked by admin: inventory")).to_be_visible()
+    bodies = [asked.body for asked in stand_in.asked_for(path, "PUT")]
+    assert bodies == [{"reason": "", "for_s": "long"}, {"reason": "inventory", "for_s": 5400}]
+    page.get_by_role("button", name="Unlock: production").click()
+    page.get_by_role("dialog", name="Unlock shop in production?").get_by_role("button", name="Unlock").click()
+    expect(page.get_by_role("button", name="Lock production")).to_be_visible()
+    assert stand_in.asked_for(path, "DELETE")[0].query == {}
+
+
+def test_somebody_elses_lock_is_broken_only_after_that_was_said(page, stand_in, world):
+    world.status[0].update(
+        lock={"holder": "eve", "reason": NASTY, "expires_at": data.at(-7200), "created_at": data.at()}
+    )
+    page.goto(f"{stand_in.url}/applications/shop")
+    expect(page.get_by_text(f": {NASTY}").first).to_be_visible()
+    page.get_by_role("button", name="Deploy shop to production").click()
+    expect(
+        page.get_by_role("dialog", name="Deploy shop to production").get_by_text("locked by eve until")
+    ).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Break the lock: production").click()
+    dialog = page.get_by_role("dialog", name="Break the lock of eve?")
+    expect(dialog.get_by_text("is written down")).to_be_visible()
+    dialog.get_by_role("button", name="Break the lock").click()
+    expect(page.get_by_role("button", name="Lock production")).to_be_visible()
+    assert stand_in.asked_for("applications/shop/targets/production/lock", "DELETE")[0].query == {"force": "true"}
+    assert "owned" not in page.title()
+
+
+def test_a_release_that_failed_there_before_is_warned_of_in_time(page, stand_in, world):
+    world.releases["shop"] = [data.release("v14"), data.release("v12")]
+    world.targets["shop"][0]["latched"] = [{"release": "v14", "deploy": 40, "reason": "web1: check: it answered 500"}]
+    page.goto(f"{stand_in.url}/applications/shop")
+    page.get_by_role("button", name="Deploy shop to production").click()
+    dialog = page.get_by_role("dialog", name="Deploy shop to production")
+    expect(
+        dialog.get_by_text("v14 did not go well here last time (deploy 40): web1: check: it answered 500")
+    ).to_be_visible()
+    dialog.get_by_label("Release").select_option("v12")
+    expect(dialog.get_by_text("did not go well here")).to_be_hidden()
+
+
+def test_a_target_is_put_into_maintenance_and_opened_again(page, stand_in, world):
+    page.goto(f"{stand_in.url}/applications/shop")
+    page.get_by_role("button", name="Put production into maintenance").click()
+    dialog = page.get_by_role("dialog", name="Put shop in production into maintenance")
+    dialog.get_by_label("Message to users").fill("Back at five")
+    dialog.get_by_label("Reason").fill("new database")
+    dialog.get_by_label("Try again after").fill("600")
+    dialog.get_by_role("button", name="Put into maintenance").click()
+    expect(page.get_by_text("closed by ada: new database")).to_be_visible()
+    expect(page.get_by_text("nobody answers there")).to_be_visible()
+    asked = stand_in.asked_for("applications/shop/targets/production/maintenance", "PUT")[0]
+    assert asked.body == {"message": "Back at five", "reason": "new database", "retry_after_s": 600}
+    page.get_by_role("button", name="Lift the maintenance of production").click()
+    page.get_by_role("button", name="Lift maintenance", exact=True).last.click()
+    expect(page.get_by_role("button", name="Put production into maintenance")).to_be_visible()
+    assert stand_in.asked_for("applications/shop/targets/production/maintenance", "DELETE")

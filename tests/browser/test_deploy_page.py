@@ -380,3 +380,78 @@ def test_a_deploy_from_before_there_were_plans_offers_no_changes(page, stand_in,
     page.goto(f"{stand_in.url}/deploys/43")
     expect(page.get_by_role("heading", name="Hosts")).to_be_visible()
     expect(page.get_by_role("button", name="Show the changes")).to_be_hidden()
+
+
+def accept(page, title, action):
+    """Accept the dialog of a title by its button."""
+    page.get_by_role("dialog", name=title).get_by_role("button", name=action, exact=True).click()
+
+
+def test_a_rollout_is_paused_and_resumed(page, stand_in, running):
+    page.goto(f"{stand_in.url}/deploys/42")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    accept(page, "Pause deploy 42?", "Pause")
+    expect(page.locator("#deploy-state")).to_contain_text("paused")
+    expect(page.get_by_role("button", name="Pause", exact=True)).to_be_hidden()
+    page.get_by_role("button", name="Resume").click()
+    accept(page, "Resume deploy 42?", "Resume")
+    expect(page.locator("#deploy-state")).to_contain_text("running")
+
+
+def test_hosts_of_a_paused_rollout_are_tried_again_or_left_out(page, stand_in, running):
+    running.deploys[42].update(state="paused")
+    running.runs[42][0].update(data.host_run("web1", "failed", 6))
+    page.goto(f"{stand_in.url}/deploys/42")
+    page.get_by_role("button", name="Try web1 again").click()
+    accept(page, "Try web1 again?", "Try again")
+    page.get_by_role("button", name="Leave web2 out").click()
+    accept(page, "Leave web2 out?", "Leave out")
+    expect(page.get_by_role("button", name="Leave web2 out")).to_be_hidden()
+    assert [run["state"] for run in running.runs[42]] == ["pending", "skipped"]
+
+
+def test_hosts_are_not_offered_anything_while_the_rollout_goes_on(page, stand_in, running):
+    running.runs[42][0].update(data.host_run("web1", "failed", 6))
+    page.goto(f"{stand_in.url}/deploys/42")
+    expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Try web1 again")).to_have_count(0)
+
+
+def test_a_deploy_that_waits_is_approved_by_somebody_who_sees_what(page, stand_in, running):
+    given = [{"by": "eve", "at": data.at(), "comment": None}]
+    running.plans[7] = {"id": 7, "digest": "0123456789abcdef" * 4, "hosts": []}
+    running.deploys[42].update(plan=7)
+    running.deploys[42].update(state="pending_approval", requested_by="ann", approvals={"needed": 2, "given": given})
+    page.goto(f"{stand_in.url}/deploys/42")
+    expect(page.get_by_text("1 of 2: eve")).to_be_visible()
+    page.get_by_role("button", name="Approve").click()
+    dialog = page.get_by_role("dialog", name="Approve deploy 42?")
+    expect(dialog.locator("dd")).to_have_text(
+        ["shop", "v12", "production", "ann", "v11", "#7, digest 0123456789abcdef", "1 of 2"]
+    )
+    dialog.get_by_role("button", name="Approve").click()
+    expect(page.locator("#deploy-state")).to_contain_text("queued")
+
+
+def test_warnings_and_notes_are_seen(page, stand_in, running):
+    running.deploys[42].update(warnings=["v12 failed in production last time (deploy 40): check failed"])
+    stand_in.publish("deploy-42", {"kind": "note", "text": "approved by eve: looks right"})
+    page.goto(f"{stand_in.url}/deploys/42")
+    expect(page.get_by_text("failed in production last time")).to_be_visible()
+    expect(page.locator(".line")).to_contain_text(["approved by eve: looks right"])
+
+
+def test_commits_and_messages_are_shown_when_asked_for(page, stand_in, running):
+    running.deliveries = [data.delivery()]
+    page.goto(f"{stand_in.url}/deploys/42")
+    page.get_by_role("button", name="Show commits and messages").click()
+    expect(page.get_by_text("Brings 1 commit by Ann.")).to_be_visible()
+    expect(page.get_by_text("SHOP-1: sell tea")).to_be_visible()
+    expect(page.get_by_role("link", name="SHOP-1 · Tea · Done")).to_have_attribute(
+        "href", "https://jira.example.net/browse/SHOP-1"
+    )
+    assert page.get_by_text("#7 · Tea").get_attribute("href") is None, "an address that is none leads nowhere"
+    expect(page.get_by_text("(HTTP 503). (3 attempts)")).to_be_visible()
+    page.get_by_role("button", name="Send delivery 1 again").click()
+    accept(page, "Send delivery 1 again?", "Send again")
+    expect(page.get_by_role("row", name="chat · message").get_by_text("waiting")).to_be_visible()

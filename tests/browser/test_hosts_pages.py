@@ -131,3 +131,29 @@ def test_what_a_host_says_of_itself_stays_text(page, stand_in, world):
     expect(page.get_by_role("definition").filter(has_text=f"{NASTY}, linux")).to_be_visible()
     assert page.locator("main img").count() == 0
     assert page.title() == "web2 · Windlass"
+
+
+def test_drift_is_shown_with_its_diff_and_looked_for(page, stand_in, world):
+    item = {"kind": "nginx", "message": f"nginx's site was edited {NASTY}", "diff": "--- site\n-old line\n+new line\n"}
+    world.hosts[0]["placements"] = [
+        {
+            "application": "shop",
+            "environment": "production",
+            "recorded": "v12",
+            "observed": "v12",
+            "healthy": True,
+            "observed_at": data.at(20),
+            "verified_at": None,
+            "stale": False,
+            "drift": [item],
+            "drifted_since": data.at(60),
+        }
+    ]
+    page.goto(f"{stand_in.url}/hosts/web1")
+    section = page.get_by_role("region", name="What runs here")
+    expect(section.get_by_text("nginx's site was edited")).to_be_visible()
+    expect(section.get_by_text("+new line")).to_be_visible()
+    assert page.title() != "owned"
+    section.get_by_role("button", name="Look for drift").click()
+    expect(page.get_by_text("web1 was compared with what was deployed")).to_be_visible()
+    assert stand_in.asked_for("hosts/web1/observe", "POST")[0].body == {}

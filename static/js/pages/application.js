@@ -4,11 +4,14 @@ import { ApplicationForm } from "../application_form.js";
 import { BuildPanel } from "../build_panel.js";
 import { DeployDialog } from "../deploy_dialog.js";
 import { showDeploys } from "../deploy_rows.js";
+import { driftRows } from "../drift.js";
 import { Form } from "../form.js";
 import { bytes, plain, short } from "../formats.js";
 import { updateKeyed } from "../keyed.js";
 import ko from "../ko.js";
 import { Live } from "../live.js";
+import { LockForm } from "../lock_form.js";
+import { MaintenanceForm } from "../maintenance_form.js";
 import { start, subject } from "../shell.js";
 import { strategyText } from "../strategy.js";
 import { TargetCell } from "../target_cell.js";
@@ -44,6 +47,45 @@ class TargetRow {
     this.health = ko.pureComputed(() => healthText(this.target().health));
     this.editName = ko.pureComputed(() => `Edit the target ${this.environment()}`);
     this.edit = () => page.targetForm.edit(this.environment());
+    this.offerRepair(page);
+    this.offerMaintenance(page);
+    this.offerLock(page);
+  }
+
+  offerLock(page) {
+    const lock = ko.pureComputed(() => this.cell.item().lock);
+    this.isLocked = ko.pureComputed(() => Boolean(lock()));
+    this.unlockText = ko.pureComputed(() => (lock()?.holder === page.shell.user()?.name ? "Unlock" : "Break the lock"));
+    this.lockName = ko.pureComputed(() => `Lock ${this.environment()}`);
+    this.unlockName = ko.pureComputed(() => `${this.unlockText()}: ${this.environment()}`);
+    this.lock = () => page.lockForm.show(this.environment());
+    this.unlock = () => page.lockForm.askUnlock(this.environment(), lock());
+  }
+
+  offerRepair(page) {
+    const item = this.cell.item;
+    this.drifted = ko.pureComputed(() => driftRows(item().hosts, ({ host }) => host));
+    this.isDrifted = ko.pureComputed(() => this.drifted().length > 0 && Boolean(item().desired));
+    this.repairText = ko.pureComputed(() => `Deploy ${item().desired} again`);
+    this.repairName = ko.pureComputed(() => `Deploy ${item().desired} to ${this.environment()} again`);
+    this.repair = () => page.deployDialog.open({ ...item(), running: this.cell.observed(), release: item().desired });
+  }
+
+  offerMaintenance(page) {
+    this.maintenance = ko.observable(null);
+    this.isClosed = ko.pureComputed(() => Boolean(this.cell.item().maintenance));
+    this.following = ko.pureComputed(() => (this.maintenance()?.hosts ?? []).map((host) => ({ ...host, message: host.message ?? "" })));
+    this.isFollowing = ko.pureComputed(() => this.following().some(({ state }) => !["closed", "open"].includes(state)));
+    this.shutName = ko.pureComputed(() => `Put ${this.environment()} into maintenance`);
+    this.openName = ko.pureComputed(() => `Lift the maintenance of ${this.environment()}`);
+    this.shut = () => page.maintenanceForm.show(this.environment());
+    this.open = () => page.maintenanceForm.askLift(this.environment());
+  }
+
+  /** What has to be asked for besides: how far the hosts are, while a maintenance is on or has just been lifted. */
+  async updateMaintenance(path) {
+    if (this.isClosed() || this.maintenance()) this.maintenance(await get([...path, "targets", this.environment(), "maintenance"]));
+    if (!this.isClosed() && !this.isFollowing()) this.maintenance(null);
   }
 
   update({ target, item }) {
@@ -76,6 +118,8 @@ class ApplicationPage {
     this.build = new BuildPanel(shell, this.name, () => this.live.hint());
     this.applicationForm = new ApplicationForm(() => this.live.refresh());
     this.targetForm = new TargetForm(shell, this.name, () => this.live.refresh());
+    this.maintenanceForm = new MaintenanceForm(shell, this.name, () => this.live.refresh());
+    this.lockForm = new LockForm(shell, this.name, () => this.live.refresh());
     this.releaseForm = this.makeReleaseForm();
     this.edit = () => this.applicationForm.show(this.application());
     this.describe();
@@ -128,6 +172,7 @@ class ApplicationPage {
       .map((target) => ({ target, item: items.get(target.environment) }))
       .sort((a, b) => order.get(a.target.environment) - order.get(b.target.environment));
     updateKeyed(this.targets, rows, ({ target }) => target.environment, () => new TargetRow(this));
+    await Promise.all(this.targets().map((target) => target.updateMaintenance(path)));
     updateKeyed(this.releases, releases.items, (release) => release.version, () => new ReleaseRow(this));
     showDeploys(this.deploys, deploys.items);
     this.live.everyMs = releases.items.some(({ state }) => state === "building") ? BUILDING_MS : USUAL_MS;

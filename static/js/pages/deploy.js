@@ -7,7 +7,8 @@ import { updateKeyed } from "../keyed.js";
 import ko from "../ko.js";
 import { Live } from "../live.js";
 import { LogView } from "../log_view.js";
-import { askCancel, askRetry, askRollback, isUnderWay } from "../rollout_actions.js";
+import { Outside } from "../outside.js";
+import { askApprove, askCancel, askHost, askPause, askResume, askRetry, askRollback, isUnderWay } from "../rollout_actions.js";
 import { start, subject } from "../shell.js";
 import { look, STEPS } from "../states.js";
 import { strategyText } from "../strategy.js";
@@ -24,6 +25,7 @@ class DeployPage {
     this.stepNames = STEPS;
     this.log = new LogView();
     this.changes = new Changes(shell, ko.pureComputed(() => this.deploy()?.plan ?? null));
+    this.outside = new Outside(shell, this.id);
     this.feed = ko.observable(null);
     this.describe();
     this.offer();
@@ -48,6 +50,9 @@ class DeployPage {
     this.isCancelling = of((deploy) => isUnderWay(deploy) && Boolean(deploy.cancel_requested_by));
     this.rollbackOfHref = of((deploy) => (deploy.rollback_of ? `/deploys/${deploy.rollback_of}` : null));
     this.rollbackOfText = of((deploy) => (deploy.rollback_of ? `#${deploy.rollback_of}` : ""));
+    this.warnings = of((deploy) => deploy.warnings ?? []);
+    this.approvals = of((deploy) => approvalsText(deploy.approvals));
+    this.startAt = of((deploy) => (deploy.state === "scheduled" ? deploy.start_at : null));
     this.length = { from: of((deploy) => deploy.started_at), to: of((deploy) => deploy.ended_at) };
     this.logHref = `/api/v1/deploys/${this.id}/log`;
   }
@@ -58,11 +63,19 @@ class DeployPage {
     const of = (read) => ko.pureComputed(() => Boolean(this.deploy()) && read(this.deploy()));
     this.canCancel = of((deploy) => isUnderWay(deploy) && !deploy.cancel_requested_by);
     this.canRetry = of((deploy) => deploy.state === "failed");
+    this.canPause = of((deploy) => deploy.state === "running" && !deploy.cancel_requested_by);
+    this.canResume = of((deploy) => deploy.state === "paused" && !deploy.cancel_requested_by);
+    this.canApprove = of((deploy) => deploy.state === "pending_approval" && !deploy.cancel_requested_by);
     this.canRollBack = of((deploy) =>
       !isUnderWay(deploy) && deploy.state !== "rolled_back" && Boolean(deploy.previous_release));
     this.rollbackText = ko.pureComputed(() => `Roll back to ${this.deploy()?.previous_release ?? ""}`);
     this.cancel = () => askCancel(this.shell, this.deploy(), refresh);
     this.retry = () => askRetry(this.shell, this.deploy(), refresh);
+    this.pause = () => askPause(this.shell, this.deploy(), refresh);
+    this.resume = () => askResume(this.shell, this.deploy(), refresh);
+    this.approve = () => askApprove(this.shell, this.deploy(), refresh);
+    this.retryHost = (run) => askHost(this.shell, this.deploy(), run.key, "retry", refresh);
+    this.skipHost = (run) => askHost(this.shell, this.deploy(), run.key, "skip", refresh);
     this.rollBack = () => askRollback(this.shell, this.deploy());
     this.showLogOf = (run) => this.log.host(run.key);
   }
@@ -124,6 +137,13 @@ function progressText({ state, progress }) {
   if (progress.failed) parts.push(`${progress.failed} failed`);
   if (progress.switched && ["failed", "cancelled"].includes(state)) parts.push(`${progress.switched} switched`);
   return parts.join(", ");
+}
+
+/** Who agreed, and how many are still needed; nothing where nobody has to. */
+function approvalsText(approvals) {
+  if (!approvals?.needed) return "";
+  const names = approvals.given.map(({ by }) => by).join(", ");
+  return `${approvals.given.length} of ${approvals.needed}${names ? `: ${names}` : ""}`;
 }
 
 start((shell) => new DeployPage(shell));

@@ -1,5 +1,6 @@
 /** A host: what it needs before it can be deployed to, what was observed there, and taking it out of service. */
 import { change, get } from "../api.js";
+import { driftRows } from "../drift.js";
 import { factRows } from "../facts.js";
 import { Form } from "../form.js";
 import { HostForm } from "../host_form.js";
@@ -43,6 +44,12 @@ class HostPage {
     this.hasNoProblems = of((host) => Boolean(host.observed_at) && !host.problems?.length);
     this.facts = of((host) => factRows(host.facts));
     this.settings = of((host) => JSON.stringify(host.settings, null, 2));
+    this.placed = of((host) => (host.placements ?? []).map((one) => ({
+      title: titleOf(one), href: `/applications/${encodeURIComponent(one.application)}`, at: one.observed_at,
+      release: (one.observed ?? "nothing") + (one.stale ? ", not looked at for long" : "") })));
+    this.hasPlacements = of((host) => Boolean(host.placements?.length));
+    this.drifted = of((host) => driftRows(host.placements, titleOf));
+    this.isDrifted = ko.pureComputed(() => this.drifted().length > 0);
     this.trustCommand = `windlass hosts trust ${this.name}`;
     this.checkCommand = `windlass hosts check ${this.name}`;
   }
@@ -50,6 +57,8 @@ class HostPage {
   offer() {
     this.edit = () => this.hostForm.edit(this.name);
     this.check = () => this.checkNow();
+    this.isObserving = ko.observable(false);
+    this.observe = () => this.observeNow();
     this.trust = () => this.askTrust();
     this.trustText = ko.pureComputed(() => (this.isTrusted() ? "Replace the host key" : "Trust its key"));
     this.maintenanceForm = new Form({
@@ -86,6 +95,16 @@ class HostPage {
     this.isChecking(false);
   }
 
+  async observeNow() {
+    this.isObserving(true);
+    await this.shell.attempt(async () => {
+      await change("POST", this.path("observe"), {});
+      await this.live.refresh();
+      this.shell.notice(`${this.name} was compared with what was deployed`);
+    });
+    this.isObserving(false);
+  }
+
   /** Show the fingerprint that the host shows now; only exactly that key is pinned afterwards. */
   async askTrust() {
     this.isReadingKey(true);
@@ -113,6 +132,11 @@ class HostPage {
       done: () => this.live.refresh(),
     });
   }
+}
+
+/** Return what names an application on a host. */
+function titleOf({ application, environment }) {
+  return `${application} in ${environment}`;
 }
 
 start((shell) => new HostPage(shell));
