@@ -83,8 +83,20 @@ class Call:
 
     @cached_property
     def raw_body(self):
-        """The request's body; raises TooLarge beyond web.max_body_bytes, however it was sent."""
-        most = settings.web.max_body_bytes
+        """The request's body; raises TooLarge beyond web.max_body_bytes."""
+        return self.read_body(settings.web.max_body_bytes)
+
+    def message(self):
+        """Return (headers by lower-case name, body) of a foreign system's hook; raises TooLarge beyond web.max_hook_bytes."""
+        headers = {
+            name.removeprefix("HTTP_").replace("_", "-").lower(): value
+            for name, value in self.environ.items()
+            if name.startswith("HTTP_") or name == "CONTENT_TYPE"
+        }
+        return headers, self.read_body(settings.web.max_hook_bytes)
+
+    def read_body(self, most):
+        """Return the request's body, however it was sent; raises TooLarge beyond `most` bytes."""
         stream = self.environ["wsgi.input"]
         length = self.environ.get("CONTENT_LENGTH")
         if length:

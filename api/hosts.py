@@ -2,7 +2,7 @@
 
 from api import route
 from api.schemas.deploys import NoFields
-from api.schemas.hosts import Host, HostChanges, HostFields, MaintenanceFields, TrustFields
+from api.schemas.hosts import Host, HostChanges, HostFields, MaintenanceFields, ObserveFields, TrustFields
 from api.schemas.lists import HostQuery
 from api.shapes import Page
 from controllers import checks, hosts
@@ -53,6 +53,14 @@ def delete_host(actor, name):
 def check_host(actor, name, fields):
     """A worker of its zone observes facts and problems; nothing on the host changes."""
     return checks.check(actor, name)
+
+
+@route("POST", "/hosts/<name>/observe", summary="Look for drift on a host now", returns=Host)
+@auth()
+@validate(ObserveFields)
+def observe_host(actor, name, fields):
+    """Compares what is there with what was deployed, and reads every deployed file unless verify is false."""
+    return checks.observe(actor, name, fields)
 
 
 @route("POST", "/hosts/<name>/trust", summary="Pin a host's key", returns=Host)

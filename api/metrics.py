@@ -41,6 +41,14 @@ class Database:
         for state, number in sorted(figures["deploys"].items()):
             deploys.add_metric([state], number)
         yield deploys
+        drifted = GaugeMetricFamily(
+            "windlass_drifted_hosts",
+            "Hosts that differ from how they were deployed.",
+            labels=["application", "environment"],
+        )
+        for names, number in sorted(figures["drifted"].items()):
+            drifted.add_metric(names, number)
+        yield drifted
         yield GaugeMetricFamily(
             "windlass_workers", "Workers that gave a sign of life lately.", value=figures["workers"]
         )

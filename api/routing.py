@@ -15,7 +15,7 @@ from bottle import request
 from api import answers
 from api.call import Call
 from api.problems import problem_of
-from controllers import idempotency, repeats
+from controllers import audit, idempotency, repeats
 from utils.decorators import CALL, mark, marks_of
 from utils.urlkit import fill_path
 
@@ -55,6 +55,7 @@ class Endpoint:
         try:
             call = request.environ[CALL] = Call()
             call.check_client()
+            audit.origin.set(call.address())
             for name in self.header_arguments:
                 arguments[name] = request.environ.get(HEADER_ARGUMENTS[name])
             key = request.environ.get("HTTP_IDEMPOTENCY_KEY") if self.method == "POST" else None

@@ -33,7 +33,7 @@ def log_out(actor):
     """End the browser session whose cookie came with the request."""
     secret = request.environ[CALL].session_secret()
     if secret:
-        sessions.log_out(secret)
+        sessions.log_out(actor, secret)
     response.delete_cookie(cookie_name(), path="/", httponly=True, samesite="lax", secure=settings.web.secure_cookies)
 
 

@@ -1,12 +1,17 @@
 """Applications: what is deployed, and where its releases come from."""
 
-from controllers import etags, foreign, paging, rows
+from controllers import audit, etags, foreign, paging, rows
 from controllers.errors import Invalid
 from models import Application, Environment, Integration, Target
-from models.db import clock, database
+from models.db import clock
 from utils.datekit import rfc3339
 
 DEFAULT_BRANCH = "main"
+PARTNERS = {
+    "build": "build",
+    "artifacts": "artifacts",
+    "tracker": "tracker",
+}  # Fields that name an integration of a role.
 
 
 def describe(application):
@@ -14,6 +19,7 @@ def describe(application):
     return {
         "name": application.name,
         "source": application.source,
+        **{field: getattr(application, field) for field in PARTNERS},
         "team": application.team,
         "processes": application.processes,
         "created_at": rfc3339(application.created_at),
@@ -26,7 +32,7 @@ def complete_source(source):
     is_package = source.get("package") is not None
     integration = source.get("integration")
     if integration is not None:
-        check_integration(integration, "artifacts" if is_package else "source")
+        check_integration("source", integration, "artifacts" if is_package else "source")
     if is_package:
         return {
             "integration": integration,
@@ -41,22 +47,31 @@ def complete_source(source):
     }
 
 
-def check_integration(name, role):
-    """Raise Invalid unless there is an integration of this name whose driver has the role that such a source needs."""
+def check_integration(field, name, role):
+    """Raise Invalid unless there is an integration of this name whose driver has the role that a field needs."""
     found = Integration.get_or_none(Integration.name == name)
     if found is None:
-        raise Invalid([("source.integration", f"There is no integration '{name}'; make it first, or leave it out.")])
+        raise Invalid([(f"{field}.integration", f"There is no integration '{name}'; make it first, or leave it out.")])
     driver = foreign.drivers().get(found.driver)
     if driver is None or driver.role != role:
         fitting = [driver.name for driver in foreign.drivers().values() if driver.role == role]
         raise Invalid(
             [
                 (
-                    "source.integration",
+                    f"{field}.integration",
                     f"'{name}' is of driver {found.driver}; this needs one of driver {' or '.join(fitting)}.",
                 )
             ]
         )
+
+
+def partners(fields):
+    """Return the fields that name integrations of other roles, of those that are given. Raises Invalid."""
+    given = {field: fields[field] for field in PARTNERS if field in fields}
+    for field, value in given.items():
+        if value is not None:
+            check_integration(field, value["integration"], field)
+    return given
 
 
 def check_repository(integration, repository):
@@ -82,7 +97,10 @@ def get(actor, name):
 
 def create(actor, fields):
     """Make an application from name, source and maybe team and processes; returns it. Raises Invalid and Conflict."""
-    with database.atomic(), rows.once("an application", fields["name"]):
+    with (
+        audit.change(actor, "application.create", fields["name"], **fields),
+        rows.once("an application", fields["name"]),
+    ):
         made_at = clock()
         return describe(
             Application.create(
@@ -90,6 +108,7 @@ def create(actor, fields):
                 source=complete_source(fields["source"]),
                 team=fields.get("team"),
                 processes=fields.get("processes") or {},
+                **partners(fields),
                 created_at=made_at,
                 updated_at=made_at,
             )
@@ -97,12 +116,14 @@ def create(actor, fields):
 
 
 def update(actor, name, changes, if_match=None):
-    """Change source, team or processes, each as a whole; returns it. Raises Invalid and PreconditionFailed."""
-    with database.atomic():
+    """Change an application, each field as a whole; returns it. Raises Invalid and PreconditionFailed."""
+    with audit.change(actor, "application.update", name, **changes):
         application = rows.named_for_change(Application, name, "application")
         etags.require_match(if_match, describe(application))
         if "source" in changes:
             application.source = complete_source(changes["source"])
+        for field, value in partners(changes).items():
+            setattr(application, field, value)
         if "team" in changes:
             application.team = changes["team"]
         if "processes" in changes:
@@ -114,7 +135,7 @@ def update(actor, name, changes, if_match=None):
 
 def delete(actor, name):
     """Delete an application with its releases and its history; refused with Conflict while it has targets."""
-    with database.atomic():
+    with audit.change(actor, "application.delete", name):
         application = rows.named_for_change(Application, name, "application")
         environments = (
             Environment.select(Environment.name)

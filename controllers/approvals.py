@@ -3,10 +3,10 @@
 A deploy never changes what it deploys, so an approval is for exactly what was asked for.
 """
 
-from controllers import events, rows, states
+from controllers import audit, events, rows, states
 from controllers.errors import Conflict, Forbidden
 from models import Approval, Deploy
-from models.db import clock, database
+from models.db import clock
 from utils.datekit import rfc3339
 
 
@@ -15,7 +15,7 @@ def give(actor, row, fields):
 
     Raises Forbidden for one's own deploy, Conflict when it waits for no approval or the actor has agreed already.
     """
-    with database.atomic():
+    with audit.change(actor, "deploy.approve", row.id, comment=fields.get("comment")):
         # The row is held, so that two approvals at once are both counted.
         state, cancelled_by = (
             rows.for_change(Deploy.select(Deploy.state, Deploy.cancel_requested_by).where(Deploy.id == row.id), Deploy)

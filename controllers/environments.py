@@ -2,7 +2,7 @@
 
 from peewee import fn
 
-from controllers import etags, paging, rows
+from controllers import audit, etags, paging, rows
 from controllers.errors import Forbidden, Invalid
 from models import Application, Deploy, Environment, Target
 from models.db import clock, database
@@ -47,7 +47,10 @@ def create(actor, fields):
 
     Raises Conflict, Invalid, Forbidden.
     """
-    with database.atomic(), rows.once("an environment", fields["name"]):
+    with (
+        audit.change(actor, "environment.create", fields["name"], **fields),
+        rows.once("an environment", fields["name"]),
+    ):
         position = fields.get("position")
         if position is None:
             position = (Environment.select(fn.MAX(Environment.position)).scalar() or 0) + 1
@@ -60,7 +63,7 @@ def create(actor, fields):
 
 def update(actor, name, changes, if_match=None):
     """Move an environment in the order, or change its protection; returns it. Raises PreconditionFailed, Invalid, Forbidden."""
-    with database.atomic():
+    with audit.change(actor, "environment.update", name, **changes):
         environment = rows.named_for_change(Environment, name, "environment")
         etags.require_match(if_match, describe(environment))
         environment.position = changes.get("position", environment.position)
@@ -95,7 +98,7 @@ def source_of(environment, name):
 
 def delete(actor, name):
     """Delete an environment; refused with Conflict while it has targets, or deploys in its history."""
-    with database.atomic():
+    with audit.change(actor, "environment.delete", name):
         environment = rows.named_for_change(Environment, name, "environment")
         targets = (
             Application.select(Application.name)

@@ -1,9 +1,9 @@
 """Freezes: times in which nobody deploys, once or every week, for some applications and environments or for all."""
 
-from controllers import calendar, etags, paging, rows
+from controllers import audit, calendar, etags, paging, rows
 from controllers.errors import Conflict, Invalid
 from models import Application, Environment, Freeze
-from models.db import clock, database
+from models.db import clock
 from utils.datekit import rfc3339, to_milliseconds
 
 MOST_CHAINED = 50  # Freezes that follow on one another; looking further would tell nobody anything.
@@ -87,7 +87,7 @@ def get(actor, name):
 
 def create(actor, fields):
     """Make a freeze; returns it. Raises Invalid, Conflict "already-exists"."""
-    with database.atomic(), rows.once("a freeze", fields["name"]):
+    with audit.change(actor, "freeze.create", fields["name"], **fields), rows.once("a freeze", fields["name"]):
         at = clock()
         freeze = Freeze(name=fields["name"], created_by=actor.name, created_at=at, updated_at=at)
         fill(freeze, fields)
@@ -97,7 +97,7 @@ def create(actor, fields):
 
 def update(actor, name, changes, if_match=None):
     """Change a freeze; returns it. Raises NotFound, Invalid, PreconditionFailed."""
-    with database.atomic():
+    with audit.change(actor, "freeze.update", name, **changes):
         freeze = rows.named_for_change(Freeze, name, "freeze")
         etags.require_match(if_match, describe(freeze))
         fill(freeze, changes)
@@ -108,7 +108,7 @@ def update(actor, name, changes, if_match=None):
 
 def delete(actor, name):
     """Delete a freeze. Raises NotFound."""
-    with database.atomic():
+    with audit.change(actor, "freeze.delete", name):
         rows.named_for_change(Freeze, name, "freeze").delete_instance()
 
 

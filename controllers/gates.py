@@ -3,7 +3,7 @@
 Rollbacks pass freezes, approvals and promotion, which protect what runs well; locks hold them back like any deploy.
 """
 
-from controllers import freezes, latches, locks, promotion
+from controllers import freezes, latches, locks, maintenance, outbox, promotion
 from controllers.errors import Forbidden, Invalid
 from models.db import clock
 from utils.datekit import to_milliseconds
@@ -31,7 +31,7 @@ def admit(actor, target, release, asked, rollback_of=None, is_automatic=False):
         "start_at": start_at,
         "override": override,
         "approvals_needed": approvals_needed,
-        "warnings": latches.warnings(target, release, is_automatic),
+        "warnings": [*latches.warnings(target, release, is_automatic), *maintenance.warnings(target)],
     }
 
 
@@ -65,5 +65,15 @@ def hindrance(deploy):
         return f"waits: {locks.told(lock)}"
     if deploy.rollback_of_id is None and deploy.override is None:
         found = freezes.covering(deploy.application.name, deploy.environment.name, clock())
-        return f"waits: {freezes.told(*found)}" if found else None
-    return None
+        if found:
+            return f"waits: {freezes.told(*found)}"
+    return unready_issues(deploy)
+
+
+def unready_issues(deploy):
+    """Return why a deploy waits for its issues, or None; a worker looks at them (outbound.required_states)."""
+    if outbox.required_states(deploy) is None or (deploy.issues_check or {}).get("ok"):
+        return None
+    if deploy.issues_check is None:
+        return f"waits: the tracker {deploy.application.tracker['integration']} is asked about the states of its issues"
+    return f"waits: {deploy.issues_check['told']}"

@@ -4,11 +4,11 @@ import os
 import pwd
 
 import hostkeys
-from controllers import etags, paging, rows, zones
+from controllers import audit, etags, paging, placements, rows, zones
 from controllers.errors import Invalid
-from controllers.states import DEPLOY_ENDED
-from models import Application, Deploy, Environment, Host, HostRun, Placement, Target, Zone
-from models.db import clock, database
+from controllers.states import COMMAND_RUN_GOING_ON, DEPLOY_ENDED
+from models import Application, CommandRun, Deploy, Environment, Host, HostRun, Placement, Target, Zone
+from models.db import clock
 from utils.datekit import rfc3339
 
 DEFAULT_ROOT = "/srv/windlass"
@@ -17,7 +17,12 @@ SIMPLE_FIELDS = ("address", "port", "user", "tags", "transport", "root")
 
 
 def describe(host):
-    """Return a host in the API's shape."""
+    """Return a host in the API's shape, with what is on it."""
+    return describe_with(host, placements.on_hosts([host.id])[host.id])
+
+
+def describe_with(host, placed):
+    """Return a host in the API's shape; `placed` is what is on it, as placements.on_hosts() tells it."""
     return {
         "name": host.name,
         "address": host.address,
@@ -35,6 +40,7 @@ def describe(host):
         "facts": host.facts,
         "problems": host.problems or [],
         "observed_at": rfc3339(host.observed_at),
+        "placements": placed,
         "created_at": rfc3339(host.created_at),
         "updated_at": rfc3339(host.updated_at),
     }
@@ -105,7 +111,9 @@ def listing(actor, limit=paging.LIMIT, after=None, zone=None, tag=None):
         query = query.where(Zone.name == zone)
     if tag is not None:
         query = query.where(Host.id.in_([host.id for host in tagged([tag])]))
-    return paging.page(query, Host.name, describe, limit, after)
+    page = paging.page(query, Host.name, lambda host: host, limit, after)
+    placed = placements.on_hosts([host.id for host in page["items"]])
+    return {**page, "items": [describe_with(host, placed[host.id]) for host in page["items"]]}
 
 
 def tagged(tags):
@@ -123,7 +131,7 @@ def create(actor, fields):
     """Register a host; returns it. Raises Invalid (unknown zone, missing user) and Conflict (name is taken)."""
     transport = fields.get("transport", "ssh")
     user = fields.get("user") or default_user(transport)
-    with database.atomic(), rows.once("a host", fields["name"]):
+    with audit.change(actor, "host.create", fields["name"], **fields), rows.once("a host", fields["name"]):
         made_at = clock()
         return describe(
             Host.create(
@@ -157,7 +165,7 @@ def default_address(transport, name):
 
 def update(actor, name, changes, if_match=None):
     """Change a host; returns it. Raises Invalid, PreconditionFailed, and Conflict (root in use)."""
-    with database.atomic():
+    with audit.change(actor, "host.update", name, **changes):
         host = rows.named_for_change(Host, name, "host")
         etags.require_match(if_match, describe(host))
         refuse_moving_root(host, changes)
@@ -202,7 +210,7 @@ def placed_on(host):
 
 def delete(actor, name):
     """Delete a host; refused with Conflict while a target names it or a deploy goes to it; history keeps its name."""
-    with database.atomic():
+    with audit.change(actor, "host.delete", name):
         host = rows.named_for_change(Host, name, "host")
         rows.refuse_while_used(f"Host {name}", [*naming(host), *going_to(host)])
         HostRun.update(host_name=name).where(HostRun.host == host).execute()
@@ -226,19 +234,24 @@ def naming(host):
 
 
 def going_to(host):
-    """Return short texts for the deploys that are under way to this host."""
+    """Return short texts for the deploys and commands that are under way to this host."""
     deploys = (
         Deploy.select(Deploy.id)
         .join(HostRun)
         .where(HostRun.host == host, Deploy.state.not_in(DEPLOY_ENDED))
         .order_by(Deploy.id)
     )
-    return [f"deploy {deploy.id}, which is under way" for deploy in deploys]
+    commands = CommandRun.select(CommandRun.command).where(
+        CommandRun.host == host, CommandRun.state.in_(COMMAND_RUN_GOING_ON)
+    )
+    return [f"deploy {deploy.id}, which is under way" for deploy in deploys] + [
+        f"command {run.command_id}, which is under way" for run in commands.order_by(CommandRun.command)
+    ]
 
 
 def set_maintenance(actor, name, fields):
     """Take a host out of service ({"reason"}) or put it back ({"enabled": False}); returns it."""
-    with database.atomic():
+    with audit.change(actor, "host.maintenance", name, **fields):
         host = rows.named_for_change(Host, name, "host")
         host.maintenance_reason = fields["reason"] if fields.get("enabled", True) else None
         host.updated_at = clock()
@@ -248,7 +261,7 @@ def set_maintenance(actor, name, fields):
 
 def pin(actor, name, host_key):
     """Pin a host's public key without asking the host, whatever was pinned before; returns the host."""
-    with database.atomic():
+    with audit.change(actor, "host.trust", name, fingerprint=hostkeys.fingerprint(host_key)):
         host = rows.named_for_change(Host, name, "host")
         host.host_key = host_key
         host.updated_at = clock()

@@ -2,10 +2,10 @@
 
 import logging
 
-from controllers import etags, rows
+from controllers import audit, etags, rows
 from controllers.errors import Conflict, Invalid, NotFound
 from models import Application, Environment, Lock, Target
-from models.db import clock, database, now
+from models.db import clock, now
 from utils.datekit import rfc3339, to_milliseconds
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def put(actor, application, environment, fields, if_match=None):
     `fields`: "reason", maybe "expires_at" (an aware datetime) or "for_s" (seconds from now), and "force" to take over
     what somebody else holds. Raises Conflict "locked", Invalid, NotFound, PreconditionFailed.
     """
-    with database.atomic():
+    with audit.change(actor, "lock.put", f"{application}/{environment}", **fields) as told_more:
         target = rows.target(application, environment, to_change=True)
         before = on(target.application_id, target.environment_id)
         if before is not None:
@@ -97,6 +97,7 @@ def put(actor, application, environment, fields, if_match=None):
             raise etags.PreconditionFailed("There is no lock; leave If-Match out to make it.")
         require_leave_to_break(actor, before, fields.get("force"))
         is_kept = before is not None and before.holder == actor.name
+        told_more.update(broken_of(actor, before))
         at = clock()
         row = {
             "holder": actor.name,
@@ -122,14 +123,21 @@ def end_of(fields, at):
 
 def delete(actor, application, environment, force=False):
     """Take a lock away; somebody else's only with `force`. Raises NotFound, Conflict "locked"."""
-    with database.atomic():
+    with audit.change(actor, "lock.delete", f"{application}/{environment}") as told_more:
         target = rows.target(application, environment, to_change=True)
         lock = on(target.application_id, target.environment_id)
         if lock is None:
             raise NotFound(f"{application} in {environment} is not locked.")
         require_leave_to_break(actor, lock, force)
+        told_more.update(broken_of(actor, lock))
         Lock.delete().where(Lock.target == target).execute()
     note_broken(actor, lock)
+
+
+def broken_of(actor, lock):
+    """Return whose lock is broken, as it is written down."""
+    is_broken = lock is not None and lock.holder != actor.name
+    return {"broken_lock_of": lock.holder, "its_reason": lock.reason} if is_broken else {}
 
 
 def require_leave_to_break(actor, lock, force):

@@ -1,22 +1,22 @@
 """Pause a rollout and let it go on; while it is paused, try hosts again or leave them out."""
 
-from controllers import deploys, dispatch, snapshots, states
+from controllers import audit, deploys, dispatch, snapshots, states
 from controllers.errors import Conflict, NotFound
 from models import Deploy, Host, HostRun
-from models.db import database
 
 
 def pause(actor, deploy_id):
     """Pause a running deploy: hosts under way go on to their end, no other begins. Raises Conflict, NotFound."""
     row = deploys.find(deploy_id)
-    if (
-        row.state != "running"
-        or row.cancel_requested_by
-        or not states.move_deploy(row, "paused", reason=f"paused by {actor.name}")
-    ):
-        raise Conflict(
-            f"Deploy {deploy_id} is {now_is(row)}; only a running deploy can be paused.", code="not-pausable"
-        )
+    with audit.change(actor, "deploy.pause", deploy_id):
+        if (
+            row.state != "running"
+            or row.cancel_requested_by
+            or not states.move_deploy(row, "paused", reason=f"paused by {actor.name}")
+        ):
+            raise Conflict(
+                f"Deploy {deploy_id} is {now_is(row)}; only a running deploy can be paused.", code="not-pausable"
+            )
     dispatch.ring("windlass.conduct", row.id)
     return deploys.get(actor, deploy_id)
 
@@ -30,7 +30,7 @@ def now_is(row):
 def resume(actor, deploy_id):
     """Let a paused deploy go on, its next wave included. Raises Conflict, NotFound."""
     row = deploys.find(deploy_id)
-    with database.atomic():
+    with audit.change(actor, "deploy.resume", deploy_id):
         waiting = (HostRun.deploy == row) & HostRun.state.not_in(states.HOST_RUN_ENDED)
         wave = HostRun.select(HostRun.wave).where(waiting).order_by(HostRun.wave).limit(1).scalar() or 0
         if (
@@ -48,7 +48,7 @@ def resume(actor, deploy_id):
 
 def retry_host(actor, deploy_id, host):
     """Let a host of a paused deploy, which failed or was left out, be tried again once the deploy is resumed; returns its run."""
-    with database.atomic():
+    with audit.change(actor, "deploy.retry-host", deploy_id, host=host):
         run = run_in_pause(deploy_id, host)
         if run.state not in deploys.UNFINISHED:
             raise Conflict(
@@ -64,7 +64,7 @@ def skip_host(actor, deploy_id, host):
 
     It is one that has not begun, or one that failed, which no longer counts then.
     """
-    with database.atomic():
+    with audit.change(actor, "deploy.skip-host", deploy_id, host=host):
         run = run_in_pause(deploy_id, host)
         if "skipped" not in states.HOST_RUN[run.state] or run.state == "running":
             raise Conflict(f"Host {host} is {run.state} and cannot be left out.", code="not-skippable")

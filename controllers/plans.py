@@ -3,7 +3,7 @@
 import contextlib
 import time
 
-from controllers import deploys, dispatch, planned, snapshots, targets, transports, wanted
+from controllers import deploys, dispatch, maintenance, placements, planned, snapshots, targets, transports, wanted
 from controllers.errors import NotFound
 from controllers.rollout import changes
 from models import Host, Plan, PlanHost, Zone
@@ -74,6 +74,7 @@ def get(actor, plan_id):
         "strategy": plan.strategy,
         "digest": digest(plan, rows) if state == "ready" else None,
         "unchanged": state == "ready" and all(row.changes["unchanged"] for row in rows),
+        "maintenance": maintenance.on(plan.application_id, plan.environment_id),
         "hosts": [row.changes for row in rows if row.state == "ready"],
         "errors": [{"host": row.host_name, **row.error} for row in rows if row.state == "failed"],
         "requested_by": plan.requested_by,
@@ -129,6 +130,7 @@ def look(row):
             app=plan.application.name,
             settings=host.settings,
             texts=True,
+            deep=placements.has_damage(plan.application, host),
         )
     for problem in state["problems"]:
         if problem["code"] not in wanted.ADVISORY_PROBLEMS:

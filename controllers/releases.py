@@ -2,7 +2,7 @@
 
 from peewee import IntegrityError, fn
 
-from controllers import dispatch, events, latches, paging, rows, states
+from controllers import audit, dispatch, events, idempotency, latches, paging, rows, states
 from controllers.building import build as building
 from controllers.building import compare as comparing
 from controllers.building import locks
@@ -48,6 +48,14 @@ def get(actor, application, version):
     }
 
 
+def get_by_id(actor, release_id):
+    """Return one release as `create` does. Raises NotFound."""
+    release = Release.get_or_none(Release.id == release_id)
+    if release is None:
+        raise NotFound("The release that this request made was deleted.")
+    return describe(release, release.application.name)
+
+
 def find(application, version):
     """Return the row of a release by its version; "latest" is the newest that is ready. Raises NotFound."""
     row = rows.named(Application, application, "application")
@@ -79,10 +87,24 @@ def describe(release, application):
         "processes": release.processes,
         "settings": release.settings,
         "size_bytes": release.size_bytes,
+        "build": build_of(release),
+        "bundle": release.bundle,
         "error": release.error,
         "requested_by": release.requested_by,
         "created_at": rfc3339(release.created_at),
         "ended_at": rfc3339(release.ended_at),
+    }
+
+
+def build_of(release):
+    """Return how far the build in another system is, {"integration", "state", "url"}; None where there is none."""
+    if not release.partners.get("build"):
+        return None
+    known = release.foreign_build or {}
+    return {
+        "integration": release.partners["build"]["integration"],
+        "state": known.get("state", "waiting"),
+        "url": known.get("url"),
     }
 
 
@@ -95,9 +117,12 @@ def create(actor, application, fields):
     check_fields(row.source, fields)
     source = {**row.source, "upgrade_dependencies": True} if fields.get("upgrade_dependencies") else row.source
     ref = None if is_package(row) else fields.get("ref") or row.source.get("branch")
-    release = insert(
-        row, source=source, ref=ref, package_version=fields.get("package_version"), requested_by=actor.name
-    )
+    with audit.change(actor, "release.create", row.name, **{**fields, "ref": ref}) as made:
+        release = insert(
+            row, source=source, ref=ref, package_version=fields.get("package_version"), requested_by=actor.name
+        )
+        made["version"] = release.version
+        idempotency.note_made("release", release.id)
     dispatch.ring("windlass.build", release.id)
     return describe(release, row.name)
 
@@ -133,6 +158,7 @@ def insert(application, **columns):
                     number=number,
                     version=f"v{number}",
                     state="building",
+                    partners={name: getattr(application, name) for name in ("build", "artifacts")},
                     created_at=clock(),
                     **columns,
                 )
@@ -157,7 +183,9 @@ def build(release_id):
 def due_builds():
     """Return the ids of releases that are to be built and that no living worker has."""
     free = Release.lease_expires_at.is_null() | (Release.lease_expires_at < now())
-    return [row.id for row in Release.select(Release.id).where(Release.state == "building", free).order_by(Release.id)]
+    is_due = Release.due_at.is_null() | (Release.due_at <= now())
+    query = Release.select(Release.id).where(Release.state == "building", free, is_due)
+    return [row.id for row in query.order_by(Release.id)]
 
 
 # Looking closer.

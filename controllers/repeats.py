@@ -1,8 +1,8 @@
 """What a request made whose first answer was lost with its process, looked up for the same request come again."""
 
-from controllers import deploys, releases
+from controllers import commands, deploys, releases
 
-GETTERS = {"deploy": deploys.get, "release": releases.get_by_id}
+GETTERS = {"command": commands.get, "deploy": deploys.get, "release": releases.get_by_id}
 
 
 def again(actor, made):

@@ -13,6 +13,7 @@ from cachetools import TTLCache
 from peewee import OperationalError
 
 from config import settings
+from controllers import audit
 from controllers.actor import Actor
 from controllers.errors import Forbidden, Throttled, Unauthenticated
 from models import Session, Token, User
@@ -114,8 +115,10 @@ def log_in(fields, address):
         actor = by_token(fields["token"]) if "token" in fields else by_password(fields["name"], fields["password"])
     except Unauthenticated:
         count_failure(attempt)
+        audit.write("anonymous", "session.refused", fields.get("name") or "a token")
         raise
-    secret, csrf_token = begin(actor)
+    with audit.change(actor, "session.begin", actor.name):
+        secret, csrf_token = begin(actor)
     return secret, settings.web.session_hours * 3600, describe(actor, csrf_token)
 
 
@@ -171,9 +174,10 @@ def begin(actor):
     return secret, csrf_token
 
 
-def log_out(secret):
+def log_out(actor, secret):
     """End the browser session of a cookie."""
-    Session.delete().where(Session.secret_hash == digest(secret)).execute()
+    with audit.change(actor, "session.end", actor.name):
+        Session.delete().where(Session.secret_hash == digest(secret)).execute()
 
 
 def describe(actor, csrf_token=None):

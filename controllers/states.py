@@ -1,11 +1,12 @@
-"""Every state of a deploy, a host run and a release, which may follow which, and the functions that make the change.
+"""Every state of a deploy, a host run, a command, a release and a delivery, which may follow which, and the functions that
+make the change.
 
 A change is a compare-and-set on the row together with its event, in one transaction: two workers that try the same
 change cannot both succeed, and no reader sees a state whose event is missing.
 """
 
-from controllers import events
-from models import Deploy, HostRun, Release
+from controllers import events, outbox
+from models import Command, CommandRun, Delivery, Deploy, HostRun, Release
 from models.db import database, now
 
 DEPLOY = {
@@ -30,11 +31,24 @@ HOST_RUN = {
     "skipped": {"pending"},
     "unreachable": {"pending", "skipped"},
 }
+COMMAND = {"running": {"succeeded", "failed", "cancelled"}, "succeeded": set(), "failed": set(), "cancelled": set()}
+COMMAND_RUN = {
+    "pending": {"running", "failed", "unreachable", "cancelled"},
+    "running": {"succeeded", "failed", "unclear", "cancelled"},
+    **{state: set() for state in ("succeeded", "failed", "unclear", "unreachable", "cancelled", "skipped")},
+}
+DELIVERY = {
+    "waiting": {"delivered", "failed", "superseded"},
+    "delivered": {"waiting"},  # Sent again, because somebody asked for it.
+    "failed": {"waiting"},
+    "superseded": set(),
+}
 RELEASE = {"building": {"ready", "failed"}, "ready": set(), "failed": set()}
 
 DEPLOY_ENDED = frozenset({"succeeded", "failed", "rolled_back", "cancelled"})
 DEPLOY_WAITING = frozenset({"pending_approval", "scheduled"})  # Asked for, and not in its target's queue yet.
 HOST_RUN_ENDED = frozenset({"succeeded", "unchanged", "failed", "rolled_back", "skipped", "unreachable"})
+COMMAND_RUN_GOING_ON = frozenset({"pending", "running"})
 HOST_RUN_BAD = frozenset({"failed", "unreachable"})
 
 
@@ -59,6 +73,7 @@ def move_deploy(deploy, state, **changes):
             return False
         events.append(f"deploy-{deploy.id}", [{"kind": "deploy", "data": data, "text": reason}])
         events.append("deploys", [{"kind": "deploy", "data": data, "text": reason}])
+        outbox.on_state(deploy, state, reason)
     return True
 
 
@@ -80,6 +95,30 @@ def move_host_run(run, state, guard=None, **changes):
     return True
 
 
+def move_command_run(run, state, guard=None, **changes):
+    """Move a command's run on one host to `state`; returns False if another worker did so first. `guard` as for a host run."""
+    if state not in COMMAND_RUN_GOING_ON:
+        changes.setdefault("ended_at", now())
+    with database.atomic():
+        if not _move(CommandRun, COMMAND_RUN, run, state, changes, guard):
+            return False
+        data = {"state": state} if run.exit_code is None else {"state": state, "exit_code": run.exit_code}
+        events.append(
+            f"command-{run.command_id}",
+            [{"kind": "host", "host": run.host_name, "data": data, "text": changes.get("message")}],
+        )
+    return True
+
+
+def move_command(command, state):
+    """End a command; returns False if another worker did so first."""
+    with database.atomic():
+        if not _move(Command, COMMAND, command, state, {"ended_at": now()}):
+            return False
+        events.append(f"command-{command.id}", [{"kind": "command", "data": {"state": state}}])
+    return True
+
+
 def move_release(release, state, guard=None, **changes):
     """Move a release from building to its end; returns False if another worker did so first. `guard` as for a host run."""
     with database.atomic():
@@ -89,7 +128,16 @@ def move_release(release, state, guard=None, **changes):
             f"release-{release.id}",
             [{"kind": "release", "data": {"state": state, "version": release.version}, "text": changes.get("error")}],
         )
+        if state == "ready":
+            outbox.on_release(release)
     return True
+
+
+def move_delivery(delivery, state, guard=None, **changes):
+    """Move a delivery to `state`; returns False if another worker did so first. `guard` as for a host run."""
+    if state != "waiting":
+        changes.setdefault("ended_at", now())
+    return _move(Delivery, DELIVERY, delivery, state, changes, guard)
 
 
 def _move(model, table, row, state, changes, guard=None):

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from peewee import JOIN, Case, Select, Tuple, fn
 
-from controllers import locks, paging, rows
+from controllers import locks, maintenance, paging, placements, rows
 from controllers.states import DEPLOY_ENDED, DEPLOY_WAITING
 from models import Application, Deploy, Environment, Host, Placement, Release
+from models.db import clock
 from utils.datekit import rfc3339
 
 WANTED = ("running", "paused", "succeeded")
@@ -22,7 +23,7 @@ ORDER = (Application.name, Environment.position, Environment.id)
 class Known:
     """What was read for a page of targets, in a few queries.
 
-    Keys are (application id, environment id), those of locks target ids.
+    Keys are (application id, environment id), those of locks and maintenance target ids.
     """
 
     newest: dict = field(default_factory=dict)
@@ -30,6 +31,8 @@ class Known:
     hosts: list = field(default_factory=list)
     placements: dict = field(default_factory=dict)
     locks: dict = field(default_factory=dict)
+    maintenance: dict = field(default_factory=dict)
+    at: int = 0
 
 
 def listing(actor, limit=paging.LIMIT, after=None, application=None, environment=None):
@@ -87,9 +90,13 @@ def read_known(targets):
     return Known(
         newest,
         wanted,
-        list(Host.select(Host.id, Host.name, Host.tags).order_by(Host.name)),
+        list(
+            Host.select(Host.id, Host.name, Host.tags, Host.is_reachable, Host.maintenance_reason).order_by(Host.name)
+        ),
         placements_of(application_ids),
         locks.on_targets([target.id for target in targets]),
+        maintenance.on_targets([target.id for target in targets]),
+        clock(),
     )
 
 
@@ -151,6 +158,8 @@ def placements_of(application_ids):
             Placement.is_healthy,
             Placement.address,
             Placement.observed_at,
+            Placement.drift,
+            Placement.drifted_since,
             Release.version,
         )
         .join(Release, JOIN.LEFT_OUTER)
@@ -171,6 +180,7 @@ def describe(target, known):
     desired = wanted.release if wanted else None
     is_over = newest is None or newest.state in DEPLOY_ENDED
     drift = drift_detail(desired, seen) if is_over else None
+    hosts = [describe_host(host, placement, desired, is_over, known.at) for host, placement in seen]
     times = [placement.observed_at for _, placement in seen if placement]
     return {
         "application": target.application.name,
@@ -180,13 +190,17 @@ def describe(target, known):
         "state": newest.state if newest else NEVER,
         "health": health([placement for _, placement in seen]),
         "lock": locks.describe(lock) if lock else None,
+        "maintenance": known.maintenance.get(target.id),
         "drift": drift is not None,
         "drift_detail": drift,
+        "drift_count": sum(len(host["drift"]) for host in hosts),
+        "stale": any(host["stale"] for host in hosts),
+        "unreachable": [host["host"] for host in hosts if not host["reachable"]],
         "previous_release": previous_of(wanted),
         "url": next((placement.address for _, placement in seen if placement and placement.address), None),
         "observed_at": rfc3339(min(times)) if times else None,
         "deploy": describe_deploy(newest),
-        "hosts": [describe_host(host, placement, desired) for host, placement in seen],
+        "hosts": hosts,
     }
 
 
@@ -215,21 +229,24 @@ def observed(desired, seen):
 
 
 def drift_detail(desired, seen):
-    """Return how what was seen differs from what should be there, one sentence; None if it does not."""
+    """Return how what was seen differs from what should be there; None if it does not. Hosts out of service do not count."""
     if desired is None:
         return None
     others = defaultdict(list)
+    told = []
     for host, placement in seen:
+        if host.maintenance_reason is not None:
+            continue
+        if placement and placement.drift:
+            told.append(f"{host.name}: {'; '.join(item['message'] for item in placement.drift)}.")
         if placement is None or placement.digest != desired.digest:
             others[
                 version_of(placement, desired) or ("another build" if placement and placement.digest else "nothing")
             ].append(host.name)
-    if not others:
-        return None
-    return (
-        "; ".join(f"{rows.enumerated(names)}: {what}" for what, names in sorted(others.items()))
-        + f"; it should be {desired.version}."
-    )
+    if others:
+        differing = "; ".join(f"{rows.enumerated(names)}: {what}" for what, names in sorted(others.items()))
+        told.insert(0, f"{differing}; it should be {desired.version}.")
+    return " ".join(told) or None
 
 
 def health(placements):
@@ -262,11 +279,17 @@ def describe_deploy(deploy):
     }
 
 
-def describe_host(host, placement, desired):
-    """Return what was last seen on one host."""
+def describe_host(host, placement, desired, is_over, at):
+    """Return what was last seen on one host, as of `at`; drift is told while it is in service and no deploy goes on."""
+    is_told = placement is not None and is_over and host.maintenance_reason is None
     return {
         "host": host.name,
         "release": version_of(placement, desired),
+        "reachable": host.is_reachable is not False,
+        "in_service": host.maintenance_reason is None,
+        "stale": placement is not None and placements.is_stale(placement, host, at),
+        "drift": placement.drift if is_told else [],
+        "drifted_since": rfc3339(placement.drifted_since) if is_told else None,
         "healthy": placement.is_healthy if placement else None,
         "observed_at": rfc3339(placement.observed_at) if placement else None,
         "url": placement.address if placement else None,

@@ -11,7 +11,7 @@ from peewee import fn
 import config
 import logs
 from config import data_path, settings
-from controllers import dispatch, environments, zones
+from controllers import dispatch, environments, placements, zones
 from controllers.sessions import digest
 from models import Deploy, Token, User, Worker, Zone, db
 
@@ -155,6 +155,6 @@ def broker_state():
 
 
 def figures():
-    """Return {"deploys": {state: number}, "workers": number} for monitoring."""
+    """Return {"deploys": {state: number}, "workers": number, "drifted": {(application, environment): hosts}} for monitoring."""
     states = Deploy.select(Deploy.state, fn.COUNT(Deploy.id)).group_by(Deploy.state).tuples()
-    return {"deploys": dict(states), "workers": len(fresh_workers())}
+    return {"deploys": dict(states), "workers": len(fresh_workers()), "drifted": placements.drifted()}

@@ -1,11 +1,11 @@
 """Targets: an application in an environment, on which hosts, and how its rollouts go."""
 
-from controllers import etags, hosts, latches, paging, rows
+from controllers import audit, etags, hosts, latches, paging, rows
 from controllers.errors import Conflict, Invalid
 from controllers.rollout import waves
 from controllers.states import DEPLOY_ENDED
-from models import Application, Deploy, Environment, Host, Target
-from models.db import clock, database
+from models import Application, Deploy, Environment, Host, Maintenance, Target
+from models.db import clock
 from utils.datekit import rfc3339
 
 DEFAULT_HEALTH = {"path": "/", "timeout_s": 30, "expect_status": None}
@@ -45,6 +45,7 @@ def describe_on(target, host_names):
         "health": target.health,
         "processes": target.processes,
         "server_names": target.server_names,
+        "rules": target.rules,
         "drain_s": target.drain_s,
         "keep_warm": target.keep_warm,
         "latched": latches.on_target(target),
@@ -71,7 +72,7 @@ def put(actor, application, environment, fields, if_match=None):
     Raises NotFound, Invalid for unknown hosts, Conflict "host-taken" where a host serves the application in another
     environment, and PreconditionFailed.
     """
-    with database.atomic():
+    with audit.change(actor, "target.put", f"{application}/{environment}", **fields):
         # The application's row is held, so that two targets of it cannot take the same host at the same time.
         application_row = rows.named_for_change(Application, application, "application")
         environment_row = rows.named(Environment, environment, "environment")
@@ -104,6 +105,7 @@ def fill(target, fields):
     target.health = {**DEFAULT_HEALTH, **(fields.get("health") or {})}
     target.processes = fields.get("processes") or {}
     target.server_names = fields.get("server_names") or []
+    target.rules = fields.get("rules") or []
     target.drain_s = fields.get("drain_s", DEFAULT_DRAIN_S)
     target.keep_warm = fields.get("keep_warm", True)
     target.updated_at = clock()
@@ -139,7 +141,7 @@ def refuse_taken(target, host_names):
 
 def delete(actor, application, environment):
     """Delete a target with its variables; what runs on its hosts stays there. Refused with Conflict during a deploy."""
-    with database.atomic():
+    with audit.change(actor, "target.delete", f"{application}/{environment}"):
         target = rows.target(application, environment, to_change=True)
         under_way = (
             Deploy.select(Deploy.id)
@@ -150,10 +152,10 @@ def delete(actor, application, environment):
             )
             .order_by(Deploy.id)
         )
-        rows.refuse_while_used(
-            f"The target of {application} in {environment}",
-            [f"deploy {deploy.id}, which is under way" for deploy in under_way],
-        )
+        users = [f"deploy {deploy.id}, which is under way" for deploy in under_way]
+        if Maintenance.select().where(Maintenance.target == target, Maintenance.is_on == True).exists():  # noqa: E712
+            users.append("its maintenance, which keeps its hosts closed until it is lifted")
+        rows.refuse_while_used(f"The target of {application} in {environment}", users)
         target.delete_instance()
 
 

@@ -2,12 +2,12 @@
 
 import secrets
 
-from controllers import paging
+from controllers import audit, paging
 from controllers.errors import Forbidden, Invalid, NotFound
 from controllers.etags import require_match
 from controllers.sessions import digest
 from models import Token, User
-from models.db import clock, database
+from models.db import clock
 from utils.datekit import rfc3339, to_milliseconds
 
 PREFIX = "wl_"
@@ -27,19 +27,21 @@ def create(actor, fields):
     """Make a token from "name", maybe "expires_at" (an aware datetime) and "user"; the answer alone holds its secret."""
     at = clock()
     secret = PREFIX + secrets.token_urlsafe(32)
-    token = Token.create(
-        user=owner(actor, fields.get("user")),
-        name=fields["name"],
-        secret_hash=digest(secret),
-        created_at=at,
-        expires_at=expiry(fields.get("expires_at"), at),
-    )
+    with audit.change(actor, "token.create", fields["name"], **fields) as told:
+        token = Token.create(
+            user=owner(actor, fields.get("user")),
+            name=fields["name"],
+            secret_hash=digest(secret),
+            created_at=at,
+            expires_at=expiry(fields.get("expires_at"), at),
+        )
+        told["id"] = token.id
     return {**describe(token), "secret": secret}
 
 
 def update(actor, token_id, changes, if_match=None):
     """Change a token's "name" or "expires_at"."""
-    with database.atomic():
+    with audit.change(actor, "token.update", token_id, **changes):
         token = find(actor, token_id)
         require_match(if_match, describe(token))
         if "name" in changes:
@@ -52,7 +54,10 @@ def update(actor, token_id, changes, if_match=None):
 
 def delete(actor, token_id):
     """Revoke a token: the next request with it is refused."""
-    find(actor, token_id).delete_instance()
+    with audit.change(actor, "token.revoke", token_id) as told:
+        token = find(actor, token_id)
+        told.update(name=token.name, user=token.user.name)
+        token.delete_instance()
 
 
 def visible(actor):

@@ -1,10 +1,10 @@
 """Variables: what an application finds in its environment in one target; the values of secret ones are write-only."""
 
 import secretbox
-from controllers import etags, rows
+from controllers import audit, etags, rows
 from controllers.errors import Invalid, Unavailable
 from models import Variable
-from models.db import clock, database
+from models.db import clock
 from utils.datekit import rfc3339
 
 RESERVED = frozenset({"SOCKET", "PORT", "PATH", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME"})
@@ -32,25 +32,36 @@ def get(actor, application, environment):
 
 def replace(actor, application, environment, fields, if_match=None):
     """Set all variables of a target, removing those not named; returns them. Raises Invalid and PreconditionFailed."""
-    return change(application, environment, if_match, lambda found: {**dict.fromkeys(found), **fields["variables"]})
+    return change(
+        actor, application, environment, if_match, lambda found: {**dict.fromkeys(found), **fields["variables"]}
+    )
 
 
 def update(actor, application, environment, changes, if_match=None):
     """Set some variables and remove those that are None; returns all of them. Raises Invalid and PreconditionFailed."""
-    return change(application, environment, if_match, lambda found: changes["variables"])
+    return change(actor, application, environment, if_match, lambda found: changes["variables"])
 
 
-def change(application, environment, if_match, wanted):
+def change(actor, application, environment, if_match, wanted):
     """Carry out `wanted(rows by name)`, {name: value or None}, on a target's variables in one transaction."""
-    with database.atomic():
+    with audit.change(actor, "variables.change", f"{application}/{environment}") as told:
         target = rows.target(application, environment, to_change=True)
         found = by_name(target)
         etags.require_match(if_match, describe(found))
         changes = wanted(found)
         check(changes, found)
+        told.update(told_of(changes))
         for name, value in changes.items():
             write(target, name, value, found.get(name))
         return describe(by_name(target))
+
+
+def told_of(changes):
+    """Return which variables a change sets and removes; never a value."""
+    return {
+        "set": sorted(name for name, value in changes.items() if value is not None),
+        "removed": sorted(name for name, value in changes.items() if value is None),
+    }
 
 
 def check(changes, found):

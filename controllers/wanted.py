@@ -1,6 +1,6 @@
 """What a host is to be for a release: which virtualenv fits it, and the specification its agent is given."""
 
-from controllers import snapshots
+from controllers import maintenance, snapshots
 from controllers.building import environments, platforms
 from controllers.building.work import BuildFailed
 from controllers.rollout import spec
@@ -37,9 +37,21 @@ def environment_for(release, facts, output):
 
 
 def specification(host, release, environment, python, snapshot, variables, state, deploy_id):
-    """Return what a host (a models.Host) is to be, for its agent; `state` is what that answered to `begin` or `observe`."""
+    """Return what a host (a models.Host) is to be, for its agent; `state` is what that answered to `begin` or `observe`.
+
+    Whether the target is in maintenance is asked now and not taken from the snapshot: it can change during a rollout.
+    """
     about = {"root": host.root, "settings": host.settings, "address": host.address}
     build = {"digest": release.digest, "version": release.version, "processes": snapshots.commands(release, snapshot)}
     return spec.build(
-        release.application.name, build, environment.name, python, snapshot, variables, about, state, deploy_id
+        release.application.name,
+        build,
+        environment.name,
+        python,
+        snapshot,
+        variables,
+        about,
+        state,
+        deploy_id,
+        maintenance.told_to_users(release.application_id, snapshot["environment"]),
     )

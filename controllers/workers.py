@@ -11,6 +11,7 @@ from models import Worker, Zone, db
 from version import VERSION
 
 NAME = f"{socket.gethostname()}:{os.getpid()}"
+BUSY_TIMEOUT_S = 60  # Nobody waits for a worker's answer, and a rollout must not fail because many hosts report at once.
 FORGET_AFTER_MS = 24 * 3600 * 1000
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,8 @@ leaving = threading.Event()
 
 def start():
     """Open the database and bring its schema up to date; called once, before the first task."""
-    db.connect_to(settings.database.url, pool=settings.database.pool + settings.worker.concurrency * 2)
+    pool = settings.database.pool + settings.worker.concurrency * 2
+    db.connect_to(settings.database.url, pool=pool, busy_timeout_s=BUSY_TIMEOUT_S)
     db.migrate()
 
 

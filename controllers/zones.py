@@ -1,6 +1,6 @@
 """Zones: network segments, each with workers and an SSH key pair of its own."""
 
-from controllers import dispatch, etags, paging, rows
+from controllers import audit, dispatch, etags, paging, rows
 from models import Host, Zone
 from models.db import clock, database
 from utils.datekit import rfc3339
@@ -38,7 +38,7 @@ def get(actor, name):
 
 def create(actor, fields):
     """Make a zone from its name and ask its workers for a key pair; returns it. Raises Conflict."""
-    with database.atomic(), rows.once("a zone", fields["name"]):
+    with audit.change(actor, "zone.create", fields["name"]), rows.once("a zone", fields["name"]):
         made_at = clock()
         zone = Zone.create(name=fields["name"], created_at=made_at, updated_at=made_at)
     dispatch.ring("windlass.prepare_zone", zone.id, zone=zone.name)
@@ -50,7 +50,7 @@ def update(actor, name, changes, if_match=None):
 
     Returns the zone; raises PreconditionFailed.
     """
-    with database.atomic():
+    with audit.change(actor, "zone.update", name, **changes):
         zone = rows.named_for_change(Zone, name, "zone")
         etags.require_match(if_match, describe(zone))
         if "public_key" in changes:
@@ -64,7 +64,7 @@ def update(actor, name, changes, if_match=None):
 
 def delete(actor, name):
     """Delete a zone; refused with Conflict while it has hosts. Its key pair stays with the workers that made it."""
-    with database.atomic():
+    with audit.change(actor, "zone.delete", name):
         zone = rows.named_for_change(Zone, name, "zone")
         hosts = Host.select(Host.name).where(Host.zone == zone).order_by(Host.name)
         rows.refuse_while_used(f"Zone {name}", [f"host {host.name}" for host in hosts])

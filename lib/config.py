@@ -80,6 +80,7 @@ SETTINGS = (
     Setting("web.workers", 1, "Web server processes; each answers many requests at the same time."),
     Setting("web.url", "", "Where people reach the dashboard, for links; empty: http://<web.host>:<web.port>."),
     Setting("web.max_body_bytes", 1_048_576, "Largest request body accepted, in bytes."),
+    Setting("web.max_hook_bytes", 5_242_880, "Largest hook accepted from a foreign system, in bytes."),
     Setting("web.session_hours", 12, "Hours after which a browser session ends."),
     Setting(
         "web.secure_cookies", False, "Mark session cookies Secure; switch on wherever the dashboard is behind TLS."
@@ -112,15 +113,32 @@ SETTINGS = (
         secret=True,
     ),
     Setting("build.timeout_s", 1800, "Seconds a release may take to build."),
+    Setting("build.foreign_timeout_s", 7200, "Seconds a build in another system, such as Jenkins, may take."),
     Setting("git.local_paths", [], "Folders from which a repository may be read by path or file:// URL."),
+    Setting("artifacts.local_paths", [], "Folders below which integrations of driver directory may keep releases."),
     Setting("git.timeout_s", 300, "Seconds one git command may take."),
     Setting(
         "network.allow",
         list(PRIVATE_NETWORKS),
         "Networks (CIDR) integrations and repositories may reach beside public addresses.",
     ),
+    Setting("foreign.connect_timeout_s", 10, "Seconds to connect to a foreign system."),
+    Setting("foreign.read_timeout_s", 30, "Seconds a foreign system may be silent within an answer."),
+    Setting("foreign.total_timeout_s", 60, "Seconds one request to a foreign system may take in all."),
+    Setting("foreign.transfer_timeout_s", 900, "Seconds a file may take from or to a foreign system."),
+    Setting("foreign.concurrency", 4, "Requests a process makes to one integration at the same time."),
+    Setting("foreign.max_answer_bytes", 16_777_216, "Largest answer taken from a foreign system, files apart, in bytes."),
+    Setting("command.time_limit_s", 3600, "Longest time limit a one-off command may be given, in seconds."),
     Setting("deploy.retention", 5, "Successful releases kept on each host."),
     Setting("deploy.time_limit_s", 1800, "Seconds one host may take for its part of a deploy."),
+    Setting(
+        "drift.interval_s", 300, "Seconds between two looks at a host for drift; 0: only when somebody asks for one."
+    ),
+    Setting(
+        "drift.verify_s",
+        86_400,
+        "Seconds after which a look for drift also reads every deployed file; 0: only when somebody asks for it.",
+    ),
 )
 TABLE = {setting.name: setting for setting in SETTINGS}
 

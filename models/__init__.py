@@ -1,10 +1,15 @@
 """Peewee models, one concept a file."""
 
 from models.access import IdempotencyKey, Session, Token, User
+from models.audit import AuditEntry, AuditHead
+from models.command import Command, CommandRun
+from models.delivery import Delivery
 from models.deploy import Deploy, Fence, HostRun, Placement, Step
 from models.event import Event, Topic
 from models.guard import Approval, Freeze, Lock
+from models.hook import Automation, Hook
 from models.inventory import Application, Environment, Host, Integration, Target, Variable, Zone
+from models.maintenance import Closure, Maintenance
 from models.plan import Plan, PlanHost
 from models.release import BuiltEnvironment, Release
 from models.worker import Worker
@@ -33,6 +38,15 @@ MODELS = (
     Lock,
     Freeze,
     Approval,
+    Maintenance,
+    Closure,
+    AuditEntry,
+    AuditHead,
+    Command,
+    CommandRun,
+    Delivery,
+    Hook,
+    Automation,
     Topic,
     Event,
     Worker,

@@ -13,7 +13,8 @@ class Deploy(BaseModel):
     """One rollout of a release to a target; `snapshot` is the target as it was when the deploy was asked for.
 
     `start_at` is when a scheduled one is to begin, `override` why freezes do not hold it back. `resumed_wave` is the last
-    wave that somebody let begin by resuming a paused deploy.
+    wave that somebody let begin by resuming a paused deploy. `changelog` is what it brings: commits, authors, issues.
+    `issues_check` is whether these issues are in the states its application requires: {"ok", "told"}.
     """
 
     application = ForeignKeyField(Application, backref="deploys", on_delete="CASCADE")
@@ -33,6 +34,8 @@ class Deploy(BaseModel):
     approvals_needed = IntegerField(default=0)
     resumed_wave = IntegerField(default=0)
     warnings = JSONField(default=list)
+    changelog = JSONField(null=True)
+    issues_check = JSONField(null=True)
     retries = IntegerField(default=0)
     requested_by = CharField()
     created_at = TimeField()
@@ -103,7 +106,12 @@ class Fence(BaseModel):
 
 
 class Placement(BaseModel):
-    """What was last seen of an application on a host: the observed side of /status."""
+    """What was last seen of an application on a host: the observed side of /status.
+
+    `recorded` is what the last rollout left behind there, null when it took the application away; `drift` is how the host
+    was last seen to differ from it, since `drifted_since`. `verified_at` is when every file was last read and found right
+    or wrong.
+    """
 
     application = ForeignKeyField(Application, backref="placements", on_delete="CASCADE")
     environment = ForeignKeyField(Environment, on_delete="CASCADE")
@@ -113,6 +121,10 @@ class Placement(BaseModel):
     is_healthy = BooleanField(null=True)
     address = CharField(null=True)
     detail = JSONField(null=True)
+    recorded = JSONField(null=True)
+    drift = JSONField(default=list)
+    drifted_since = TimeField(null=True)
+    verified_at = TimeField(null=True)
     observed_at = TimeField()
 
     class Meta:

@@ -7,24 +7,36 @@ from models.fields import JSONField, TimeField
 
 
 class Integration(BaseModel):
-    """A configured foreign system; `credentials` is an encrypted JSON object."""
+    """A configured foreign system; `credentials` is an encrypted JSON object, `hook_secret` an encrypted text.
+
+    `circuit` is why it is left alone for now (controllers.foreign.circuits), null where it is not.
+    """
 
     name = CharField(unique=True)
     driver = CharField()
     url = CharField(null=True)
     credentials = TextField(null=True)
+    hook_secret = TextField(null=True)
     settings = JSONField(default=dict)
+    circuit = JSONField(null=True)
     created_at = TimeField()
     updated_at = TimeField()
 
 
 class Application(BaseModel):
-    """Something deployed; `source` and `processes` have the shapes of the API."""
+    """Something deployed; `source` and `processes` have the shapes of the API.
+
+    `build`, `artifacts` and `tracker` name integrations and what to do with them; null: builds are made here, releases are
+    kept here alone, and no tracker is told.
+    """
 
     name = CharField(unique=True)
     source = JSONField()
     team = CharField(null=True)
     processes = JSONField(default=dict)
+    build = JSONField(null=True)
+    artifacts = JSONField(null=True)
+    tracker = JSONField(null=True)
     created_at = TimeField()
     updated_at = TimeField()
 
@@ -55,7 +67,8 @@ class Zone(BaseModel):
 class Host(BaseModel):
     """A machine; `facts` and `problems` are what was last observed there.
 
-    `request` is what the web process last asked a worker to find out, `answer` what that worker found.
+    `request` is what the web process last asked a worker to find out, `answer` what that worker found. `look_due_at` is
+    when it is to be looked at next without anybody asking, `look_rung_at` when a worker was last told so.
     """
 
     name = CharField(unique=True)
@@ -75,6 +88,8 @@ class Host(BaseModel):
     request = JSONField(null=True)
     answer = JSONField(null=True)
     observed_at = TimeField(null=True)
+    look_due_at = TimeField(null=True)
+    look_rung_at = TimeField(null=True)
     created_at = TimeField()
     updated_at = TimeField()
 
@@ -82,7 +97,7 @@ class Host(BaseModel):
 class Target(BaseModel):
     """An application in an environment: where it goes and how.
 
-    `drain_s` is how long the old slot's connections may take to end; `keep_warm` leaves it running for a quick rollback.
+    `rules` say what is deployed there without anybody asking. `drain_s` is how long the old slot's connections may take to end; `keep_warm` leaves it running for a quick rollback.
     """
 
     application = ForeignKeyField(Application, backref="targets", on_delete="CASCADE")
@@ -92,6 +107,7 @@ class Target(BaseModel):
     health = JSONField()
     processes = JSONField(default=dict)
     server_names = JSONField(default=list)
+    rules = JSONField(default=list)
     drain_s = IntegerField(default=30)
     keep_warm = BooleanField(default=True)
     created_at = TimeField()

@@ -11,7 +11,10 @@ class Release(BaseModel):
     """An immutable build; `number` counts per application, `version` is what people call it ("v12").
 
     `digest` names the source archive, `lock_digest` the locked dependencies, both SHA-256 in hex. `lock` is the text of
-    the lock itself, `processes` what the Procfile or windlass.json says, `settings` the rest of windlass.json.
+    the lock itself, `processes` what the Procfile or windlass.json says, `settings` the rest of windlass.json. `partners`
+    is what the application says of other systems ("build", "artifacts"), as it was when the release was asked for;
+    `foreign_build` how far a build there is, `bundle` where the release was published. `due_at` is when a build that waits
+    for another system is looked at again, `attempts` how often it was begun since it last got anywhere.
     """
 
     application = ForeignKeyField(Application, backref="releases", on_delete="CASCADE")
@@ -31,9 +34,14 @@ class Release(BaseModel):
     settings = JSONField(default=dict)
     size_bytes = BigIntegerField(null=True)
     error = TextField(null=True)
+    partners = JSONField(default=dict)
+    foreign_build = JSONField(null=True)
+    bundle = JSONField(null=True)
     requested_by = CharField()
     created_at = TimeField()
     ended_at = TimeField(null=True)
+    due_at = TimeField(null=True)
+    attempts = IntegerField(default=0)
     lease_owner = CharField(null=True)
     lease_expires_at = TimeField(null=True)
     epoch = IntegerField(default=0)

@@ -15,6 +15,7 @@ import secretbox
 from tests.client import ApiClient
 from tests.fleet.fixtures import fleet, fleet_factory, host, postgresql_url, redis_url
 
+pytest_plugins = ("tests.faults.table",)
 __all__ = ["fleet", "fleet_factory", "host", "postgresql_url", "redis_url"]
 ADMIN_TOKEN = "the-administrators-token-in-tests"
 
@@ -66,14 +67,19 @@ def migrated_postgresql(postgresql_url):
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request, settings):
     """The models on an empty, migrated database."""
+    yield from opened_database(request, settings, request.param)
+
+
+def opened_database(request, settings, kind):
+    """Yield the models' empty, migrated database of a kind, and close it afterwards; for fixtures."""
     from models import MODELS, db
 
-    if request.param == "sqlite":
+    if kind == "sqlite":
         shutil.copy(request.getfixturevalue("migrated_sqlite"), f"{settings.data}/windlass.db")
     else:
         settings.database.url = request.getfixturevalue("migrated_postgresql")
     opened = db.connect_to(settings.database.url)
-    if request.param == "postgresql":
+    if kind == "postgresql":
         tables = ", ".join(f'"{model._meta.table_name}"' for model in MODELS)
         opened.execute_sql(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
         opened.close()

@@ -66,6 +66,7 @@ Requirement = text(
     "Use a package with the versions that will do, such as gunicorn or gunicorn>=23,<24.",
     200,
 )
+ParameterName = text(r"[A-Za-z_][A-Za-z0-9_.-]*", "Use a parameter's name as the job has it.", 100)
 Processes = Annotated[
     dict[ProcessName, ShellLine], Field(max_length=20, examples=[{"web": "gunicorn --bind unix:$SOCKET shop:app"}])
 ]
@@ -101,10 +102,57 @@ class SourceFields(Fields):
         return self
 
 
+class BuildFields(Fields):
+    """A foreign system that must have built a commit before Windlass makes a release of it."""
+
+    integration: Name
+    job: Line = Field(description="The job as the system names it, such as team/shop.")
+    parameters: dict[ParameterName, Line] = Field(
+        default=None,
+        max_length=50,
+        description="Parameters of the job; {commit}, {ref}, {release} and {application} are filled in. "
+        "Left out: WINDLASS_COMMIT and WINDLASS_REF.",
+    )
+    artifact: Line | None = Field(
+        default=None,
+        description="The build's artifact (.tar.gz) that is the release's code; null: the commit's own tree is.",
+    )
+
+
+class ArtifactsFields(Fields):
+    """Where releases are published once they are ready."""
+
+    integration: Name
+    path: Line = Field(description="Folder in that system, such as releases/shop.")
+
+
+class TrackerFields(Fields):
+    """The tracker whose issues commits name, and what is done to them when a deploy has succeeded."""
+
+    integration: Name
+    project: Line | None = Field(default=None, description="Only issues of this project or repository.")
+    transitions: dict[Name, Line] = Field(
+        default=None, max_length=20, description="By environment: the state issues are moved to."
+    )
+    comment: bool = Field(default=None, description="Comment on each issue; default true.")
+    link: bool = Field(default=None, description="Link each issue to the deploy; default true.")
+    versions: dict[Name, Line] = Field(
+        default=None,
+        max_length=20,
+        description="By environment: the version that is released there; {application} and {release} are filled in.",
+    )
+    require: dict[Name, Annotated[list[Line], Field(min_length=1, max_length=20)]] = Field(
+        default=None, max_length=20, description="By environment: the states issues must be in before a deploy begins."
+    )
+
+
 class ApplicationChanges(Fields):
-    """What can be changed of an application; source and processes are replaced whole."""
+    """What can be changed of an application; each field is replaced whole, null removes it."""
 
     source: SourceFields = None
+    build: BuildFields | None = Field(default=None, description="null: Windlass builds alone.")
+    artifacts: ArtifactsFields | None = Field(default=None, description="null: releases are kept here alone.")
+    tracker: TrackerFields | None = Field(default=None, description="null: no tracker is told.")
     team: Line | None = None
     processes: Processes = Field(
         default=None, description="Commands that take precedence over those of the release's Procfile."
@@ -123,6 +171,9 @@ class Application(Answer):
 
     name: str
     source: dict
+    build: dict | None
+    artifacts: dict | None
+    tracker: dict | None
     team: str | None
     processes: dict[str, str]
     created_at: Time

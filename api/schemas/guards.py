@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
@@ -78,6 +78,42 @@ class Lock(Answer):
     reason: str
     created_at: Time
     expires_at: Time | None
+
+
+class TargetMaintenanceFields(Fields):
+    """What users of a closed target are told; the reason is for colleagues."""
+
+    reason: Reason | None = None
+    message: Reason | None = Field(default=None, description="Text of the page; null: a general one.")
+    retry_after_s: Annotated[int, Field(ge=1, le=YEAR_S)] | None = Field(
+        default=300, description="The header Retry-After in seconds; null: there is none."
+    )
+
+
+class MaintenanceInShort(Answer):
+    """Who closed a target, why, and what its users are told."""
+
+    holder: str | None
+    reason: str | None
+    message: str | None
+    retry_after_s: int | None
+    since: Time | None
+
+
+class ClosedHost(Answer):
+    """How far one host is; what failed is tried again."""
+
+    host: str
+    state: Literal["pending", "failed", "closed", "open"]
+    message: str | None
+    changed_at: Time | None
+
+
+class TargetMaintenance(MaintenanceInShort):
+    """Whether a target is closed, and how far its hosts are."""
+
+    enabled: bool
+    hosts: list[ClosedHost]
 
 
 class Weekly(Fields):

@@ -115,6 +115,12 @@ class MaintenanceFields(Fields):
         return self
 
 
+class ObserveFields(Fields):
+    """How closely to look."""
+
+    verify: bool = Field(default=True, description="Read every deployed file; false: only see that it is there.")
+
+
 class NginxSettings(Answer):
     """How nginx is run on a host."""
 
@@ -146,6 +152,29 @@ class Problem(Answer):
     remedy: str | None = None
 
 
+class Drift(Answer):
+    """One thing on a host that is not as it was deployed; a deploy of the same release puts it right."""
+
+    kind: Literal["release", "environment", "files", "supervisord", "nginx", "processes"]
+    message: str
+    diff: str | None = Field(description="Unified, from what was deployed to what is there; secret values are masked.")
+
+
+class Placement(Answer):
+    """An application on a host: what was deployed, what was last seen, and how the two differ."""
+
+    application: str
+    environment: str
+    recorded: str | None = Field(description="Release that the last rollout left there; null: it was taken away.")
+    observed: str | None
+    healthy: bool | None
+    observed_at: Time
+    verified_at: Time | None = Field(description="When every deployed file was last read.")
+    stale: bool = Field(description="It was not looked at for long.")
+    drift: list[Drift]
+    drifted_since: Time | None
+
+
 class Host(Answer):
     """A machine that applications are deployed to."""
 
@@ -165,5 +194,6 @@ class Host(Answer):
     facts: dict | None
     problems: list[Problem]
     observed_at: Time | None
+    placements: list[Placement]
     created_at: Time
     updated_at: Time

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api.shapes import ListQuery
+from api.shapes import ListQuery, Query
 
 Filter = Annotated[str, Field(max_length=100)]
 
@@ -14,6 +14,12 @@ class HostQuery(ListQuery):
 
     zone: Annotated[Filter, Field(description="Only hosts of this zone.")] | None = None
     tag: Annotated[Filter, Field(description="Only hosts with this tag.")] | None = None
+
+
+class InventoryQuery(Query):
+    """All hosts, or one."""
+
+    host: Annotated[Filter, Field(description="Only the variables of this host.")] | None = None
 
 
 class StatusQuery(ListQuery):

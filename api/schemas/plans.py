@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from api.schemas.deploys import Version
+from api.schemas.guards import MaintenanceInShort
 from api.schemas.names import Name
 from api.schemas.targets import Strategy, StrategyFields
 from api.shapes import Answer, Fields, Time
@@ -49,6 +50,13 @@ class Packages(Answer):
     upgraded: list[dict[str, str]]
 
 
+class Repair(Answer):
+    """A file on the host that is missing or is not what was shipped."""
+
+    tree: str = Field(description="release or environment.")
+    path: str
+
+
 class Configuration(Answer):
     """A file outside the host's root that will be written."""
 
@@ -85,6 +93,7 @@ class HostChanges(Answer):
     current_release: str | None
     new_release: str
     unchanged: bool
+    repairs: list[Repair]
     files: Files | None = Field(description="Null where the tree on the host is not known.")
     packages: Packages | None = Field(description="Null where the packages on the host are not known.")
     configuration: list[Configuration]
@@ -114,6 +123,7 @@ class Plan(Answer):
     strategy: Strategy
     digest: str | None = Field(description="Over everything the plan says, once it is ready.")
     unchanged: bool = Field(description="Nothing is to be done on any host.")
+    maintenance: MaintenanceInShort | None = Field(description="The target is closed now, and a deploy leaves it so.")
     hosts: list[HostChanges]
     errors: list[HostError]
     requested_by: str

@@ -44,6 +44,10 @@ class Release(Answer):
     processes: dict[str, str]
     settings: dict
     size_bytes: int | None
+    build: dict | None = Field(
+        description="The build in another system that the release waits for: integration, state, url; null: there is none."
+    )
+    bundle: dict | None = Field(description="Where the release was published: integration, path, sha256, size_bytes.")
     error: str | None
     requested_by: str
     created_at: Time
@@ -73,6 +77,7 @@ class Commit(Answer):
     author: str
     at: str
     subject: str
+    message: str
 
 
 class FileChange(Answer):

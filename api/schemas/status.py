@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from api.schemas.guards import Lock
+from api.schemas.guards import Lock, MaintenanceInShort
+from api.schemas.hosts import Drift
 from api.shapes import Answer, Time
 
 
@@ -13,6 +14,11 @@ class HostStatus(Answer):
 
     host: str
     release: str | None
+    reachable: bool = Field(description="false: it could not be reached at the last look.")
+    in_service: bool
+    stale: bool = Field(description="It was not looked at for long.")
+    drift: list[Drift] = Field(description="Empty while a deploy goes on, and for a host out of service.")
+    drifted_since: Time | None
     healthy: bool | None
     observed_at: Time | None
     url: str | None
@@ -43,8 +49,12 @@ class TargetStatus(Answer):
     state: str = Field(description="State of the newest deploy; never: there was none.")
     health: Literal["healthy", "unhealthy", "unknown"]
     lock: Lock | None
+    maintenance: MaintenanceInShort | None
     drift: bool
     drift_detail: str | None
+    drift_count: int = Field(description="How many things on all hosts are not as they were deployed.")
+    stale: bool = Field(description="A host was not looked at for long.")
+    unreachable: list[str] = Field(description="Hosts that could not be reached at the last look.")
     previous_release: str | None
     url: str | None
     observed_at: Time | None

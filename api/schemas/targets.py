@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, WithJsonSchema, model_validator
 
 from api.schemas.names import (
     HealthPath,
@@ -15,12 +15,14 @@ from api.schemas.names import (
     VariableName,
     checked,
     share_type,
+    text,
     unique,
 )
 from api.shapes import Answer, Fields, Time
 
 VALUE_LIMIT_BYTES = 32 * 1024
 DAY_S = 86_400
+Pattern = text(r"[^\s\x00-\x1f\x7f]+", "Use a name, * standing for any text, such as main or v*.", 200)
 KINDS = ("all-at-once", "rolling", "canary")
 BatchSize = share_type(1, "how many hosts go at a time")
 FailureCount = share_type(0, "how many hosts may fail")
@@ -109,6 +111,26 @@ def selector(value):
 HostSelector = checked(selector, {"anyOf": [HOST_NAMES.json_schema(), TAGGED_HOSTS.json_schema()]})
 
 
+class RuleFields(Fields):
+    """What is deployed without anybody asking: pushes to a branch, new tags, or new versions of a package."""
+
+    branch: Pattern = Field(default=None, description="Branches, * standing for any text.", examples=["main"])
+    tag: Pattern = Field(default=None, description="Tags, * standing for any text.", examples=["v*"])
+    version: Pattern = Field(default=None, description="Versions of the application's package.", examples=["1.*"])
+    require_green_build: bool = Field(
+        default=False, description="Wait until the source's system says that the commit's build succeeded."
+    )
+
+    @model_validator(mode="after")
+    def one_pattern(self):
+        """A rule is about one kind of news."""
+        if sum(pattern is not None for pattern in (self.branch, self.tag, self.version)) != 1:
+            raise ValueError("Give one of branch, tag and version.")
+        if self.version is not None and self.require_green_build:
+            raise ValueError("A package's version has no commit whose build could be asked for.")
+        return self
+
+
 class TargetFields(Fields):
     """An application in an environment; what is left out has its default."""
 
@@ -122,6 +144,9 @@ class TargetFields(Fields):
     )
     server_names: Annotated[list[ServerName], Field(max_length=100), AfterValidator(unique)] = Field(
         default=None, description="Host names that nginx serves the application under; none: every name."
+    )
+    rules: Annotated[list[RuleFields], Field(max_length=20)] = Field(
+        default=None, description="What is deployed there without anybody asking; the first rule that fits counts."
     )
     drain_s: Annotated[int, Field(ge=0, le=3600)] = Field(
         default=None, description="Seconds the old release's connections may take to end; default 30."
@@ -223,6 +248,7 @@ class Target(Answer):
     health: dict
     processes: dict
     server_names: list[str]
+    rules: list[dict]
     drain_s: int
     keep_warm: bool
     latched: list[dict] = Field(description="Releases whose newest deploy here failed or was rolled back.")

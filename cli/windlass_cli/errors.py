@@ -13,6 +13,7 @@ WindlassError                    1
 │   └── ClientTooOld             6  400 with the code client-too-old
 ├── BuildFailed                  1  a release could not be built
 ├── RolloutFailed                3  a deploy ended, and not in success
+├── CommandFailed                3  a command did not succeed on every host
 ├── WaitTimedOut                 5  --timeout passed before the end
 └── Interrupted                130  Ctrl-C while waiting
 """
@@ -145,6 +146,13 @@ class RolloutFailed(WindlassError):
 
     exit_code = EXIT_ROLLOUT_FAILED
     code = "rollout-failed"
+
+
+class CommandFailed(WindlassError):
+    """A command did not end with status 0 on every host."""
+
+    exit_code = EXIT_ROLLOUT_FAILED
+    code = "command-failed"
 
 
 class WaitTimedOut(WindlassError):

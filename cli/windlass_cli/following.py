@@ -1,10 +1,10 @@
-"""Follow a deploy to its end over server-sent events, whatever happens to the connection in between.
+"""Follow a deploy or a command to its end over server-sent events, whatever happens to the connection in between.
 
-Events of a deploy are numbered without gaps. So the number of the last event seen is all it takes to resume: it goes
-into ``Last-Event-ID``; events seen before are dropped, and a gap is filled from the list of events. Only an ended
-deploy ends the following: after the event that says so, and after every broken connection, the deploy itself is asked,
-and the list for what the stream did not bring. So following works, with less life, through a proxy that holds streams
-back.
+Their events are numbered without gaps. So the number of the last event seen is all it takes to resume: it goes into
+``Last-Event-ID``; events seen before are dropped, and a gap is filled from the list of events. Only what has itself
+ended ends the following: after the event that says so, and after every broken connection, the deploy or command itself
+is asked, and the list for what the stream did not bring. So following works, with less life, through a proxy that holds
+streams back.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ PASSING = (Unreachable, Problem)
 
 @dataclass(frozen=True)
 class Event:
-    """An event of the deploy, as the API gives it."""
+    """An event of what is followed, as the API gives it."""
 
     event: dict
 
@@ -49,21 +49,25 @@ class Note:
 
 @dataclass(frozen=True)
 class Ended:
-    """The deploy has ended; ``deploy`` is what the API says of it."""
+    """The end has come; ``resource`` is what the API says of the deploy or command."""
 
-    deploy: dict
+    resource: dict
 
 
-class DeployFeed:
-    """Everything that happens in deploy ``number`` after event ``after``, read by a thread of its own.
+class Feed:
+    """Everything that happens in the deploy or command ``number`` after event ``after``, read by a thread of its own.
 
-    The thread is there so that a deadline and Ctrl-C take effect at once, while the thread waits for bytes.
+    ``kind`` is "deploy" or "command". The thread is there so that a deadline and Ctrl-C take effect at once, while it waits
+    for bytes.
     ``pauses_s`` (PAUSES_S by default), ``patience_s`` (PATIENCE_S) and ``silence_s`` are in seconds.
     """
 
-    def __init__(self, client, number, after=0, pauses_s=None, patience_s=None, silence_s=STREAM_SILENCE_S):
+    def __init__(
+        self, client, number, after=0, kind="deploy", pauses_s=None, patience_s=None, silence_s=STREAM_SILENCE_S
+    ):
         self._client = client
-        self._number = number
+        self._kind = kind
+        self._path = (f"{kind}s", number)
         self._last = after
         self._pauses_s = pauses_s or PAUSES_S
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
@@ -75,7 +79,7 @@ class DeployFeed:
 
     def items(self, deadline):
         """Yield Event, Note and at last Ended; raise WaitTimedOut at the deadline, and errors that will not pass."""
-        thread = threading.Thread(target=self._pump, name=f"deploy-{self._number}", daemon=True)
+        thread = threading.Thread(target=self._pump, name="-".join(map(str, self._path)), daemon=True)
         thread.start()
         try:
             while True:
@@ -117,14 +121,14 @@ class DeployFeed:
         return None
 
     def _happenings(self):
-        """Yield what happens, over as many connections as it takes, until the deploy itself says that it has ended."""
+        """Yield what happens, over as many connections as it takes, until the resource itself says that it has ended."""
         failures, lost = 0, False
         self._heard_at = time.monotonic()
         while not self._stop.is_set():
             before = self._last
             try:
                 yield from self._one_connection()
-                deploy = self._client.get("deploys", self._number)
+                resource = self._client.get(*self._path)
                 self._heard_at = time.monotonic()
                 yield from self._missed()
             except PASSING as error:
@@ -135,22 +139,22 @@ class DeployFeed:
                     yield Note(f"{error.message} Trying to reach the server again.")
                 lost = True
             else:
-                if deploy.get("state") in ENDED_STATES:
-                    yield Ended(deploy)
+                if resource.get("state") in ENDED_STATES:
+                    yield Ended(resource)
                     return
                 lost = False
             failures = 0 if self._last > before else failures + 1
             self._stop.wait(self._pauses_s[min(failures, len(self._pauses_s) - 1)])
 
     def _one_connection(self):
-        """Yield the events of one stream until it breaks or cannot be had, or an event says that the deploy has ended.
+        """Yield the events of one stream until it breaks or cannot be had, or an event says that the end has come.
 
         How it broke does not matter: what it did not bring is asked for next, and that tells whether the server is
         there.
         """
         try:
             response = self._client.open_stream(
-                "deploys", self._number, "stream", last_event_id=self._last, silence_s=self._silence_s
+                *self._path, "stream", last_event_id=self._last, silence_s=self._silence_s
             )
         except PASSING as error:
             _require_passing(error)
@@ -177,12 +181,12 @@ class DeployFeed:
             for message in parser.feed(chunk):
                 for event in self._in_order(event_of(message)):
                     yield Event(event)
-                    if ends(event) and self._is_over():
+                    if ends(event, self._kind) and self._is_over():
                         return
 
     def _is_over(self):
-        """Ask the deploy itself: its history may hold an end that a retry has overcome."""
-        return self._client.get("deploys", self._number).get("state") in ENDED_STATES
+        """Ask the resource itself: a deploy's history may hold an end that a retry has overcome."""
+        return self._client.get(*self._path).get("state") in ENDED_STATES
 
     def _in_order(self, event):
         """Return the events to show now: none when it was seen before, and those of a gap before it."""
@@ -199,14 +203,14 @@ class DeployFeed:
 
     def _events_until(self, number):
         """Yield the events between the last one seen and ``number``."""
-        for event in self._client.items("deploys", self._number, "events", after=self._last):
+        for event in self._client.items(*self._path, "events", after=self._last):
             if number_of(event) >= number:
                 return
             yield tidied(event)
 
     def _missed(self):
         """Yield the events that no stream brought."""
-        for event in self._client.items("deploys", self._number, "events", after=self._last):
+        for event in self._client.items(*self._path, "events", after=self._last):
             if number_of(event) > self._last:
                 self._last = number_of(event)
                 yield Event(tidied(event))
@@ -249,9 +253,9 @@ def state_of(event):
     return told if isinstance(told, str) else None
 
 
-def ends(event):
-    """Say whether this event tells the end of its deploy."""
-    return event.get("kind") == "deploy" and state_of(event) in ENDED_STATES
+def ends(event, kind):
+    """Say whether this event tells the end of the deploy or command it belongs to."""
+    return event.get("kind") == kind and state_of(event) in ENDED_STATES
 
 
 def _require_passing(error):

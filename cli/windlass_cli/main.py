@@ -7,16 +7,20 @@ import click
 
 from windlass_cli import __version__
 from windlass_cli.commands.applications import applications
+from windlass_cli.commands.audit import audit
 from windlass_cli.commands.completion import completion
 from windlass_cli.commands.deploys import cancel, deploys, logs
 from windlass_cli.commands.environments import environments
 from windlass_cli.commands.freezes import freezes
 from windlass_cli.commands.hosts import hosts
+from windlass_cli.commands.integrations import integrations
 from windlass_cli.commands.locks import lock, unlock
 from windlass_cli.commands.login import login, logout
+from windlass_cli.commands.maintenance import maintenance
 from windlass_cli.commands.plans import plan
 from windlass_cli.commands.releases import releases
 from windlass_cli.commands.rollouts import deploy, rollback
+from windlass_cli.commands.running import commands, run
 from windlass_cli.commands.status import status
 from windlass_cli.commands.steering import approve, pause, resume, retry, skip
 from windlass_cli.commands.targets import targets
@@ -32,7 +36,7 @@ def windlass():
 
     Begin with "windlass login", then "windlass status". Data goes to stdout, everything else to stderr.
 
-    Exit codes: 0 done, 1 error, 2 usage, 3 rollout failed or rolled back, 4 not allowed, 5 wait timed out,
+    Exit codes: 0 done, 1 error, 2 usage, 3 rollout or command failed, 4 not allowed, 5 wait timed out,
     6 client too old, 130 interrupted.
     """
 
@@ -40,8 +44,9 @@ def windlass():
 COMMANDS = (
     *(status, plan, deploy, rollback, logs, cancel, deploys),
     *(approve, pause, resume, retry, skip),
-    *(lock, unlock, freezes),
-    *(releases, applications, targets, environments, hosts),
+    *(lock, unlock, freezes, maintenance),
+    *(run, commands, audit),
+    *(releases, applications, targets, environments, hosts, integrations),
     *(login, logout, completion),
 )
 for _command in COMMANDS:

@@ -29,11 +29,13 @@ def _names(path, member="name"):
 
 _applications = _names(lambda given: ("applications",))
 _environments = _names(lambda given: ("environments",))
+_integrations = _names(lambda given: ("integrations",))
 _hosts = _names(lambda given: ("hosts",))
 _releases = _names(lambda given: ("applications", given["application"], "releases"), "version")
 _deploys = _names(lambda given: ("deploys",), "id")
 
 application = click.argument("application", metavar="APPLICATION", shell_complete=_applications)
+integration = click.argument("integration", metavar="INTEGRATION", shell_complete=_integrations)
 host = click.argument("host", metavar="HOST", shell_complete=_hosts)
 deploy = click.argument("number", metavar="DEPLOY", type=click.IntRange(min=1), shell_complete=_deploys)
 

@@ -46,7 +46,10 @@ STATE_STYLES = {
     "failed": "red",
     "unhealthy": "red",
     "unreachable": "red",
+    "closed": "yellow",
+    "open": "green",
 }
+DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def clean(value):

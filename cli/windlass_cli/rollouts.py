@@ -4,7 +4,7 @@ The commands and the fab tasks both drive these; nothing here prints.
 """
 
 from windlass_cli.errors import BadAnswer, BuildFailed, RolloutFailed, WindlassError
-from windlass_cli.following import DeployFeed, Ended, Event, number_of
+from windlass_cli.following import Ended, Event, Feed, number_of
 
 LATEST = "latest"
 #: Seconds between two looks at a release that is being built.
@@ -133,9 +133,9 @@ def await_deploy(client, number, display, deadline, after=0):
 
     ``after`` is the number of the event after which to begin. Raises WaitTimedOut at the deadline.
     """
-    for item in DeployFeed(client, number, after).items(deadline):
+    for item in Feed(client, number, after).items(deadline):
         if isinstance(item, Ended):
-            return item.deploy
+            return item.resource
         if isinstance(item, Event):
             display.event(item.event)
         else:

@@ -127,7 +127,7 @@ def web_command():
 
 
 def worker_command():
-    """Return the argv of the one worker, with the sweep's clock inside."""
+    """Return the argv of the one worker."""
     return [
         str(places.PYTHON),
         "-m",
@@ -135,7 +135,6 @@ def worker_command():
         "-A",
         "tasks",
         "worker",
-        "--beat",
         "--loglevel",
         "warning",
         "--without-gossip",

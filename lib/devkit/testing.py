@@ -1,18 +1,22 @@
 """Run every test: install what they need where that is allowed, then hand over to pytest."""
 
 import os
+import signal
 import subprocess
 
 from devkit import places, setup
 
+PROCESSES = (os.cpu_count() or 2) * 3 // 2  # Tests on real hosts wait much of their time.
 # A crashed pytest process is not replaced: with loadgroup, xdist would wait for ever for the tests that it had.
-EVERYTHING = ["tests", "-n", str(os.cpu_count() or 2), "--dist", "loadgroup", "--max-worker-restart", "0"]
+EVERYTHING = ["tests", "-n", str(PROCESSES), "--dist", "loadgroup", "--max-worker-restart", "0"]
 MISSING = 3  # Exit code of etc/provision.sh --check when something is not installed.
 
 
 def main(arguments):
     """Run pytest with the given arguments (default: everything, in parallel); returns its exit code."""
     provision()
+    # Started in the background of a shell, this ignores Ctrl-C, and so would every program that the tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [str(places.PYTHON), "-m", "pytest", *(arguments or EVERYTHING)]
     return subprocess.run(command, cwd=places.ROOT).returncode
 

@@ -85,6 +85,18 @@ def validate(fields=None, query=None):
     return decorate
 
 
+def message(handler):
+    """Hand the handler the request as it came: `headers` (lower-case names) and `body` (bytes), for what signs its bytes."""
+
+    @functools.wraps(handler)
+    def received(**arguments):
+        """Read, then call."""
+        headers, body = request.environ[CALL].message()
+        return handler(headers=headers, body=body, **arguments)
+
+    return mark(received, message=True)
+
+
 def jsonp(handler):
     """Let `?callback=name` wrap the answer in a call of that JavaScript function (JSONP), for public data only.
 

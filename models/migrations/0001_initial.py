@@ -9,6 +9,9 @@ def up(migrator, db):
         source = JSONField()
         team = CharField(null=True)
         processes = JSONField(default=dict)
+        build = JSONField(null=True)
+        artifacts = JSONField(null=True)
+        tracker = JSONField(null=True)
         created_at = TimeField()
         updated_at = TimeField()
         class Meta:
@@ -46,9 +49,14 @@ def up(migrator, db):
         settings = JSONField(default=dict)
         size_bytes = BigIntegerField(null=True)
         error = TextField(null=True)
+        partners = JSONField(default=dict)
+        foreign_build = JSONField(null=True)
+        bundle = JSONField(null=True)
         requested_by = CharField()
         created_at = TimeField()
         ended_at = TimeField(null=True)
+        due_at = TimeField(null=True)
+        attempts = IntegerField(default=0)
         lease_owner = CharField(null=True)
         lease_expires_at = TimeField(null=True)
         epoch = IntegerField(default=0)
@@ -90,6 +98,8 @@ def up(migrator, db):
         approvals_needed = IntegerField(default=0)
         resumed_wave = IntegerField(default=0)
         warnings = JSONField(default=list)
+        changelog = JSONField(null=True)
+        issues_check = JSONField(null=True)
         retries = IntegerField(default=0)
         requested_by = CharField()
         created_at = TimeField()
@@ -112,6 +122,70 @@ def up(migrator, db):
             indexes = ((('deploy', 'approved_by'), True),)
     db.create_tables([Approval])
 
+    class AuditEntry(Model):
+        number = IntegerField(unique=True)
+        at = TimeField()
+        actor = CharField()
+        action = CharField()
+        subject = TextField()
+        data = JSONField()
+        address = CharField(null=True)
+        request_id = CharField(null=True)
+        seal = CharField()
+        class Meta:
+            database = db
+            table_name = 'audit_entry'
+            indexes = ((('actor', 'number'), False), (('action', 'number'), False))
+    db.create_tables([AuditEntry])
+
+    class AuditHead(Model):
+        number = IntegerField(default=0)
+        seal = CharField(default='')
+        class Meta:
+            database = db
+            table_name = 'audit_head'
+    db.create_tables([AuditHead])
+
+    class Target(Model):
+        application = ForeignKeyField(Application, on_delete='CASCADE')
+        environment = ForeignKeyField(Environment, on_delete='RESTRICT')
+        hosts = JSONField()
+        strategy = JSONField()
+        health = JSONField()
+        processes = JSONField(default=dict)
+        server_names = JSONField(default=list)
+        rules = JSONField(default=list)
+        drain_s = IntegerField(default=30)
+        keep_warm = BooleanField(default=True)
+        created_at = TimeField()
+        updated_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'target'
+            indexes = ((('application', 'environment'), True),)
+    db.create_tables([Target])
+
+    class Automation(Model):
+        target = ForeignKeyField(Target, on_delete='CASCADE')
+        release = ForeignKeyField(Release, on_delete='CASCADE')
+        deploy = ForeignKeyField(Deploy, null=True, on_delete='SET NULL')
+        rule = JSONField()
+        reason = CharField()
+        state = CharField()
+        outcome = TextField(null=True)
+        due_at = TimeField(null=True)
+        created_at = TimeField()
+        ended_at = TimeField(null=True)
+        attempts = IntegerField(default=0)
+        lease_owner = CharField(null=True)
+        lease_expires_at = TimeField(null=True)
+        epoch = IntegerField(default=0)
+        class Meta:
+            database = db
+            table_name = 'automation'
+            indexes = ((('target', 'release'), True), (('state', 'due_at'), False))
+    db.create_tables([Automation])
+
     class BuiltEnvironment(Model):
         name = CharField(unique=True)
         lock_digest = CharField(index=True)
@@ -124,20 +198,19 @@ def up(migrator, db):
             table_name = 'built_environment'
     db.create_tables([BuiltEnvironment])
 
-    class Event(Model):
-        topic = CharField()
+    class Maintenance(Model):
+        target = ForeignKeyField(Target, unique=True, on_delete='CASCADE')
+        is_on = BooleanField()
         number = IntegerField()
-        at = TimeField()
-        kind = CharField()
-        host = CharField(null=True)
-        step = CharField(null=True)
-        text = TextField(null=True)
-        data = JSONField(null=True)
+        holder = CharField()
+        reason = TextField(null=True)
+        message = TextField(null=True)
+        retry_after_s = IntegerField(null=True)
+        since = TimeField()
         class Meta:
             database = db
-            table_name = 'event'
-            indexes = ((('topic', 'number'), True),)
-    db.create_tables([Event])
+            table_name = 'maintenance'
+    db.create_tables([Maintenance])
 
     class Zone(Model):
         name = CharField(unique=True)
@@ -167,12 +240,111 @@ def up(migrator, db):
         request = JSONField(null=True)
         answer = JSONField(null=True)
         observed_at = TimeField(null=True)
+        look_due_at = TimeField(null=True)
+        look_rung_at = TimeField(null=True)
         created_at = TimeField()
         updated_at = TimeField()
         class Meta:
             database = db
             table_name = 'host'
     db.create_tables([Host])
+
+    class Closure(Model):
+        maintenance = ForeignKeyField(Maintenance, on_delete='CASCADE')
+        host = ForeignKeyField(Host, on_delete='CASCADE')
+        number = IntegerField(default=0)
+        attempt = IntegerField(default=0)
+        has_failed = BooleanField(default=False)
+        message = TextField(null=True)
+        changed_at = TimeField(null=True)
+        due_at = TimeField(null=True)
+        rung_at = TimeField(null=True)
+        lease_owner = CharField(null=True)
+        lease_expires_at = TimeField(null=True)
+        epoch = IntegerField(default=0)
+        class Meta:
+            database = db
+            table_name = 'closure'
+            indexes = ((('maintenance', 'host'), True),)
+    db.create_tables([Closure])
+
+    class Command(Model):
+        key = CharField(unique=True)
+        argv = JSONField()
+        application = CharField(null=True)
+        environment = CharField(null=True)
+        time_limit_s = IntegerField()
+        state = CharField()
+        cancel_requested_by = CharField(null=True)
+        requested_by = CharField()
+        created_at = TimeField()
+        ended_at = TimeField(null=True)
+        class Meta:
+            database = db
+            table_name = 'command'
+            indexes = ((('state',), False), (('application', 'environment', 'id'), False))
+    db.create_tables([Command])
+
+    class CommandRun(Model):
+        command = ForeignKeyField(Command, on_delete='CASCADE')
+        host = ForeignKeyField(Host, null=True, on_delete='SET NULL')
+        host_name = CharField()
+        state = CharField()
+        exit_code = IntegerField(null=True)
+        message = TextField(null=True)
+        told_bytes = BigIntegerField(default=0)
+        attempt = IntegerField(default=0)
+        asked_at = TimeField(null=True)
+        ended_at = TimeField(null=True)
+        due_at = TimeField(null=True)
+        rung_at = TimeField(null=True)
+        lease_owner = CharField(null=True)
+        lease_expires_at = TimeField(null=True)
+        epoch = IntegerField(default=0)
+        class Meta:
+            database = db
+            table_name = 'command_run'
+            indexes = ((('command', 'host_name'), True), (('state',), False))
+    db.create_tables([CommandRun])
+
+    class Delivery(Model):
+        key = CharField(unique=True)
+        deploy = ForeignKeyField(Deploy, null=True, on_delete='CASCADE')
+        release = ForeignKeyField(Release, null=True, on_delete='CASCADE')
+        integration = CharField(null=True)
+        action = CharField()
+        subject = CharField(null=True)
+        payload = JSONField(default=dict)
+        state = CharField()
+        attempts = IntegerField(default=0)
+        error = TextField(null=True)
+        answer = JSONField(null=True)
+        due_at = TimeField(null=True)
+        created_at = TimeField()
+        ended_at = TimeField(null=True)
+        lease_owner = CharField(null=True)
+        lease_expires_at = TimeField(null=True)
+        epoch = IntegerField(default=0)
+        class Meta:
+            database = db
+            table_name = 'delivery'
+            indexes = ((('state', 'due_at'), False), (('deploy',), False), (('integration', 'id'), False))
+    db.create_tables([Delivery])
+
+    class Event(Model):
+        topic = CharField()
+        number = IntegerField()
+        at = TimeField()
+        kind = CharField()
+        host = CharField(null=True)
+        step = CharField(null=True)
+        text = TextField(null=True)
+        data = JSONField(null=True)
+        class Meta:
+            database = db
+            table_name = 'event'
+            indexes = ((('topic', 'number'), True),)
+    db.create_tables([Event])
 
     class Fence(Model):
         application = ForeignKeyField(Application, on_delete='CASCADE')
@@ -199,6 +371,40 @@ def up(migrator, db):
             database = db
             table_name = 'freeze'
     db.create_tables([Freeze])
+
+    class Integration(Model):
+        name = CharField(unique=True)
+        driver = CharField()
+        url = CharField(null=True)
+        credentials = TextField(null=True)
+        hook_secret = TextField(null=True)
+        settings = JSONField(default=dict)
+        circuit = JSONField(null=True)
+        created_at = TimeField()
+        updated_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'integration'
+    db.create_tables([Integration])
+
+    class Hook(Model):
+        integration = ForeignKeyField(Integration, on_delete='CASCADE')
+        delivery = CharField()
+        event = CharField()
+        news = JSONField()
+        state = CharField()
+        outcome = TextField(null=True)
+        received_at = TimeField()
+        ended_at = TimeField(null=True)
+        attempts = IntegerField(default=0)
+        lease_owner = CharField(null=True)
+        lease_expires_at = TimeField(null=True)
+        epoch = IntegerField(default=0)
+        class Meta:
+            database = db
+            table_name = 'hook'
+            indexes = ((('integration', 'delivery'), True), (('state',), False))
+    db.create_tables([Hook])
 
     class HostRun(Model):
         deploy = ForeignKeyField(Deploy, on_delete='CASCADE')
@@ -242,43 +448,13 @@ def up(migrator, db):
         request_hash = CharField()
         status = IntegerField(null=True)
         response = TextField(null=True)
+        made = JSONField(null=True)
         created_at = TimeField(index=True)
         class Meta:
             database = db
             table_name = 'idempotency_key'
             indexes = ((('user', 'key'), True),)
     db.create_tables([IdempotencyKey])
-
-    class Integration(Model):
-        name = CharField(unique=True)
-        driver = CharField()
-        url = CharField(null=True)
-        credentials = TextField(null=True)
-        settings = JSONField(default=dict)
-        created_at = TimeField()
-        updated_at = TimeField()
-        class Meta:
-            database = db
-            table_name = 'integration'
-    db.create_tables([Integration])
-
-    class Target(Model):
-        application = ForeignKeyField(Application, on_delete='CASCADE')
-        environment = ForeignKeyField(Environment, on_delete='RESTRICT')
-        hosts = JSONField()
-        strategy = JSONField()
-        health = JSONField()
-        processes = JSONField(default=dict)
-        server_names = JSONField(default=list)
-        drain_s = IntegerField(default=30)
-        keep_warm = BooleanField(default=True)
-        created_at = TimeField()
-        updated_at = TimeField()
-        class Meta:
-            database = db
-            table_name = 'target'
-            indexes = ((('application', 'environment'), True),)
-    db.create_tables([Target])
 
     class Lock(Model):
         target = ForeignKeyField(Target, unique=True, on_delete='CASCADE')
@@ -300,6 +476,10 @@ def up(migrator, db):
         is_healthy = BooleanField(null=True)
         address = CharField(null=True)
         detail = JSONField(null=True)
+        recorded = JSONField(null=True)
+        drift = JSONField(default=list)
+        drifted_since = TimeField(null=True)
+        verified_at = TimeField(null=True)
         observed_at = TimeField()
         class Meta:
             database = db
@@ -402,17 +582,26 @@ def down(migrator, db):
     migrator.migrate(migrator.drop_table('plan_host'))
     migrator.migrate(migrator.drop_table('placement'))
     migrator.migrate(migrator.drop_table('lock'))
-    migrator.migrate(migrator.drop_table('target'))
-    migrator.migrate(migrator.drop_table('integration'))
     migrator.migrate(migrator.drop_table('idempotency_key'))
     migrator.migrate(migrator.drop_table('user'))
     migrator.migrate(migrator.drop_table('host_run'))
+    migrator.migrate(migrator.drop_table('hook'))
+    migrator.migrate(migrator.drop_table('integration'))
     migrator.migrate(migrator.drop_table('freeze'))
     migrator.migrate(migrator.drop_table('fence'))
+    migrator.migrate(migrator.drop_table('event'))
+    migrator.migrate(migrator.drop_table('delivery'))
+    migrator.migrate(migrator.drop_table('command_run'))
+    migrator.migrate(migrator.drop_table('command'))
+    migrator.migrate(migrator.drop_table('closure'))
     migrator.migrate(migrator.drop_table('host'))
     migrator.migrate(migrator.drop_table('zone'))
-    migrator.migrate(migrator.drop_table('event'))
+    migrator.migrate(migrator.drop_table('maintenance'))
     migrator.migrate(migrator.drop_table('built_environment'))
+    migrator.migrate(migrator.drop_table('automation'))
+    migrator.migrate(migrator.drop_table('target'))
+    migrator.migrate(migrator.drop_table('audit_head'))
+    migrator.migrate(migrator.drop_table('audit_entry'))
     migrator.migrate(migrator.drop_table('approval'))
     migrator.migrate(migrator.drop_table('deploy'))
     migrator.migrate(migrator.drop_table('plan'))

@@ -175,18 +175,26 @@ def test_a_failing_page_is_answered_in_the_same_form(anonymous, broken_page, cap
     assert "hunter2" not in answer.text and answer.headers["X-Frame-Options"] == "DENY"
 
 
-def test_the_database_away_is_503_and_back_again_is_well(api, monkeypatch):
+@pytest.mark.parametrize(
+    "said, code",
+    [
+        ("server closed the connection unexpectedly", "database-unavailable"),
+        ("database or disk is full", "disk-full"),
+        ('could not extend file "base/5/1": No space left on device', "disk-full"),
+    ],
+)
+def test_a_database_that_cannot_is_503_and_back_again_is_well(api, monkeypatch, said, code):
     import peewee
 
     from models.db import database
 
     def away(*_, **__):
-        raise peewee.OperationalError("server closed the connection unexpectedly")
+        raise peewee.OperationalError(said)
 
     with monkeypatch.context() as patch:
         patch.setattr(database.obj, "execute_sql", away)
         answer = api.get("/me")
-        assert_problem(answer, 503, "database-unavailable")
+        assert_problem(answer, 503, code)
         assert int(answer.headers["Retry-After"]) > 0
     assert api.get("/me").status_code == 200
 
@@ -275,7 +283,8 @@ def test_a_query_that_cannot_be_read_is_refused(api, query):
 def test_every_changing_route_asks_who_is_calling():
     open_routes = {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS if "auth" not in endpoint.marks}
     public = {("GET", path) for path in ("", "/", "/openapi.json", "/health", "/ready", "/metrics", "/status/public")}
-    assert open_routes == public | {("POST", "/session")}
+    signed = {("POST", "/hooks/<name>")}  # By the secret of its integration: tests/api/test_hooks.py.
+    assert open_routes == public | signed | {("POST", "/session")}
 
 
 def test_no_route_answers_without_credentials_that_wants_them(anonymous):

@@ -43,6 +43,7 @@ class StandIn:
             name: {"name": name, "position": position} for position, name in ((1, "staging"), (2, "production"))
         }
         self.deploys, self.events, self.runs, self.release_events = {}, {}, {}, collections.defaultdict(list)
+        self.commands, self.command_events = {}, {}
         self.status, self.changes = [], {}
         self.build_ends = "ready"
         self.scenario = succeed
@@ -170,11 +171,10 @@ class StandIn:
         try:
             self._admit(request)
             if path.endswith("/stream"):
-                return self._stream(
-                    http,
-                    known(self.deploys, int(path.split("/")[2]), "deploy")["id"],
-                    int(request.headers.get("Last-Event-ID") or 0),
-                )
+                is_command, number = path.startswith("/commands/"), int(path.split("/")[2])
+                resource = known(self.commands if is_command else self.deploys, number, "deploy")
+                events = (self.command_events if is_command else self.events)[number]
+                return self._stream(http, resource, events, int(request.headers.get("Last-Event-ID") or 0))
             status, answer = self._once(request)
         except Refused as refused:
             return self._send(http, refused.status, refused.document, "application/problem+json", refused.headers)
@@ -243,7 +243,7 @@ class StandIn:
             self.answered[key] = self._answer(request)
         return self.answered[key]
 
-    def _stream(self, http, number, after):
+    def _stream(self, http, resource, events, after):
         http.send_response(200)
         http.send_header("Content-Type", "text/event-stream")
         http.send_header("Transfer-Encoding", "chunked")
@@ -252,8 +252,8 @@ class StandIn:
         self._chunk(http, ": hello\n\n")
         while not self.over:
             with self.changed:
-                ready = self.events[number][after:]
-                if not ready and self.deploys[number]["state"] in ENDED:
+                ready = events[after:]
+                if not ready and resource["state"] in ENDED:
                     return self._chunk(http, "")
                 if not ready:
                     self.changed.wait(5)

@@ -10,7 +10,7 @@ from windlass_cli import following
 from windlass_cli.client import Client
 from windlass_cli.deadlines import Deadline
 from windlass_cli.errors import NotAllowed, NotFound, Unreachable, WaitTimedOut
-from windlass_cli.following import DeployFeed, Ended, Event, Note
+from windlass_cli.following import Ended, Event, Feed, Note
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def deploy(api):
 
 def feed(api, number, **details):
     details = {"pauses_s": (0.01,), **details}
-    return DeployFeed(Client(api.url, standin.TOKEN, pauses_s=()), number, **details).items(Deadline(30))
+    return Feed(Client(api.url, standin.TOKEN, pauses_s=()), number, **details).items(Deadline(30))
 
 
 def numbers(items):
@@ -97,7 +97,7 @@ def test_behind_a_proxy_that_holds_streams_back_the_deploy_itself_is_asked(api, 
     scenarios.succeed(api, deploy)
     items = list(feed(api, deploy, silence_s=0.1))
     assert numbers(items) == list(range(1, len(api.events[deploy]) + 1))
-    assert items[-1].deploy["state"] == "succeeded"
+    assert items[-1].resource["state"] == "succeeded"
 
 
 def test_a_stream_that_the_server_ended_is_completed_from_the_list(api, deploy):
@@ -115,7 +115,7 @@ def test_an_end_in_the_history_that_a_retry_has_overcome_does_not_end_the_follow
         seen.append(item)
         if numbers([item]) == [len(api.events[deploy])] and api.deploys[deploy]["state"] == "running":
             api.add_event(deploy, "deploy", data={"state": "succeeded"})
-    assert seen[-1].deploy["state"] == "succeeded"
+    assert seen[-1].resource["state"] == "succeeded"
     assert numbers(seen) == list(range(1, len(api.events[deploy]) + 1))
 
 
@@ -170,11 +170,11 @@ def test_patience_begins_when_the_server_was_last_heard(api, deploy, monkeypatch
     for item in feed(api, deploy):
         if isinstance(item, Note):
             api.add_event(deploy, "deploy", data={"state": "succeeded"})
-    assert item.deploy["state"] == "succeeded"
+    assert item.resource["state"] == "succeeded"
 
 
 def test_the_deadline_takes_effect_while_nothing_comes(api, deploy):
-    items = DeployFeed(Client(api.url, standin.TOKEN), deploy).items(Deadline(0.2))
+    items = Feed(Client(api.url, standin.TOKEN), deploy).items(Deadline(0.2))
     with pytest.raises(WaitTimedOut):
         list(items)
 

@@ -1,4 +1,4 @@
-"""The same deploy on PostgreSQL and Redis as on the embedded SQLite and folders."""
+"""The same deploy on PostgreSQL with Redis or RabbitMQ as on the embedded SQLite and folders."""
 
 import contextlib
 
@@ -7,21 +7,24 @@ import pytest
 from tests.deploying import applications
 from tests.deploying.conftest import hammer
 from tests.fleet.fixtures import skipped_if_unavailable
-from tests.fleet.services import postgresql, redis_server
+from tests.fleet.services import postgresql, rabbitmq, redis_server
 from tests.stack import running_stack
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    """A Windlass on PostgreSQL, with Redis as broker, cache and alarm clock of the streams; both are its own."""
+@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
+def stack(tmp_path_factory, request):
+    """A Windlass on PostgreSQL and a broker, both its own; Redis is the cache and alarm clock of the streams, too."""
     with contextlib.ExitStack() as services:
         with skipped_if_unavailable():
-            database, redis = services.enter_context(postgresql()), services.enter_context(redis_server())
-        urls = {"WINDLASS_DATABASE_URL": database, "WINDLASS_BROKER_URL": redis, "WINDLASS_REDIS_URL": redis}
+            database = services.enter_context(postgresql())
+            broker = services.enter_context(redis_server() if request.param == "redis" else rabbitmq())
+        urls = {"WINDLASS_DATABASE_URL": database, "WINDLASS_BROKER_URL": broker}
+        if request.param == "redis":
+            urls["WINDLASS_REDIS_URL"] = broker
         yield services.enter_context(running_stack(tmp_path_factory.mktemp("stack"), urls))
 
 
-def test_deploy_and_rollback_on_postgresql_and_redis(stack, hosts, repository, name):
+def test_deploy_and_rollback_on_postgresql_and_a_broker(stack, hosts, repository, name):
     stack.set_target(hosts, name, server_names=[f"{name}.example.com"])
     repository.commit(applications.plain("one"))
     stack.deploy(stack.release(name)["version"], name)

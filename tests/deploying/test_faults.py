@@ -1,14 +1,12 @@
-"""What goes wrong on real hosts: a clear error with host, step and remedy, the old release serving, nothing to clean up."""
+"""Hosts that cannot be deployed to: a clear error with host, step and remedy, the old release serving, nothing to clean up.
 
-import os
+What goes wrong in the middle of a deploy is in tests/faults/.
+"""
 
 import pytest
 
 from tests.deploying import applications
 from tests.fleet.hammer import Hammer
-
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs: root, to mount a small file system")
-BIG = "x" * 3_000_000
 
 
 @pytest.fixture
@@ -26,8 +24,8 @@ def served(stack, host, name, repository):
     assert asking.failures == []
 
 
-def release_two(stack, repository, name, **files):
-    repository.commit({**applications.plain("two"), **files})
+def release_two(stack, repository, name):
+    repository.commit(applications.plain("two"))
     return stack.release(name)["version"]
 
 
@@ -93,36 +91,6 @@ def test_a_refused_key(stack, served, repository, name):
     check_next_deploy_works(stack, served, name, version)
 
 
-def test_a_connection_that_is_killed_is_taken_up_again(stack, served, repository, name):
-    repository.commit(applications.plain("two", before="import time; time.sleep(2)"))
-    version = stack.release(name)["version"]
-    made = stack.call("POST", "/deploys", {"application": name, "release": version, "environment": "production"})
-    stack.wait(
-        f"/deploys/{made['id']}/hosts",
-        lambda runs: any(step["name"] == "check" and step["state"] == "running" for step in runs["items"][0]["steps"]),
-    )
-    served.cut_connections()
-    ended = stack.await_end(made["id"], "succeeded")
-    assert stack.host_runs(ended)[served.name]["attempt"] >= 2
-    assert served.get(server_name=f"{name}.example.com") == (200, "two")
-
-
-def test_a_host_that_goes_away_for_good_in_the_middle(stack, served, repository, name):
-    repository.commit(applications.plain("two", before="import time; time.sleep(4)"))
-    version = stack.release(name)["version"]
-    made = stack.call("POST", "/deploys", {"application": name, "release": version, "environment": "production"})
-    stack.wait(
-        f"/deploys/{made['id']}/hosts",
-        lambda runs: any(step["name"] == "check" and step["state"] == "running" for step in runs["items"][0]["steps"]),
-    )
-    served.stop_sshd()
-    failed = stack.wait(f"/deploys/{made['id']}", lambda deploy: deploy["state"] in ("failed", "rolled_back"))
-    assert failed["state"] == "failed"
-    assert served.name in failed["reason"]
-    served.start_sshd()
-    check_next_deploy_works(stack, served, name, version)
-
-
 def test_no_python(stack, served, repository, name):
     version = release_two(stack, repository, name)
     change_host(stack, served, settings=served.without_python())
@@ -160,46 +128,3 @@ def test_supervisord_is_not_running(stack, host, name, repository):
     check_error(stack, failed, host, "preflight", "supervisord")
     host.start_supervisord()
     assert stack.deploy(version, name)["state"] == "succeeded"
-
-
-@needs_root
-def test_a_full_disk(stack, host, name, repository):
-    host.name = f"{name}-host"
-    with host.small_disk(8):
-        stack.add_host(host)
-        stack.set_target([host], name, server_names=[f"{name}.example.com"])
-        repository.commit(applications.plain("one"))
-        stack.deploy(stack.release(name)["version"], name)
-        with Hammer(host.url, f"{name}.example.com") as asking:
-            asking.await_version("one")
-            version = release_two(stack, repository, name, **{"big.txt": BIG})
-            host.fill_disk(leave_bytes=500_000)
-            failed = stack.deploy(version, name, state="failed")
-            check_error(stack, failed, host, "ship", "free", str(host.root))
-            host.free_disk()
-            check_next_deploy_works(stack, host, name, version)
-        assert asking.failures == []
-        assert not list((host.root / name).rglob("*partial*")), "nothing half-made stays"
-        host.stop_supervisord()
-
-
-def test_a_site_that_breaks_nginx_keeps_the_old_configuration(stack, served, repository, name):
-    site = served.folder / "nginx" / "sites" / f"windlass-{name}.conf"
-    before = site.read_text()
-    other = served.folder / "nginx" / "sites" / "zz-other.conf"
-    version = release_two(stack, repository, name)
-    other.write_text("this is no nginx configuration\n")
-    stack.call(
-        "PUT",
-        f"/applications/{name}/targets/production",
-        {"hosts": [served.name], "server_names": [f"{name}.example.com", "more.example.com"]},
-    )
-    failed = stack.wait(
-        f"/deploys/{stack.call('POST', '/deploys', {'application': name, 'release': version, 'environment': 'production'})['id']}",
-        lambda deploy: deploy["state"] in ("failed", "rolled_back", "succeeded"),
-    )
-    assert failed["state"] in ("failed", "rolled_back")
-    assert "zz-other.conf" in failed["reason"], failed["reason"]
-    assert site.read_text() == before
-    other.unlink()
-    check_next_deploy_works(stack, served, name, version)

@@ -3,11 +3,12 @@
 import json
 
 import click
+from rich.text import Text
 
 from windlass_cli import options
 from windlass_cli.errors import NeedsAnswer, WindlassError
 from windlass_cli.invocation import Group
-from windlass_cli.output import ago, size, state
+from windlass_cli.output import DIFF_STYLES, ago, clean, size, state
 
 COLUMNS = ("NAME", "ADDRESS", "USER", "ZONE", "TAGS", "STATE")
 
@@ -149,6 +150,23 @@ def check(invocation, host):
     output.note(f"{host} has all it needs.")
 
 
+@hosts.command("observe")
+@options.host
+@click.option("--quick", is_flag=True, help="Only see that deployed files are there, instead of reading them all.")
+@click.pass_obj
+def observe(invocation, host, quick):
+    """Compare a host with what was deployed there, and show how it has drifted. Nothing there changes."""
+    found = invocation.client.post("hosts", host, "observe", body={"verify": not quick})
+    output = invocation.output
+    if invocation.as_json:
+        output.json(found)
+        return
+    _warn_of_problems(output, found)
+    show_placements(output, found.get("placements") or [])
+    if not any(placed["drift"] for placed in found.get("placements") or []):
+        output.note(f"{host} is as it was deployed.")
+
+
 @hosts.command("trust")
 @options.host
 @click.option("--fingerprint", metavar="SHA256:…", help="Pin the key with this fingerprint, and no other.")
@@ -234,7 +252,24 @@ def show_host(output, host):
             *_facts(host.get("facts") or {}),
         )
     )
+    show_placements(output, host.get("placements") or [])
     _warn_of_problems(output, host)
+
+
+def show_placements(output, placements):
+    """Write what is on a host, how it has drifted from what was deployed there, and what puts it right."""
+    for placed in placements:
+        names = f"{placed['application']} in {placed['environment']}"
+        stale = ", not looked at for long" if placed.get("stale") else ""
+        output.line("")
+        output.line(f"{names}: {placed['observed'] or 'nothing'}, seen {ago(placed['observed_at'])}{stale}")
+        for item in placed["drift"]:
+            output.line("  drift      ", Text(clean(item["message"]), style="yellow"))
+            for line in clean(item["diff"] or "").splitlines():
+                output.line("             ", Text(line, style=DIFF_STYLES.get(line[:1], "")))
+        if placed["drift"] and placed.get("recorded"):
+            names = f"{placed['application']} {placed['recorded']} --to {placed['environment']}"
+            output.hint(f"Put it right: windlass deploy {names}")
 
 
 def _warn_of_problems(output, host):

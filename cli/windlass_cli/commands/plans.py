@@ -7,13 +7,12 @@ from windlass_cli import options
 from windlass_cli.commands.rollouts import strategy_of
 from windlass_cli.errors import EXIT_DONE, WindlassError
 from windlass_cli.invocation import Command
-from windlass_cli.output import clean, size
+from windlass_cli.output import DIFF_STYLES, clean, size
 from windlass_cli.rollouts import find_release, make_plan
 
 CHANGES = 2  # The exit code for "something is to be done", where it was asked for.
 SHOWN_FILES = 20
 SIGNS = (("added", "+", "green"), ("changed", "~", "yellow"), ("removed", "-", "red"))
-DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
 @click.command(cls=Command)
@@ -56,6 +55,9 @@ def plan(invocation, application, version, environment, strategy, batch, is_deta
 def show_plan(output, made):
     """Write a plan for people; hosts on which the same happens are told of together."""
     output.line(f"plan {made['id']}  {made['application']} {made['release']} → {made['environment']}")
+    closed = made.get("maintenance")
+    if closed:
+        output.line(f"in maintenance since {closed['since']} by {closed['holder']}: a deploy leaves the page in place")
     for names, host in alike(made["hosts"]):
         output.line("")
         output.line(Text(clean(", ".join(names)), style="bold"))
@@ -76,6 +78,8 @@ def show_host(output, host):
     if host["unchanged"]:
         output.line(f"  unchanged: it already runs {host['new_release']}")
         return
+    for repair in host.get("repairs", ()):
+        output.line("  repair     ", Text(clean(f"{repair['path']} of the {repair['tree']}"), style="yellow"))
     output.line(
         f"  release    {host['current_release'] or 'nothing'} → {host['new_release']}, {size(host['bytes_to_send'])} to send"
     )

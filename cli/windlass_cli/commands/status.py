@@ -34,8 +34,11 @@ def show_status(client, output, application=None, environment=None):
     empty = "There is no such target." if application or environment else "No application has a target yet."
     output.table([*COLUMNS, "LOCK"] if is_any_locked else COLUMNS, [_row(row, is_any_locked) for row in rows], empty)
     for row in rows:
-        if row.get("drift_detail"):
-            output.warning(f"{row.get('application')} in {row.get('environment')}: {row['drift_detail']}")
+        for line in _told_trouble(row):
+            output.warning(f"{row.get('application')} in {row.get('environment')}: {line}")
+        if row.get("drift_count"):
+            names = f"{row['application']} {row['desired']} --to {row['environment']}"
+            output.hint(f"See the difference: windlass hosts show HOST; put it right: windlass deploy {names}")
 
 
 def _row(row, with_lock):
@@ -50,6 +53,17 @@ def _row(row, with_lock):
         _told_deploy(row),
         *([_told_lock(row.get("lock"))] if with_lock else []),
     )
+
+
+def _told_trouble(row):
+    """Return sentences on what is not as it should be, or may not be."""
+    closed, unreachable = row.get("maintenance"), row.get("unreachable")
+    return [
+        *([f"in maintenance since {closed['since']} by {closed['holder']}"] if closed else []),
+        *([row["drift_detail"]] if row.get("drift_detail") else []),
+        *([f"cannot be reached: {', '.join(unreachable)}"] if unreachable else []),
+        *(["not looked at for long; is a worker of its zone running?"] if row.get("stale") else []),
+    ]
 
 
 def _told_deploy(row):
