@@ -1,8 +1,9 @@
 """The table of fault cases: every test with the mark `fault(area, case, seen)` is a line of it.
 
-The words of a mark may name the test's parameters: `@pytest.mark.fault("worker", "SIGKILL {moment} {step}", "…")`. The run
-prints the table at its end, also under xdist and with -q; `--write-table` puts the cases into docs/reliability.md, or into
-another file with `--write-table=FILE`, when they were collected.
+The words of a mark may name the test's parameters: `@pytest.mark.fault("worker", "SIGKILL {moment} {step}", "…")`. A run of
+fault cases alone prints the table at its end, also under xdist and with -q; among other tests it would bury what failed, so
+only its count is told there. `--write-table` puts the cases into docs/reliability.md, or into another file with
+`--write-table=FILE`, when they were collected.
 """
 
 import ast
@@ -69,14 +70,20 @@ def write(path, cases):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print each case with its outcome and the seconds it took."""
-    lines = {}
+    """Print each case with its outcome and the seconds it took, or how many passed when other tests ran too."""
+    lines, others = {}, 0
     for outcome in ("passed", "failed", "error", "skipped", "xfailed"):
         for report in terminalreporter.stats.get(outcome, ()):
             fault = dict(getattr(report, "user_properties", ())).get(PROPERTY)
             if fault is not None:
                 lines[report.nodeid] = (*ast.literal_eval(fault), f"{outcome} {report.duration:.1f} s")
+            else:
+                others += 1
     if not lines:
+        return
+    if others > len(lines):
+        passed = sum(line[-1].startswith("passed") for line in lines.values())
+        terminalreporter.line(f"{passed} of {len(lines)} fault cases passed; `dev.py test tests/faults -q` prints their table")
         return
     rows = sorted(lines.values(), key=lambda line: line[0])
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
