@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 
 import pytest
 
@@ -132,7 +133,7 @@ class Terminal:
         )
         os.close(slave)
 
-    def until(self, text, timeout_s=30):
+    def until(self, text, timeout_s=60):
         """Read until ``text`` has been shown; fail when the process ends or the time passes before."""
         while text.encode() not in self.output:
             if not self._read(timeout_s):
@@ -144,11 +145,23 @@ class Terminal:
         os.write(self._master, keys.encode())
         return self
 
+    def interrupt(self, presses=10):
+        """Press Ctrl-C until the process ends.
+
+        At a question one press may do nothing: CPython's input() looks for signals and then waits for a key, and loses one that comes
+        between the two until the next key is pressed.
+        """
+        for _ in range(presses):
+            self.type("\x03")
+            if not self._goes_on(3):
+                break
+        return self
+
     def end(self):
         """Read to the end and return (exit code, everything shown)."""
-        while self._read(30):
+        while self._read(60):
             pass
-        return self.process.wait(30), self.output.decode(errors="replace")
+        return self.process.wait(60), self.output.decode(errors="replace")
 
     def close(self):
         """Leave nothing behind."""
@@ -156,6 +169,14 @@ class Terminal:
             self.process.kill()
             self.process.wait()
         os.close(self._master)
+
+    def _goes_on(self, seconds):
+        """Tell whether the process neither ends nor falls out of touch with its terminal within some seconds."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if select.select([self._master], [], [], left)[0] and not self._read(0):
+                return False
+        return True
 
     def _read(self, timeout_s):
         if not select.select([self._master], [], [], timeout_s)[0]:

@@ -36,7 +36,7 @@ def test_with_yes_or_no_input_nothing_is_asked(terminal, api, flag):
 
 
 def test_ctrl_c_at_the_question_changes_nothing(terminal, api):
-    code, _ = terminal(["deploy", "shop", "v1", "--to", "production"]).until("[y/N]").type("\x03").end()
+    code, _ = terminal(["deploy", "shop", "v1", "--to", "production"]).until("[y/N]").interrupt().end()
     assert (code, len(api.deploys)) == (130, 0)
 
 
