@@ -148,8 +148,8 @@ class Terminal:
     def interrupt(self, presses=10):
         """Press Ctrl-C until the process ends.
 
-        At a question one press may do nothing: CPython's input() looks for signals and then waits for a key, and loses one that comes
-        between the two until the next key is pressed.
+        At a question one press may do nothing: CPython's input() looks for signals and then waits for a key, and a signal that
+        comes between the two is seen only when the next key is pressed.
         """
         for _ in range(presses):
             self.type("\x03")

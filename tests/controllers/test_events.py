@@ -60,11 +60,11 @@ def test_followers_get_what_is_there_then_what_comes_and_stop_at_the_end():
 
     follower = threading.Thread(target=follow)
     follower.start()
-    assert started.wait(10)
+    assert started.wait(60)
     for text in ("one", "two", "end", "after the end"):
         with connection():
             events.append("live", [{"kind": "output", "text": text}])
-    follower.join(10)
+    follower.join(60)
     assert heard == ["before", "one", "two", "end"]
 
 

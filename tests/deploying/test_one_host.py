@@ -24,7 +24,7 @@ def target(stack, hosts, name, repository):
 
 
 def served(host, name, path="/"):
-    return requests.get(host.url + path, headers={"Host": f"{name}.example.com"}, timeout=10)
+    return requests.get(host.url + path, headers={"Host": f"{name}.example.com"}, timeout=60)
 
 
 def ship(stack, repository, files, name, **options):

@@ -284,7 +284,7 @@ class Host:
 
     def nginx_status(self):
         """Return the status with which nginx itself answers: 204. Raises OSError when it does not."""
-        with contextlib.closing(http.client.HTTPConnection("localhost", timeout=10)) as connection:
+        with contextlib.closing(http.client.HTTPConnection("localhost", timeout=60)) as connection:
             connection.sock = socket.socket(socket.AF_UNIX)
             connection.sock.connect(str(self.folder / "nginx" / "alive.sock"))
             connection.request("GET", "/")
@@ -292,7 +292,7 @@ class Host:
 
     def get(self, path="/", server_name=None):
         """Ask the host's nginx for a page; returns (status, body as text). Raises OSError when nobody answers."""
-        with contextlib.closing(http.client.HTTPConnection(self.address, self.nginx_port, timeout=10)) as connection:
+        with contextlib.closing(http.client.HTTPConnection(self.address, self.nginx_port, timeout=60)) as connection:
             connection.request("GET", path, headers={"Host": server_name} if server_name else {})
             response = connection.getresponse()
             return response.status, response.read().decode(errors="replace")

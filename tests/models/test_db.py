@@ -104,13 +104,13 @@ def test_closing_all_leaves_alone_what_another_thread_uses(sqlite):
         with db.connection():
             User.select().count()
             connected.set()
-            closed.wait(10)
+            closed.wait(60)
             seen.append(User.select().count())
 
     thread = threading.Thread(target=use)
     thread.start()
-    connected.wait(10)
+    connected.wait(60)
     opened.close_all()
     closed.set()
-    thread.join(10)
+    thread.join(60)
     assert seen == [0] and not opened._in_use
