@@ -12,7 +12,7 @@ from api.schemas.deploys import (
     StreamQuery,
 )
 from api.schemas.lists import DeployQuery
-from api.shapes import Page
+from api.shapes import ListQuery, Page
 from api.sse import as_stream, place
 from controllers import deploys, pauses
 from utils.decorators import auth, validate
@@ -43,9 +43,10 @@ def show_deploy(actor, number):
 
 @route("GET", "/deploys/<number:int>/hosts", summary="Show a deploy's hosts", returns=Page[HostRun])
 @auth()
-def show_deploy_hosts(actor, number):
-    """Each with the steps of its newest attempt."""
-    return deploys.hosts(actor, number)
+@validate(query=ListQuery)
+def show_deploy_hosts(actor, number, query):
+    """In the order in which they go, each with the steps of its newest attempt."""
+    return deploys.hosts(actor, number, **query)
 
 
 @route("GET", "/deploys/<number:int>/events", summary="Show a deploy's events", returns=EventList)

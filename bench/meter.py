@@ -33,6 +33,12 @@ def tree_cpu_s(pid):
     return total / TICKS
 
 
+def process_cpu_s(pid):
+    """Return the CPU seconds that a process alone has used, its children left out."""
+    fields = Path("/proc", str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:13]) / TICKS
+
+
 def own_cpu_s():
     """Return the CPU seconds that this process and its buried children have used."""
     return sum(

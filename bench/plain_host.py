@@ -14,7 +14,8 @@ import time
 
 PROGRAM = """\
 [program:{app}-{slot}]
-command=/bin/sh -c 'cd {base}/slots/{slot} && exec env/bin/python -m gunicorn --workers 1 --no-control-socket --bind unix:{base}/run/{slot}.sock app:app'
+command=/bin/sh -c 'cd {base}/slots/{slot} && exec env/bin/python -m gunicorn --workers 1 --no-control-socket \
+  --bind unix:{base}/run/{slot}.sock app:app'
 startsecs=0
 stopasgroup=true
 killasgroup=true
@@ -59,7 +60,7 @@ class Place:
 
     def current(self):
         """Return the name of the running release."""
-        return os.path.basename(os.readlink("%s/slots/%s" % (self.base, self.active))) if self.active else None
+        return os.path.basename(os.readlink(f"{self.base}/slots/{self.active}")) if self.active else None
 
     def control(self, *arguments):
         """Run supervisorctl."""
@@ -69,8 +70,8 @@ class Place:
         """Start the release that was shipped, check it and switch to it; returns whether it is healthy."""
         for name in ("run", "slots"):
             os.makedirs(self.base + "/" + name, exist_ok=True)
-        point("%s/slots/%s" % (self.base, self.idle), "../releases/" + self.order["release"])
-        program = "%s/%s-%s.conf" % (self.order["programs"], self.app, self.idle)
+        point(f"{self.base}/slots/{self.idle}", "../releases/" + self.order["release"])
+        program = f"{self.order['programs']}/{self.app}-{self.idle}.conf"
         name = self.app + "-" + self.idle
         if os.path.exists(program):
             self.control("restart", name)
@@ -89,14 +90,14 @@ class Place:
         """Wait for a slot's health."""
         deadline = time.monotonic() + self.order["health_timeout_s"]
         while time.monotonic() < deadline:
-            if answers("%s/run/%s.sock" % (self.base, slot), "/healthz"):
+            if answers(f"{self.base}/run/{slot}.sock", "/healthz"):
                 return True
             time.sleep(0.02)
         return False
 
     def serve(self):
         """Write nginx's site once."""
-        site = "%s/%s.conf" % (self.order["sites"], self.app)
+        site = f"{self.order['sites']}/{self.app}.conf"
         if os.path.exists(site):
             return
         with open(site, "w") as file:

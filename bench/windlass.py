@@ -79,7 +79,7 @@ class Windlass:
         """Return the Cost of one piece of work, which gives the bytes sent and the seconds spent on building."""
         with Meter(lambda: tree_cpu_s(self.process.pid)) as meter:
             number, meter.cost.build_s = work(*arguments)
-        hosts = self.call("GET", f"/deploys/{number}/hosts")["items"]
+        hosts = self.call("GET", f"/deploys/{number}/hosts?limit=200")["items"]
         meter.cost.sent_bytes = sum(host["bytes_sent"] or 0 for host in hosts)
         return meter.cost
 

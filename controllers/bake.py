@@ -6,7 +6,7 @@ The conductor rings for a look when one is due and judges by what was written do
 import contextlib
 import time
 
-from controllers import dispatch, leases, states, transports
+from controllers import conduct, leases, states, transports
 from controllers.record import Recorder
 from controllers.rollout.spec import UP
 from models import HostRun
@@ -21,7 +21,7 @@ LOOK_LIMIT_S = 30
 
 def look(host_run_id):
     """Look once at the host of a run that has succeeded, if its deploy goes on; safe to call at any time."""
-    run = leases.claim(HostRun, host_run_id, HostRun.state == "succeeded")
+    run = leases.claim(HostRun, host_run_id, HostRun.state == "succeeded", rung_at=None)
     if run is None:
         return
     try:
@@ -29,13 +29,7 @@ def look(host_run_id):
             note(run, *find_out(run))
     finally:
         leases.release(run)
-    dispatch.ring("windlass.conduct", run.deploy_id)
-
-
-def tried_at(run):
-    """Return when the newest look at a host began, 0 before the first."""
-    watched = run.watched or {}
-    return max(watched.get("tried_at", 0), watched.get("looked_at", 0))
+    conduct.conduct(run.deploy_id)
 
 
 def find_out(run):
@@ -98,12 +92,10 @@ def note(run, seen, began_at):
     elif missed >= MOST_MISSED:
         fail(run, f"it could not be looked at {missed} times in a row: {seen['missed']}")
     else:
-        found = (
-            {**before, "tried_at": began_at, "missed": missed}
-            if missed
-            else {"looked_at": began_at, "tried_at": began_at, "missed": 0, "pids": before.get("pids") or seen["pids"]}
-        )
-        HostRun.update(watched=found).where(leases.is_held(run)).execute()
+        found = {"tried_at": began_at, "watched": {"missed": missed, "pids": before.get("pids") or seen.get("pids")}}
+        if not missed:
+            found["looked_at"] = began_at
+        HostRun.update(found).where(leases.is_held(run)).execute()
         if not before and not missed:
             record = Recorder(run)
             record.output("bake", "healthy; under watch from now on")

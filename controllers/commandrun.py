@@ -1,7 +1,8 @@
 """Carry a command out on one host: claim the run, have the host's agent run or follow it, write down how it ended.
 
 A command is not idempotent. The host keeps a record of each, so that one which a dead worker has left is followed and never
-run again; where even the host cannot know how it ended, that is what is written down.
+run again; where even the host cannot know how it ended, that is what is written down. One that a host was to begin long ago,
+by a worker that died before it asked, is not begun any more.
 """
 
 import contextlib
@@ -29,9 +30,9 @@ RUNG_AT_ONCE = 200
 LOCK_WAIT_S = 5
 PATIENCE_S = 120  # Beyond its time limit a command has ended, so a host that answers again tells how.
 PASSING = frozenset({"fenced", "locked", "lost", "handed-over", "aborted"})
+# The first time a host is asked, these mean that it has not begun; later only what the agent says of that is certain.
 BEFORE_IT_BEGAN = frozenset(
-    {"bad-request", "command-missing", "disk-full", "keeper-failed", "nothing-deployed", "permission-denied"}
-    | {"python-missing", "python-too-old", "read-only"}
+    {"bad-request", "disk-full", "permission-denied", "python-missing", "python-too-old", "read-only"}
 )
 
 log = logging.getLogger(__name__)
@@ -200,6 +201,7 @@ class CommandDriver:
             time_limit_s=self.command.time_limit_s,
             offset=self.run.told_bytes,
             cancel=commands.is_cancelled(self.command.id),
+            late=self.had_begun and clock() > patient_until(self.run),
         )
         failpoints.reach("command.ended.before")
         return answer
@@ -253,6 +255,8 @@ class CommandDriver:
             self.end("unclear", message)
         elif error.code in PASSING:
             self.put_back(AGAIN_MS[0] if error.code in ("fenced", "locked") else 0)
+        elif error.detail.get("begun") is False:
+            self.end("failed", message)
         elif self.had_begun:
             self.again(message)
         else:
@@ -278,7 +282,8 @@ class CommandDriver:
     def again(self, message):
         """Ask the host again later, up to a time at which the command has surely ended; then nobody knows how."""
         if clock() > patient_until(self.run) and self.run.attempt >= MOST_ATTEMPTS:
-            self.end("unclear", f"It has begun, but the host did not tell how it ended: {message}")
+            told = "The host was asked to run it and has not told how it ended"
+            self.end("unclear", f"{told}: {message} See on the host what it did before you run it again.")
         else:
             self.put_back(AGAIN_MS[min(self.run.attempt, len(AGAIN_MS)) - 1])
 

@@ -4,11 +4,12 @@ Ticks may come late, twice or at once; the deploy's row is locked for the length
 compare-and-set, so that only the rows decide what happens next.
 """
 
-import collections
 import functools
 
+from peewee import Case, fn
+
 import failpoints
-from controllers import bake, dispatch, gates, rows, snapshots, states
+from controllers import dispatch, gates, rows, snapshots, states
 from controllers.rollout import waves
 from models import Deploy, Host, HostRun, Zone
 from models.db import clock, database, is_postgresql, now
@@ -16,6 +17,10 @@ from models.db import clock, database, is_postgresql, now
 RING_AGAIN_MS = 10_000  # A bell that was lost is rung again after this time.
 MOST_UNANSWERED = 50  # So many bells of a zone may wait; more would only be rung again while they wait in the queue.
 LOOK_EVERY_MS = 5_000  # A host under watch is looked at this often, and once more at the end of its time.
+
+GOING_ON = HostRun.state.not_in(states.HOST_RUN_ENDED)
+BAD = HostRun.state.in_(states.HOST_RUN_BAD)  # did not do what was asked
+SWITCHED = (HostRun.state == "succeeded") | HostRun.was_switched  # run the new release because of this deploy
 
 
 def conduct(deploy_id):
@@ -72,13 +77,16 @@ def next_in_queue(deploy):
 
 
 class Tick:
-    """One look at a deploy and what follows from it. `bells` collects (task, id, zone) to ring after the commit."""
+    """One look at a deploy and what follows from it. `bells` collects (task, id, zone) to ring after the commit.
+
+    It asks for numbers, and for those host runs alone that are to be rung for, so that a tick costs among many hosts what it
+    costs among few.
+    """
 
     def __init__(self, deploy):
         self.deploy = deploy
         self.bells = []
         self.clock = clock()
-        self.runs = list(HostRun.select().where(HostRun.deploy == deploy).order_by(HostRun.wave, HostRun.id))
 
     def run(self):
         """Decide and write; returns the bells."""
@@ -98,8 +106,37 @@ class Tick:
             self.wake_the_next()
         rung = [row_id for _, row_id, zone in self.bells if zone]
         if rung:
-            HostRun.update(rung_at=now()).where(HostRun.id.in_(rung)).execute()
+            HostRun.update(rung_at=now()).where(HostRun.id.in_(rung), self.is_free()).execute()
         return self.bells
+
+    # What it asks of the host runs.
+
+    def select(self, *columns, where=()):
+        """Return the query for columns of the deploy's host runs that meet all conditions in `where`."""
+        return HostRun.select(*columns).where(HostRun.deploy == self.deploy, *where)
+
+    def is_any(self, *conditions):
+        """Say whether any run meets the conditions."""
+        return self.select(where=conditions).exists()
+
+    def count(self, *conditions):
+        """Return how many runs meet the conditions."""
+        return self.select(fn.COUNT(HostRun.id), where=conditions).scalar()
+
+    def names(self, *conditions):
+        """Return the names of the hosts whose runs meet the conditions, in the order in which they go."""
+        query = self.select(Host.name, where=conditions).join(Host).order_by(HostRun.wave, HostRun.id)
+        return [name for (name,) in query.tuples()]
+
+    def open_wave(self):
+        """Return the first wave that is not through, or None."""
+        return self.select(fn.MIN(HostRun.wave), where=[GOING_ON]).scalar()
+
+    def is_free(self):
+        """Return the condition that nobody works on a run."""
+        return HostRun.lease_expires_at.is_null() | (HostRun.lease_expires_at <= self.clock)
+
+    # Before it begins.
 
     def wait(self):
         """Put a scheduled deploy into the queue when it is due and nothing hinders it."""
@@ -127,50 +164,52 @@ class Tick:
             Deploy.update(reason=hindrance).where(Deploy.id == self.deploy.id).execute()
         return bool(hindrance)
 
+    # Wave by wave.
+
     def advance(self):
         """Start the next hosts, or end the rollout."""
         if self.deploy.cancel_requested_by:
             self.cancel()
-        elif self.has_failed():
+            return
+        if self.has_failed():
             self.give_up()
-        elif self.is_baking():
-            self.watch()
-        elif self.open_wave() is None:
+            return
+        wave = self.open_wave()
+        under_watch = self.under_watch(wave)
+        if under_watch:
+            self.watch(under_watch)
+        elif wave is None:
             self.succeed()
-        else:
-            self.start_wave(self.open_wave())
-
-    def open_wave(self):
-        """Return the first wave that is not through, or None."""
-        return min((run.wave for run in self.runs if run.state not in states.HOST_RUN_ENDED), default=None)
+        elif not self.is_pausing_before(wave):
+            self.start_wave(wave)
 
     def start_wave(self, wave):
         """Ring for the hosts of a wave; only for its first one while no host has shown that the release works."""
-        if self.is_pausing_before(wave):
-            return
-        waiting = [run for run in self.runs if run.wave == wave and run.state not in states.HOST_RUN_ENDED]
-        waiting.sort(key=lambda run: run.state != "running")
-        for run in waiting[:1] if self.is_first_awaited() else waiting:
-            self.ring_for(run)
+        if self.is_first_awaited():
+            is_under_way = HostRun.state == "running"
+            waiting = self.select(HostRun.id, where=[GOING_ON, HostRun.wave == wave])
+            self.ring_for(HostRun.id == waiting.order_by(is_under_way.desc(), HostRun.id).limit(1).scalar())
+        else:
+            self.ring_for(HostRun.wave == wave)
 
     def is_first_awaited(self):
         """Say whether hosts go one by one, because none has succeeded yet."""
         is_asked_for = bool(self.deploy.strategy.get("healthy_first"))
-        return is_asked_for and not any(run.state in ("succeeded", "unchanged") for run in self.runs)
+        return is_asked_for and not self.is_any(HostRun.state.in_(("succeeded", "unchanged")))
 
     def is_pausing_before(self, wave):
         """Say whether the strategy's pause between waves lasts; one that only a person ends makes the deploy paused."""
         pause_s = self.deploy.strategy["pause_s"] or 0
-        ended = [run.ended_at for run in self.runs if run.wave < wave and run.ended_at]
-        if not pause_s or not ended:
+        ended_at = self.select(fn.MAX(HostRun.ended_at), where=[HostRun.wave < wave]).scalar() if pause_s else None
+        if ended_at is None:
             return False
         if pause_s == waves.UNTIL_RESUMED:
             return self.deploy.resumed_wave < wave and self.pause_before(wave)
-        return self.clock < max(ended) + self.bake_ms + pause_s * 1000
+        return self.clock < ended_at + self.bake_ms + pause_s * 1000
 
     def pause_before(self, wave):
         """Make the deploy paused; returns whether it is."""
-        last = max(run.wave for run in self.runs)
+        last = self.select(fn.MAX(HostRun.wave)).scalar()
         return states.move_deploy(
             self.deploy, "paused", reason=f"waits to be resumed before wave {wave + 1} of {last + 1}"
         )
@@ -189,115 +228,90 @@ class Tick:
         """For how long hosts are watched after their wave has switched."""
         return (self.deploy.strategy["bake_s"] or 0) * 1000
 
-    def under_watch(self):
-        """Return the runs whose hosts have switched and are still to be watched: those of waves that are through."""
-        wave = self.open_wave()
-        switched = [run for run in self.runs if run.state == "succeeded" and (wave is None or run.wave < wave)]
-        return [run for run in switched if (run.watched or {}).get("looked_at", 0) < self.bake_ends_at(run)]
+    def under_watch(self, wave):
+        """Return {wave: when its time under watch is over} of the waves before `wave` (None: of all) that are still watched.
 
-    @functools.cached_property
-    def wave_ended_at(self):
-        """When the last host of each wave came to its end."""
-        ends = {}
-        for run in self.runs:
-            ends[run.wave] = max(ends.get(run.wave, 0), run.ended_at or 0)
-        return ends
+        A wave is watched until a good look at each host that has switched has begun after that time.
+        """
+        if not self.bake_ms:
+            return {}
+        ends_at = fn.MAX(HostRun.ended_at) + self.bake_ms
+        seen_at = fn.MIN(Case(None, [(HostRun.state == "succeeded", fn.COALESCE(HostRun.looked_at, 0))]))
+        through = self.select(HostRun.wave, ends_at, where=[] if wave is None else [HostRun.wave < wave])
+        return dict(through.group_by(HostRun.wave).having(seen_at < ends_at).tuples())
 
-    def bake_ends_at(self, run):
-        """Return when a host's time under watch is over; a good look must have begun after that."""
-        return self.wave_ended_at[run.wave] + self.bake_ms
-
-    def is_baking(self):
-        """Say whether hosts are under watch; the rollout waits for them."""
-        return bool(self.bake_ms and self.under_watch())
-
-    def watch(self):
+    def watch(self, under_watch):
         """Ring for the looks that are due."""
-        for run in self.under_watch():
-            ends_at, rung_at = self.bake_ends_at(run), run.rung_at or 0
-            due_at = min(rung_at + LOOK_EVERY_MS, ends_at) if rung_at < ends_at else rung_at + LOOK_EVERY_MS
-            is_looked_at = run.lease_expires_at and run.lease_expires_at > self.clock
-            if self.clock >= due_at and not is_looked_at and not self.is_unanswered(run):
-                self.ring("windlass.bake_host", run)
+        for wave, ends_at in under_watch.items():
+            due_since = self.clock - LOOK_EVERY_MS
+            if self.clock >= ends_at:
+                due_since = max(due_since, ends_at - 1)
+            is_due = HostRun.tried_at.is_null() | (HostRun.tried_at <= due_since)
+            is_watched = fn.COALESCE(HostRun.looked_at, 0) < ends_at
+            self.ring("windlass.bake_host", HostRun.state == "succeeded", HostRun.wave == wave, is_watched, is_due)
 
-    def ring_for(self, run):
-        """Ring for one host run unless it is being carried out, is not due, or was rung for a moment ago."""
-        if run.state not in ("pending", "running") or (run.due_at and run.due_at > self.clock):
-            return
-        if run.lease_expires_at and run.lease_expires_at > self.clock:
-            return
-        if run.rung_at and run.rung_at > self.clock - RING_AGAIN_MS and not run.lease_expires_at:
-            return
-        self.ring("windlass.host_run", run)
+    # Ringing.
 
-    def is_unanswered(self, run):
-        """Say whether a host was rung for a moment ago and nobody has come yet."""
-        if not run.rung_at or run.rung_at <= self.clock - RING_AGAIN_MS:
-            return False
-        if run.lease_expires_at and run.lease_expires_at > self.clock:
-            return False
-        if run.state == "succeeded":
-            return run.rung_at > max(run.ended_at, bake.tried_at(run))
-        return run.state in ("pending", "running")
+    def ring_for(self, *conditions, among=("running", "pending")):
+        """Ring for the runs in these states that meet the conditions and are to be carried out now."""
+        is_due = HostRun.due_at.is_null() | (HostRun.due_at <= self.clock)
+        for state in among:
+            self.ring("windlass.host_run", HostRun.state == state, is_due, *conditions)
+
+    def ring(self, task, *conditions):
+        """Ring for a task about each run that meets the conditions, nobody works on, and was not rung for a moment ago.
+
+        Never for so many that too many bells wait in a zone's queue; whoever answers one ticks again.
+        """
+        is_unrung = HostRun.rung_at.is_null() | (HostRun.rung_at <= self.clock - RING_AGAIN_MS)
+        for zone in self.zones:
+            if zone.room > 0:
+                where = [*conditions, self.is_free(), is_unrung, Host.zone == zone.id]
+                found = self.select(HostRun.id, where=where).join(Host).order_by(HostRun.wave, HostRun.id)
+                bells = [(task, run_id, zone.name) for (run_id,) in found.limit(zone.room).tuples()]
+                zone.room -= len(bells)
+                self.bells += bells
 
     @functools.cached_property
     def zones(self):
-        """The zone's name for each host."""
-        hosts = HostRun.select(HostRun.host).where(HostRun.deploy == self.deploy)
-        return dict(Host.select(Host.id, Zone.name).join(Zone).where(Host.id.in_(hosts)).tuples())
-
-    @functools.cached_property
-    def unanswered(self):
-        """How many bells wait in each zone's queue."""
-        return collections.Counter(self.zones[run.host_id] for run in self.runs if self.is_unanswered(run))
-
-    def ring(self, task, run):
-        """Ring for a task about one host in its zone, unless too many bells wait there; whoever answers one ticks again."""
-        zone = self.zones[run.host_id]
-        if self.is_unanswered(run) or self.unanswered[zone] < MOST_UNANSWERED:
-            self.unanswered[zone] += 1
-            self.bells.append((task, run.id, zone))
+        """All zones; `room` is for how many more bells there is room in a zone's queue. Whoever answers one clears `rung_at`."""
+        is_unanswered = HostRun.rung_at > self.clock - RING_AGAIN_MS
+        rung = self.select(Host.zone, fn.COUNT(HostRun.id), where=[is_unanswered]).join(Host).group_by(Host.zone)
+        unanswered = dict(rung.tuples())
+        found = list(Zone.select(Zone.id, Zone.name))
+        for zone in found:
+            zone.room = MOST_UNANSWERED - unanswered.get(zone.id, 0)
+        return found
 
     # Ends.
 
-    def bad(self):
-        """Return the runs that did not do what was asked."""
-        return [run for run in self.runs if run.state in states.HOST_RUN_BAD]
-
     def has_failed(self):
         """Say whether more hosts failed than the strategy tolerates, or the one that all others rely on."""
-        if any(run.wave == 0 for run in self.bad()) and self.is_release_process_undone():
-            return True
-        if self.deploy.strategy["on_failure"] == "continue" and any(
-            run.state not in states.HOST_RUN_ENDED for run in self.runs
-        ):
+        bad = self.count(BAD)
+        if not bad:
             return False
-        return len(self.bad()) > waves.tolerated(self.deploy.strategy, len(self.runs))
+        if self.is_any(BAD, HostRun.wave == 0) and self.is_release_process_undone():
+            return True
+        if self.deploy.strategy["on_failure"] == "continue" and self.is_any(GOING_ON):
+            return False
+        return bad > waves.tolerated(self.deploy.strategy, self.count())
 
     def is_release_process_undone(self):
         """Say whether there is a `release` process that has not run: then no other host may switch, whatever is tolerated."""
-        led = any(run.was_switched or (run.wave == 0 and run.state in ("succeeded", "unchanged")) for run in self.runs)
-        return not led and snapshots.has_release_process(self.deploy)
-
-    def switched(self):
-        """Return the runs whose hosts run the new release because of this deploy."""
-        return [run for run in self.runs if run.state == "succeeded" or run.was_switched]
+        has_led = (HostRun.wave == 0) & HostRun.state.in_(("succeeded", "unchanged"))
+        return snapshots.has_release_process(self.deploy) and not self.is_any(HostRun.was_switched | has_led)
 
     def is_busy(self):
         """Say whether any host is still being worked on."""
-        return any(run.state == "running" for run in self.runs)
+        return self.is_any(HostRun.state == "running")
 
     def skip_pending(self, message):
         """Leave out the hosts that have not begun."""
-        for run in self.runs:
-            if run.state == "pending":
-                states.move_host_run(run, "skipped", message=message)
+        states.move_host_runs(self.deploy, "skipped", HostRun.state == "pending", message=message)
 
     def keep_going_with_running(self):
         """Wait for hosts under way; ring for those whose worker died, because they must not stay half done."""
-        for run in self.runs:
-            if run.state == "running":
-                self.ring_for(run)
+        self.ring_for(among=["running"])
 
     def give_up(self):
         """Too many hosts failed: stop, and take the switched hosts back where that is asked."""
@@ -305,48 +319,46 @@ class Tick:
         if self.is_busy():
             self.keep_going_with_running()
             return
-        reason = self.failure_reason()
-        switched = self.switched()
+        bad = list(self.select(HostRun.message, HostRun.before, where=[BAD]).order_by(HostRun.wave, HostRun.id))
+        reason = self.failure_reason(bad)
         if self.deploy.strategy["on_failure"] != "rollback":
             states.move_deploy(self.deploy, "failed", reason=reason)
-        elif switched:
+        elif self.is_any(SWITCHED):
             states.move_deploy(self.deploy, "rolling_back", reason=reason)
-            for run in switched:
-                states.move_host_run(
-                    run,
-                    "pending",
-                    goal="restore",
-                    was_switched=False,
-                    attempt=0,
-                    rung_at=None,
-                    due_at=None,
-                    ended_at=None,
-                    message="going back",
-                )
+            states.move_host_runs(
+                self.deploy,
+                "pending",
+                SWITCHED,
+                goal="restore",
+                was_switched=False,
+                attempt=0,
+                rung_at=None,
+                due_at=None,
+                ended_at=None,
+                message="going back",
+            )
         else:
-            restored = any(run.before and run.before.get("restored") for run in self.bad())
+            restored = any(run.before and run.before.get("restored") for run in bad)
             states.move_deploy(self.deploy, "rolled_back" if restored else "failed", reason=reason)
 
-    def failure_reason(self):
+    def failure_reason(self, bad):
         """Return the first failure as people read it, and how many there are."""
-        bad = self.bad()
-        more = f" ({len(bad)} of {len(self.runs)} hosts failed.)" if len(bad) > 1 else ""
+        more = f" ({len(bad)} of {self.count()} hosts failed.)" if len(bad) > 1 else ""
         return (bad[0].message or "a host failed") + more
 
     def go_on_rolling_back(self):
         """Ring for the hosts that are still to go back; end when all have."""
-        going_back = [run for run in self.runs if run.goal == "restore"]
-        for run in going_back:
-            self.ring_for(run)
-        if any(run.state in ("pending", "running") for run in going_back):
+        goes_back = HostRun.goal == "restore"
+        self.ring_for(goes_back)
+        if self.is_any(goes_back, GOING_ON):
             return
-        stuck = [run for run in going_back if run.state != "rolled_back"]
+        stuck = self.names(goes_back, HostRun.state != "rolled_back")
         if stuck:
-            names = ", ".join(run.host.name for run in stuck)
             states.move_deploy(
                 self.deploy,
                 "failed",
-                reason=f"{self.deploy.reason} These hosts could not be taken back and still run the new release: {names}.",
+                reason=f"{self.deploy.reason} These hosts could not be taken back and still run the new release: "
+                f"{', '.join(stuck)}.",
             )
         else:
             states.move_deploy(self.deploy, "rolled_back", reason=self.deploy.reason)
@@ -357,19 +369,18 @@ class Tick:
         if self.is_busy():
             self.keep_going_with_running()
             return
-        switched = [run.host.name for run in self.switched()]
+        switched = self.names(SWITCHED)
         stays = f"; the new release stays on {', '.join(switched)}" if switched else "; no host was switched"
         states.move_deploy(self.deploy, "cancelled", reason=f"cancelled by {self.deploy.cancel_requested_by}{stays}")
 
     def succeed(self):
         """Every host is through."""
-        bad, skipped = self.bad(), [run for run in self.runs if run.state == "skipped"]
+        bad, skipped = self.names(BAD), self.names(HostRun.state == "skipped")
         notes = []
         if bad:
-            names = ", ".join(run.host.name for run in bad)
-            notes.append(f"{len(bad)} of {len(self.runs)} hosts failed, which the strategy tolerates: {names}")
+            notes.append(f"{len(bad)} of {self.count()} hosts failed, which the strategy tolerates: {', '.join(bad)}")
         if skipped:
-            notes.append(f"left out: {', '.join(run.host.name for run in skipped)}")
+            notes.append(f"left out: {', '.join(skipped)}")
         states.move_deploy(self.deploy, "succeeded", reason="; ".join(notes) or None)
 
     def wake_the_next(self):

@@ -6,6 +6,7 @@ import failpoints
 from controllers import (
     approvals,
     audit,
+    configure,
     dispatch,
     events,
     gates,
@@ -19,7 +20,6 @@ from controllers import (
     targets,
 )
 from controllers.errors import Conflict, NotFound
-from controllers.record import STEPS
 from controllers.rollout import waves
 from controllers.rollout.spec import RELEASE_PROCESS
 from models import Application, Deploy, Environment, Host, HostRun, Release, Step
@@ -351,27 +351,30 @@ def retry(actor, deploy_id):
             row, "running", ended_at=None, reason=None, cancel_requested_by=None, retries=Deploy.retries + 1
         ):
             raise Conflict(f"Deploy {deploy_id} has just changed; look again.", code="not-retryable")
-        begin_again(list(HostRun.select().where(HostRun.deploy == row, HostRun.state.in_(UNFINISHED))))
+        begin_again(row)
     dispatch.ring("windlass.conduct", row.id)
     return get(actor, deploy_id)
 
 
-def begin_again(runs):
-    """Make host runs that ended badly, or were left out, pending again, as if they had never begun."""
-    for run in runs:
-        states.move_host_run(
-            run,
-            "pending",
-            goal="deploy",
-            attempt=0,
-            rung_at=None,
-            due_at=None,
-            ended_at=None,
-            message=None,
-            was_switched=False,
-            watched=None,
-        )
-    Step.delete().where(Step.host_run.in_([run.id for run in runs])).execute()
+def begin_again(deploy, *conditions):
+    """Make a deploy's host runs that ended badly, or were left out, pending again, as if they had never begun."""
+    moved = states.move_host_runs(
+        deploy,
+        "pending",
+        HostRun.state.in_(UNFINISHED),
+        *conditions,
+        goal="deploy",
+        attempt=0,
+        rung_at=None,
+        due_at=None,
+        ended_at=None,
+        message=None,
+        was_switched=False,
+        looked_at=None,
+        tried_at=None,
+        watched=None,
+    )
+    Step.delete().where(Step.host_run.in_([run.id for run in moved])).execute()
 
 
 def rollback(actor, deploy_id):
@@ -399,19 +402,17 @@ def rollback(actor, deploy_id):
 # Looking closer.
 
 
-def hosts(actor, deploy_id):
-    """Return a deploy's host runs with the steps of their newest attempt."""
+def hosts(actor, deploy_id, limit=paging.LIMIT, after=None):
+    """Return a page of a deploy's host runs, in the order in which they go, with the steps of their newest attempt."""
     row = find(deploy_id)
-    runs = list(
-        HostRun.select(HostRun, Host)
-        .join(Host, JOIN.LEFT_OUTER)
-        .where(HostRun.deploy == row)
-        .order_by(HostRun.wave, Host.name)
-    )
-    steps = {}
-    for step in Step.select().where(Step.host_run.in_([run.id for run in runs])).order_by(Step.position):
-        steps.setdefault((step.host_run_id, step.attempt), []).append(step)
-    return {"items": [describe_run(run, steps.get((run.id, run.attempt), [])) for run in runs], "next": None}
+    query = HostRun.select(HostRun, Host).join(Host, JOIN.LEFT_OUTER).where(HostRun.deploy == row)
+    page = paging.page(query, (HostRun.wave, HostRun.id), lambda run: run, limit, after)
+    numbers = [run.id for run in page["items"]]
+    newest = Step.select().join(HostRun).where(Step.host_run.in_(numbers), Step.attempt == HostRun.attempt)
+    steps = {number: [] for number in numbers}
+    for step in newest.order_by(Step.position):
+        steps[step.host_run_id].append(step)
+    return {**page, "items": [describe_run(run, steps[run.id]) for run in page["items"]]}
 
 
 def describe_run(run, done):
@@ -427,7 +428,7 @@ def describe_run(run, done):
         "bytes_sent": run.bytes_sent,
         "started_at": rfc3339(run.started_at),
         "ended_at": rfc3339(run.ended_at),
-        "steps": [describe_step(name, by_name.get(name)) for name in STEPS],
+        "steps": [describe_step(name, by_name.get(name)) for name in configure.step_names(run.deploy.snapshot)],
     }
 
 

@@ -55,7 +55,7 @@ def retry_host(actor, deploy_id, host):
                 f"Host {host} is {run.state}; only one that failed or was left out can be tried again.",
                 code="not-retryable",
             )
-        deploys.begin_again([run])
+        deploys.begin_again(run.deploy, HostRun.id == run.id)
     return deploys.describe_run(HostRun.get_by_id(run.id), [])
 
 

@@ -1,12 +1,12 @@
-"""Every state of a deploy, a host run, a command, a release and a delivery, which may follow which, and the functions that
-make the change.
+"""Every state of a deploy, a host run, a command, a preparation, a release and a delivery, which may follow which, and the
+functions that make the change.
 
 A change is a compare-and-set on the row together with its event, in one transaction: two workers that try the same
 change cannot both succeed, and no reader sees a state whose event is missing.
 """
 
-from controllers import events, outbox
-from models import Command, CommandRun, Delivery, Deploy, HostRun, Release
+from controllers import events, outbox, rows
+from models import Command, CommandRun, Delivery, Deploy, Host, HostRun, Preparation, Release
 from models.db import database, now
 
 DEPLOY = {
@@ -37,6 +37,11 @@ COMMAND_RUN = {
     "running": {"succeeded", "failed", "unclear", "cancelled"},
     **{state: set() for state in ("succeeded", "failed", "unclear", "unreachable", "cancelled", "skipped")},
 }
+PREPARATION = {
+    "pending": {"running", "failed", "cancelled"},
+    "running": {"succeeded", "failed", "cancelled"},
+    **{state: set() for state in ("succeeded", "failed", "cancelled")},
+}
 DELIVERY = {
     "waiting": {"delivered", "failed", "superseded"},
     "delivered": {"waiting"},  # Sent again, because somebody asked for it.
@@ -48,6 +53,7 @@ RELEASE = {"building": {"ready", "failed"}, "ready": set(), "failed": set()}
 DEPLOY_ENDED = frozenset({"succeeded", "failed", "rolled_back", "cancelled"})
 DEPLOY_WAITING = frozenset({"pending_approval", "scheduled"})  # Asked for, and not in its target's queue yet.
 HOST_RUN_ENDED = frozenset({"succeeded", "unchanged", "failed", "rolled_back", "skipped", "unreachable"})
+PREPARATION_GOING_ON = frozenset({"pending", "running"})
 COMMAND_RUN_GOING_ON = frozenset({"pending", "running"})
 HOST_RUN_BAD = frozenset({"failed", "unreachable"})
 
@@ -87,12 +93,33 @@ def move_host_run(run, state, guard=None, **changes):
     with database.atomic():
         if not _move(HostRun, HOST_RUN, run, state, changes, guard):
             return False
-        data = {"state": state, "wave": run.wave, "attempt": changes.get("attempt", run.attempt)}
-        events.append(
-            f"deploy-{run.deploy_id}",
-            [{"kind": "host", "host": run.host.name, "data": data, "text": changes.get("message")}],
-        )
+        events.append(f"deploy-{run.deploy_id}", [host_event(run, state, changes)])
     return True
+
+
+def move_host_runs(deploy, state, *conditions, **changes):
+    """Move all host runs of a deploy that meet conditions to `state` and set more columns, in a few statements however many.
+
+    Returns the rows as they were before.
+    """
+    if state in HOST_RUN_ENDED:
+        changes.setdefault("ended_at", now())
+    with database.atomic():
+        query = HostRun.select(HostRun, Host).join(Host).where(HostRun.deploy == deploy, *conditions)
+        runs = list(rows.for_change(query.order_by(HostRun.wave, HostRun.id), HostRun))
+        for run in runs:
+            if state not in HOST_RUN[run.state]:
+                raise IllegalTransition(f"HostRun {run.id}: {run.state} -> {state}")
+        if runs:
+            HostRun.update(state=state, **changes).where(HostRun.id.in_([run.id for run in runs])).execute()
+            events.append(f"deploy-{deploy.id}", [host_event(run, state, changes) for run in runs])
+    return runs
+
+
+def host_event(run, state, changes):
+    """Return the event of a host run's new state."""
+    data = {"state": state, "wave": run.wave, "attempt": changes.get("attempt", run.attempt)}
+    return {"kind": "host", "host": run.host.name, "data": data, "text": changes.get("message")}
 
 
 def move_command_run(run, state, guard=None, **changes):
@@ -116,6 +143,19 @@ def move_command(command, state):
         if not _move(Command, COMMAND, command, state, {"ended_at": now()}):
             return False
         events.append(f"command-{command.id}", [{"kind": "command", "data": {"state": state}}])
+    return True
+
+
+def move_preparation(preparation, state, guard=None, **changes):
+    """Move a preparation to `state`; returns False if another worker did so first. `guard` as for a host run."""
+    if state not in PREPARATION_GOING_ON:
+        changes.setdefault("ended_at", now())
+    with database.atomic():
+        if not _move(Preparation, PREPARATION, preparation, state, changes, guard):
+            return False
+        data = {"state": state} if preparation.changed is None else {"state": state, "changed": preparation.changed}
+        item = {"kind": "preparation", "host": preparation.host_name, "data": data, "text": changes.get("message")}
+        events.append(f"preparation-{preparation.id}", [item])
     return True
 
 

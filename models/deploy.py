@@ -51,7 +51,9 @@ class HostRun(BaseModel):
 
     `before` is what the host answered when it was first observed by this run; a restore goes back to it.
     `host_name` is filled when the host is deleted, so that its history keeps its name. `was_switched` marks a failed run
-    whose host does run the new release: it failed under watch. `watched` is what the watch found ({"looked_at", …}).
+    whose host does run the new release: it failed under watch. `rung_at` is when somebody was last rung for, until that one
+    has come. Of a host under watch, `looked_at` is when the newest look began that reached it, `tried_at` when the newest
+    look of all did, and `watched` is what they found: {"missed", "pids"}.
     """
 
     deploy = ForeignKeyField(Deploy, backref="host_runs", on_delete="CASCADE")
@@ -72,10 +74,17 @@ class HostRun(BaseModel):
     lease_expires_at = TimeField(null=True)
     epoch = IntegerField(default=0)
     was_switched = BooleanField(default=False)
+    looked_at = TimeField(null=True)
+    tried_at = TimeField(null=True)
     watched = JSONField(null=True)
 
     class Meta:
-        indexes = ((("deploy", "host"), True), (("state",), False))
+        indexes = (
+            (("deploy", "host"), True),
+            (("state",), False),
+            (("deploy", "state", "wave"), False),
+            (("deploy", "rung_at"), False),
+        )
 
 
 class Step(BaseModel):

@@ -124,8 +124,9 @@ def agent_code(reads):
     return framed("source", agent_source()) if code is None else framed("bytecode", code)
 
 
+@functools.cache
 def framed(form, data):
-    """Return the agent in one form as the bootstrap takes it."""
+    """Return the agent in one form as the bootstrap takes it; packing it takes longer than all else of a connection."""
     packed = zlib.compress(data, 9)
     return f"{form} {len(packed)}\n".encode() + packed
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from controllers import deploys, dispatch, events, states
-from models import Deploy, Release
+from models import Deploy, HostRun, Release, Step
 from models.db import connection
 from tests import factories
 from tests.client import assert_problem
@@ -74,6 +74,20 @@ def test_a_deploy_is_made_and_rung_for(api, target, bells):
         ("web-1", "pending", 0, "connect"),
         ("web-2", "pending", 1, "connect"),
     ]
+
+
+def test_its_hosts_come_a_page_at_a_time_in_the_order_in_which_they_go(api):
+    hosts = [factories.host(f"web-{number}") for number in (3, 1, 2)]
+    deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 2})
+    first = HostRun.get(HostRun.deploy == deploy)
+    for attempt in (1, 2):
+        Step.create(host_run=first, attempt=attempt, position=0, name="connect", state="done", started_at=attempt)
+    HostRun.update(attempt=2).where(HostRun.id == first.id).execute()
+    page = api.get(f"/deploys/{deploy.id}/hosts?limit=2").json
+    assert [(run["host"], run["wave"]) for run in page["items"]] == [("web-3", 0), ("web-1", 0)]
+    assert [step["state"] for step in page["items"][0]["steps"][:2]] == ["done", "pending"]
+    rest = api.get(f"/deploys/{deploy.id}/hosts?limit=2&after={page['next']}").json
+    assert [(run["host"], run["wave"]) for run in rest["items"]] == [("web-2", 1)] and rest["next"] is None
 
 
 def test_its_strategy_overlays_the_targets(api, target):

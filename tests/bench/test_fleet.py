@@ -69,12 +69,12 @@ def test_a_started_web_process_answers(supervisor):
 
 
 def rollout(hosts, cpu_ms):
-    return Rollout(hosts, "canary", 10.0, 100.0, cpu_ms, 30.0, 5000.0, 90.0)
+    return Rollout(hosts, "canary", 10.0, 100.0, cpu_ms, 60.0, 80.0, 30.0, 5000.0, 90.0)
 
 
 def test_what_is_not_flat_is_told():
-    flat, steep = [rollout(50, 200.0), rollout(500, 230.0)], [rollout(50, 200.0), rollout(500, 300.0)]
-    flat += [Rollout(hosts, "waves", 10.0, 100.0, 200.0, 30.0, 5000.0, 90.0) for hosts in (50, 500)]
+    flat, steep = [rollout(50, 200.0), rollout(500, 215.0)], [rollout(50, 200.0), rollout(500, 300.0)]
+    flat += [Rollout(hosts, "waves", 10.0, 100.0, 200.0, 60.0, 80.0, 30.0, 5000.0, 90.0) for hosts in (50, 500)]
     steep += flat[2:]
     assert missed(flat) == []
     assert missed(steep) == [("canary", "cpu_ms", 1.5)]

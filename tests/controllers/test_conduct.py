@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers import conduct, dispatch, events, states
+from controllers import conduct, dispatch, events, hostrun, states
 from models import Deploy, HostRun
 from models.db import now
 from tests import factories
@@ -31,6 +31,7 @@ def end(run, state, **changes):
     """Let a host run be carried out with an outcome."""
     run = HostRun.get_by_id(run.id)
     if run.state == "pending":
+        HostRun.update(rung_at=None).where(HostRun.id == run.id).execute()
         assert states.move_host_run(run, "running")
     assert states.move_host_run(run, state, **changes)
 
@@ -76,7 +77,7 @@ def test_only_so_many_bells_wait_in_a_zones_queue(bells, monkeypatch):
     runs = runs_of(deploy)
     assert rung_hosts(bells) == [run.id for run in runs[:3]]
     end(runs[0], "succeeded")
-    HostRun.update(lease_expires_at=now() + 60_000).where(HostRun.id == runs[1].id).execute()
+    assert hostrun.claim(runs[1].id)
     tick(deploy)
     assert rung_hosts(bells) == [run.id for run in runs[:5]], "one has ended, one is being carried out"
 
@@ -265,14 +266,13 @@ def test_cancelling_waits_for_hosts_under_way_and_names_switched_ones(bells, hos
 def test_a_run_whose_worker_died_is_rung_for_again_when_its_lease_is_over(bells, hosts):
     deploy = factories.deploy(hosts[:1])
     tick(deploy)
-    run = runs_of(deploy)[0]
-    states.move_host_run(run, "running")
-    HostRun.update(lease_owner="elsewhere", lease_expires_at=now() + 60_000).where(HostRun.id == run.id).execute()
+    run = hostrun.claim(runs_of(deploy)[0].id)
     bells.clear()
     tick(deploy)
     assert bells == []
     HostRun.update(lease_expires_at=now() - 1).where(HostRun.id == run.id).execute()
-    tick(deploy)
+    for _ in range(3):
+        tick(deploy)
     assert rung_hosts(bells) == [run.id]
 
 

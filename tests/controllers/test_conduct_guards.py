@@ -28,14 +28,13 @@ def states_of(deploy):
 def age(deploy, milliseconds):
     """Let time pass for everything that has happened to the hosts."""
     for run in runs_of(deploy):
-        HostRun.update(ended_at=HostRun.ended_at - milliseconds, rung_at=HostRun.rung_at - milliseconds).where(
-            HostRun.id == run.id
-        ).execute()
+        times = (HostRun.ended_at, HostRun.rung_at, HostRun.looked_at, HostRun.tried_at)
+        HostRun.update({time: time - milliseconds for time in times}).where(HostRun.id == run.id).execute()
 
 
 def seen_well(run):
     """Let a look find that all is well."""
-    HostRun.update(watched={"looked_at": clock(), "missed": 0, "pids": {}}).where(HostRun.id == run.id).execute()
+    HostRun.update(looked_at=now(), tried_at=now(), rung_at=None).where(HostRun.id == run.id).execute()
 
 
 # Canaries and the first host.
@@ -415,10 +414,12 @@ class Host:
 
 @pytest.fixture
 def look(monkeypatch, baking):
-    """Look at the first host, which answers as given; returns its run afterwards."""
+    """Look at the first host, which answers as given; returns its run afterwards. `ticked` are the deploys ticked on."""
     monkeypatch.setattr(bake, "CONFIRM_AFTER_S", 0)
 
     def at(*answers):
+        at.ticked = []
+        monkeypatch.setattr(conduct, "conduct", at.ticked.append)
         run = runs_of(baking)[0]
         session = Host(*answers)
         monkeypatch.setattr(bake.transports, "open_host", lambda host: session)
@@ -428,12 +429,12 @@ def look(monkeypatch, baking):
     return at
 
 
-def test_a_good_look_is_written_down_and_ticks_on(bells, baking, look):
+def test_a_good_look_is_written_down_and_ticks_on(baking, look):
     before = clock()
     run = look(answer(baking.release))
     assert (run.state, run.lease_owner) == ("succeeded", None)
-    assert run.watched["looked_at"] >= before and run.watched["pids"] == PIDS
-    assert bells == [("windlass.conduct", (baking.id,), None)]
+    assert run.looked_at >= before and run.watched["pids"] == PIDS
+    assert look.ticked == [baking.id]
 
 
 def test_two_bad_answers_in_a_row_are_a_failure_one_is_not(baking, look):
@@ -461,6 +462,19 @@ def test_a_host_that_is_not_reached_once_or_twice_is_looked_at_again(baking, loo
     gone = bake.ConnectionLost("the connection broke")
     assert [look(gone).state, look(gone).state, look(answer(baking.release)).state] == ["succeeded"] * 3
     assert [look(gone).state, look(gone).state, look(gone).state] == ["succeeded", "succeeded", "failed"]
+
+
+def test_a_host_that_was_not_reached_is_tried_again_some_time_later(bells, baking, look):
+    age(baking, 5_001)
+    tick = conduct.conduct
+    look(bake.ConnectionLost("the connection broke"))
+    bells.clear()
+    tick(baking.id)
+    first, second, *_ = runs_of(baking)
+    assert rung_looks(bells) == [second.id]
+    age(baking, 5_001)
+    tick(baking.id)
+    assert rung_looks(bells)[1:] == [first.id]
 
 
 def test_looks_that_come_late_or_at_once_change_nothing(bells, baking, look):

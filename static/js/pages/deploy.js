@@ -1,9 +1,8 @@
 /** A deploy: what it is, its hosts with their steps, its log, all of it live, and what can be done about it. */
-import { get } from "../api.js";
+import { get, getAll } from "../api.js";
 import { Changes } from "../changes.js";
 import { Feed } from "../feed.js";
-import { HostRun } from "../host_run.js";
-import { updateKeyed } from "../keyed.js";
+import { HostList } from "../host_list.js";
 import ko from "../ko.js";
 import { Live } from "../live.js";
 import { LogView } from "../log_view.js";
@@ -14,14 +13,14 @@ import { look, STEPS } from "../states.js";
 import { strategyText } from "../strategy.js";
 
 const MANY_HOSTS = 20;
+const LIST_EVERY_MS = 15_000;
 
 class DeployPage {
   constructor(shell) {
     this.shell = shell;
     this.id = Number(subject().deploy);
     this.deploy = ko.observable(null);
-    this.runs = ko.observableArray();
-    this.byHost = new Map();
+    this.hosts = new HostList();
     this.stepNames = STEPS;
     this.log = new LogView();
     this.changes = new Changes(shell, ko.pureComputed(() => this.deploy()?.plan ?? null));
@@ -87,12 +86,23 @@ class DeployPage {
   }
 
   async load() {
-    const [deploy, runs] = await Promise.all([get(["deploys", this.id]), get(["deploys", this.id, "hosts"])]);
-    updateKeyed(this.runs, runs.items, (run) => run.host, () => new HostRun());
-    this.byHost = new Map(this.runs.peek().map((run) => [run.key, run]));
-    this.live.hintPauseMs = runs.items.length > MANY_HOSTS ? 1000 : 250;
+    const deploy = await get(["deploys", this.id]);
+    if (this.isListDue(deploy)) await this.listHosts();
+    this.live.hintPauseMs = deploy.progress.total > MANY_HOSTS ? 1000 : 250;
     this.show(deploy);
     this.followEvents();
+  }
+
+  /** Events tell what becomes of each host; the list of many is long, so it is read only now and then beside them. */
+  isListDue(deploy) {
+    const isNews = deploy.state !== this.deploy.peek()?.state;
+    return isNews || deploy.progress.total <= MANY_HOSTS || Date.now() - this.listedAt >= LIST_EVERY_MS;
+  }
+
+  async listHosts() {
+    const runs = await getAll(["deploys", this.id, "hosts"], {}, Infinity);
+    this.listedAt = Date.now();
+    this.hosts.update(runs.items);
   }
 
   show(deploy) {
@@ -124,7 +134,7 @@ class DeployPage {
     this.log.append(events);
     let hasNews = false;
     for (const event of events) {
-      if (event.host) this.byHost.get(event.host)?.heard(event);
+      this.hosts.heard(event);
       if (event.kind === "deploy" || event.kind === "host") hasNews = true;
     }
     if (hasNews) this.live.hint();

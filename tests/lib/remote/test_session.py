@@ -348,7 +348,7 @@ def test_the_agents_process_is_gone_when_the_session_is_over():
     with pytest.raises(AgentError):
         session.request("no such verb")
     session.close()
-    assert session.process.wait(10) == 0
+    assert session.process.wait(60) == 0
 
 
 def test_an_interpreter_that_reads_our_bytecode_gets_bytecode():
