@@ -9,6 +9,8 @@ import failpoints
 from config import settings
 from controllers import (
     conduct,
+    configure,
+    configuring,
     leases,
     maintenance,
     placements,
@@ -59,7 +61,8 @@ def carry_out(host_run_id):
 def claim(host_run_id):
     """Take the run's lease and make it running; returns the fresh row or None."""
     with database.atomic():
-        run = leases.claim(HostRun, host_run_id, may_be_carried_out(), attempt=HostRun.attempt + 1, due_at=None)
+        changes = {"attempt": HostRun.attempt + 1, "due_at": None, "rung_at": None}
+        run = leases.claim(HostRun, host_run_id, may_be_carried_out(), **changes)
         if run and run.state == "pending":
             states.move_host_run(run, "running", started_at=run.started_at or now())
     return run
@@ -106,8 +109,10 @@ class HostRunDriver:
         self.host = run.host
         self.application = run.deploy.application
         self.variables, secret_values = snapshots.open_variables(run.deploy.snapshot)
-        self.record = Recorder(run, secret_values)
+        self.record = Recorder(run, secret_values, configure.step_names(run.deploy.snapshot))
+        self.configuring = configuring.Configuring(run, self.record, self.variables, secret_values)
         self.session = None
+        self.has_switched = False
         self.stopped_because = None
 
     def drive(self):
@@ -125,7 +130,8 @@ class HostRunDriver:
                 self.cut_off(error)
             except (OperationalError, InterfaceError) as error:
                 log.warning("host run %s: the database did not take a write (%s); it goes on later", self.run.id, error)
-                with contextlib.suppress(OperationalError, InterfaceError):  # Else it is taken up when the lease is over.
+                # Where that fails too, it is taken up when the lease is over.
+                with contextlib.suppress(OperationalError, InterfaceError):
                     self.put_back(RETRY_AFTER_MS[0])
             except Exception as error:
                 log.exception("host run %s failed inside Windlass", self.run.id)
@@ -138,6 +144,7 @@ class HostRunDriver:
     def deploy_release(self):
         """Bring the deploy's release to the host; returns (end state, message)."""
         release = self.deploy.release
+        self.configuring.at(configure.AT_CONNECT)
         state = self.connect_and_begin()
         self.obtain(release)
         python, environment = wanted.environment_for(
@@ -148,15 +155,25 @@ class HostRunDriver:
         )
         self.hold_to_plan(release, environment, python, state)
         if spec.is_in_place(specification, state) and not (self.run.before or {}).get("is_fresh"):
-            self.record.skip_rest("nothing to do")
             placements.write(self.deploy, self.host, state["application"])
+            if self.run.before is not None:  # An attempt that was cut off did it, and may not have come to its end.
+                self.has_switched = True
+                self.configuring.at(configure.AT_END)
+            self.record.skip_rest("nothing to do")
+            if self.configuring.has_changed:
+                return "succeeded", "already ran exactly this; what ran before it changed the host"
             return "unchanged", "already runs exactly this"
         self.remember(specification, state["application"])
         damaged = {kind for kind, _ in spec.damaged(specification, state["application"])}
+        self.configuring.at(configure.AT_SHIP)
         self.ship_release(release, state["application"], "release" in damaged)
+        self.configuring.at(configure.AT_ENVIRONMENT)
         self.ship_environment(environment, python, state["application"], "environment" in damaged)
+        self.configuring.at(configure.AT_CONFIGURE)
         answer = self.activate(release, specification)
+        self.has_switched = True
         placements.write(self.deploy, self.host, answer["application"])
+        self.configuring.at(configure.AT_END)
         return "succeeded", told_switch(answer)
 
     def restore(self):
@@ -349,6 +366,7 @@ class HostRunDriver:
         """Ask the agent to stop; `why` decides what the run becomes."""
         if self.stopped_because is None:
             self.stopped_because = why
+            self.configuring.stop()
             if self.session:
                 self.session.abort(why)
             failpoints.reach(f"hostrun.stop.{why}")
@@ -369,10 +387,16 @@ class HostRunDriver:
             state,
             guard=leases.is_held(self.run),
             message=message,
+            was_switched=self.has_switched and state == "failed",
             bytes_sent=self.run.bytes_sent,
             lease_owner=None,
             lease_expires_at=None,
         )
+
+    def as_it_was(self):
+        """Return what a cancelled run leaves behind, as people read it."""
+        ran = " but for what its playbooks and manifests did" if self.configuring.has_changed else ""
+        return f"the host is as it was before{ran}"
 
     def fail(self, message, state="failed", step=None):
         """Write a failure with host, step and remedy; `step` is the one that failed where it is not the one under way."""
@@ -389,8 +413,10 @@ class HostRunDriver:
             self.overtake(error)
         elif error.code == "locked" and self.run.attempt < MOST_ATTEMPTS:
             self.put_back(RETRY_AFTER_MS[-1])
+        elif self.stopped_because == "cancelled" and self.has_switched:
+            self.fail(f"cancelled in {error.step}; the new release runs")
         elif self.stopped_because == "cancelled":
-            self.fail("cancelled; the host is as it was before", "rolled_back")
+            self.fail(f"cancelled; {self.as_it_was()}", "rolled_back")
         else:
             restored = " The release that ran before still serves." if self.is_back(error) else ""
             self.fail(
@@ -427,7 +453,7 @@ class HostRunDriver:
         if self.stopped_because in ("fenced", "handed-over"):
             self.put_back(0)
         elif self.stopped_because == "cancelled" and self.run.before is None:
-            self.fail("cancelled; the host is as it was before", "rolled_back")
+            self.fail(f"cancelled; {self.as_it_was()}", "rolled_back")
         elif self.run.attempt >= MOST_ATTEMPTS:
             self.fail(
                 sentence(

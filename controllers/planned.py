@@ -5,7 +5,8 @@ import hmac
 
 import secretbox
 import store
-from controllers import snapshots, wanted
+from controllers import configure, snapshots, wanted
+from controllers.building import kept
 from controllers.errors import Conflict, Invalid
 from controllers.rollout import changes
 from models import BuiltEnvironment, Host, Plan, PlanHost, Release
@@ -28,6 +29,7 @@ def changes_on(host, release, environment, python, snapshot, variables, state):
         "files": manifest(release.digest),
         "environment": manifest(environment.digest),
         "known": known_files(release, environment, application),
+        "configure": configure.planned(snapshot),
     }
     return changes.of_host(
         host.name, specification, shown, release_before(release.application_id, application), after, packed_size, seal
@@ -45,6 +47,8 @@ def release_before(application_id, application):
         .order_by(Release.number.desc())
         .first()
     )
+    if row:
+        kept.ensure_if_possible(row)
     held = application["slots"].get(application["active"]) if application["active"] else None
     version = (held or {}).get("version") or (row.version if row else current[:12])
     return {"version": version, "lock": (row.lock or "") if row else None, "files": manifest(current)}
@@ -182,6 +186,14 @@ def require_same_target(plan, target):
 def comparable(snapshot):
     """Return a snapshot so that equal ones are equal: its variables opened."""
     return {**snapshot, "variables": snapshots.open_variables(snapshot)}
+
+
+def agreed_configure(run):
+    """Return what the plan of a host run's deploy says of playbooks and manifests; None where nobody has agreed on a plan."""
+    if run.deploy.plan is None or run.deploy.plan.is_kept:
+        return None
+    row = PlanHost.get_or_none(PlanHost.plan == run.deploy.plan, PlanHost.host == run.host)
+    return (row.changes or {}).get("configure", []) if row else []
 
 
 def hold(run, found, texts):

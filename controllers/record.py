@@ -107,8 +107,9 @@ class History:
 class Recorder(History):
     """The history of one attempt of a host run, with its steps."""
 
-    def __init__(self, run, secrets=()):
+    def __init__(self, run, secrets=(), names=STEPS):
         super().__init__(f"deploy-{run.deploy_id}", run, secrets)
+        self.names = names  # of all steps, in their order
         self.current = None
         self.steps = {}  # name -> columns of its row, as last heard
         self.unwritten = set()  # names of steps that were heard of since the last flush
@@ -170,7 +171,7 @@ class Recorder(History):
 
     def _row(self, name):
         """Return the columns of a step's row."""
-        position = STEPS.index(name) if name in STEPS else len(STEPS)
+        position = self.names.index(name) if name in self.names else len(self.names)
         return {
             "host_run": self.run.id,
             "attempt": self.run.attempt,
@@ -187,6 +188,6 @@ class Recorder(History):
 
     def skip_rest(self, message):
         """Mark every step that was not needed."""
-        for name in STEPS:
+        for name in self.names:
             if name not in self.steps:
                 self.step(name, "skipped", message)

@@ -1,6 +1,6 @@
 """Targets: an application in an environment, on which hosts, and how its rollouts go."""
 
-from controllers import audit, etags, hosts, latches, paging, rows
+from controllers import audit, configure, etags, hosts, latches, paging, rows
 from controllers.errors import Conflict, Invalid
 from controllers.rollout import waves
 from controllers.states import DEPLOY_ENDED
@@ -46,6 +46,7 @@ def describe_on(target, host_names):
         "processes": target.processes,
         "server_names": target.server_names,
         "rules": target.rules,
+        "configure": target.configure,
         "drain_s": target.drain_s,
         "keep_warm": target.keep_warm,
         "latched": latches.on_target(target),
@@ -86,6 +87,7 @@ def put(actor, application, environment, fields, if_match=None):
         target = target or Target(application=application_row, environment=environment_row, created_at=clock())
         fill(target, fields)
         check_hosts(target)
+        configure.check(target.configure)
         target.save()
         return describe(target), is_new
 
@@ -106,6 +108,7 @@ def fill(target, fields):
     target.processes = fields.get("processes") or {}
     target.server_names = fields.get("server_names") or []
     target.rules = fields.get("rules") or []
+    target.configure = fields.get("configure") or []
     target.drain_s = fields.get("drain_s", DEFAULT_DRAIN_S)
     target.keep_warm = fields.get("keep_warm", True)
     target.updated_at = clock()
@@ -182,6 +185,7 @@ def snapshot(target):
         "health": target.health,
         "processes": {**target.application.processes, **target.processes},
         "server_names": target.server_names,
+        "configure": target.configure,
         "drain_s": target.drain_s,
         "keep_warm": target.keep_warm,
     }

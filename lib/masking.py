@@ -1,5 +1,6 @@
 """Keep secrets out of what people read: output, error messages, logs."""
 
+import json
 import re
 from urllib.parse import quote
 
@@ -14,13 +15,14 @@ def mask_urls(text):
 
 
 class Masker:
-    """Hides given secret values, as they are and percent-encoded, and the passwords of all URLs."""
+    """Hides given secret values, as they are, percent-encoded and as JSON writes them, and the passwords of all URLs."""
 
     def __init__(self, secrets=()):
         values = {str(secret) for secret in secrets if secret}
         values |= {
             line for value in values for line in value.splitlines()
         }  # A key of several lines shows up line by line.
+        values |= {json.dumps(value, ensure_ascii=ascii)[1:-1] for value in values for ascii in (True, False)}
         values |= {quote(value, safe="") for value in values}
         self.values = sorted((value for value in values if len(value) >= SHORTEST), key=len, reverse=True)
 

@@ -86,6 +86,16 @@ class Processes(Answer):
     stop: list[Process]
 
 
+class Configured(Answer):
+    """A playbook or manifest that runs on the host."""
+
+    integration: str
+    run: str
+    when: str = Field(description="Such as before ship.")
+    check: bool = Field(description="It only says what it would change.")
+    digest: str = Field(description="SHA-256 over the integration's folder.")
+
+
 class HostChanges(Answer):
     """What will change on one host."""
 
@@ -99,6 +109,7 @@ class HostChanges(Answer):
     configuration: list[Configuration]
     variables: Variables
     processes: Processes
+    configure: list[Configured] = Field(default_factory=list)
     bytes_to_send: int
     digest: str
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, WithJs
 from api.schemas.names import (
     HealthPath,
     HostName,
+    Name,
     ProcessName,
     Seconds,
     ServerName,
@@ -23,6 +24,19 @@ from api.shapes import Answer, Fields, Time
 VALUE_LIMIT_BYTES = 32 * 1024
 DAY_S = 86_400
 Pattern = text(r"[^\s\x00-\x1f\x7f]+", "Use a name, * standing for any text, such as main or v*.", 200)
+STEPS = ("connect", "preflight", "ship", "environment", "configure", "start", "check", "switch", "drain", "clean")
+Step = Literal[STEPS]
+RunPath = text(
+    r"(?!/)(?!(.*/)?\.\.(/|$))[^\x00-\x1f\x7f]+",
+    "Use a path below the integration's folder, such as site.yml, without .. in it.",
+    200,
+)
+# What Ansible takes for its own could send it elsewhere or have it run programs here; Puppet knows no upper-case names.
+RunVariable = text(
+    r"(?!ansible_|windlass_)[a-z][a-z0-9_]*",
+    "Use 1 to 60 lower-case letters, digits and underscores, not beginning with ansible_ or windlass_.",
+    60,
+)
 KINDS = ("all-at-once", "rolling", "canary")
 BatchSize = share_type(1, "how many hosts go at a time")
 FailureCount = share_type(0, "how many hosts may fail")
@@ -42,6 +56,16 @@ def pause(value):
     raise ValueError(f'Use a number of seconds from 0 to {DAY_S}, or "resume": until somebody resumes the deploy.')
 
 
+def run_value(value):
+    """Check a variable of a playbook or manifest: text, a whole number, true or false."""
+    if isinstance(value, str) and (len(value) > 4096 or "\0" in value):
+        raise ValueError("Use at most 4,096 characters, none of them NUL.")
+    if not isinstance(value, str | int):
+        raise ValueError("Use a string, a whole number, true or false.")
+    return value
+
+
+RunValue = checked(run_value, {"type": ["string", "integer", "boolean"]})
 Kind = checked(kind, {"type": "string", "enum": list(KINDS)})
 Pause = checked(
     pause, {"anyOf": [{"type": "integer", "minimum": 0, "maximum": DAY_S}, {"type": "string", "enum": ["resume"]}]}
@@ -131,6 +155,26 @@ class RuleFields(Fields):
         return self
 
 
+class ConfigureFields(Fields):
+    """A playbook or manifest that runs on each host, before or after a step of its part of a deploy."""
+
+    integration: Name = Field(description="An integration of a driver that configures hosts: ansible, puppet.")
+    run: RunPath = Field(description="The playbook or manifest, as a path below the integration's folder.")
+    before: Step = Field(default=None, description="connect, ship, environment or configure.")
+    after: Step = Field(default=None, description="preflight, ship, environment or clean.")
+    variables: Annotated[dict[RunVariable, RunValue], Field(max_length=100)] = Field(
+        default=None, description="Given to it, beside the target's own as windlass_variables."
+    )
+    check: bool = Field(default=False, description="Only have it say what it would change.")
+
+    @model_validator(mode="after")
+    def one_place(self):
+        """It runs once."""
+        if (self.before is None) == (self.after is None):
+            raise ValueError("Give one of before and after.")
+        return self
+
+
 class TargetFields(Fields):
     """An application in an environment; what is left out has its default."""
 
@@ -147,6 +191,9 @@ class TargetFields(Fields):
     )
     rules: Annotated[list[RuleFields], Field(max_length=20)] = Field(
         default=None, description="What is deployed there without anybody asking; the first rule that fits counts."
+    )
+    configure: Annotated[list[ConfigureFields], Field(max_length=20)] = Field(
+        default=None, description="Playbooks and manifests that run on its hosts, in this order."
     )
     drain_s: Annotated[int, Field(ge=0, le=3600)] = Field(
         default=None, description="Seconds the old release's connections may take to end; default 30."
@@ -249,6 +296,7 @@ class Target(Answer):
     processes: dict
     server_names: list[str]
     rules: list[dict]
+    configure: list[dict]
     drain_s: int
     keep_warm: bool
     latched: list[dict] = Field(description="Releases whose newest deploy here failed or was rolled back.")

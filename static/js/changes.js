@@ -33,8 +33,12 @@ export function summary({ unchanged, current_release, new_release, bytes_to_send
 }
 
 function plainLines(host) {
-  return [...repairLines(host.repairs), ...fileLines(host.files), ...packageLines(host.packages), ...variableLines(host.variables), ...processLines(host.processes),
+  return [...configureLines(host.configure), ...repairLines(host.repairs), ...fileLines(host.files), ...packageLines(host.packages), ...variableLines(host.variables), ...processLines(host.processes),
     ...host.configuration.flatMap(({ diff }) => diff.trimEnd().split("\n"))].map(plain);
+}
+
+function configureLines(entries) {
+  return (entries ?? []).map(({ integration, run, when, check }) => `run ${integration}: ${run} ${when}${check ? ", only to see what it would change" : ""}`);
 }
 
 function repairLines(repairs) {

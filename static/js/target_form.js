@@ -8,7 +8,7 @@ const EMPTY = {
   environment: "", newEnvironment: "", hosts: [], tags: "", kind: "all-at-once", batch: "", on_failure: "rollback",
   path: "/", timeout_s: "30", expect_status: "", server_names: "",
 };
-const KEPT = ["processes", "drain_s", "keep_warm"]; // What PUT would reset although this form does not show it.
+const KEPT = ["processes", "rules", "configure", "drain_s", "keep_warm"]; // What PUT would reset although this form does not show it.
 
 export class TargetForm {
   constructor(shell, application, done) {
@@ -31,7 +31,8 @@ export class TargetForm {
     this.title = ko.pureComputed(() =>
       (this.existing() ? `Edit the target ${this.existing().environment}` : `Add a target for ${application}`));
     this.namesEnvironment = ko.pureComputed(() => this.isNew() && values.environment() === NEW_ENVIRONMENT);
-    this.isRolling = ko.pureComputed(() => values.kind() === "rolling");
+    this.hasBatch = ko.pureComputed(() => values.kind() !== "all-at-once");
+    this.batchLabel = ko.pureComputed(() => (values.kind() === "canary" ? "At first" : "At a time"));
     this.hasNoHosts = ko.pureComputed(() => this.hosts().length === 0);
     this.hostsError = ko.pureComputed(() => this.form.errorOf("hosts"));
     this.close = () => this.isOpen(false);
@@ -99,7 +100,7 @@ function valuesOf(target) {
   };
 }
 
-/** What the form does not show of a strategy; a batch belongs to rolling only. */
+/** What the form does not show of a strategy; a batch goes with its kind. */
 function strategyKept(target) {
   const { batch, ...rest } = target?.strategy ?? {};
   return Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null && value !== undefined));
@@ -108,7 +109,7 @@ function strategyKept(target) {
 function strategyOf({ kind, batch, on_failure: onFailure }) {
   const size = batch.trim();
   const strategy = { kind, on_failure: onFailure };
-  if (kind === "rolling" && size) strategy.batch = size.endsWith("%") ? size : number(size);
+  if (kind !== "all-at-once" && size) strategy.batch = size.endsWith("%") ? size : number(size);
   return strategy;
 }
 

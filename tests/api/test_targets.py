@@ -277,6 +277,7 @@ def test_a_snapshot_holds_everything_a_rollout_goes_by(api):
         "health": shown["health"],
         "processes": {"web": "serve", "worker": None, "clock": "tick"},
         "server_names": ["x.example.net"],
+        "configure": [],
         "drain_s": 5,
         "keep_warm": False,
     }

@@ -5,6 +5,7 @@ takes it by a rule, JIRA's issue moves; production takes it on three hosts; stat
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import re
@@ -12,16 +13,25 @@ import re
 import pytest
 import requests
 
+from devkit import serve
 from tests.deploying import applications
+from tests.fleet.keeper import Keeper
 from tests.foreign.standins.artifactory import Artifactory
 from tests.foreign.standins.bitbucket_server import BitbucketServer
 from tests.foreign.standins.chat import Receiver
 from tests.foreign.standins.github import GitHub
 from tests.foreign.standins.jenkins import Jenkins
 from tests.foreign.standins.jira import Jira
-from tests.stack import Repository, running_stack
+from tests.stack import ENDED, ROOT, Repository, running_stack
 
 HOSTS = 4
+SITE = """\
+- hosts: {name}_production
+  gather_facts: false
+  tasks:
+    - name: note the release
+      copy: {{content: "{{{{ windlass_release }}}} for {{{{ shop }}}}", dest: "{{{{ windlass_root }}}}/{name}-site"}}
+"""
 VARYING = (r"slot [ab]", r"\d{4}-\d\d-\d\dT[\d:.]+Z", r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{10,12}", r"v\d+", r"#?\d+")
 
 
@@ -33,6 +43,8 @@ def stack(tmp_path_factory):
         "WINDLASS_NETWORK_ALLOW": '["127.0.0.0/8"]',
         "WINDLASS_ARTIFACTS_LOCAL_PATHS": json.dumps([str(folder / "kept")]),
         "WINDLASS_FOREIGN_READ_TIMEOUT_S": "3",
+        "WINDLASS_GIT_TIMEOUT_S": "8",
+        "WINDLASS_WORKER_ZONES": '["default"]',
     }
     with running_stack(folder, allowed) as running:
         yield running
@@ -92,6 +104,7 @@ class World:
                 {"secret": self.chat.secret},
                 {"applications": [self.name], "events": ["deploy.succeeded", "deploy.failed"]},
             ),
+            ("site", "ansible", None, None, {"folder": str(self.stack.playbooks / self.name)}),
         ):
             fields = {
                 "name": self.of(part),
@@ -163,6 +176,20 @@ class World:
         )
         return {item["action"]: item for item in found["items"]}
 
+    def await_build(self, count):
+        """Wait until Jenkins was asked for so many builds in all."""
+        self.stack.wait(f"/applications/{self.name}/releases", lambda _: len(self.jenkins.items) == count)
+
+    def await_trying_again(self, version):
+        """Return what a release says of a system that is away, once it does."""
+        path = f"/applications/{self.name}/releases/{version}/events"
+
+        def said(page):
+            texts = [event.get("text") or "" for event in page["items"]]
+            return next((text for text in texts if text.endswith("Trying again.")), None)
+
+        return said(self.stack.wait(path, said))
+
     def jenkins_builds(self, commit, log=b"compiling \xc3\xbc\nall green\n"):
         """Let Jenkins build what it was asked for."""
         self.stack.wait(f"/applications/{self.name}/releases", lambda _: self.jenkins.items)
@@ -188,11 +215,16 @@ def targets(stack, world, hosts):
         stack.call("POST", "/environments", {"name": "staging"})
     stack.call("PATCH", "/environments/production", {"promote_from": "staging"})
     stack.set_target(hosts[:1], world.name, "staging", rules=[{"branch": "main"}], server_names=names_of(world))
-    stack.set_target(
-        hosts[1:], world.name, "production", strategy={"kind": "canary", "batch": 1}, server_names=names_of(world)
-    )
+    set_production(stack, world, hosts)
     yield
     stack.call("PATCH", "/environments/production", {"promote_from": None})
+
+
+def set_production(stack, world, hosts, configure=()):
+    """Have production go to three hosts, one of them first; `configure` is what runs on each."""
+    canary = {"kind": "canary", "batch": 1}
+    fields = {"strategy": canary, "server_names": names_of(world), "configure": list(configure)}
+    stack.set_target(hosts[1:], world.name, "production", **fields)
 
 
 def test_from_a_push_to_production_and_back_out(stack, world, targets, hosts, cli):
@@ -205,7 +237,7 @@ def test_from_a_push_to_production_and_back_out(stack, world, targets, hosts, cl
 
     second = world.repository.commit(applications.plain("two"), "SHOP-1: sell tea\n\nAlso UTF-8 and OPS-9.")
     world.push(second)
-    stack.wait(f"/applications/{world.name}/releases", lambda _: len(world.jenkins.items) == 2)
+    world.await_build(2)
     assert world.jenkins.items[1].parameters["WINDLASS_COMMIT"] == second
     world.jenkins_builds(second)
     release = world.await_release(second)
@@ -235,11 +267,21 @@ def test_from_a_push_to_production_and_back_out(stack, world, targets, hosts, cl
         lambda page: {item["state"] for item in page["items"]} == {"deployed"},
     )
 
-    # Production, by a person.
+    # Production, by a person, its hosts made ready by Ansible.
+    playbooks = stack.playbooks / world.name
+    playbooks.mkdir(parents=True)
+    (playbooks / "site.yml").write_text(SITE.format(name=world.name))
+    site = {"integration": world.of("site"), "run": "site.yml", "before": "ship", "variables": {"shop": "tea"}}
+    set_production(stack, world, hosts, [site])
     done = cli("deploy", world.name, release["version"], "--to", "production", "--wait", "--yes")
     deploy = stack.call("GET", f"/deploys?application={world.name}&environment=production")["items"][0]
     assert deploy["state"] == "succeeded", done.stdout
     assert [host.get(server_name=f"{world.name}.example.com") for host in hosts] == [(200, "two")] * 4
+    noted = [host.root / f"{world.name}-site" for host in hosts]
+    assert not noted[0].exists() and [path.read_text() for path in noted[1:]] == [f"{release['version']} for tea"] * 3
+    events = stack.call("GET", f"/deploys/{deploy['id']}/events?limit=200")["items"]
+    tasks = [(item["host"], item["text"], item["data"]["state"]) for item in events if item["kind"] == "task"]
+    assert sorted(tasks) == sorted((host.name, "note the release", "changed") for host in hosts[1:])
     told = world.await_told(
         deploy, "transition", "comment", "remote-link", "release-version", "commit-status", "message", "promote"
     )
@@ -329,6 +371,97 @@ def test_a_rollout_takes_no_notice_of_a_system_that_is_down_slow_or_lying(stack,
             assert len(comments) == 1 and world.jira.issues[f"SHOP-{number}"]["state"] == "Done"
         if part == "chat":
             assert [taken["data"].get("deploy") for taken in world.chat.taken.values()].count(deploy["id"]) == 1
+
+
+@pytest.mark.parametrize("part", ["stash", "jenkins"])
+def test_a_push_waits_for_a_system_that_is_down_slow_or_lying_and_is_built_once(stack, world, hosts, part):
+    world.application()
+    if "staging" not in {item["name"] for item in stack.call("GET", "/environments")["items"]}:
+        stack.call("POST", "/environments", {"name": "staging"})
+    stack.set_target(hosts[:1], world.name, "staging", rules=[{"branch": "main"}], server_names=names_of(world))
+    stack.set_target(hosts[1:2], world.name, "production", server_names=names_of(world))
+    first = world.repository.git("rev-parse", "HEAD")
+    world.push(first)
+    world.jenkins_builds(first)
+    running = world.await_release(first)
+    world.await_automatic_deploy(running)
+    for number, (fault, (kind, options)) in enumerate(FAULTS.items(), 2):
+        commit = world.repository.commit(applications.plain(fault), f"SHOP-{number}: {fault}")
+        getattr(world, part).fault(kind, **options)
+        assert world.push(commit).json() == {"state": "accepted"}, (
+            "hooks are taken whatever else is wrong with a system"
+        )
+        if part == "stash":  # Jenkins has built it before its source is asked for the code.
+            world.await_build(number)
+            world.jenkins_builds(commit)
+        stack.wait(f"/applications/{world.name}/releases", lambda page, count=number: len(page["items"]) == count)
+        told = world.await_trying_again(f"v{number}")
+        assert f"'{world.of(part)}'" in told, told
+        stack.deploy(running["version"], world.name, "production")
+        getattr(world, part).recover()
+        stack.call("POST", f"/integrations/{world.of(part)}/test", {})
+        if part == "jenkins":
+            world.await_build(number)
+            world.jenkins_builds(commit)
+        running = world.await_release(commit)
+        world.await_automatic_deploy(running)
+    made = stack.call("GET", f"/deploys?application={world.name}&environment=staging")["items"]
+    assert [deploy["release"] for deploy in made] == ["v4", "v3", "v2", "v1"]
+    assert len(world.jenkins.asked("POST .*/buildWithParameters")) == 4, "nothing is built twice"
+
+
+def test_a_worker_with_a_folder_of_its_own_fetches_releases_from_where_they_are_kept(stack, world, fleet_factory):
+    with Keeper() as keeper:
+        start_worker(keeper, stack, "dmz")
+        stack.call("POST", "/zones", {"name": "dmz"})
+        zone = stack.wait("/zones/dmz", lambda zone: zone["public_key"])
+        (host,) = fleet_factory(1)
+        host.authorize(zone["public_key"])
+        stack.call("POST", "/hosts", host.api_payload(zone="dmz"))
+        stack.call("POST", f"/hosts/{host.name}/trust", {"fingerprint": host.fingerprint})
+        world.application()
+        stack.call("PATCH", f"/applications/{world.name}", {"build": None, "tracker": None})
+        stack.set_target([host], world.name, "production", server_names=names_of(world))
+        release = stack.release(world.name)["version"]
+        shown = stack.wait(f"/applications/{world.name}/releases/{release}", lambda shown: shown["bundle"])
+        place = f"releases/{shown['bundle']['path']}"
+
+        kept = world.artifactory.files.pop(place)
+        assert f"'{world.of('artifactory')}'" in refused(stack, world, release)
+        world.artifactory.files[place] = dataclasses.replace(kept, content=b"another" + kept.content)
+        assert "changed or damaged" in refused(stack, world, release)
+        world.artifactory.files[place] = kept
+        deploy = stack.deploy(release, world.name)
+        assert host.get(server_name=f"{world.name}.example.com") == (200, "one")
+        log = stack.request("GET", f"/deploys/{deploy['id']}/log").text
+        assert f"Fetching {release} from {world.of('artifactory')}" in log
+
+
+def start_worker(keeper, stack, zone):
+    """Start a worker that serves one zone and shares the database and the queue with the others, but no file of a release."""
+    folder = stack.folder / f"data-{zone}"
+    folder.mkdir()
+    (folder / "broker").symlink_to(stack.data / "broker")
+    variables = {
+        "WINDLASS_DATA": str(folder),
+        "WINDLASS_DATABASE_URL": f"sqlite:///{stack.data}/windlass.db",
+        "WINDLASS_SECRET_KEY_FILE": str(stack.data / "secret.key"),
+        "WINDLASS_WORKER_ZONES": json.dumps([zone]),
+        "WINDLASS_WORKER_CENTRAL": "false",
+    }
+    return keeper.start(
+        serve.worker_command(), stack.folder / f"worker-{zone}.log", env={**stack.environment, **variables}, cwd=ROOT
+    )
+
+
+def refused(stack, world, release):
+    """Deploy what cannot be had; returns what is said of it, once nothing was touched."""
+    asked = {"application": world.name, "release": release, "environment": "production"}
+    made = stack.call("POST", "/deploys", asked)
+    ended = stack.wait(f"/deploys/{made['id']}", lambda deploy: deploy["state"] in ENDED)
+    log = stack.request("GET", f"/deploys/{made['id']}/log").text
+    assert ended["state"] in ("failed", "rolled_back") and "Nothing was touched" in log, log
+    return log
 
 
 def not_said(stack, deploy):

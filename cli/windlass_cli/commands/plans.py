@@ -75,6 +75,9 @@ def alike(hosts):
 
 def show_host(output, host):
     """Write what happens on a host."""
+    for item in host.get("configure", ()):
+        only = " (only says what it would change)" if item["check"] else ""
+        output.line(f"  run        {item['integration']}: {clean(item['run'])} {item['when']}{only}")
     if host["unchanged"]:
         output.line(f"  unchanged: it already runs {host['new_release']}")
         return

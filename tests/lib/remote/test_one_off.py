@@ -93,6 +93,13 @@ def test_it_runs_as_the_user_in_their_home_and_sees_nothing_of_windlass(bench, m
     assert "hush-hush" not in told.output() and "WINDLASS" not in told.output()
 
 
+def test_it_reads_what_it_is_given_which_stands_in_no_file_afterwards(bench):
+    command, given = bench("wc", "-c"), "tea, grün\n" * 20_000
+    assert command.run(input=given)["status"] == 0
+    assert int(command.output()) == len(given.encode())
+    assert not [path for path in command.folder.iterdir() if path.name == "input"]
+
+
 @pytest.mark.parametrize(
     "argv, status", [(["false"], 1), (["sh", "-c", "exit 7"], 7), (["sh", "-c", "kill -9 $$"], 137)]
 )
@@ -106,6 +113,24 @@ def test_a_program_that_is_not_there_is_named_before_anything_is_written(bench):
         told.run()
     assert caught.value.code == "command-missing" and "no-such-program" in caught.value.message
     assert not (told.folder / "record").exists()
+
+
+def test_what_hinders_it_says_for_certain_that_it_has_not_begun(bench, tmp_path):
+    told = bench("no-such-program")
+    for _ in range(2):
+        with pytest.raises(AgentError) as caught:
+            told.run()
+        assert caught.value.detail["begun"] is False
+
+
+def test_where_it_is_too_late_it_is_followed_and_not_begun(bench, marks):
+    never, told = bench("sh", "-c", f"echo $$ >> {marks}"), bench("sh", "-c", f"echo $$ >> {marks}; exit 3")
+    with pytest.raises(AgentError) as caught:
+        never.run(late=True)
+    assert (caught.value.code, caught.value.detail["begun"]) == ("too-late", False)
+    assert not marks.exists()
+    assert told.run()["status"] == 3
+    assert told.run(late=True)["status"] == 3 and len(await_marks(marks)) == 1
 
 
 def test_a_program_that_cannot_be_run_is_said_so(bench, tmp_path):
