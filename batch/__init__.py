@@ -11,6 +11,7 @@ from controllers import (
     hostrun,
     observations,
     plans,
+    preparing,
     releases,
 )
 from controllers.dispatch import celery
@@ -70,6 +71,12 @@ def close_host(closure_id):
 def run_command(command_run_id):
     """Run a command on one host, or follow it there."""
     commandrun.carry_out(command_run_id)
+
+
+@task(name="windlass.prepare_host")
+def prepare_host(preparation_id):
+    """Prepare one host, or go on with it."""
+    preparing.carry_out(preparation_id)
 
 
 @task(name="windlass.deliver")

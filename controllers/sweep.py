@@ -17,6 +17,7 @@ from controllers import (
     hooks,
     observations,
     plans,
+    preparing,
     releases,
     states,
 )
@@ -53,6 +54,7 @@ def sweep():
     observations.ring_due()
     closing.ring_due()
     commandrun.ring_due()
+    preparing.ring_due()
     deliveries.ring_due()
     hooks.ring_due()
     automation.ring_due()

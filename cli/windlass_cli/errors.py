@@ -14,6 +14,7 @@ WindlassError                    1
 ├── BuildFailed                  1  a release could not be built
 ├── RolloutFailed                3  a deploy ended, and not in success
 ├── CommandFailed                3  a command did not succeed on every host
+├── PreparationFailed            3  a host could not be made ready for deploys
 ├── WaitTimedOut                 5  --timeout passed before the end
 └── Interrupted                130  Ctrl-C while waiting
 """
@@ -153,6 +154,13 @@ class CommandFailed(WindlassError):
 
     exit_code = EXIT_ROLLOUT_FAILED
     code = "command-failed"
+
+
+class PreparationFailed(WindlassError):
+    """A host could not be made ready for deploys, or somebody cancelled that."""
+
+    exit_code = EXIT_ROLLOUT_FAILED
+    code = "preparation-failed"
 
 
 class WaitTimedOut(WindlassError):

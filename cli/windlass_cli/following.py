@@ -1,4 +1,4 @@
-"""Follow a deploy or a command to its end over server-sent events, whatever happens to the connection in between.
+"""Follow a deploy, a command or a preparation to its end over server-sent events, whatever happens to the connection in between.
 
 Their events are numbered without gaps. So the number of the last event seen is all it takes to resume: it goes into
 ``Last-Event-ID``; events seen before are dropped, and a gap is filled from the list of events. Only what has itself
@@ -57,8 +57,8 @@ class Ended:
 class Feed:
     """Everything that happens in the deploy or command ``number`` after event ``after``, read by a thread of its own.
 
-    ``kind`` is "deploy" or "command". The thread is there so that a deadline and Ctrl-C take effect at once, while it waits
-    for bytes.
+    ``kind`` is "deploy", "command" or "preparation". The thread is there so that a deadline and Ctrl-C take effect at once,
+    while it waits for bytes.
     ``pauses_s`` (PAUSES_S by default), ``patience_s`` (PATIENCE_S) and ``silence_s`` are in seconds.
     """
 

@@ -147,6 +147,16 @@ def log_in(transport, address, port, user, key_path):
         ) from None
 
 
+def try_login(address, port, user, host_key, key_path, timeout_s):
+    """Log in to a host and out again, its key compared with the pinned one; raises Unreachable."""
+    transport = start_transport(address, port, host_key, timeout_s)
+    try:
+        check_key(transport, address, port, host_key)
+        log_in(transport, address, port, user, key_path)
+    finally:
+        transport.close()
+
+
 def read_host_key(address, port, timeout_s):
     """Return the key line a host shows now, without logging in; raises Unreachable."""
     transport = start_transport(address, port, None, timeout_s)

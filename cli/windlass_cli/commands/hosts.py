@@ -7,8 +7,10 @@ from rich.text import Text
 
 from windlass_cli import options
 from windlass_cli.errors import NeedsAnswer, WindlassError
+from windlass_cli.following import ENDED_STATES
 from windlass_cli.invocation import Group
 from windlass_cli.output import DIFF_STYLES, ago, clean, size, state
+from windlass_cli.preparing import find_preparation, require_success, start_preparation, watch_preparation
 
 COLUMNS = ("NAME", "ADDRESS", "USER", "ZONE", "TAGS", "STATE")
 
@@ -130,6 +132,103 @@ def _hint_at_key(client, output, host):
         output.note(key)
     if not host.get("host_key"):
         output.hint(f"Pin the host's own key: windlass hosts trust {host['name']}")
+
+
+@hosts.command("prepare")
+@options.host
+@click.option(
+    "--user", metavar="USER", help="Who logs in for it; root by default. Any other needs sudo without a password."
+)
+@click.option("--check", is_flag=True, help="Change nothing; only say what would change.")
+@click.option("--no-wait", is_flag=True, help="Do not wait for its end.")
+@options.timeout
+@click.pass_obj
+def prepare(invocation, host, user, check, no_wait, deadline):
+    """Make a bare Debian host ready for deploys: packages, user, folders, configuration.
+
+    What is as it should be is left alone, so it can be repeated at any time. Before the first time, add the zone's public key
+    to .ssh/authorized_keys of USER there, and pin the host's own with "windlass hosts trust".
+
+    \b
+      windlass hosts prepare web1
+      windlass hosts prepare web1 --user admin --check
+    """
+    if no_wait and deadline.seconds is not None:
+        raise click.UsageError("--timeout is for waiting, and --no-wait does not wait.")
+    client, output = invocation.client, invocation.output
+    started = start_preparation(client, host, user, check)
+    if no_wait:
+        _show_preparation(output, started)
+        output.hint(f"Follow it: windlass hosts preparation {started['id']} --follow")
+        return
+    output.note(f"Preparation {started['id']}: {host} as {clean(started.get('user'))}")
+    _finish_preparation(output, watch_preparation(client, output, started, deadline))
+
+
+@hosts.command("preparation")
+@click.argument("number", metavar="PREPARATION", type=click.IntRange(min=1))
+@click.option("--follow", is_flag=True, help="Show its tasks and wait for its end; the exit code tells the outcome.")
+@click.option("--cancel", is_flag=True, help="End it; what it has done by then stays.")
+@options.timeout
+@click.pass_obj
+def preparation(invocation, number, follow, cancel, deadline):
+    """Show, follow or cancel the preparation of a host."""
+    if deadline.seconds is not None and not follow:
+        raise click.UsageError("--timeout needs --follow.")
+    client, output = invocation.client, invocation.output
+    if cancel:
+        client.post("preparations", number, "cancel")
+    found = find_preparation(client, number)
+    if follow and not cancel:
+        _finish_preparation(output, watch_preparation(client, output, found, deadline))
+    elif follow:
+        _show_preparation(output, watch_preparation(client, output, found, deadline))
+    else:
+        _show_preparation(output, found)
+        if cancel and found.get("state") not in ENDED_STATES:
+            output.hint(f"It ends within seconds: windlass hosts preparation {number} --follow")
+
+
+def _finish_preparation(output, ended):
+    """Say what a preparation changed, and fail when it did not succeed."""
+    if output.as_json:
+        output.json(ended)
+    require_success(ended)
+    host, changed, is_check = clean(ended.get("host")), ended.get("changed") or [], ended.get("check")
+    if output.as_json:
+        return
+    if not changed:
+        output.line(f"Nothing {'would change' if is_check else 'changed'}: {host} is as it should be.")
+        return
+    output.line(f"On {host} {'would change' if is_check else 'changed'}:")
+    for name in changed:
+        output.line(f"  {clean(name)}")
+    if is_check:
+        output.hint(f"Do it: windlass hosts prepare {host}")
+    else:
+        output.hint(f"See whether it has all it needs: windlass hosts check {host}")
+
+
+def _show_preparation(output, shown):
+    """Write one preparation as a record, or as JSON."""
+    if output.as_json:
+        output.json(shown)
+        return
+    output.record(
+        (
+            ("Preparation", shown.get("id")),
+            ("Host", shown.get("host")),
+            ("User", shown.get("user")),
+            ("Dry run", "yes" if shown.get("check") else "no"),
+            ("State", state(shown.get("state"))),
+            ("Changed", "; ".join(shown.get("changed") or [])),
+            ("Message", shown.get("message")),
+            ("Requested by", shown.get("requested_by")),
+            ("Cancelled by", shown.get("cancel_requested_by")),
+            ("Created", shown.get("created_at")),
+            ("Ended", shown.get("ended_at")),
+        )
+    )
 
 
 @hosts.command("check")
