@@ -6,8 +6,8 @@ import pwd
 import hostkeys
 from controllers import audit, etags, paging, placements, rows, zones
 from controllers.errors import Invalid
-from controllers.states import COMMAND_RUN_GOING_ON, DEPLOY_ENDED
-from models import Application, CommandRun, Deploy, Environment, Host, HostRun, Placement, Target, Zone
+from controllers.states import COMMAND_RUN_GOING_ON, DEPLOY_ENDED, PREPARATION_GOING_ON
+from models import Application, CommandRun, Deploy, Environment, Host, HostRun, Placement, Preparation, Target, Zone
 from models.db import clock
 from utils.datekit import rfc3339
 
@@ -63,28 +63,46 @@ def default_settings(user):
     return {
         "python": "python3",
         "nginx": {"sites": "/etc/windlass/sites", "command": [*sudo, "/usr/sbin/nginx"], "listen": "80"},
-        "supervisor": {
-            "programs": "/etc/windlass/programs",
-            "command": ["supervisorctl", "-c", "/etc/windlass/supervisord.conf"],
-        },
+        "supervisor": default_supervisor(user, "supervisord"),
     }
 
 
+def default_supervisor(user, kind):
+    """Return how a supervisor of a kind is run: systemd's own for root, the user's own for anybody else."""
+    if kind == "supervisord":
+        command = ["supervisorctl", "-c", "/etc/windlass/supervisord.conf"]
+        return {"kind": kind, "programs": "/etc/windlass/programs", "command": command}
+    if user == "root":
+        return {"kind": kind, "units": "/etc/systemd/system", "command": ["systemctl"]}
+    return {"kind": kind, "units": "~/.config/systemd/user", "command": ["systemctl", "--user"]}
+
+
 def complete_settings(user, *layers):
-    """Return complete settings: the defaults for a user, overlaid by each layer part by part; nginx may be None."""
+    """Return complete settings: the defaults for a user, overlaid by each layer part by part; nginx may be None.
+
+    A supervisor of another kind has defaults of its own. Raises Invalid for a part that the kind does not have.
+    """
     defaults = default_settings(user)
     settings = dict(defaults)
     for layer in layers:
         for name, value in layer.items():
+            if name == "supervisor" and value.get("kind", settings[name]["kind"]) != settings[name]["kind"]:
+                settings[name] = default_supervisor(user, value["kind"])
             settings[name] = {**(settings[name] or defaults[name]), **value} if isinstance(value, dict) else value
+    kind = settings["supervisor"]["kind"]
+    for part in settings["supervisor"].keys() - default_supervisor(user, kind).keys():
+        raise Invalid(
+            [(f"settings.supervisor.{part}", f"There is no '{part}' for kind {kind}; name the other kind, too.")]
+        )
     return settings
 
 
 def chosen_settings(settings, user):
-    """Return what of complete settings was chosen: all that is not the default for the user."""
-    defaults = default_settings(user)
+    """Return what of complete settings was chosen: all that is not the default for the user, and the kind of supervisor."""
+    kind = settings["supervisor"].get("kind", "supervisord")
+    defaults = {**default_settings(user), "supervisor": default_supervisor(user, kind)}
     return {
-        name: {key: part for key, part in value.items() if part != defaults[name].get(key)}
+        name: {key: part for key, part in value.items() if key == "kind" or part != defaults[name].get(key)}
         if isinstance(value, dict)
         else value
         for name, value in settings.items()
@@ -234,7 +252,7 @@ def naming(host):
 
 
 def going_to(host):
-    """Return short texts for the deploys and commands that are under way to this host."""
+    """Return short texts for the deploys, commands and preparations that are under way to this host."""
     deploys = (
         Deploy.select(Deploy.id)
         .join(HostRun)
@@ -244,8 +262,13 @@ def going_to(host):
     commands = CommandRun.select(CommandRun.command).where(
         CommandRun.host == host, CommandRun.state.in_(COMMAND_RUN_GOING_ON)
     )
-    return [f"deploy {deploy.id}, which is under way" for deploy in deploys] + [
-        f"command {run.command_id}, which is under way" for run in commands.order_by(CommandRun.command)
+    preparations = Preparation.select(Preparation.id).where(
+        Preparation.host == host, Preparation.state.in_(PREPARATION_GOING_ON)
+    )
+    return [
+        *(f"deploy {deploy.id}, which is under way" for deploy in deploys),
+        *(f"command {run.command_id}, which is under way" for run in commands.order_by(CommandRun.command)),
+        *(f"preparation {row.id}, which is under way" for row in preparations),
     ]
 
 

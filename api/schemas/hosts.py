@@ -16,6 +16,7 @@ from api.schemas.names import (
     Port,
     Program,
     Tag,
+    UnitsFolder,
     UserName,
     text,
     unique,
@@ -50,10 +51,29 @@ class NginxFields(Fields):
 
 
 class SupervisorFields(Fields):
-    """How supervisord is run on a host; what is left out has the default for the host's user."""
+    """What keeps processes up on a host; what is left out has the default for the kind and the host's user."""
 
-    programs: Folder = Field(default=None, description="Folder whose *.conf files supervisord includes.")
-    command: Argv = Field(default=None, description="The command of supervisorctl.")
+    kind: Literal["supervisord", "systemd"] = Field(
+        default=None, description="supervisord where nothing is said; another kind takes over with the next deploy."
+    )
+    programs: Folder = Field(default=None, description="supervisord: folder whose *.conf files it includes.")
+    units: UnitsFolder = Field(
+        default=None,
+        description="systemd: folder of its unit files, such as /etc/systemd/system or ~/.config/systemd/user.",
+    )
+    command: Argv = Field(
+        default=None, description='The command of supervisorctl, or of systemctl such as ["systemctl", "--user"].'
+    )
+
+    @model_validator(mode="after")
+    def of_one_kind(self):
+        """Each kind has a folder of its own."""
+        fields = self.model_fields_set
+        if {"programs", "units"} <= fields or ("programs" in fields and self.kind == "systemd"):
+            raise ValueError("'programs' is for supervisord, 'units' for systemd; name one of them.")
+        if "units" in fields and self.kind == "supervisord":
+            raise ValueError("'units' is for kind systemd; supervisord has 'programs'.")
+        return self
 
 
 class HostSettingsFields(Fields):
@@ -129,10 +149,19 @@ class NginxSettings(Answer):
     listen: str
 
 
-class SupervisorSettings(Answer):
+class SupervisordSettings(Answer):
     """How supervisord is run on a host."""
 
+    kind: Literal["supervisord"]
     programs: str
+    command: list[str]
+
+
+class SystemdSettings(Answer):
+    """How systemd is run on a host."""
+
+    kind: Literal["systemd"]
+    units: str
     command: list[str]
 
 
@@ -141,7 +170,7 @@ class HostSettings(Answer):
 
     python: str
     nginx: NginxSettings | None
-    supervisor: SupervisorSettings
+    supervisor: SupervisordSettings | SystemdSettings
 
 
 class Problem(Answer):
@@ -155,7 +184,7 @@ class Problem(Answer):
 class Drift(Answer):
     """One thing on a host that is not as it was deployed; a deploy of the same release puts it right."""
 
-    kind: Literal["release", "environment", "files", "supervisord", "nginx", "processes"]
+    kind: Literal["release", "environment", "files", "supervisord", "systemd", "nginx", "processes"]
     message: str
     diff: str | None = Field(description="Unified, from what was deployed to what is there; secret values are masked.")
 

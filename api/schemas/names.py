@@ -87,6 +87,18 @@ Folder = Annotated[
 ]
 
 
+def units_folder(value):
+    """Check the folder of systemd's unit files: an absolute path, or one below the user's home."""
+    return "~" + folder(value[1:]) if value.startswith("~/") else folder(value)
+
+
+UnitsFolder = Annotated[
+    str,
+    AfterValidator(units_folder),
+    Field(json_schema_extra={"pattern": "^~?(/[A-Za-z0-9._@+=-]+)+$", "maxLength": 201}),
+]
+
+
 def is_host_name(value):
     """Say whether this is a DNS name; one whose last label is a number would be taken for an address."""
     labels = value.removesuffix(".").split(".")

@@ -13,6 +13,7 @@ from controllers.rollout import spec
 
 MOST_FILES = 200  # of a kind; the counts tell of all
 MOST_DIFF_LINES = 400
+ALWAYS = ("before connect",)  # Playbooks that run before anybody can see that there is nothing else to do.
 LAID_DOWN = frozenset({"STOPPED", "STOPPING"})  # Every other state of a process is one supervisord tries to keep up.
 FILES = ("supervisor-a", "supervisor-b", "nginx")
 
@@ -34,7 +35,8 @@ def of_host(host, wanted, state, before, after, packed_size, seal):
     host: its name. wanted: spec.build()'s. state: the agent's answer to a request with "texts". before, after: the release
     there and the new one as {"version", "lock", "files"}, `files` being the tree's manifest or None where it is unknown;
     `after` has "environment" too, the virtualenv's manifest, and "known": for "release" and "environment" the
-    (SHA-256, mode) of every file the host has in complete trees of that kind. packed_size(sha256) returns the bytes a file
+    (SHA-256, mode) of every file the host has in complete trees of that kind, and maybe "configure": the playbooks and
+    manifests that run. packed_size(sha256) returns the bytes a file
     takes on the way. seal(text) returns a keyed digest: what depends on secret values must tell nobody anything about them.
     """
     application = state["application"]
@@ -51,6 +53,7 @@ def of_host(host, wanted, state, before, after, packed_size, seal):
         "configuration": [] if is_unchanged else configuration_changes(wanted, application, slot, is_warm),
         "variables": variable_changes(wanted, application),
         "processes": {"start": [], "stop": []} if is_unchanged else process_changes(wanted, application, slot, is_warm),
+        "configure": [item for item in after.get("configure", ()) if not is_unchanged or item["when"] in ALWAYS],
         "bytes_to_send": bytes_to_send(wanted, application, after, packed_size),
         "observed": observed(application, seal),
     }
@@ -268,7 +271,7 @@ def moved(planned, found, planned_texts, found_texts):
 
 def moved_file(what, before, now):
     """Return what became of one file."""
-    kind = "nginx's site" if what == "nginx" else f"supervisord's program file of slot {what[-1]}"
+    kind = "nginx's site" if what == "nginx" else f"the supervisor's configuration of slot {what[-1]}"
     became = "is gone" if now is None else "is new" if before is None else "was edited"
     return {"what": what, "message": f"{kind} {became}", "diff": unified(what, before, now)}
 

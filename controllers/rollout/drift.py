@@ -6,6 +6,11 @@ release puts right counts as drift, so the slot that nobody is led to does not.
 
 from controllers.rollout import changes, spec
 
+TOLD = {
+    "nginx": "nginx's site",
+    "supervisord": "supervisord's program file",
+    "systemd": "one of systemd's unit files",
+}
 FILES = "files"  # The kind of item that only a look at every file can find, and only another one can dismiss.
 
 
@@ -30,9 +35,14 @@ def active_slot(application):
 
 
 def texts_of(application):
-    """Return {"supervisord", "nginx": text or None} of the configuration files that what answers stands on."""
+    """Return {"supervisord" or "systemd", "nginx": text or None} of the configuration files that what answers stands on."""
     texts = application["texts"]
-    return {"supervisord": texts.get(f"supervisor-{application['active']}"), "nginx": texts.get("nginx")}
+    return {supervisor_of(application): texts.get(f"supervisor-{application['active']}"), "nginx": texts.get("nginx")}
+
+
+def supervisor_of(application):
+    """Return the kind of supervisor that runs what answers."""
+    return (active_slot(application) or {}).get("supervisor", "supervisord")
 
 
 def compare(recorded, application, mask=lambda text: text):
@@ -78,19 +88,19 @@ def of_slot(recorded, application):
         yield "environment", f"it runs in the environment {(slot['environment'] or 'none')[:12]}", None
     now = texts_of(application)
     for kind, text in recorded["texts"].items():
-        if now[kind] != text:
-            became = "is gone" if now[kind] is None else "is new" if text is None else "was edited"
-            told = "nginx's site" if kind == "nginx" else "supervisord's program file"
-            yield kind, f"{told} {became}", changes.unified(kind, text, now[kind])
-    yield from of_processes(recorded, slot)
+        if now.get(kind) != text:
+            became = "is gone" if now.get(kind) is None else "is new" if text is None else "was edited"
+            told = TOLD[kind] if became == "was edited" or kind != "systemd" else "systemd's set of unit files"
+            yield kind, f"{told} {became}", changes.unified(kind, text, now.get(kind))
+    yield from of_processes(recorded, slot, supervisor_of(application))
 
 
-def of_processes(recorded, slot):
+def of_processes(recorded, slot, supervisor):
     """Yield (kind, message, diff) of processes that are not up, or do not answer."""
     states = {name: process["state"] for name, process in slot["processes"].items()}
     down = [name for name in recorded["processes"] if states.get(name) not in spec.UP]
     for name in down:
-        yield "processes", f"{name} is {states.get(name) or 'unknown to supervisord'}", None
+        yield "processes", f"{name} is {states.get(name) or f'unknown to {supervisor}'}", None
     for name in sorted(set(states) - set(recorded["processes"])):
         yield "processes", f"{name} is {states[name]}; it was not deployed", None
     if not down and not slot["serving"]:

@@ -39,18 +39,34 @@ def long_running(processes):
     return {name: command for name, command in sorted(processes.items()) if name != RELEASE_PROCESS}
 
 
+def supervisor_kind(settings):
+    """Return which supervisor a host's settings name."""
+    return settings["supervisor"].get("kind", "supervisord")
+
+
+def programs(application, slot, commands, host, facts):
+    """Return {"kind", "path", "text"}: what the host's supervisor starts one slot's processes from."""
+    kind = supervisor_kind(host["settings"])
+    path = f"windlass-{application}-{slot}.{'*.service' if kind == 'systemd' else 'conf'}"
+    return {"kind": kind, "path": path, "text": TEXTS[kind](application, slot, commands, host, facts)}
+
+
+def user_of(facts):
+    """Return whom a supervisor that runs as root is to start processes as; None: itself."""
+    return facts["user"] if facts["supervisor"].get("is_root") and facts["uid"] else None
+
+
 def supervisor_text(application, slot, commands, host, facts):
     """Return the supervisord configuration of one slot's processes.
 
     A line that the shell does not replace itself by leaves a shell in between, so the whole group is told to stop.
     """
     base = f"{host['root']}/{application}"
-    user = facts["user"] if facts["supervisor"].get("is_root") and facts["uid"] else None
     return template("supervisor.conf.tpl").render(
         application=application,
         slot=slot,
         names=list(commands),
-        user=user,
+        user=user_of(facts),
         stop_wait_s=STOP_WAIT_S,
         shared=_for_supervisor(f"{base}/shared"),
         logs=_for_supervisor(f"{base}/shared/logs"),
@@ -62,6 +78,50 @@ def supervisor_text(application, slot, commands, host, facts):
 def _for_supervisor(text):
     """Escape what supervisord would expand."""
     return text.replace("%", "%%")
+
+
+def systemd_text(application, slot, commands, host, facts):
+    """Return the systemd units of one slot's processes one after the other, each below the line that names it.
+
+    They are stopped as under supervisord: the main process alone, or its whole group where a shell stays in front of it.
+    """
+    base = f"{host['root']}/{application}"
+    return "".join(
+        template("systemd.service.tpl").render(
+            application=application,
+            slot=slot,
+            name=name,
+            launcher=systemd_word(f"{base}/run/{slot}-{name}"),
+            shared=_without_specifiers(f"{base}/shared"),
+            logs=_without_specifiers(f"{base}/shared/logs"),
+            user=user_of(facts),
+            is_system=bool(facts["supervisor"].get("is_root")),
+            stop_wait_s=STOP_WAIT_S,
+            kill_mode="mixed" if shell_line(command).startswith("exec ") else "control-group",
+        )
+        for name, command in commands.items()
+    )
+
+
+def systemd_word(text):
+    """Return a text as one quoted word of ExecStart=, whatever it holds but NUL; see systemd.service(5), "Command lines".
+
+    systemd takes off the quotes and resolves escapes first, then expands %-specifiers, and variables when it starts the process.
+    """
+    escaped = {"\\": "\\\\", '"': '\\"', "%": "%%", "$": "$$"}
+    return '"' + "".join(escaped.get(letter) or _escaped_control(letter) for letter in text) + '"'
+
+
+def _escaped_control(letter):
+    return f"\\x{ord(letter):02x}" if ord(letter) < 32 or ord(letter) == 127 else letter
+
+
+def _without_specifiers(text):
+    """Escape what systemd would expand in a path."""
+    return text.replace("%", "%%")
+
+
+TEXTS = {"supervisord": supervisor_text, "systemd": systemd_text}
 
 
 def upstream(application, slot, binding, host, ports):
@@ -137,13 +197,7 @@ def build(application, release, environment_name, python, snapshot, variables, h
         "web": "web" if "web" in commands else None,
         "binding": binding,
         "variables": variables,
-        "supervisor": {
-            slot: {
-                "path": f"windlass-{application}-{slot}.conf",
-                "text": supervisor_text(application, slot, commands, host, facts),
-            }
-            for slot in SLOTS
-        },
+        "supervisor": {slot: programs(application, slot, commands, host, facts) for slot in SLOTS},
         "nginx": _nginx(application, binding, host, ports, snapshot["server_names"], closed),
         "health": {**snapshot["health"], "host": (snapshot["server_names"] or ["localhost"])[0]},
         "drain_s": snapshot.get("drain_s", 30),

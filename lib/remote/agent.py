@@ -1106,12 +1106,63 @@ def open_supervisor(argv):
     return SupervisorRpc(url, options.get("-u") or section.get("username", ""), options.get("-p") or section.get("password", ""))
 
 
-class Supervisor:
-    """The processes of one application: groups <app>-<slot> with members <app>-<slot>-<process>."""
+class Supervisord:
+    """The processes of one application under supervisord: groups <app>-<slot> with members <app>-<slot>-<process>."""
+
+    kind = "supervisord"
 
     def __init__(self, settings, app, control):
         self.settings, self.app, self.control = settings, app, control
-        self.back_end = None
+        self.folder, self.back_end = settings["programs"], None
+
+    @property
+    def look_s(self):
+        """How many seconds lie between two looks at process states."""
+        return self.server().look_s
+
+    def read(self, _slot, name):
+        """Return the content of a slot's program file, None when there is none."""
+        return read_bytes(os.path.join(self.folder, plain_file(name)))
+
+    def write(self, _slot, name, text):
+        """Put a slot's program file in place."""
+        write_file(os.path.join(self.folder, plain_file(name)), text)
+
+    def sweep(self, _slot, name):
+        """Remove what a killed agent left beside a slot's program file."""
+        discard(os.path.join(self.folder, ASIDE + name))
+
+    def take_away(self, slot, name):
+        """Have a slot forgotten, whose processes were stopped, with its program file."""
+        if name and discard(os.path.join(self.folder, plain_file(name))):
+            flush_folder(self.folder)
+        self.unload(slot)
+        self.forget()
+
+    def retire(self, slot, process):
+        """Nothing more than its launcher keeps a process from being started with the machine."""
+
+    def observe(self, deep):
+        """Return (facts, problems)."""
+        about, found = {"kind": self.kind, "reachable": False, "version": None, "is_root": None}, []
+        argv = self.settings["command"]
+        if isinstance(self.server(), SupervisorCtl) and find_program(argv) is None:
+            found.append(problem("supervisor-missing", "There is no program '{}' on this host.".format(argv[0]),
+                                 "Install supervisor (Debian: apt install supervisor), or correct supervisor.command."))
+            return about, found
+        try:
+            about["is_root"] = os.stat("/proc/{}".format(self.server().pid())).st_uid == 0
+            about["version"] = self.server().version() if deep else None
+            about["reachable"] = True
+        except FileNotFoundError:
+            about["reachable"] = True
+        except Failure as failure:
+            found.append(problem(failure.code, failure.message, failure.remedy))
+        return about, found + problems_of_programs(self.folder, PROGRAMS_REMEDY, "supervisor.programs")
+
+    def check_folder(self):
+        """Raise Failure when program files cannot be written."""
+        refuse_programs(self.folder, PROGRAMS_REMEDY, "supervisor.programs")
 
     def server(self):
         """Return the way to supervisord, opened on first use."""
@@ -1217,6 +1268,322 @@ class Supervisor:
             if not left or time.monotonic() > deadline:
                 return left
             self.control.pause()
+
+
+# --- systemd ----------------------------------------------------------------------------------------------------------
+
+UNIT_HEAD = "# unit "
+UNIT_FIELDS = ("Id", "LoadState", "ActiveState", "SubState", "MainPID", "Result", "NRestarts", "ExecMainStatus",
+               "ActiveEnterTimestampMonotonic", "NeedDaemonReload")
+OLDEST_SYSTEMD = 240      # the first with Type=exec and StandardOutput=append:
+STEADY_START_S = 1        # as supervisord's startsecs in the shipped template
+UNITS_REMEDY = "Create it, or name in supervisor.units a folder that systemd reads, such as /etc/systemd/system."
+
+
+def units_in(text):
+    """Return {unit name: text} of a slot's units, which are written one after the other, each below a line that names it."""
+    units, name = {}, None
+    for line in text.splitlines(True):
+        if line.startswith(UNIT_HEAD):
+            name = line[len(UNIT_HEAD):].strip()
+            units[name] = ""
+        if name is None:
+            raise Failure("bad-request", "The text of systemd's units does not begin with a unit's name.")
+        units[name] += line
+    return units
+
+
+def unit_state(fields, now_s):
+    """Return what systemd's properties of a unit mean, in supervisord's words; `now_s` is by the monotonic clock.
+
+    A unit counts as RUNNING once it was up for as long as supervisord would ask.
+    """
+    active = fields["ActiveState"]
+    if active == "active":
+        age_s = now_s - int(fields.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
+        return "STARTING" if 0 <= age_s < STEADY_START_S else "RUNNING"
+    if active == "activating":
+        return "BACKOFF" if fields["SubState"].startswith("auto-restart") else "STARTING"
+    return {"reloading": "RUNNING", "deactivating": "STOPPING", "failed": "FATAL", "inactive": "STOPPED"}.get(active, "UNKNOWN")
+
+
+class Systemd:
+    """The processes of one application under systemd: units windlass-<app>-<slot>.<process>.service.
+
+    No process has a dot in its name, so the name of a unit says without doubt whose it is. Of a slot's units the live ones
+    are enabled, so that they start with the machine.
+    """
+
+    kind = "systemd"
+    look_s = 0.2  # Each look starts a systemctl.
+
+    def __init__(self, settings, app, control):
+        self.settings, self.app, self.control = settings, app, control
+        self.folder = os.path.expanduser(settings["units"])
+        self.argv = located(settings["command"])
+        self.is_user = "--user" in settings["command"]
+        if self.is_user:  # A login without PAM does not set it.
+            os.environ.setdefault("XDG_RUNTIME_DIR", "/run/user/{}".format(os.getuid()))
+
+    # Names and files.
+
+    def unit(self, slot, process):
+        """Return the name of a process's unit."""
+        return "windlass-{}-{}.{}.service".format(self.app, slot, process)
+
+    def process(self, slot, unit):
+        """Return the process of a slot that a unit is for, None when it is none of the slot's."""
+        before, after = self.unit(slot, ""), ".service"
+        before = before[:-len(after)]
+        name = unit[len(before):-len(after)]
+        return name if unit == before + name + after and is_plain(name) and "." not in name else None
+
+    def units(self, slot):
+        """Return the names of a slot's unit files, by process."""
+        try:
+            names = os.listdir(self.folder)
+        except FileNotFoundError:
+            return []
+        return sorted((name for name in names if self.process(slot, name)), key=lambda name: self.process(slot, name))
+
+    def path(self, unit):
+        """Return the path of a unit file."""
+        return os.path.join(self.folder, unit)
+
+    def read(self, slot, _name):
+        """Return the content of a slot's unit files one after the other, None when there are none."""
+        contents = [read_bytes(self.path(unit)) or b"" for unit in self.units(slot)]
+        return b"".join(contents) if contents else None
+
+    def write(self, slot, _name, text):
+        """Put a slot's unit files in place and take away those of processes that are no longer wanted."""
+        wanted = units_in(text)
+        for unit in wanted:
+            if self.process(slot, unit) is None:
+                raise Failure("bad-request", "'{}' cannot be the name of a unit of slot {}.".format(unit, slot))
+        self.remove_units([unit for unit in self.units(slot) if unit not in wanted])
+        for unit, content in wanted.items():
+            if read_bytes(self.path(unit)) != content.encode():
+                write_file(self.path(unit), content)
+
+    def remove_units(self, units):
+        """Remove unit files and what starts them with the machine; say whether there were any."""
+        if units:
+            self.must("disable", "--quiet", "--no-reload", *units)
+            for unit in units:
+                discard(self.path(unit))
+            flush_folder(self.folder)
+        return bool(units)
+
+    def sweep(self, slot, _name):
+        """Remove what a killed agent left beside a slot's unit files."""
+        for name in os.listdir(self.folder) if os.path.isdir(self.folder) else ():
+            if name.startswith(ASIDE) and self.process(slot, name[len(ASIDE):]):
+                discard(self.path(name))
+
+    # Talking to systemd.
+
+    def call(self, *words):
+        """Run systemctl; return (exit status, output). Raises Failure when systemd cannot be reached or refuses us."""
+        status, text = run_command([*self.argv, "--no-ask-password", "--no-pager", *words], 120, 1 << 20)
+        low = text.lower()
+        if status and any(phrase in low for phrase in ("connect to bus", "booted with systemd", "connect to system scope")):
+            raise Failure("supervisor-unreachable", "systemctl cannot reach systemd: {}".format(text[-300:]), self.remedy())
+        if status and any(phrase in low for phrase in ("access denied", "authentication", "password is required",
+                                                       "permission denied", "not allowed to")):
+            raise Failure("supervisor-denied", "The user {} may not use '{}': {}".format(
+                user_name(), " ".join(self.settings["command"]), text[-300:]), self.remedy())
+        return status, text
+
+    def remedy(self):
+        """Return what makes systemd usable."""
+        if self.is_user:
+            return "Give the user a systemd that outlives logins: 'loginctl enable-linger {}', as root.".format(user_name())
+        return ("Allow it by sudo and set supervisor.command to [\"sudo\", \"-n\", \"systemctl\"], use the user's own systemd "
+                "with [\"systemctl\", \"--user\"], or set supervisor.kind to supervisord where systemd is not the init system.")
+
+    def must(self, *words):
+        """Run systemctl; return its output. Raises Failure when it does not succeed."""
+        status, text = self.call(*words)
+        if status:
+            raise Failure("supervisor-refused", "'systemctl {}' failed: {}".format(" ".join(words), text[-500:] or status),
+                          "Run it by hand on the host and see 'journalctl -xe' there.")
+        return text
+
+    def show(self, units):
+        """Return {unit: properties}; patterns stand for units that systemd has loaded."""
+        found = {}
+        for block in self.must("show", "--property=" + ",".join(UNIT_FIELDS), "--", *units).split("\n\n") if units else ():
+            fields = dict(line.partition("=")[::2] for line in block.splitlines())
+            if "Id" in fields and "ActiveState" in fields:
+                found[fields["Id"]] = fields
+        return found
+
+    def infos(self, slot, shown):
+        """Return {process: info} of the units of a slot among those shown; what systemd does not know is left out."""
+        now_s, found = time.monotonic(), {}
+        for unit, fields in shown.items():
+            process = self.process(slot, unit)
+            if process is None or (fields["LoadState"], fields["ActiveState"]) == ("not-found", "inactive"):
+                continue
+            found[process] = {"state": unit_state(fields, now_s), "pid": int(fields.get("MainPID") or 0) or None, "logs": [],
+                              "note": "{}/{}, {}, status {}".format(
+                                  fields["ActiveState"], fields["SubState"], fields.get("Result"), fields.get("ExecMainStatus")),
+                              "restarts": fields.get("NRestarts")}
+        return found
+
+    def all_states(self):
+        """Return {slot: {process: info}}; a slot unknown to systemd is absent."""
+        names = [name for slot in SLOTS for name in [self.unit(slot, "*"), *self.units(slot)]]
+        shown = self.show(names)
+        found = {slot: self.infos(slot, shown) for slot in SLOTS}
+        return {slot: infos for slot, infos in found.items() if infos}
+
+    def states(self, slot, names):
+        """Return {process: info} of some processes of a slot."""
+        return self.infos(slot, self.show([self.unit(slot, name) for name in names]))
+
+    # Changing what runs.
+
+    def load(self, slot):
+        """Make systemd know the slot's units as their files say now; it reads them again only when one differs."""
+        units = self.units(slot)
+        shown = self.show(units)
+        if any(fields["LoadState"] != "loaded" or fields.get("NeedDaemonReload") == "yes" for fields in shown.values()):
+            self.must("daemon-reload")
+            shown = self.show(units)
+        for unit, fields in shown.items():
+            if fields["LoadState"] == "not-found":
+                raise Failure("supervisor-ignores-programs", "systemd does not see the unit files in {}.".format(self.folder),
+                              "Name in supervisor.units a folder that this systemd reads: see 'systemctl show -p UnitPath'.")
+            if fields["LoadState"] != "loaded":
+                raise Failure("supervisor-config-broken", "systemd does not take {}: {}".format(unit, fields["LoadState"]),
+                              "See 'systemctl status {}' on the host.".format(unit))
+
+    def take_away(self, slot, _name):
+        """Have a slot forgotten, whose processes were stopped, with its unit files."""
+        if self.remove_units(self.units(slot)):
+            self.must("daemon-reload")
+
+    def start(self, slot, names):
+        """Start processes, now and with the machine; those that run already are left alone."""
+        units = [self.unit(slot, name) for name in names]
+        if not units:
+            return
+        self.must("enable", "--quiet", "--no-reload", *units)
+        self.call("reset-failed", *units)  # Earlier starts must not count towards StartLimitBurst.
+        status, text = self.call("start", *units)
+        if status and "job for" not in text.lower():  # What ends early is seen, with its log, by the check.
+            raise Failure("process-failed", "systemd cannot start {}: {}".format(", ".join(units), text[-500:] or status),
+                          "See 'journalctl -xe' on the host.", process=names[0])
+
+    def stop(self, slot, names, wait_s):
+        """Stop processes and wait until they have ended; systemd kills what outlives TimeoutStopSec.
+
+        Returns the names of those that still run after `wait_s` seconds.
+        """
+        units = [self.unit(slot, name) for name in names]
+        status, text = self.call("stop", "--no-block", *units)
+        if status and "not loaded" not in text.lower():
+            raise Failure("supervisor-refused", "systemd does not stop {}: {}".format(", ".join(units), text[-500:] or status),
+                          "Run 'systemctl stop' by hand on the host.")
+        deadline = time.monotonic() + wait_s
+        while True:
+            infos = self.states(slot, names)
+            left = [name for name, info in infos.items() if info["state"] not in DOWN]
+            if not left or time.monotonic() > deadline:
+                break
+            self.control.pause(self.look_s)
+        failed = [self.unit(slot, name) for name, info in infos.items() if info["state"] == "FATAL"]
+        if failed:
+            self.call("reset-failed", *failed)  # It was told to end: how it did is no failure any more.
+        return left
+
+    def retire(self, slot, process):
+        """Keep a process from being started with the machine."""
+        if self.unit(slot, process) in self.units(slot):
+            self.must("disable", "--quiet", "--no-reload", self.unit(slot, process))
+
+    # Looking whether it can be used.
+
+    def observe(self, deep):
+        """Return (facts, problems)."""
+        about, found = {"kind": self.kind, "reachable": False, "version": None, "is_root": not self.is_user}, []
+        if find_program(self.settings["command"]) is None:
+            found.append(problem("supervisor-missing", "There is no program '{}' on this host.".format(
+                self.settings["command"][0]), "Correct supervisor.command, or set supervisor.kind to supervisord."))
+            return about, found
+        try:
+            said = self.must("show", "--property=Version").partition("=")[2].split()
+            number = "".join(character for character in (said or ["0"])[0].partition(".")[0] if character.isdigit())
+            about["reachable"], about["version"] = True, said[0] if said and deep else None
+            if int(number or 0) < OLDEST_SYSTEMD:
+                found.append(problem("supervisor-too-old", "This is systemd {}; {} is the oldest that will do.".format(
+                    number, OLDEST_SYSTEMD), "Upgrade the host, or set supervisor.kind to supervisord."))
+        except Failure as failure:
+            found.append(problem(failure.code, failure.message, failure.remedy))
+        if not self.may_use():
+            found.append(problem("supervisor-denied", "The user {} may look at systemd but not change it.".format(user_name()),
+                                 self.remedy()))
+        if not self.may_be_made():
+            found += problems_of_programs(self.folder, UNITS_REMEDY, "supervisor.units")
+        return about, found
+
+    def may_use(self):
+        """Say whether systemd will likely let us: we are root, become it by the command, or speak to our own."""
+        return os.getuid() == 0 or self.is_user or os.path.basename(self.settings["command"][0]) != "systemctl"
+
+    def may_be_made(self):
+        """Say whether the folder is not there but ours to make, as is a user's own before its first unit."""
+        home = os.path.expanduser("~")
+        is_ours = self.is_user and self.folder.startswith(home + "/") and os.access(home, os.W_OK)
+        return is_ours and not os.path.exists(self.folder)
+
+    def check_folder(self):
+        """Raise Failure when unit files cannot be written; make a user's own folder for them."""
+        if self.may_be_made():
+            make_folder(self.folder)
+        refuse_programs(self.folder, UNITS_REMEDY, "supervisor.units")
+
+
+SUPERVISORS = {each.kind: each for each in (Supervisord, Systemd)}
+
+
+def kind_of(settings):
+    """Return the kind of supervisor that settings of one (or what a spec says of it) are for."""
+    return settings.get("kind", Supervisord.kind)
+
+
+def supervisor_from(settings, app, control):
+    """Return an application's supervisor on this host."""
+    kind = kind_of(settings)
+    if kind not in SUPERVISORS:
+        raise Failure("bad-request", "'{}' is no kind of supervisor that this agent knows.".format(kind), "Update Windlass.")
+    return SUPERVISORS[kind](settings, app, control)
+
+
+def plain_file(name):
+    """Return the name of a program file; raise Failure for one that could lie elsewhere."""
+    if not is_plain(name):
+        raise Failure("bad-request", "'{}' cannot be the name of a program file.".format(name))
+    return name
+
+
+def problems_of_programs(folder, remedy, setting):
+    """Return what keeps us from writing what a supervisor starts processes from into a folder."""
+    if not os.path.isdir(folder):
+        return [problem("programs-dir-missing", "The folder {} for the supervisor's files does not exist.".format(folder),
+                        remedy)]
+    if not os.access(folder, os.W_OK):
+        return [problem("programs-dir-not-writable", "The user {} may not write in {}.".format(user_name(), folder),
+                        "Give that user the right to write there, or correct {} in the host's settings.".format(setting))]
+    return []
+
+
+def refuse_programs(folder, remedy, setting):
+    """Raise Failure when what a supervisor starts processes from cannot be written."""
+    for found in problems_of_programs(folder, remedy, setting):
+        raise Failure(found["code"], found["message"], found["remedy"])
 
 
 # --- nginx ------------------------------------------------------------------------------------------------------------
@@ -1458,6 +1825,10 @@ class Place:
     def launcher(self, slot, process):
         """Return the path of the script that starts a process."""
         return "{}/{}-{}".format(self.run, slot, process)
+
+    def supervisor(self, slot):
+        """Return the path of the settings of the supervisor that a slot was filled for."""
+        return "{}/supervisor-{}.json".format(self.state, slot)
 
     def record(self, slot):
         """Return the path of what is known of a slot."""
@@ -1983,7 +2354,8 @@ class Host:
         self.place = Place(request["root"], request["app"])
         self.settings = request["settings"]
         self.control, self.emitter = control, emitter
-        self.supervisor = Supervisor(self.settings["supervisor"], self.place.app, control)
+        self.supervisor = supervisor_from(self.settings["supervisor"], self.place.app, control)
+        self.former = None  # The supervisor before a change of the host's settings, while it runs one of the slots.
         self.journal, self.ports = None, {}
         self.under_way = None  # The name of a step that another request is to end.
 
@@ -1999,11 +2371,22 @@ class Host:
         """Return this host's nginx, or None when sites are not Windlass's business here."""
         return Nginx(self.settings["nginx"], self.control) if self.settings.get("nginx") else None
 
-    def program_file(self, name, is_aside=False):
-        """Return the path of a program file in supervisord's folder."""
-        if not is_aside and not is_plain(name):
-            raise Failure("bad-request", "'{}' cannot be the name of a program file.".format(name))
-        return os.path.join(self.settings["supervisor"]["programs"], name)
+    def supervisor_for(self, settings):
+        """Return who runs what was filled for a supervisor with these settings: this host's, or a former one of another kind.
+
+        A former one that is not installed any more runs nothing.
+        """
+        if settings is None or kind_of(settings) == self.supervisor.kind or find_program(settings["command"]) is None:
+            return self.supervisor
+        if self.former is None:
+            self.former = supervisor_from(settings, self.place.app, self.control)
+        return self.former
+
+    def all_states(self):
+        """Return {slot: {process: info}}, each slot asked of the supervisor that runs it; a slot it does not know is absent."""
+        whose = {name: self.slot(name).supervisor() for name in SLOTS}
+        states = {supervisor.kind: supervisor.all_states() for supervisor in set(whose.values())}
+        return {name: states[supervisor.kind][name] for name, supervisor in whose.items() if name in states[supervisor.kind]}
 
     def files(self):
         """Return the names of the files outside the root that belong to this application."""
@@ -2083,6 +2466,24 @@ class Slot:
         record = self.record()
         return record["spec"] if record else None
 
+    def supervisor(self):
+        """Return who runs the slot's processes."""
+        return self.host.supervisor_for(read_json(self.place.supervisor(self.name)))
+
+    def take_over(self, spec):
+        """Let the supervisor that a spec is for have the slot; one of another kind forgets it first."""
+        wanted = kind_of(spec["supervisor"][self.name])
+        former = self.supervisor()
+        if former.kind == wanted and former is not self.host.supervisor:
+            return  # What ran before the change of the settings is restored as it was.
+        if self.host.supervisor.kind != wanted:
+            raise Failure("bad-request", "This is to run under {}, which the host's settings do not name.".format(wanted),
+                          "Deploy again.")
+        if former.kind != wanted:
+            former.take_away(self.name, self.host.files().get("supervisor-" + self.name))
+        if read_json(self.place.supervisor(self.name)) != self.host.settings["supervisor"]:
+            write_json(self.place.supervisor(self.name), self.host.settings["supervisor"])
+
     def set_phase(self, phase, spec):
         """Write the record: "starting" until the check has passed, then "ready"."""
         record = self.record()
@@ -2103,17 +2504,21 @@ class Slot:
                              about.get("exec", True), serves_socket)
 
     def program(self, spec):
-        """Return (path, text) of the program file."""
+        """Return (name, text) of the file, or the unit files, that the supervisor starts the processes from."""
         about = spec["supervisor"][self.name]
-        return self.host.program_file(about["path"]), about["text"]
+        return plain_file(about["path"]), about["text"]
+
+    def has_program(self, spec):
+        """Say whether what the supervisor starts the processes from is as a spec wants it."""
+        name, text = self.program(spec)
+        return self.supervisor().read(self.name, name) == text.encode()
 
     def holds(self, spec):
         """Say whether what the slot was started from is what `spec` wants."""
         mine = self.spec()
         if mine is None or mine["spec_digest"] != spec["spec_digest"]:
             return False
-        path, text = self.program(spec)
-        if read_bytes(path) != text.encode():
+        if not self.has_program(spec):
             return False
         web = spec.get("web")
         return not web or read_bytes(self.place.launcher(self.name, web)) == self.launcher(spec, web).encode()
@@ -2147,9 +2552,9 @@ class Slot:
 
     def stop(self, names=None, wait_s=120):
         """Stop processes of the slot (default: all that supervisord knows); return those that still run after the wait."""
-        known = self.host.supervisor.all_states().get(self.name, {})
+        known = self.supervisor().all_states().get(self.name, {})
         running = [name for name, info in known.items() if info["state"] not in DOWN and (names is None or name in names)]
-        return self.host.supervisor.stop(self.name, running, wait_s) if running else []
+        return self.supervisor().stop(self.name, running, wait_s) if running else []
 
     def vacate(self, drain_s, wanted=None):
         """Stop what runs in the slot once its connections have ended, and forget it unless it is what is `wanted` next."""
@@ -2158,20 +2563,20 @@ class Slot:
         left = self.stop()
         if left:
             raise Failure("process-stuck", "The processes {} of slot {} do not end.".format(", ".join(left), self.name),
-                          "End them on the host; lower stopwaitsecs lets supervisord kill them earlier.")
+                          "End them on the host: the supervisor's own time for that is over.")
         if (wanted is None or self.spec() != wanted) and discard(self.place.record(self.name)):
             flush_folder(self.place.state)
 
     def fill(self, spec):
         """Write everything the slot's processes are started from, the record last."""
+        self.take_over(spec)
         point(self.place.link(self.name), "../releases/" + spec["release"])
         self.remove_launchers(set(spec["processes"]))
         for process in spec["processes"]:
             self.write_launcher(spec, process)
-        path, text = self.program(spec)
-        if read_bytes(path) != text.encode():
-            self.host.remember_file("supervisor-" + self.name, os.path.basename(path))
-            write_file(path, text)
+        if not self.has_program(spec):
+            self.host.remember_file("supervisor-" + self.name, self.program(spec)[0])
+            self.supervisor().write(self.name, *self.program(spec))
         self.set_phase("starting", spec)
 
     def write_launcher(self, spec, process):
@@ -2181,17 +2586,17 @@ class Slot:
             write_file(path, text, 0o700)
 
     def retire_launcher(self, process):
-        """Keep supervisord from starting a process of a slot that is no longer active when the machine starts anew."""
+        """Keep a process of a slot that is no longer active from being started when the machine starts anew."""
         path = self.place.launcher(self.name, process)
         if read_bytes(path) != RETIRED.encode():
             write_file(path, RETIRED, 0o700)
+            self.supervisor().retire(self.name, process)
 
     def mend_program(self):
         """Put the program file back to what the slot's processes were started from, should somebody have edited it."""
         spec = self.spec()
-        path, text = self.program(spec)
-        if read_bytes(path) != text.encode():
-            write_file(path, text)
+        if not self.has_program(spec):
+            self.supervisor().write(self.name, *self.program(spec))
 
     def remove_launchers(self, keep=()):
         """Remove the launchers of processes that are no longer wanted."""
@@ -2207,20 +2612,17 @@ class Slot:
         if isinstance(address, str) and not accepts(address):
             discard(address)
         elif isinstance(address, str):
-            raise Failure("socket-in-use", "Something that supervisord does not know listens on {}.".format(address),
+            raise Failure("socket-in-use", "Something that the supervisor does not know listens on {}.".format(address),
                           "End that process on the host (see 'ss -xlp'), then deploy again.")
         elif address[1] in listening_ports():
-            raise Failure("port-in-use", "Something that supervisord does not know listens on port {}.".format(address[1]),
+            raise Failure("port-in-use", "Something that the supervisor does not know listens on port {}.".format(address[1]),
                           "Deploy again for another port, or end that process on the host (see 'ss -tlp').")
 
     def clear(self):
         """Make the slot empty: processes stopped, group forgotten, files removed."""
         self.vacate(0)
-        file = self.host.files().get("supervisor-" + self.name)
-        if file and discard(self.host.program_file(file)):
-            flush_folder(self.host.settings["supervisor"]["programs"])
-        self.host.supervisor.unload(self.name)
-        self.host.supervisor.forget()
+        self.supervisor().take_away(self.name, self.host.files().get("supervisor-" + self.name))
+        discard(self.place.supervisor(self.name))
         self.remove_launchers()
         discard(self.place.socket(self.name))
         point(self.place.link(self.name), None)
@@ -2243,32 +2645,34 @@ class Watch:
 
     def __init__(self, host, slot, names):
         self.host, self.slot, self.names = host, slot, list(names)
+        self.supervisor = host.slot(slot).supervisor()
         self.infos, self.backoffs, self.looked_at = {}, {}, 0.0
         self.marks = {path: size_of(path) for path in self.default_logs()}
 
     def default_logs(self):
-        """Return where the processes' output goes unless supervisord says otherwise."""
+        """Return where the processes' output goes unless the supervisor says otherwise."""
         return ["{}/{}.log".format(self.host.place.logs, name) for name in self.names]
 
     def mark(self):
         """Note how long the logs are, so that only what comes now is shown."""
-        for info in self.host.supervisor.states(self.slot, self.names).values():
+        for info in self.supervisor.states(self.slot, self.names).values():
             for path in info["logs"]:
                 self.marks.setdefault(path, size_of(path))
 
     def look(self):
         """Look at the states, now and then; raise Failure when a process does not stay up."""
         self.host.control.check()
-        if time.monotonic() - self.looked_at < self.host.supervisor.server().look_s:
+        if time.monotonic() - self.looked_at < self.supervisor.look_s:
             return
-        infos = self.host.supervisor.states(self.slot, self.names)
+        infos = self.supervisor.states(self.slot, self.names)
         self.looked_at = time.monotonic()
         for name in self.names:
             info, before = infos.get(name), self.infos.get(name)
             if info is None:
-                raise Failure("process-failed", "supervisord knows no process '{}' in slot {}.".format(name, self.slot),
-                              "See whether the program file names it.", process=name)
-            if info["state"] == "BACKOFF" and (before is None or before["state"] != "BACKOFF"):
+                raise Failure("process-failed", "{} knows no process '{}' in slot {}.".format(
+                    self.supervisor.kind, name, self.slot), "Deploy again; somebody may have removed it.", process=name)
+            if info["state"] == "BACKOFF" and (before is None or before["state"] != "BACKOFF" or (
+                    before.get("restarts") != info.get("restarts"))):
                 self.backoffs[name] = self.backoffs.get(name, 0) + 1
             if info["state"] in ("FATAL", "EXITED", "STOPPED", "UNKNOWN") or self.backoffs.get(name, 0) > 1:
                 raise self.failed(name, info)
@@ -2291,7 +2695,7 @@ class Watch:
         return "".join(texts)
 
     def await_running(self, names, limit_s):
-        """Wait until processes have been up for supervisord's startsecs."""
+        """Wait until processes have been up for as long as their supervisor asks (startsecs)."""
         deadline = time.monotonic() + limit_s
         while True:
             self.look()
@@ -2495,7 +2899,7 @@ def end_group():
 write(state="begun")
 deadline, pause_s, why = time.monotonic() + limit_s, 0.005, None
 try:
-    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
+    child = subprocess.Popen(argv, start_new_session=True)
 except OSError as error:
     write(state="ended", status=None, why="not-started", said=error.strerror)
     raise SystemExit
@@ -2545,10 +2949,22 @@ class OneOff:
                 if begun is None and self.request.get("cancel"):
                     return {"status": None, "why": "cancelled", "said": "it had not begun"}
                 if begun is None:
-                    self.start(alive)
+                    self.begin(alive)
             finally:
                 os.close(alive)
         return self.follow()
+
+    def begin(self, alive):
+        """Start it unless it is too late for that; whatever hinders it says that it has not begun, which is certain here."""
+        try:
+            if self.request.get("late"):
+                raise Failure("too-late", "It has not begun, and the time that it was given is over.",
+                              "Run it again if it is still wanted.")
+            self.start(alive)
+        except (Failure, OSError) as error:
+            failure = failure_of(error)
+            failure.detail["begun"] = False
+            raise failure from error
 
     def sweep(self):
         """Remove what is left of commands that ended long ago."""
@@ -2591,14 +3007,26 @@ class OneOff:
         self.require_program(folder, environment["PATH"])
         write_file(self.record, " " * RECORD_BYTES, 0o600)
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        given = self.input()
         try:
             about = [self.record, str(RECORD_BYTES), str(self.request["time_limit_s"])]
             argv = [sys.executable, "-I", "-S", "-c", KEEPER, *about, *self.request["argv"]]
-            process = subprocess.Popen(argv, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+            process = subprocess.Popen(argv, cwd=folder, env=environment, stdin=given,
                                        stdout=log, stderr=log, start_new_session=True, pass_fds=(alive,))
         finally:
             os.close(log)
+            os.close(given)
         threading.Thread(target=process.wait, daemon=True).start()
+
+    def input(self):
+        """Return a descriptor of what the command reads: a file without a name, as what is in it may be secret."""
+        path = self.state + "/input"
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        os.unlink(path)
+        with open(handle, "wb", closefd=False) as file:
+            file.write((self.request.get("input") or "").encode())
+        os.lseek(handle, 0, os.SEEK_SET)
+        return handle
 
     def surroundings(self):
         """Return (folder, environment): the user's home, or the release that an application runs now, with its variables."""
@@ -2680,7 +3108,8 @@ class OneOff:
         ended = self.written()
         if ended is None:
             why = tail_of(self.log, 0) or "its keeper ended at once."
-            raise Failure("keeper-failed", "The command was not started: {}".format(why), "See that this host's Python works.")
+            raise Failure("keeper-failed", "The command was not started: {}".format(why), "See that this host's Python works.",
+                          begun=False)
         if ended["state"] != "ended":
             raise self.unclear("was started, but how it ended is not known")
         return {"status": ended["status"], "why": ended["why"], "said": ended.get("said")}
@@ -2727,7 +3156,7 @@ class Activation:
 
     def choose(self, only):
         """Return (slot, whether it runs what is wanted already)."""
-        states = self.host.supervisor.all_states()
+        states = self.host.all_states()
         inactive = "b" if self.active == "a" else "a"
         for name in [only] if only else [self.active, inactive]:
             is_up = not self.is_fresh and name and self.is_up(states.get(name, {}))
@@ -2769,10 +3198,10 @@ class Activation:
         return text
 
     def configure(self):
-        """supervisord's folder can be written to, and nginx accepts the site."""
+        """The supervisor's folder can be written to, and nginx accepts the site."""
         with self.host.step("configure") as step:
             if not self.is_warm:
-                check_programs_folder(self.host.settings)
+                self.host.supervisor.check_folder()
                 self.slot.program(self.spec)
             if not self.site_differs():
                 step.skip("nothing differs") if self.is_warm else None
@@ -2824,18 +3253,18 @@ class Activation:
         self.slot.free_address(self.spec)
         self.slot.fill(self.spec)
         self.watch = Watch(self.host, self.slot.name, self.spec["processes"])
-        self.host.supervisor.load(self.slot.name)
+        self.slot.supervisor().load(self.slot.name)
         self.watch.mark()
-        self.host.supervisor.start(self.slot.name, self.spec["processes"])
+        self.slot.supervisor().start(self.slot.name, list(self.spec["processes"]))
 
     def start_others(self):
         """Start what was stopped when the slot was left: all but the web process."""
-        states = self.host.supervisor.states(self.slot.name, self.spec["processes"])
+        states = self.slot.supervisor().states(self.slot.name, self.spec["processes"])
         self.watch = Watch(self.host, self.slot.name, self.spec["processes"])
         self.started = [name for name in self.others() if states.get(name, {}).get("state") not in UP]
         for name in self.started:
             self.slot.write_launcher(self.spec, name)
-        self.host.supervisor.start(self.slot.name, self.started)
+        self.slot.supervisor().start(self.slot.name, self.started)
 
     def check(self):
         """The new slot answers on its own socket or port, and its other processes stay up."""
@@ -3066,7 +3495,7 @@ class Activation:
                     left += self.drain_web(old, spec, drain_s)
                     names = [*names, spec["web"]]
             except Aborted:
-                step.message = "left to supervisord"
+                step.message = "left to {}".format(old.supervisor().kind)
                 return
             if not names:
                 step.skip("slot {} stays up for a quick way back".format(old.name))
@@ -3130,12 +3559,13 @@ class Gate(Activation):
             raise Failure("nothing-to-close", "Nothing of {} runs on this host.".format(host.place.app), "Deploy it first.")
         if not spec.get("nginx") or host.nginx() is None:
             raise Failure("not-behind-nginx", "{} is not served through nginx on this host.".format(host.place.app),
-                          "Only nginx can answer in an application's stead; give the host nginx and the application a web process.")
+                          "Only nginx can answer in an application's stead; give the host nginx and the application a web "
+                          "process.")
         super().__init__(host, closed_or_open(spec, closed), only=active)
         self.said = None
 
     def choose(self, only):
-        """The slot that answers, in whatever state: supervisord is not even asked."""
+        """The slot that answers, in whatever state: its supervisor is not even asked."""
         return self.host.slot(only), True
 
     def run(self):
@@ -3165,17 +3595,6 @@ class Gate(Activation):
 def is_expected(status, wanted):
     """Say whether a status counts as healthy: the wanted one, or any below 400 where none is named."""
     return status == wanted if wanted else 200 <= status < 400
-
-
-def check_programs_folder(settings):
-    """Raise Failure when supervisord's program files cannot be written."""
-    folder = settings["supervisor"]["programs"]
-    if not os.path.isdir(folder):
-        raise Failure("programs-dir-missing", "The folder {} for supervisord's programs does not exist.".format(folder),
-                      PROGRAMS_REMEDY)
-    if not os.access(folder, os.W_OK):
-        raise Failure("programs-dir-not-writable", "The user {} may not write in {}.".format(user_name(), folder),
-                      "Give that user the right to write there, or correct supervisor.programs in the host's settings.")
 
 
 def referenced(host):
@@ -3259,9 +3678,9 @@ def sweep(host):
         for entry in os.listdir(folder):
             if entry.startswith(ASIDE):
                 discard(os.path.join(folder, entry))
-    for what, name in host.files().items():
-        if what != "nginx":
-            discard(host.program_file(ASIDE + name, is_aside=True))
+    for name in SLOTS:
+        if "supervisor-" + name in host.files():
+            host.slot(name).supervisor().sweep(name, host.files()["supervisor-" + name])
     spec = host.slot(place.active()).spec() if place.active() else None
     if spec:
         point(place.current, "releases/" + spec["release"])
@@ -3359,33 +3778,6 @@ def problems_of_place(request):
     return found
 
 
-def observe_supervisor(settings, deep):
-    """Return (facts, problems) about supervisord."""
-    about, found = {"reachable": False, "version": None, "is_root": None}, []
-    argv = settings["supervisor"]["command"]
-    folder = settings["supervisor"]["programs"]
-    server = open_supervisor(argv)
-    if isinstance(server, SupervisorCtl) and find_program(argv) is None:
-        found.append(problem("supervisor-missing", "There is no program '{}' on this host.".format(argv[0]),
-                             "Install supervisor (Debian: apt install supervisor), or correct supervisor.command."))
-        return about, found
-    try:
-        about["is_root"] = os.stat("/proc/{}".format(server.pid())).st_uid == 0
-        about["version"] = server.version() if deep else None
-        about["reachable"] = True
-    except FileNotFoundError:
-        about["reachable"] = True
-    except Failure as failure:
-        found.append(problem(failure.code, failure.message, failure.remedy))
-    if not os.path.isdir(folder):
-        found.append(problem("programs-dir-missing", "The folder {} for supervisord's programs does not exist.".format(folder),
-                             PROGRAMS_REMEDY))
-    elif not os.access(folder, os.W_OK):
-        found.append(problem("programs-dir-not-writable", "The user {} may not write in {}.".format(user_name(), folder),
-                             "Give that user the right to write there, or correct supervisor.programs."))
-    return about, found
-
-
 def observe_nginx(settings, deep):
     """Return (facts, problems) about nginx."""
     nginx, about, found = settings.get("nginx"), {"version": None}, []
@@ -3415,7 +3807,7 @@ def application(host, deep=False, texts=False):
     """Return what runs of the application on this host; with `texts` also what its files say and its variables are."""
     place = host.place
     try:
-        states = host.supervisor.all_states()
+        states = host.all_states()
     except Failure:
         states = {}
     files = host.files()
@@ -3452,7 +3844,7 @@ def slot_seen(host, name, states):
     address = slot.address(spec) if is_up and (spec.get("binding") == "socket" or name in host.ports) else None
     return {"release": spec.get("release"), "environment": spec.get("environment"), "spec_digest": spec.get("spec_digest"),
             "version": spec.get("version"), "binding": spec.get("binding"), "deploy": spec.get("deploy"),
-            "phase": record["phase"] if record else None,
+            "phase": record["phase"] if record else None, "supervisor": slot.supervisor().kind,
             "processes": {process: {"state": info["state"], "pid": info["pid"]} for process, info in states.items()},
             "serving": is_up and (not spec.get("web") or accepts(address))}
 
@@ -3478,10 +3870,13 @@ def probe(host):
 
 def contents_seen(host, files):
     """Return {"supervisor-a", "supervisor-b", "nginx": bytes or None} of the files outside the root."""
-    folders = {"supervisor-a": host.settings["supervisor"]["programs"], "supervisor-b": host.settings["supervisor"]["programs"],
-               "nginx": (host.settings.get("nginx") or {}).get("sites")}
-    return {what: read_bytes(os.path.join(folder, files[what])) if folder and files.get(what) else None
-            for what, folder in folders.items()}
+    seen = {}
+    for slot in SLOTS:
+        name = files.get("supervisor-" + slot)
+        seen["supervisor-" + slot] = host.slot(slot).supervisor().read(slot, name) if name else None
+    folder, site = (host.settings.get("nginx") or {}).get("sites"), files.get("nginx")
+    seen["nginx"] = read_bytes(os.path.join(folder, site)) if folder and site else None
+    return seen
 
 
 def files_seen(host, files):
@@ -3526,7 +3921,8 @@ def observation(request, host):
     """Return the answer of `observe` and `begin`."""
     deep = bool(request.get("deep"))
     about = facts(request)
-    about["supervisor"], of_supervisor = observe_supervisor(request["settings"], deep)
+    about["supervisor"], of_supervisor = supervisor_from(
+        request["settings"]["supervisor"], request.get("app"), None).observe(deep)
     about["nginx"], of_nginx = observe_nginx(request["settings"], deep)
     return {"facts": about, "problems": problems_of_place(request) + of_supervisor + of_nginx,
             "application": application(host, deep, bool(request.get("texts"))) if host else None}

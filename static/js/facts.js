@@ -16,7 +16,7 @@ export function factRows(facts) {
     ["Memory", bytes(facts.memory_bytes)],
     ["Free disk space", bytes(facts.disk_free_bytes)],
     ["Free inodes", facts.inodes_free?.toLocaleString()],
-    ["supervisord", supervisor && (supervisor.reachable ? supervisor.version || "reachable" : "not reachable")],
+    [supervisor?.kind ?? "supervisord", supervisor && (supervisor.reachable ? supervisor.version || "reachable" : "not reachable")],
     ["nginx", nginx && (nginx.version ?? "not found")],
   ];
   const isKnown = ([, value]) => value !== undefined && value !== null && value !== "";

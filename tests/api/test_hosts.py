@@ -391,3 +391,22 @@ def test_the_root_does_not_move_away_from_what_runs_below_it(api):
     problem = assert_problem(api.patch("/hosts/web-1", {"root": "/opt/windlass"}), 409, "in-use")
     assert "shop" in problem["detail"]
     assert api.patch("/hosts/web-1", {"root": "/srv/windlass", "port": 23}).status_code == 200
+
+
+def test_the_supervisor_of_a_host_is_chosen_by_kind(api):
+    made = api.post("/hosts", {"name": "h7", "address": "10.0.0.7", "user": "deploy"}).json
+    assert made["settings"]["supervisor"]["kind"] == "supervisord"
+    changed = api.patch("/hosts/h7", {"settings": {"supervisor": {"kind": "systemd"}}}).json["settings"]["supervisor"]
+    assert changed == {"kind": "systemd", "units": "~/.config/systemd/user", "command": ["systemctl", "--user"]}
+    changed = api.patch("/hosts/h7", {"settings": {"supervisor": {"units": "/etc/systemd/system"}}}).json
+    assert changed["settings"]["supervisor"]["units"] == "/etc/systemd/system"
+    assert api.patch("/hosts/h7", {"tags": ["x"]}).json["settings"] == changed["settings"]
+    for wrong in (
+        {"programs": "/etc/x"},
+        {"kind": "systemd", "programs": "/etc/x"},
+        {"kind": "runit"},
+        {"units": "relative"},
+    ):
+        assert api.patch("/hosts/h7", {"settings": {"supervisor": wrong}}).status_code == 422
+    back = api.patch("/hosts/h7", {"settings": {"supervisor": {"kind": "supervisord"}}}).json
+    assert back["settings"] == made["settings"]

@@ -154,7 +154,8 @@ def test_a_target_gets_a_user_with_two_rights_and_no_more(tmp_path):
         bash /usr/local/bin/provision --authorize '{KEY}' target && bash /usr/local/bin/provision --authorize '{KEY}' target
         echo status $?
         bash /usr/local/bin/provision --check target; echo check $?
-        cat /home/deploy/.ssh/authorized_keys; stat -c '%U %a %n' /srv/windlass /home/deploy/.ssh/authorized_keys /etc/sudoers.d/windlass
+        cat /home/deploy/.ssh/authorized_keys
+        stat -c '%U %a %n' /srv/windlass /home/deploy/.ssh/authorized_keys /etc/sudoers.d/windlass
         as_deploy() {{ setpriv --reuid=deploy --regid=deploy --init-groups "$@"; }}
         as_deploy sudo -n /usr/sbin/nginx -t >/dev/null 2>&1; echo nginx $?
         for forbidden in '/usr/sbin/nginx -T' '/usr/sbin/nginx -c /tmp/x' /bin/sh '/usr/bin/supervisorctl status'; do

@@ -229,7 +229,7 @@ class TestSettings:
         assert host.settings["python"] not in broken
 
     def test_what_is_not_installed_becomes_a_skip_that_ci_recognises(self):
-        with pytest.raises(pytest.skip.Exception, match="^needs: no-such-daemon "), skipped_if_unavailable():
+        with pytest.raises(pytest.skip.Exception, match=r"^needs: no-such-daemon "), skipped_if_unavailable():
             find_program("no-such-daemon")
 
 

@@ -218,7 +218,7 @@ def test_a_process_that_is_started_again_and_again_is_no_change_by_itself():
     [
         ({"texts": {**RUNNING["texts"], "nginx": "edited\n"}}, "nginx's site was edited"),
         ({"texts": {"supervisor-a": "program of a\n"}}, "nginx's site is gone"),
-        ({"texts": {**RUNNING["texts"], "supervisor-b": "x\n"}}, "supervisord's program file of slot b is new"),
+        ({"texts": {**RUNNING["texts"], "supervisor-b": "x\n"}}, "the supervisor's configuration of slot b is new"),
         ({"a": held("third", "s-third")}, "it runs v3, not v1"),
         ({"a": held(up=("web",))}, "v1 with web up"),
     ],

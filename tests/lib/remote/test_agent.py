@@ -1,4 +1,5 @@
 """The agent's smaller parts: how it finds and speaks to supervisord, reads addresses and answers, and writes launchers."""
+
 import subprocess
 
 import pytest
@@ -7,14 +8,20 @@ from remote import agent
 from tests.fleet.keeper import free_port, is_listening
 
 
-@pytest.mark.parametrize("argv, options", [
-    (["supervisorctl"], {}),
-    (["/usr/bin/supervisorctl", "-c", "/etc/s.conf"], {"-c": "/etc/s.conf"}),
-    (["supervisorctl", "--configuration=/etc/s.conf", "--username", "u", "-p", "x"], {"-c": "/etc/s.conf", "-u": "u", "-p": "x"}),
-    (["python3", "-m", "supervisor.supervisorctl", "-s", "http://127.0.0.1:9001"], {"-s": "http://127.0.0.1:9001"}),
-    (["sudo", "supervisorctl"], None),
-    (["supervisorctl", "--unheard-of"], None),
-])
+@pytest.mark.parametrize(
+    "argv, options",
+    [
+        (["supervisorctl"], {}),
+        (["/usr/bin/supervisorctl", "-c", "/etc/s.conf"], {"-c": "/etc/s.conf"}),
+        (
+            ["supervisorctl", "--configuration=/etc/s.conf", "--username", "u", "-p", "x"],
+            {"-c": "/etc/s.conf", "-u": "u", "-p": "x"},
+        ),
+        (["python3", "-m", "supervisor.supervisorctl", "-s", "http://127.0.0.1:9001"], {"-s": "http://127.0.0.1:9001"}),
+        (["sudo", "supervisorctl"], None),
+        (["supervisorctl", "--unheard-of"], None),
+    ],
+)
 def test_what_a_supervisorctl_command_says_about_the_server(argv, options):
     assert agent.options_of(argv) == options
 
@@ -31,9 +38,16 @@ password = se;cret
 """
 
 
-@pytest.mark.parametrize("url, kind", [("unix://%(here)s/s.sock", agent.SupervisorRpc), ("http://127.0.0.1:9001", agent.SupervisorRpc),
-                                       ("http://[::1]:9001", agent.SupervisorRpc), ("unix://%(ENV_X)s/s", agent.SupervisorCtl),
-                                       ("", agent.SupervisorCtl)])
+@pytest.mark.parametrize(
+    "url, kind",
+    [
+        ("unix://%(here)s/s.sock", agent.SupervisorRpc),
+        ("http://127.0.0.1:9001", agent.SupervisorRpc),
+        ("http://[::1]:9001", agent.SupervisorRpc),
+        ("unix://%(ENV_X)s/s", agent.SupervisorCtl),
+        ("", agent.SupervisorCtl),
+    ],
+)
 def test_the_server_is_found_in_supervisors_own_configuration(tmp_path, url, kind):
     path = tmp_path / "s.conf"
     path.write_text(CONFIGURATION.format(url=url))
@@ -49,16 +63,20 @@ def guarded_supervisord(shared_host, tmp_path):
     """The port of a supervisord that listens on TCP and asks for a password."""
     port = free_port("127.0.0.1")
     configuration = tmp_path / "supervisord.conf"
-    configuration.write_text(f"[supervisord]\nlogfile={tmp_path}/log\npidfile={tmp_path}/pid\nchildlogdir={tmp_path}\n"
-                             f"[inet_http_server]\nport=127.0.0.1:{port}\nusername=me\npassword=secret\n"
-                             "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n"
-                             "[program:odd]\ncommand=sleep 60\nautostart=false\n")
-    process = subprocess.Popen([shared_host.folder / "bin" / "supervisord", "-n", "-c", configuration], stdout=subprocess.DEVNULL)
+    configuration.write_text(
+        f"[supervisord]\nlogfile={tmp_path}/log\npidfile={tmp_path}/pid\nchildlogdir={tmp_path}\n"
+        f"[inet_http_server]\nport=127.0.0.1:{port}\nusername=me\npassword=secret\n"
+        "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n"
+        "[program:odd]\ncommand=sleep 60\nautostart=false\n"
+    )
+    process = subprocess.Popen(
+        [shared_host.folder / "bin" / "supervisord", "-n", "-c", configuration], stdout=subprocess.DEVNULL
+    )
     while not is_listening(("127.0.0.1", port)):
         assert process.poll() is None
     yield port
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 def test_a_supervisord_on_a_port_with_a_password(guarded_supervisord):
@@ -81,7 +99,9 @@ def answer(value):
     return f"<?xml version='1.0'?><methodResponse><params><param>{value}</param></params></methodResponse>"
 
 
-@pytest.mark.parametrize("value", ["", "text", "<&>\"'", 0, -5, True, False, [], [1, ["two", {"three": [True]}]], {"a": {"b": {}}, "c": "d"}])
+@pytest.mark.parametrize(
+    "value", ["", "text", "<&>\"'", 0, -5, True, False, [], [1, ["two", {"three": [True]}]], {"a": {"b": {}}, "c": "d"}]
+)
 def test_values_survive_the_way_there_and_back(value):
     assert agent.RpcAnswer(answer(agent.xml_of(value))).result() == value
 
@@ -90,10 +110,19 @@ def test_a_value_without_a_type_is_text():
     assert agent.RpcAnswer(answer("<value>plain</value>")).result() == "plain"
 
 
-@pytest.mark.parametrize("listen, address", [
-    ("80", ("127.0.0.1", 80)), ("*:8080", ("127.0.0.1", 8080)), ("0.0.0.0:80", ("127.0.0.1", 80)), ("127.0.1.5:8080", ("127.0.1.5", 8080)),
-    ("[::]:80", ("::1", 80)), ("[fd00::1]:8080", ("fd00::1", 8080)), ("unix:/run/site.sock", "/run/site.sock"), ("8080 default_server", ("127.0.0.1", 8080)),
-])
+@pytest.mark.parametrize(
+    "listen, address",
+    [
+        ("80", ("127.0.0.1", 80)),
+        ("*:8080", ("127.0.0.1", 8080)),
+        ("0.0.0.0:80", ("127.0.0.1", 80)),
+        ("127.0.1.5:8080", ("127.0.1.5", 8080)),
+        ("[::]:80", ("::1", 80)),
+        ("[fd00::1]:8080", ("fd00::1", 8080)),
+        ("unix:/run/site.sock", "/run/site.sock"),
+        ("8080 default_server", ("127.0.0.1", 8080)),
+    ],
+)
 def test_where_nginx_is_asked(listen, address):
     assert agent.listen_address(listen) == address
 
@@ -104,7 +133,9 @@ def test_a_site_without_a_proof_has_none():
     assert agent.proof_in("  # windlass-proof /here token\nserver {}\n") == ("/here", "token")
 
 
-@pytest.mark.parametrize("data, result", [(b"HTTP/1.1 204 No Content\r\n\r\n", (204, b"")), (b"HTTP/1.0 200\r\n\r\nbody", (200, b"body"))])
+@pytest.mark.parametrize(
+    "data, result", [(b"HTTP/1.1 204 No Content\r\n\r\n", (204, b"")), (b"HTTP/1.0 200\r\n\r\nbody", (200, b"body"))]
+)
 def test_http_answers(data, result):
     assert agent.parse_response(data) == result
 
@@ -123,7 +154,14 @@ def test_a_health_path_that_would_smuggle_headers_is_refused(path, host):
 
 
 def test_what_an_os_error_means_to_people(tmp_path):
-    cases = {28: "disk-full", 122: "disk-full", 30: "read-only", 13: "permission-denied", 1: "permission-denied", 5: "host-error"}
+    cases = {
+        28: "disk-full",
+        122: "disk-full",
+        30: "read-only",
+        13: "permission-denied",
+        1: "permission-denied",
+        5: "host-error",
+    }
     for number, code in cases.items():
         failure = agent.failure_of(OSError(number, "said the system", str(tmp_path)))
         assert failure.code == code and str(tmp_path) in failure.message and failure.remedy

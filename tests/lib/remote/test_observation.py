@@ -72,7 +72,8 @@ def test_facts_of_this_machine(controller):
     assert (
         facts["memory_bytes"] > 1 << 28 and facts["disk_free_bytes"] > 1 << 20 and facts["clock_ms"] > 1_600_000_000_000
     )
-    assert facts["supervisor"] == {"reachable": True, "version": "4.3.0", "is_root": os.getuid() == 0}
+    supervisord = {"kind": "supervisord", "reachable": True, "version": "4.3.0", "is_root": os.getuid() == 0}
+    assert facts["supervisor"] == supervisord
     assert facts["nginx"]["version"].count(".") == 2
     for version, path in facts["pythons"].items():
         said = subprocess.run(
