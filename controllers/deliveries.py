@@ -9,6 +9,7 @@ import logging
 from peewee import JOIN, fn
 
 from controllers import audit, dispatch, leases, outbound, paging, rows, states
+from controllers.building.work import BuildFailed
 from controllers.errors import Conflict, NotFound, WindlassError
 from controllers.foreign import ForeignError
 from models import Application, Delivery, Deploy, Environment, Release
@@ -54,7 +55,9 @@ def carry_out(delivery_id):
             wait(row, str(reason), reason.pause_s)
         except ForeignError as error:
             put_off(row, error.detail, not error.may_pass, error.retry_after_s)
-        except (WindlassError, StoreError) as error:  # The integration was deleted, the release is not here any more.
+        except StoreError as error:  # Another worker may hold the release.
+            put_off(row, str(error), False, None)
+        except (WindlassError, BuildFailed) as error:  # No integration any more, say, or another release is kept there.
             finish(row, "failed", error=str(error))
         except Exception as error:
             log.exception("delivery %s failed inside Windlass", row.id)

@@ -12,6 +12,15 @@ from models import Application, Integration
 from models.db import clock
 from utils.datekit import rfc3339
 
+ON_HOSTS = (
+    {"role": "supervisor", "name": "supervisord", "summary": "Programs of a supervisord.",
+     "host_settings": {"supervisor": {"kind": "supervisord", "programs": "<folder>", "command": ["supervisorctl"]}}},
+    {"role": "supervisor", "name": "systemd", "summary": "Units of the system's or the user's systemd.",
+     "host_settings": {"supervisor": {"kind": "systemd", "units": "<folder>", "command": ["systemctl"]}}},
+    {"role": "webserver", "name": "nginx", "summary": "Sites of an nginx.",
+     "host_settings": {"nginx": {"sites": "<folder>", "command": ["nginx"], "listen": "80"}}},
+    {"role": "webserver", "name": "none", "summary": "Nothing is served through a web server.", "host_settings": {"nginx": None}},
+)  # fmt: skip
 RESERVED = frozenset({"drivers"})  # /integrations/drivers is the list of what there is to choose from.
 
 
@@ -79,8 +88,11 @@ def get(actor, name):
 
 
 def drivers(actor):
-    """Return {"items"}: the drivers there are, with the schemas of their settings and credentials."""
-    return {"items": foreign.describe_drivers()}
+    """Return {"items", "on_hosts"}: the drivers there are, with the schemas of their settings and credentials.
+
+    What keeps processes up and serves the web on a host is chosen in the host's settings and needs no integration.
+    """
+    return {"items": foreign.describe_drivers(), "on_hosts": ON_HOSTS}
 
 
 def create(actor, fields):
@@ -130,10 +142,13 @@ def update(actor, name, changes, if_match=None):
 
 
 def demand_secret_again(integration, changes):
-    """Raise Invalid when credentials would follow an integration to another URL, or be shown to another authority's server."""
+    """Raise Invalid when credentials would follow an integration to another place, or be shown to another authority's server."""
+    before = integration.settings or {}
+    after = (changes["settings"] or {}) if "settings" in changes else before
+    driver = foreign.drivers().get(integration.driver)
     is_elsewhere = "url" in changes and changes["url"] != integration.url
-    authority = (integration.settings or {}).get("ca")
-    is_elsewhere |= "settings" in changes and (changes["settings"] or {}).get("ca") not in (None, authority)
+    is_elsewhere |= after.get("ca") not in (None, before.get("ca"))
+    is_elsewhere |= any(after.get(name) != before.get(name) for name in (driver.places if driver else ()))
     if is_elsewhere and integration.credentials and "credentials" not in changes:
         raise Invalid(
             [("credentials", "Enter the credentials again, or null: they are not sent to another place unasked.")]
@@ -159,7 +174,7 @@ def prove(actor, name, repository=None):
 
 
 def delete(actor, name):
-    """Delete an integration; refused with Conflict while an application names it."""
+    """Delete an integration; refused with Conflict while an application or a target names it."""
     with audit.change(actor, "integration.delete", name):
         integration = rows.named_for_change(Integration, name, "integration")
         rows.refuse_while_used(
@@ -169,6 +184,11 @@ def delete(actor, name):
                 for application in Application.select().order_by(Application.name)
                 for field in ("source", *PARTNERS)
                 if (getattr(application, field) or {}).get("integration") == name
+            ]
+            + [
+                f"the target of {target.application.name} in {target.environment.name}"
+                for target in rows.target_query()
+                if name in [entry["integration"] for entry in target.configure]
             ],
         )
         integration.delete_instance()

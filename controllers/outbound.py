@@ -8,7 +8,7 @@ import os
 
 import scratch
 from controllers import changelogs, foreign, outbox, states
-from controllers.building import bundles
+from controllers.building import bundles, kept
 from controllers.foreign.artifacts.base import Digests
 from controllers.foreign.notify.base import Message
 from controllers.foreign.source.base import Status
@@ -88,6 +88,7 @@ def message(delivery):
 def publish(delivery):
     """Put a release's bundle where releases are kept, and write down where it is."""
     release = delivery.release
+    kept.ensure(release, lambda text: None)
     driver = system(delivery, "artifacts")
     properties = {
         "windlass.application": release.application.name,
@@ -100,8 +101,13 @@ def publish(delivery):
         digests = digests_of(file)
         artifact = driver.publish(delivery.subject, file, digests, properties)
         size = file.seek(0, os.SEEK_END)
-    kept = {"integration": delivery.integration, "path": delivery.subject, "sha256": digests.sha256, "size_bytes": size}
-    Release.update(bundle=kept).where(Release.id == release.id).execute()
+    bundle = {
+        "integration": delivery.integration,
+        "path": delivery.subject,
+        "sha256": digests.sha256,
+        "size_bytes": size,
+    }
+    Release.update(bundle=bundle).where(Release.id == release.id).execute()
     return {"url": artifact.url, "sha256": digests.sha256}
 
 

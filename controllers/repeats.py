@@ -1,8 +1,13 @@
 """What a request made whose first answer was lost with its process, looked up for the same request come again."""
 
-from controllers import commands, deploys, releases
+from controllers import commands, deploys, preparations, releases
 
-GETTERS = {"command": commands.get, "deploy": deploys.get, "release": releases.get_by_id}
+GETTERS = {
+    "command": commands.get,
+    "deploy": deploys.get,
+    "preparation": preparations.get,
+    "release": releases.get_by_id,
+}
 
 
 def again(actor, made):

@@ -25,10 +25,14 @@ log = logging.getLogger(__name__)
 
 
 class Gate:
-    """A proxy for the length of a `with` block; `failures` tells, oldest first, why connections were not opened."""
+    """A proxy for the length of a `with` block; `failures` tells, oldest first, why connections were not opened.
+
+    `has_refused` is true when the fence was the reason of one: asking again is pointless then.
+    """
 
     def __init__(self):
         self.failures = []
+        self.has_refused = False
         self._open = set()
         self._guard = threading.Lock()
         self._closed = False
@@ -111,6 +115,7 @@ class Gate:
             return network.connect(host, port, CONNECT_TIMEOUT_S)
         except network.NetworkError as error:
             self.failures.append(str(error))
+            self.has_refused |= isinstance(error, network.Refused)
             code = REFUSED if isinstance(error, network.Refused) else UNREACHABLE
             client.sendall(bytes((VERSION, code)) + NOWHERE)
             return None

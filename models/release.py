@@ -14,7 +14,8 @@ class Release(BaseModel):
     the lock itself, `processes` what the Procfile or windlass.json says, `settings` the rest of windlass.json. `partners`
     is what the application says of other systems ("build", "artifacts"), as it was when the release was asked for;
     `foreign_build` how far a build there is, `bundle` where the release was published. `due_at` is when a build that waits
-    for another system is looked at again, `attempts` how often it was begun since it last got anywhere.
+    for another system is looked at again, `attempts` how often it was begun since it last got anywhere, `missed` how often
+    its source was away.
     """
 
     application = ForeignKeyField(Application, backref="releases", on_delete="CASCADE")
@@ -42,6 +43,7 @@ class Release(BaseModel):
     ended_at = TimeField(null=True)
     due_at = TimeField(null=True)
     attempts = IntegerField(default=0)
+    missed = IntegerField(default=0)
     lease_owner = CharField(null=True)
     lease_expires_at = TimeField(null=True)
     epoch = IntegerField(default=0)

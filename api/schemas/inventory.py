@@ -1,7 +1,7 @@
 """Bodies and answers of /environments, /zones and /integrations."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
@@ -159,10 +159,20 @@ class Driver(Answer):
     takes_hooks: bool
 
 
+class HostDriver(Answer):
+    """What can keep processes up, or serve the web, on a host; it is chosen in the host's settings."""
+
+    role: Literal["supervisor", "webserver"]
+    name: str
+    summary: str
+    host_settings: dict = Field(description="What of a host's settings chooses it.")
+
+
 class Drivers(Answer):
-    """All drivers, by name."""
+    """All drivers, by name, and what is chosen in the settings of hosts instead."""
 
     items: list[Driver]
+    on_hosts: list[HostDriver]
 
 
 class ProofFields(Fields):

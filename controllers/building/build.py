@@ -19,12 +19,15 @@ from controllers.building import environments, external, locks, platforms, proje
 from controllers.building.output import Output
 from controllers.building.work import BuildFailed, Interrupted, Work
 from controllers.errors import WindlassError
+from controllers.foreign import ForeignError
+from controllers.foreign.errors import NOT_FOUND
 from models import Release, Target, db
 
 MOST_ATTEMPTS = 5
 MOST_PREVIOUS_LOCKS = 20
 TAIL_LINES = 15
 PACKAGE_FILE = "windlass-package.json"
+AWAY_S = (2, 5, 15, 30, 60, 120)  # Pauses while the source is away; then the build has failed.
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 
 log = logging.getLogger(__name__)
@@ -69,6 +72,8 @@ class Build:
                 self.fail(str(error), error.tail)
             except commands.CommandError as error:
                 self.fail(str(error), error.tail)
+            except ForeignError as error:
+                self.missed(error)
             except (WindlassError, store.StoreError) as error:
                 self.fail(str(error))
             except OSError as error:
@@ -231,12 +236,23 @@ class Build:
         for name, value in columns.items():
             setattr(self.release, name, value)
 
-    def put_off(self, seconds):
+    def put_off(self, seconds, **columns):
         """Give the release back until it is looked at again; it got somewhere, so no attempt is used up."""
         self.output.flush()
         Release.update(
-            due_at=db.now() + int(seconds * 1000), attempts=0, lease_owner=None, lease_expires_at=None
+            due_at=db.now() + int(seconds * 1000), attempts=0, lease_owner=None, lease_expires_at=None, **columns
         ).where(leases.is_held(self.release)).execute()
+
+    def missed(self, error):
+        """Put the build off while the source is away; what asking again cannot mend, or has not mended, fails it."""
+        missed = self.release.missed
+        # A commit that was told of by a hook, or seen before, exists, although the server may not show it at the moment.
+        may_pass = error.may_pass or (error.kind == NOT_FOUND and self.release.commit is not None)
+        if not may_pass or missed >= len(AWAY_S):
+            self.fail(error.detail)
+            return
+        self.output(f"{error.detail} Trying again.")
+        self.put_off(max(AWAY_S[missed], error.retry_after_s or 0), missed=missed + 1)
 
     def fail(self, sentence, tail=()):
         """End the build as failed, saying why."""

@@ -4,6 +4,8 @@ import scratch
 import store
 from controllers import foreign
 from controllers.building import bundles
+from controllers.building.work import BuildFailed
+from controllers.errors import WindlassError
 
 
 def ensure(release, say):
@@ -25,3 +27,11 @@ def ensure(release, say):
         driver.fetch(kept["path"], file, kept["sha256"])
         file.seek(0)
         bundles.restore(release, file)
+
+
+def ensure_if_possible(release):
+    """As `ensure`, for a release that is only compared with: where it cannot be had, one does without."""
+    try:
+        ensure(release, lambda text: None)
+    except (WindlassError, BuildFailed, store.StoreError):
+        return

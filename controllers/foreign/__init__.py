@@ -88,7 +88,8 @@ class Driver:
     """What every driver is: a class made with an Access. Its docstring's first line says what it is for.
 
     needs_url, needs_credentials: whether an integration without them is refused; default_url: for a system that is in
-    one place only. takes_hooks and hook_setup: whether it sends hooks, and how to have it send them.
+    one place only. places: settings that, like the URL, say where credentials are sent. takes_hooks and hook_setup: whether
+    it sends hooks, and how to have it send them.
     """
 
     name = None
@@ -98,6 +99,7 @@ class Driver:
     needs_url = True
     needs_credentials = False
     default_url = None
+    places = ()
     takes_hooks = False
     hook_setup = None
 

@@ -11,10 +11,13 @@ import time
 from collections import defaultdict
 
 from config import settings
-from controllers.foreign.errors import CIRCUIT_OPEN, REFUSED_CREDENTIALS, UNAVAILABLE, ForeignError
+from controllers.foreign.errors import CIRCUIT_OPEN, REFUSED_CREDENTIALS, TIMED_OUT, UNAVAILABLE, UNCLEAR, ForeignError
 from utils.datekit import rfc3339
 
 FAILURES = 5
+COUNTED = frozenset(
+    {UNAVAILABLE, TIMED_OUT, REFUSED_CREDENTIALS, UNCLEAR}
+)  # Kinds of errors that a circuit is told of.
 PAUSES_MS = (15_000, 30_000, 60_000, 120_000, 300_000)
 
 

@@ -7,6 +7,8 @@ REFUSED_CREDENTIALS, NOT_PERMITTED, NOT_FOUND = "refused-credentials", "not-perm
 CONFLICT, REFUSED, RATE_LIMITED = "conflict", "refused", "rate-limited"
 UNAVAILABLE, TIMED_OUT, BAD_ANSWER = "unavailable", "timed-out", "bad-answer"
 TOO_LARGE, CIRCUIT_OPEN, UNCLEAR = "too-large", "circuit-open", "unclear"
+FAILED, STOPPED = "failed", "stopped"  # It was done as asked and did not succeed, or we have ended it.
+UNKNOWN = "unknown"  # It may have been done, and there is no way to look: people decide whether it is done again.
 
 STATUSES = {RATE_LIMITED: 503, UNAVAILABLE: 503, CIRCUIT_OPEN: 503, TIMED_OUT: 504}
 # Asking again later may help; with everything else it never does.

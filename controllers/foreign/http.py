@@ -178,7 +178,7 @@ class Http:
                 answer = self.followed(method, self.url_of(path), params, headers or {}, data, limit, sink, total_s)
                 self.check(method, answer, also)
             except ForeignError as error:
-                if error.kind in (errors.UNAVAILABLE, errors.TIMED_OUT, errors.REFUSED_CREDENTIALS, errors.UNCLEAR):
+                if error.kind in circuits.COUNTED:
                     self.circuit.failed(error)
                 raise
         self.circuit.succeeded()

@@ -228,3 +228,15 @@ def test_credentials_do_not_follow_to_another_place(api):
     assert api.patch("/integrations/our-index", {**there, "credentials": LOGIN}).json["url"] == there["url"]
     api.patch("/integrations/our-index", {"url": INDEX["url"], "credentials": None})
     assert api.patch("/integrations/our-index", there).json["url"] == there["url"], "nothing could be stolen"
+
+
+def test_the_password_of_a_mail_server_does_not_follow_to_another_server(api):
+    mail = {"host": "mail.example.net", "sender": "windlass@example.net", "to": ["ops@example.net"]}
+    login = {"username": "windlass", "password": SECRET}
+    api.post("/integrations", {"name": "mail", "driver": "email", "credentials": login, "settings": mail})
+    for change in ({"host": "evil.example.com"}, {"port": 2525}, {"security": "tls"}):
+        answer = api.patch("/integrations/mail", {"settings": {**mail, **change}})
+        assert assert_problem(answer, 422, "invalid")["errors"][0]["field"] == "credentials"
+    assert api.patch("/integrations/mail", {"settings": {**mail, "to": ["dev@example.net"]}}).status_code == 200
+    moved = {"settings": {**mail, "host": "new.example.net"}, "credentials": login}
+    assert api.patch("/integrations/mail", moved).json["settings"]["host"] == "new.example.net"

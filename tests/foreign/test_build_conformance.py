@@ -13,7 +13,6 @@ from controllers.foreign.build.base import ABORTED, FAILURE, QUEUED, RUNNING, SU
 from controllers.foreign.errors import Unclear
 from controllers.foreign.hooks import BuildFinished
 from tests.controllers.servers import basic
-from tests.foreign.faults import FAULTS
 from tests.foreign.standins.artifactory import Storage
 from tests.foreign.standins.jenkins import ROOT, Jenkins
 
@@ -21,7 +20,6 @@ LOGINS = {
     "token": {"username": "deploy", "token": Jenkins.token},
     "password": {"username": "deploy", "password": Jenkins.password},
 }
-SECRETS = (Jenkins.token, Jenkins.password)
 PARAMETERS = {"WINDLASS_COMMIT": "c" * 40, "WINDLASS_REF": "main & more"}
 
 
@@ -300,37 +298,6 @@ def test_what_a_build_left_is_fetched(jenkins, driver, is_elsewhere):
     with pytest.raises(ForeignError) as failed:
         driver.fetch(handle, "missing", io.BytesIO())
     assert failed.value.kind == errors.NOT_FOUND
-
-
-# Jenkins: what goes wrong.
-
-
-@pytest.mark.parametrize("fault, options, kind", FAULTS)
-def test_whatever_goes_wrong_says_which_system_and_keeps_the_secret(
-    jenkins, driver, foreign_settings, fault, options, kind
-):
-    handle = driver.start("shop", PARAMETERS, "key-1")
-    handle = driver.look(handle if jenkins.begin() else None, None).handle
-    foreign_settings.foreign.read_timeout_s = foreign_settings.foreign.total_timeout_s = 1
-    sent = len(jenkins.asked("^POST"))
-    jenkins.fault(fault, **options)
-    with pytest.raises(ForeignError) as failed:
-        driver.look(handle, {"start": 0, "rest": ""})
-    told = failed.value.detail + repr(failed.value.extra)
-    assert failed.value.kind == kind and "'ci'" in told
-    assert failed.value.retry_after_s == options.get("retry_after")
-    assert not any(secret in told for secret in (*SECRETS, "secret page", "<"))
-    assert len(jenkins.asked("^POST")) == sent
-
-
-@pytest.mark.parametrize("fault, options, kind", [case for case in FAULTS if case[0] in ("status", "reset", "slow")])
-def test_a_start_is_sent_once_whatever_goes_wrong(jenkins, driver, foreign_settings, fault, options, kind):
-    foreign_settings.foreign.read_timeout_s = 1
-    jenkins.fault(fault, on="^POST", **options)
-    with pytest.raises(ForeignError) as failed:
-        driver.start("shop", PARAMETERS, "key-1")
-    assert failed.value.kind == (errors.UNCLEAR if fault != "status" else kind)
-    assert len(jenkins.asked("^POST")) == 1
 
 
 def test_it_says_what_is_wrong_with_the_login(jenkins):

@@ -1,6 +1,9 @@
 """Webhooks, Slack and e-mail: one suite for all of them, and what is particular to each."""
 
+import contextlib
+import socketserver
 import ssl
+import threading
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -242,6 +245,68 @@ def test_a_server_that_does_not_take_a_mail_is_told(mail, box, code, kind):
     with pytest.raises(ForeignError) as failed:
         driver.send(MESSAGE)
     assert failed.value.kind == kind and PASSWORD not in str(failed.value)
+
+
+@contextlib.contextmanager
+def odd_server(behave):
+    """Run a server that does `behave(connection, over)` with whoever comes; yields what has its port."""
+    over = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            with contextlib.suppress(OSError):
+                behave(self.request, over)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads, server.port = True, server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            over.set()
+            server.shutdown()
+            thread.join()
+
+
+def drip(connection, over):
+    connection.sendall(b"220 ")
+    while not over.wait(0.02):
+        connection.sendall(b"x")
+
+
+@pytest.mark.parametrize(
+    "behave, kind",
+    [
+        (lambda connection, over: over.wait(30), errors.TIMED_OUT),
+        (drip, errors.TIMED_OUT),
+        (lambda connection, over: connection.sendall(b"\x00\xff{]\r\n" * 20), errors.UNAVAILABLE),
+        (lambda connection, over: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), errors.UNAVAILABLE),
+        (lambda connection, over: None, errors.UNAVAILABLE),
+        (lambda connection, over: connection.sendall(b"421 too busy\r\n"), errors.UNAVAILABLE),
+    ],
+    ids=["slow", "drip", "garbage", "another-protocol", "reset", "busy"],
+)
+def test_a_mail_server_that_misbehaves_is_named_and_given_up_in_time(
+    integration, certificates, foreign_settings, behave, kind
+):
+    foreign_settings.foreign.read_timeout_s = 0.4
+    foreign_settings.foreign.total_timeout_s = 0.8
+    with odd_server(behave) as server:
+        login = {"username": "windlass", "password": PASSWORD}
+        integration("mail", "email", None, login, mail_settings(server, certificates))
+        with pytest.raises(ForeignError) as failed:
+            foreign.driver_named("mail", "notify").send(MESSAGE)
+    assert failed.value.kind == kind and "'mail'" in failed.value.detail and PASSWORD not in failed.value.detail
+
+
+def test_a_login_that_was_refused_is_not_tried_again(mail, box):
+    mail(password="wrong")
+    for _ in range(3):
+        with pytest.raises(ForeignError) as failed:
+            foreign.driver_named("mail", "notify").send(MESSAGE)
+        assert failed.value.kind == errors.REFUSED_CREDENTIALS
+    assert "It was not asked again" in failed.value.detail and not box.mails
 
 
 def test_a_mail_does_not_get_around_the_fence(mail, box, settings):

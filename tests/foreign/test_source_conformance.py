@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import store
-from controllers.foreign import Access, ForeignError, drivers, http
+from controllers.foreign import Access, ForeignError, drivers
 from controllers.foreign.errors import UNCLEAR
 from controllers.foreign.hooks import Push
 from controllers.foreign.source.base import Status
@@ -482,20 +482,6 @@ def test_a_repository_that_is_not_there_is_told(hosted, work):
         list(hosted.driver.refs(other))
     with pytest.raises(ForeignError, match="no repository at this address"):
         hosted.driver.checkout(other, "main", "main", work)
-
-
-@pytest.mark.parametrize("fault", ["reset", "truncate", "garbage", "wrong-type", "slow"])
-def test_a_system_that_fails_is_named(hosted, fault, settings, monkeypatch):
-    monkeypatch.setattr(http, "PAUSES_S", (0, 0))
-    settings.foreign.read_timeout_s = 0.2
-    hosted.standin.fault(fault)
-    for do in (
-        lambda: list(hosted.driver.refs(hosted.name)),
-        lambda: hosted.driver.resolve(hosted.name, "main"),
-        lambda: hosted.driver.build_state(hosted.name, "f" * 40),
-    ):
-        with pytest.raises(ForeignError, match="The integration 'main'"):
-            do()
 
 
 def test_an_answer_of_the_wrong_shape_is_told(hosted):

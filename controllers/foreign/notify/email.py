@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 
 import network
 from config import settings
-from controllers.foreign import Check, ForeignError, Proof, errors, transport
+from controllers.foreign import Check, ForeignError, Proof, circuits, errors, transport
 from controllers.foreign.credentials import BASIC, one_of
 from controllers.foreign.errors import Unclear
 from controllers.foreign.notify.base import Choice, NotifyDriver
@@ -25,6 +25,7 @@ class Email(NotifyDriver):
     name = "email"
     Credentials = one_of(BASIC)
     needs_url = False
+    places = ("host", "port", "security")
 
     class Settings(Choice):
         """The server, and who writes to whom."""
@@ -57,14 +58,31 @@ class Email(NotifyDriver):
     def send(self, message):
         """Send a message to all receivers; its Message-ID is the same for every attempt."""
         mail = self.mail_of(message)
-        was_handed_over = False
-        try:
-            with self.server() as server:
-                was_handed_over = True
-                refused = server.send_message(mail)
-        except (smtplib.SMTPException, OSError) as error:
-            raise self.failure(error, was_handed_over) from None
+        refused = self.talk(lambda server: server.send_message(mail), hands_over=True)
         return {"refused": sorted(refused)} if refused else None
+
+    def talk(self, do, hands_over=False):
+        """Return what `do(server)` returns in a session with the server; all of it is over in foreign.total_timeout_s.
+
+        hands_over: whether `do` gives a message away, so that one without an answer may have been taken. Raises ForeignError.
+        """
+        circuit, total_s = circuits.Circuit(self.access), settings.foreign.total_timeout_s
+        circuit.check()
+        is_in = is_done = False
+        with circuit.slot(total_s), transport.Exchange(total_s) as exchange:
+            try:
+                with self.server(exchange) as server:
+                    is_in = True
+                    answer = do(server)
+                    is_done = True
+            except (smtplib.SMTPException, OSError) as error:
+                if not is_done:  # Else only the farewell went wrong.
+                    failed = self.failure(error, hands_over and is_in, exchange.is_over)
+                    if failed.kind in circuits.COUNTED:
+                        circuit.failed(failed)
+                    raise failed from None
+        circuit.succeeded()
+        return answer
 
     def mail_of(self, message):
         """Return the e-mail that a message becomes."""
@@ -79,13 +97,13 @@ class Email(NotifyDriver):
         mail.set_content("\n\n".join(lines) + "\n")
         return mail
 
-    def server(self):
+    def server(self, exchange):
         """Return a session with the server, encrypted and logged in as configured. Raises what smtplib does, ForeignError."""
         wanted, seconds = self.wanted, settings.foreign.read_timeout_s
         context = self.trust()
         kind = TLSServer if wanted.security == "tls" else PlainServer
         try:
-            server = kind(wanted.host, wanted.port or PORTS[wanted.security], seconds, context)
+            server = kind(wanted.host, wanted.port or PORTS[wanted.security], seconds, context, exchange)
         except network.Refused as error:
             raise ForeignError(
                 f"The integration '{self.access.name}' cannot be asked: {error}", access=self.access
@@ -110,9 +128,9 @@ class Email(NotifyDriver):
                 access=self.access,
             ) from None
 
-    def failure(self, error, was_handed_over):
-        """Return the ForeignError for what went wrong with the server."""
-        who, said = f"The integration '{self.access.name}'", said_by(error)
+    def failure(self, error, was_handed_over, is_late):
+        """Return the ForeignError for what went wrong with the server; is_late: it was ended because it took too long."""
+        who, said = f"The integration '{self.access.name}'", "it took too long" if is_late else said_by(error)
         if isinstance(error, smtplib.SMTPAuthenticationError):
             return ForeignError(f"{who} refuses the credentials ({said}).", errors.REFUSED_CREDENTIALS, self.access)
         if isinstance(error, smtplib.SMTPNotSupportedError):
@@ -126,26 +144,25 @@ class Email(NotifyDriver):
             return ForeignError(f"{who} refuses all receivers ({said}).", kind, self.access)
         if was_handed_over:  # smtplib's own errors are OSErrors too; those with an answer are told above.
             return Unclear(f"{who} was given a message and did not say whether it took it: {said}.", self.access)
-        kind = errors.TIMED_OUT if isinstance(error, TimeoutError) else errors.UNAVAILABLE
+        is_late = is_late or "timed out" in str(error)  # smtplib tells a time-out as a connection that was closed.
+        kind = errors.TIMED_OUT if is_late else errors.UNAVAILABLE
         return ForeignError(f"{who} cannot be used now: {said}. It is asked again later.", kind, self.access)
 
     def prove(self, **hints):
         """Connect, encrypt and log in; no mail is sent."""
         try:
-            with self.server() as server:
-                server.noop()
+            self.talk(lambda server: server.noop())
         except ForeignError as error:
             return Proof(None, [Check("login", False, error.detail)])
-        except (smtplib.SMTPException, OSError) as error:
-            return Proof(None, [Check("login", False, self.failure(error, False).detail)])
         return Proof(None, [Check("login", True, "The server takes mail from us.")])
 
 
 class PlainServer(smtplib.SMTP):
     """An SMTP session that leads where the fence lets it."""
 
-    def __init__(self, host, port, seconds, context):
+    def __init__(self, host, port, seconds, context, exchange):
         self.context = context
+        exchange.watch(self)
         super().__init__(host, port, timeout=seconds)
 
     def _get_socket(self, host, port, timeout):

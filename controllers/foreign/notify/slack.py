@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from controllers.foreign import Check, ForeignError, Proof
 from controllers.foreign.credentials import Kind, one_of
+from controllers.foreign.errors import UNKNOWN, Unclear
 from controllers.foreign.http import Http
 from controllers.foreign.notify.base import NotifyDriver
 
@@ -40,8 +41,16 @@ class Slack(NotifyDriver):
         return Http(self.access, url, login={}).sent_json("POST", url, body, None, None)
 
     def send(self, message):
-        """Post a message."""
-        self.post({"text": text_of(message)})
+        """Post a message, once: Slack cannot be asked what was posted, so one whose answer was lost is not sent again unasked."""
+        try:
+            self.post({"text": text_of(message)})
+        except Unclear as lost:
+            raise ForeignError(
+                f"The integration '{self.access.name}' was sent the message and its answer was lost. Look whether it is there; "
+                "if it is not, send it again.",
+                UNKNOWN,
+                self.access,
+            ) from lost
 
     def prove(self, **hints):
         """Post a payload without a text, which Slack refuses only after it has found the webhook; nobody sees anything."""

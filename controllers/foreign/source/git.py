@@ -15,7 +15,7 @@ from controllers.building.work import Work
 from controllers.foreign import DriverSettings, ForeignError, Proof, attempt
 from controllers.foreign import credentials as kinds
 from controllers.foreign.credentials import BASIC, SSH_KEY, TOKEN, USER_TOKEN, one_of
-from controllers.foreign.errors import UNAVAILABLE
+from controllers.foreign.errors import BAD_ANSWER, NOT_FOUND, TIMED_OUT, UNAVAILABLE, UNUSABLE
 from controllers.foreign.source import git_address, git_commands, git_tree
 from controllers.foreign.source.base import BRANCH, TAG, Change, Checkout, Commit, Ref, SourceDriver
 from controllers.foreign.source.git_commands import MirrorBroken, git
@@ -74,7 +74,7 @@ class Git(SourceDriver):
             try:
                 return mirror.checkout(ref, prefers_branch=ref == branch)
             except MirrorBroken as error:
-                raise mirror.not_fetched(str(error)) from error
+                raise mirror.not_fetched(str(error), BAD_ANSWER) from error  # A new mirror: it is the server that lies.
 
     def commits(self, repository, older, newer, most):
         """Return up to `most` commits that `newer` has and `older` has not, None where the mirror here lacks them."""
@@ -317,7 +317,7 @@ class Mirror:
         if commit is None and FULL_COMMIT.fullmatch(ref):
             commit = self.fetch_commit(ref)
         if commit is None:
-            raise ForeignError(self.nothing_called(ref))
+            raise ForeignError(self.nothing_called(ref), NOT_FOUND, self.access)
         return commit
 
     def fetch(self, *refspecs):
@@ -344,20 +344,27 @@ class Mirror:
             try:
                 self.run(argv, environment, on_line=self.work.output)
             except commands.TimedOut as error:
-                raise self.not_fetched(str(error)) from error
+                raise self.not_fetched(str(error), TIMED_OUT) from error
             except commands.Failed as error:
-                raise self.not_fetched(git_commands.meaning_of(error.tail, gate.failures)) from error
+                meaning = git_commands.meaning_of(error.tail, gate.failures)
+                raise self.not_fetched(meaning, git_commands.kind_of(error.tail, gate)) from error
 
-    def not_fetched(self, why):
+    def not_fetched(self, why, kind=UNUSABLE):
         """Return the error for a repository that cannot be fetched."""
-        return ForeignError(f"The repository {self.address.url} could not be fetched: {why}")
+        return ForeignError(f"The repository {self.place} could not be fetched: {why}", kind, self.access)
+
+    @property
+    def place(self):
+        """The repository's URL, and whose it is, as people read it."""
+        return self.address.url + (f" of the integration '{self.access.name}'" if self.access.name else "")
 
     def check_server(self):
         """Raise ForeignError unless the fence lets ssh and git:// reach the server; they do not go through the gate."""
         try:
             network.addresses_of(self.address.host, self.address.port or network.DEFAULT_PORTS[self.address.protocol])
         except network.NetworkError as error:
-            raise self.not_fetched(str(error)) from None
+            kind = UNUSABLE if isinstance(error, network.Refused) else UNAVAILABLE
+            raise self.not_fetched(str(error), kind) from None
 
     def fetch_commit(self, commit):
         """Fetch a commit that no branch or tag leads to; returns it, or None where the server does not give it."""
@@ -400,9 +407,9 @@ class Mirror:
         hint = (
             f"Its newest branches are {', '.join(branches)}."
             if branches
-            else "It has no branches: push something first."
+            else "It has no branches: push something first, or correct the address if it leads to a page to log in."
         )
-        return f"{self.address.url} has no branch, tag or commit '{ref}'. {hint}"
+        return f"{self.place} has no branch, tag or commit '{ref}'. {hint}"
 
     def export(self, commit):
         """Put the commit's tree into the content store and return its digest."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from config import settings
 from controllers.foreign import ForeignError
+from controllers.foreign.errors import UNAVAILABLE, UNUSABLE
 
 STALLED_S = 60  # A transfer below 1,000 bytes a second for this long is given up.
 KEPT_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "TMPDIR")
@@ -102,6 +103,12 @@ MEANINGS = (
         "the server's certificate is not one this machine trusts.",
     ),
     (r"No space left on device", "this machine's disk is full."),
+)
+MAY_PASS = re.compile(
+    r"Could not resolve host|Name or service not known|Temporary failure in name resolution|Connection refused|"
+    r"No route to host|Network is unreachable|Failed to connect|timed out|Operation too slow|Connection (was )?(reset|closed)|"
+    r"error: (429|5\d\d)|early EOF|unexpected disconnect|hung up unexpectedly|RPC failed|Empty reply from server",
+    re.I,
 )
 
 
@@ -227,6 +234,13 @@ def meaning_of(tail, gate_failures=()):
     said = tail[-1] if tail else "git did not say why."
     complaint = next((line for line in tail if line.startswith(("fatal:", "error:"))), said)
     return complaint.removeprefix("fatal: ").removeprefix("error: ")
+
+
+def kind_of(tail, gate=None):
+    """Return the kind of error that the last lines a git command wrote mean: unavailable where asking again may help."""
+    if gate is not None and gate.failures:
+        return UNUSABLE if gate.has_refused else UNAVAILABLE
+    return UNAVAILABLE if MAY_PASS.search("\n".join(tail)) else UNUSABLE
 
 
 def is_mirror_broken(tail):

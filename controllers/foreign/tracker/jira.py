@@ -154,12 +154,20 @@ class Jira(TrackerDriver):
 
     def link(self, key, global_id, url, title):
         """Link an issue to a page; JIRA itself changes the link with this globalId where there is one."""
-        body = {"globalId": global_id, "object": {"url": url, "title": title}}
-        try:
-            self.http.post_json(f"{self.path(key)}/remotelink", body)
-        except Unclear:  # The same link again is no second one.
-            self.http.post_json(f"{self.path(key)}/remotelink", body)
+        wanted = {"url": url, "title": title}
+        if not self.has_link(key, global_id, wanted):
+            try:
+                self.http.post_json(f"{self.path(key)}/remotelink", {"globalId": global_id, "object": wanted})
+            except Unclear:
+                if not self.has_link(key, global_id, wanted):
+                    raise
         return {"url": self.page_of(key)}
+
+    def has_link(self, key, global_id, wanted):
+        """Say whether the link of a globalId leads where it should."""
+        answer = self.http.get(f"{self.path(key)}/remotelink", {"globalId": global_id}, also=(404,))
+        there = self.http.json_of(answer, dict).get("object") or {} if answer.status == 200 else {}
+        return wanted.items() <= there.items()
 
     # Versions.
 

@@ -63,6 +63,11 @@ class Jenkins(StandIn):
 
     # What tests do.
 
+    def add(self, job, **parameters):
+        """Put a build into the queue, as somebody else does; returns its Item."""
+        self.items.append(Item(41 + len(self.items), job, parameters))
+        return self.items[-1]
+
     def begin(self, item=None, **columns):
         """Let the newest item leave the queue; returns its Build."""
         item = item or self.items[-1]
@@ -145,8 +150,7 @@ class Jenkins(StandIn):
         like = next((i for i in self.items if (i.job, i.parameters) == (name, given) and not i.has_left), None)
         if like:
             return Reply(None, 303, {"Location": f"{ROOT}queue/item/{like.id}/"})
-        item = Item(41 + len(self.items), name, given)
-        self.items.append(item)
+        item = self.add(name, **given)
         return Reply(None, 201, {"Location": f"{ROOT}queue/item/{item.id}/"})
 
     @route("GET", "/queue/api/json")

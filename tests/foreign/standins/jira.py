@@ -125,6 +125,14 @@ class Jira(StandIn):
         self.of(api, key)["comments"].append(made)
         return Reply(made, 201)
 
+    @route("GET", API + r"/issue/(?P<key>[^/]+)/remotelink")
+    def link_of(self, request, api, key):
+        """The link of a globalId."""
+        links, wanted = self.of(api, key)["links"], request.query["globalId"]
+        if wanted not in links:
+            raise Reply(self.error(404, "The remote issue link is not found."), 404)
+        return Reply({"id": 1, "globalId": wanted, "object": links[wanted]})
+
     @route("POST", API + r"/issue/(?P<key>[^/]+)/remotelink")
     def link(self, request, api, key):
         """The same globalId changes the link that is there."""
