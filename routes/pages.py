@@ -63,6 +63,8 @@ def mount(app, assets_version):
     show("/commands", "commands", "Commands", "commands")
     show("/commands/<command:int>", "command", "Command {command}", "command")
     show("/freezes", "freezes", "Freezes", "freezes")
+    show("/integrations", "integrations", "Integrations", "integrations")
+    show("/tokens", "tokens", "Tokens", "tokens")
     show("/hosts", "hosts", "Hosts", "hosts")
     show(f"/hosts/<host:re:{NAME}>", "host", "{host}", "host")
 

@@ -9,6 +9,7 @@ from windlass_cli import __version__
 from windlass_cli.commands.applications import applications
 from windlass_cli.commands.audit import audit
 from windlass_cli.commands.completion import completion
+from windlass_cli.commands.deliveries import deliveries
 from windlass_cli.commands.deploys import cancel, deploys, logs
 from windlass_cli.commands.environments import environments
 from windlass_cli.commands.freezes import freezes
@@ -24,6 +25,8 @@ from windlass_cli.commands.running import commands, run
 from windlass_cli.commands.status import status
 from windlass_cli.commands.steering import approve, pause, resume, retry, skip
 from windlass_cli.commands.targets import targets
+from windlass_cli.commands.tokens import tokens
+from windlass_cli.commands.webhooks import webhooks
 from windlass_cli.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, WindlassError
 from windlass_cli.invocation import Group, Invocation
 from windlass_cli.versions import is_newer
@@ -42,12 +45,12 @@ def windlass():
 
 
 COMMANDS = (
-    *(status, plan, deploy, rollback, logs, cancel, deploys),
+    *(status, plan, deploy, rollback, logs, cancel, deploys, deliveries),
     *(approve, pause, resume, retry, skip),
     *(lock, unlock, freezes, maintenance),
     *(run, commands, audit),
-    *(releases, applications, targets, environments, hosts, integrations),
-    *(login, logout, completion),
+    *(releases, applications, targets, environments, hosts, integrations, webhooks),
+    *(login, logout, tokens, completion),
 )
 for _command in COMMANDS:
     windlass.add_command(_command)

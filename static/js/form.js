@@ -63,6 +63,7 @@ export class Form {
       else rest.push(`${field}: ${message}`);
     }
     this.errors(beside);
+    if (beside.size) document.querySelector("[aria-invalid=true]")?.focus(); // It may be out of sight.
     if (rest.length) this.error(rest.join(" "));
     else if (!beside.size) this.error(error.message);
     if (error.status !== 0 && error.status < 500) this.key = idempotencyKey();

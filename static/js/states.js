@@ -15,6 +15,8 @@ const STATES = { // state -> [kind, word]; the word is the state itself unless g
   cancelled: ["stopped"], skipped: ["none"], not_run: ["none", "not run"], unknown: ["none"], never: ["none", "never deployed"],
   delivered: ["good"], superseded: ["none", "overtaken"],
   unclear: ["warning"], frozen: ["paused"], locked: ["paused"],
+  asked: ["good"], left_alone: ["paused", "left alone for now"], refused: ["bad", "credentials refused"],
+  works: ["good"], fails: ["bad"],
   drift: ["warning"], closed: ["paused"], open: ["good"],
 };
 

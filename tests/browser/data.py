@@ -345,3 +345,59 @@ def deploy_event(state, text=None):
     """Return an event of a whole deploy, without its number and time."""
     event = {"kind": "deploy", "data": {"state": state}}
     return {**event, "text": text} if text else event
+
+
+def drivers():
+    """Return two drivers: one with credentials of two kinds, one with settings of every sort."""
+    text = {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}
+    stash = {
+        "name": "bitbucket-server",
+        "role": "source",
+        "summary": "Bitbucket Server.",
+        "default_url": None,
+        "settings": {"properties": {"ca": text}},
+        "credentials": {},
+        "credential_kinds": [
+            {"name": "token", "fields": ["token"]},
+            {"name": "basic", "fields": ["username", "password"]},
+        ],
+        "needs_credentials": False,
+        "takes_hooks": True,
+    }
+    properties = {
+        "host": {"type": "string"},
+        "port": {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None},
+        "security": {"enum": ["starttls", "tls"], "type": "string", "default": "starttls"},
+        "to": {"items": {"type": "string"}, "type": "array"},
+    }
+    email = {"name": "email", "role": "notify", "summary": "Mail.", "credential_kinds": []}
+    return [stash, {**stash, **email, "settings": {"properties": properties, "required": ["host", "to"]}}]
+
+
+def integration(name="stash", driver="bitbucket-server", credentials=None, **changes):
+    """Return an integration; of credentials only the names."""
+    return {
+        "name": name,
+        "driver": driver,
+        "roles": ["source"],
+        "url": "https://stash.example.net",
+        "credentials": sorted(credentials or []),
+        "settings": {},
+        "circuit": {"state": "closed", "until": None, "reason": None},
+        "created_at": at(900),
+        "updated_at": at(900),
+        **changes,
+    }
+
+
+def checks():
+    """Return what trying an integration out shows: one thing works, one does not."""
+    return [
+        {"name": "login", "ok": True, "message": "The login works."},
+        {"name": "repository", "ok": False, "message": "The token may not read it."},
+    ]
+
+
+def token(number=1, name="ci"):
+    """Return a token."""
+    return {"id": number, "name": name, "user": "admin", "created_at": at(60), "expires_at": None, "last_used_at": None}

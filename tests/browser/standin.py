@@ -63,6 +63,9 @@ class World:
     plans: dict = field(default_factory=dict)
     commands: dict = field(default_factory=dict)
     freezes: list = field(default_factory=list)
+    integrations: list = field(default_factory=list)
+    tokens: list = field(default_factory=list)
+    variables: dict = field(default_factory=dict)
     changelog: dict = field(default_factory=data.changelog)
     deliveries: list = field(default_factory=list)
     key_shown: dict = field(
@@ -72,6 +75,13 @@ class World:
             "pinned": False,
         }
     )
+
+
+def page_of(items, query):
+    """Return a page of a list; its cursor is the number of items before the next page."""
+    after, limit = int(query.get("after", 0)), int(query.get("limit", 50))
+    end = after + limit
+    return {"items": items[after:end], "next": str(end) if end < len(items) else None}
 
 
 class Problem(Exception):
@@ -261,6 +271,8 @@ class StandIn:
         found = named(self.world.applications, rest[0], "application")
         if rest[3:4] == ["maintenance"]:
             return self.world.maintenance
+        if rest[3:4] == ["variables"]:
+            return {"variables": self.world.variables, "updated_at": None}
         if rest[1:2] == ["targets"]:
             of_status = [
                 data.target(item["environment"]) for item in self.world.status if item["application"] == rest[0]
@@ -364,7 +376,7 @@ class StandIn:
         if deploy is None:
             raise Problem(404, f"There is no deploy {rest[0]}.", "not-found")
         if rest[1:] == ["hosts"]:
-            return {"items": self.world.runs.get(deploy["id"], []), "next": None}
+            return page_of(self.world.runs.get(deploy["id"], []), asked.query)
         if rest[1:] == ["events"]:
             return self.events(f"deploy-{rest[0]}", asked)
         if rest[1:] == ["changelog"]:
@@ -396,6 +408,48 @@ class StandIn:
         made = data.command(len(self.world.commands) + 1, "running", **asked.body)
         self.world.commands[made["id"]] = made
         return made
+
+    def patch_applications(self, asked, rest):
+        """PATCH /applications/<name>/targets/<environment>/variables."""
+        for name, value in asked.body["variables"].items():
+            if value is None:
+                del self.world.variables[name]
+            else:
+                self.world.variables[name] = {"secret": True} if isinstance(value, dict) else value
+        return {"variables": self.world.variables, "updated_at": None}
+
+    def get_integrations(self, asked, rest):
+        """GET /integrations, /integrations/drivers and /integrations/<name>."""
+        if rest == ["drivers"]:
+            return {"items": data.drivers()}
+        found = self.world.integrations
+        return named(found, rest[0], "integration") if rest else {"items": found, "next": None}
+
+    def post_integrations(self, asked, rest):
+        """POST /integrations and /integrations/<name>/test."""
+        if rest:
+            return {"ok": False, "version": "8.19", "checks": data.checks()}
+        self.world.integrations.append(data.integration(**asked.body))
+        return self.world.integrations[-1]
+
+    def patch_integrations(self, asked, rest):
+        """PATCH /integrations/<name>."""
+        found = named(self.world.integrations, rest[0], "integration")
+        found.update(data.integration(**{**found, **asked.body}))
+        return found
+
+    def get_tokens(self, asked, rest):
+        """GET /tokens."""
+        return {"items": self.world.tokens, "next": None}
+
+    def post_tokens(self, asked, rest):
+        """POST /tokens."""
+        self.world.tokens.append(data.token(len(self.world.tokens) + 1, asked.body["name"]))
+        return {**self.world.tokens[-1], "secret": "wl_only-once"}
+
+    def delete_tokens(self, asked, rest):
+        """DELETE /tokens/<number>."""
+        self.world.tokens = [token for token in self.world.tokens if token["id"] != int(rest[0])]
 
     def get_freezes(self, asked, rest):
         """GET /freezes."""

@@ -19,6 +19,8 @@ PAGES = {
     "/commands": "df -h /",
     "/commands/7": "of 2 hosts done",
     "/freezes": "holidays",
+    "/integrations": "The token is refused.",
+    "/tokens": "ci",
     "/nowhere": "Not found",
 }
 
@@ -52,6 +54,9 @@ def world(stand_in):
     world.status = [data.status(health="unhealthy", drift=True, drift_detail="web2: v11; it should be v12.")]
     world.commands = {7: data.command(state="failed", argv=["df", "-h", "/"])}
     world.freezes = [data.freeze(weekly={"begins": "fri 16:00", "ends": "mon 08:00", "timezone": "Europe/Berlin"})]
+    world.integrations = [data.integration(circuit={"state": "open", "until": None, "reason": "The token is refused."})]
+    world.tokens = [data.token()]
+    world.variables = {"LOG_LEVEL": "info", "DATABASE_URL": {"secret": True}}
     stand_in.publish("command-7", data.output("Filesystem      Size\n", step=None))
     stand_in.publish(
         "deploy-41", data.deploy_event("running"), data.output("hello\n"), data.step_event("check", "failed")
@@ -97,6 +102,11 @@ def test_sign_in_page_and_dialogs_have_no_barriers_that_axe_finds(page, stand_in
         ("/commands", "Run a command"),
         ("/freezes", "Add a freeze"),
         ("/applications/shop", "Lock production"),
+        ("/applications/shop", "Variables of production"),
+        ("/integrations", "Add an integration"),
+        ("/integrations", "Edit stash"),
+        ("/integrations", "Test stash"),
+        ("/tokens", "Make a token"),
     ):
         page.goto(stand_in.url + path)
         page.get_by_role("button", name=button).click()

@@ -91,7 +91,7 @@ def watch_to_success(page):
 
 def served(host):
     """Return what the application answers through the host's nginx."""
-    return requests.get(host.url, headers={"Host": "shop.example.com"}, timeout=10).text
+    return requests.get(host.url, headers={"Host": "shop.example.com"}, timeout=60).text
 
 
 def test_from_first_sign_in_to_rollback(visitor, stack, fleet_factory):
@@ -137,7 +137,7 @@ def test_real_answers_break_no_rule_of_the_pages(visitor, stack):
     """An error of the real API is shown in its own words; the pages' policy reaches the browser."""
     visitor.goto(f"{stack.url}/deploys/999999")
     expect(visitor.get_by_role("heading", name="No such deploy")).to_be_visible()
-    answer = requests.get(stack.url, timeout=10)
+    answer = requests.get(stack.url, timeout=60)
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'")
-    assert requests.get(f"{stack.url}/nowhere", timeout=10).status_code == 404
-    assert requests.get(f"{stack.url}/api/v1/nowhere", timeout=10).headers["Content-Type"] == "application/problem+json"
+    assert requests.get(f"{stack.url}/nowhere", timeout=60).status_code == 404
+    assert requests.get(f"{stack.url}/api/v1/nowhere", timeout=60).headers["Content-Type"] == "application/problem+json"

@@ -3,6 +3,7 @@
 import click
 
 from windlass_cli import options
+from windlass_cli.commands.deliveries import changelog
 from windlass_cli.commands.rollouts import finish, show_deploy
 from windlass_cli.following import ENDED_STATES
 from windlass_cli.invocation import Command, Group
@@ -17,6 +18,9 @@ COLUMNS = ("DEPLOY", "APPLICATION", "RELEASE", "ENVIRONMENT", "STATE", "HOSTS", 
 @click.group(cls=Group)
 def deploys():
     """List and show deploys."""
+
+
+deploys.add_command(changelog)
 
 
 @deploys.command("list")

@@ -1,10 +1,14 @@
 """``windlass integrations``: the foreign systems."""
 
+import json
+
 import click
 
 from windlass_cli import options
 from windlass_cli.errors import WindlassError
 from windlass_cli.invocation import Group
+from windlass_cli.output import ago, state
+from windlass_cli.secrets_in import secret_value
 
 COLUMNS = ("NAME", "DRIVER", "ROLES", "URL", "STATE")
 DRIVER_COLUMNS = ("DRIVER", "ROLE", "CREDENTIALS", "HOOKS", "WHAT IT IS")
@@ -12,7 +16,7 @@ DRIVER_COLUMNS = ("DRIVER", "ROLE", "CREDENTIALS", "HOOKS", "WHAT IT IS")
 
 @click.group(cls=Group)
 def integrations():
-    """List the configured foreign systems and try them out."""
+    """Configure the foreign systems and try them out."""
 
 
 @integrations.command("list")
@@ -33,7 +37,9 @@ def list_integrations(invocation):
         )
         for row in rows
     ]
-    invocation.output.table(COLUMNS, cells, "There is no integration yet.")
+    invocation.output.table(
+        COLUMNS, cells, "There is no integration yet. Create one: windlass integrations create --help"
+    )
 
 
 @integrations.command("show")
@@ -105,6 +111,110 @@ def drivers(invocation):
         for row in rows
     ]
     invocation.output.table(DRIVER_COLUMNS, cells, "The server knows no driver.")
+
+
+@integrations.command("create")
+@click.argument("name")
+@click.option("--driver", required=True, metavar="DRIVER", help='What it is, see "windlass integrations drivers".')
+@click.option("--address", metavar="URL", help="Where it is; the driver's own by default.")
+@click.option(
+    "--credential", "plain", metavar="NAME=VALUE", multiple=True, help="One that is no secret: username=deploy."
+)
+@click.option("--secret", metavar="NAME", help="One that is: asked for, or read from standard input: token.")
+@click.option("--setting", "chosen", metavar="NAME=VALUE", multiple=True, help="A setting; the value as JSON or text.")
+@click.pass_obj
+def create(invocation, name, driver, address, plain, secret, chosen):
+    """Configure a foreign system.
+
+    \b
+      windlass integrations create stash --driver bitbucket-server --address https://stash.example.net \\
+          --secret token < token-file
+    """
+    credentials = _pairs(plain, "--credential username=deploy")
+    if secret:
+        credentials[secret] = secret_value(invocation, secret)
+    settings = {key: _value(text) for key, text in _pairs(chosen, "--setting project=SHOP").items()}
+    given = {"name": name, "driver": driver, "url": address, "credentials": credentials, "settings": settings}
+    made = invocation.client.post("integrations", body={key: value for key, value in given.items() if value})
+    if invocation.as_json:
+        invocation.output.json(made)
+        return
+    invocation.output.line(f"{made.get('name')} is there.")
+    invocation.output.hint(f"Try it out: windlass integrations test {made.get('name')}")
+
+
+def _pairs(texts, example):
+    """Return {name: value} of texts such as ``name=value``; UsageError for one without a name."""
+    pairs = [text.partition("=") for text in texts]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise click.UsageError(f"Give a name and a value: {example}")
+    return {name: value for name, _, value in pairs}
+
+
+def _value(text):
+    """Return what a text means as JSON, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+@integrations.command("delete")
+@options.integration
+@click.pass_obj
+def delete(invocation, integration):
+    """Delete an integration with its credentials; refused while an application uses it."""
+    invocation.client.get("integrations", integration)  # so that nobody is asked about what does not exist
+    invocation.confirm_for_good(f"Delete the integration {integration} with its credentials, for good?")
+    invocation.client.delete("integrations", integration)
+    if invocation.as_json:
+        invocation.output.json({"name": integration, "deleted": True})
+    else:
+        invocation.output.line(f"{integration} is deleted.")
+
+
+@integrations.command("hook")
+@options.integration
+@click.option("--close", is_flag=True, help="Take no more hooks of it.")
+@click.pass_obj
+def hook(invocation, integration, close):
+    """Open the address where a system tells us of pushes and builds; for administrators.
+
+    Writes the address, then the secret, which is shown this once and takes the place of the one before.
+    """
+    if close:
+        invocation.client.delete("integrations", integration, "hook")
+        if invocation.as_json:
+            invocation.output.json({"name": integration, "hook": None})
+        else:
+            invocation.output.line(f"No more hooks of {integration} are taken.")
+        return
+    invocation.confirm(f"Make a new secret for the hooks of {integration}? One that it had ends.")
+    made = invocation.client.post("integrations", integration, "hook", body={})
+    if invocation.as_json:
+        invocation.output.json(made)
+        return
+    invocation.output.note(made.get("setup"))
+    invocation.output.line(made.get("url"))
+    invocation.output.line(made.get("secret"))
+
+
+@integrations.command("hooks")
+@options.integration
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many to list.")
+@click.pass_obj
+def hooks(invocation, integration, limit):
+    """List the hooks that came, the newest first, and what followed from each."""
+    rows = list(invocation.client.items("integrations", integration, "hooks", limit=limit))
+    if invocation.as_json:
+        invocation.output.json({"items": rows})
+        return
+    cells = [
+        (row.get("id"), row.get("event"), state(row.get("state")), ago(row.get("received_at")), row.get("outcome"))
+        for row in rows
+    ]
+    empty = f"No hook of {integration} has come. Open its address: windlass integrations hook {integration}"
+    invocation.output.table(("HOOK", "EVENT", "STATE", "RECEIVED", "OUTCOME"), cells, empty)
 
 
 def told_circuit(circuit):

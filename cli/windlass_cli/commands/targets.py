@@ -1,17 +1,17 @@
 """``windlass targets``: where an application goes, how its rollouts go there, and which variables it gets."""
 
-import sys
-
 import click
 
 from windlass_cli import options
 from windlass_cli.commands.applications import processes_of
 from windlass_cli.commands.rollouts import strategy_of
-from windlass_cli.errors import NeedsAnswer, NotFound
+from windlass_cli.errors import NotFound
 from windlass_cli.invocation import Group
+from windlass_cli.output import ago, state
+from windlass_cli.secrets_in import secret_value
 
 #: What a PUT takes; the rest of a target is the server's.
-SETTABLE = ("hosts", "strategy", "health", "processes", "server_names", "drain_s", "keep_warm")
+SETTABLE = ("hosts", "strategy", "health", "processes", "server_names", "rules", "configure", "drain_s", "keep_warm")
 
 
 @click.group(cls=Group)
@@ -171,7 +171,7 @@ def variables(invocation, application, environment, plain, secret, unset):
     path = ("applications", application, "targets", environment, "variables")
     changes = {**_assignments(plain), **dict.fromkeys(unset)}
     if secret:
-        changes[secret] = {"value": _secret_value(invocation, secret), "secret": True}
+        changes[secret] = {"value": secret_value(invocation, secret), "secret": True}
     client = invocation.client
     found = client.patch(*path, body={"variables": changes}) if changes else client.get(*path)
     if invocation.as_json:
@@ -184,25 +184,85 @@ def variables(invocation, application, environment, plain, secret, unset):
     invocation.output.table(("NAME", "VALUE"), rows, f"{application} has no variables in {environment}.")
 
 
+@targets.command("rules")
+@options.application
+@options.environment_argument
+@click.option("--branch", "branches", metavar="PATTERN", multiple=True, help="Deploy each push to such a branch.")
+@click.option("--tag", "tags", metavar="PATTERN", multiple=True, help="Deploy each new tag like this, such as v*.")
+@click.option(
+    "--version", "versions", metavar="PATTERN", multiple=True, help="Deploy each such version of its package."
+)
+@click.option("--green", is_flag=True, help="Wait for a green build of the commit, for --branch and --tag.")
+@click.option("--none", is_flag=True, help="Deploy nothing by itself any more.")
+@click.pass_obj
+def rules(invocation, application, environment, branches, tags, versions, green, none):
+    """Show what is deployed there without anybody asking, after changing it.
+
+    Rules that are given replace the former ones; the first that fits counts.
+
+    \b
+      windlass targets rules shop staging --branch main --green
+      windlass targets rules shop staging --none
+    """
+    if none and (branches or tags or versions or green):
+        raise click.UsageError("--none and rules exclude each other.")
+    if green and not (branches or tags):
+        raise click.UsageError("--green needs --branch or --tag.")
+    path = ("applications", application, "targets", environment)
+    wanted = [{"branch": pattern} for pattern in branches] + [{"tag": pattern} for pattern in tags]
+    wanted = [{**rule, "require_green_build": True} if green else rule for rule in wanted]
+    wanted += [{"version": pattern} for pattern in versions]
+    target, tag = invocation.client.get_with_tag(*path)
+    if wanted or none:
+        before = {name: target[name] for name in SETTABLE if target.get(name) is not None}
+        strategy = {name: value for name, value in (before.get("strategy") or {}).items() if value is not None}
+        target = invocation.client.put(*path, body={**before, "strategy": strategy, "rules": wanted}, if_match=tag)
+    found = target.get("rules") or []
+    if invocation.as_json:
+        invocation.output.json({"rules": found})
+        return
+    rows = [
+        (kind, rule[kind], "after a green build" if rule.get("require_green_build") else "")
+        for rule in found
+        for kind in ("branch", "tag", "version")
+        if rule.get(kind)
+    ]
+    invocation.output.table(("NEWS", "PATTERN", ""), rows, f"Nothing is deployed by itself to {environment}.")
+
+
+@targets.command("automations")
+@options.application
+@options.environment_argument
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many to list.")
+@click.pass_obj
+def automations(invocation, application, environment, limit):
+    """List what the rules wanted, the newest first, and what became of it."""
+    path = ("applications", application, "targets", environment, "automations")
+    rows = list(invocation.client.items(*path, limit=limit))
+    if invocation.as_json:
+        invocation.output.json({"items": rows})
+        return
+    cells = [
+        (
+            row.get("release"),
+            state(row.get("state")),
+            row.get("deploy"),
+            row.get("reason"),
+            row.get("outcome"),
+            ago(row.get("created_at")),
+        )
+        for row in rows
+    ]
+    empty = f"No rule has wanted anything in {environment} yet."
+    invocation.output.table(("RELEASE", "STATE", "DEPLOY", "BECAUSE", "OUTCOME", "CREATED"), cells, empty)
+
+
 def _assignments(texts):
     """Return {name: value} of texts such as ``WORKERS=4``; UsageError for one without a name."""
     pairs = [text.partition("=") for text in texts]
     if not all(name and equals for name, equals, _ in pairs):
         raise click.UsageError("--set takes a name and a value: --set WORKERS=4")
     return {name: value for name, _, value in pairs}
-
-
-def _secret_value(invocation, name):
-    """Return a secret that a person types unseen, or all of standard input without its last line break."""
-    if invocation.can_ask:
-        return click.prompt(name, hide_input=True, err=True)
-    text = "" if invocation.no_input or sys.stdin.isatty() else sys.stdin.read()
-    value = text.removesuffix("\n").removesuffix("\r")
-    if not value:
-        raise NeedsAnswer(
-            f"There is no value for {name}. Nothing was changed.", remedy="Give it on standard input: … < file"
-        )
-    return value
 
 
 def told_hosts(target):

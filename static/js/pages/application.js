@@ -16,6 +16,7 @@ import { start, subject } from "../shell.js";
 import { strategyText } from "../strategy.js";
 import { TargetCell } from "../target_cell.js";
 import { TargetForm } from "../target_form.js";
+import { VariablesDialog } from "../variables_dialog.js";
 
 const BUILDING_MS = 2000;
 const USUAL_MS = 15_000;
@@ -45,6 +46,9 @@ class TargetRow {
     this.hosts = ko.pureComputed(() => hostsText(this.target()));
     this.strategy = ko.pureComputed(() => strategyText(this.target().strategy));
     this.health = ko.pureComputed(() => healthText(this.target().health));
+    this.rules = ko.pureComputed(() => (this.target().rules ?? []).map(ruleText).join("; "));
+    this.variablesName = ko.pureComputed(() => `Variables of ${this.environment()}`);
+    this.showVariables = () => page.variables.show(this.environment());
     this.editName = ko.pureComputed(() => `Edit the target ${this.environment()}`);
     this.edit = () => page.targetForm.edit(this.environment());
     this.offerRepair(page);
@@ -100,6 +104,11 @@ function hostsText({ hosts, resolved_hosts: resolved }) {
   return hosts?.tags ? `tagged ${hosts.tags.join(" and ")} (${now})` : "";
 }
 
+function ruleText({ branch, tag, version, require_green_build: isGreen }) {
+  const news = branch ? `pushes to ${branch}` : tag ? `tags ${tag}` : `versions ${version}`;
+  return isGreen ? `${news}, after a green build` : news;
+}
+
 function healthText(health) {
   if (!health?.path) return "";
   return `GET ${health.path} answers ${health.expect_status ?? "2xx or 3xx"} within ${health.timeout_s} s`;
@@ -118,6 +127,7 @@ class ApplicationPage {
     this.build = new BuildPanel(shell, this.name, () => this.live.hint());
     this.applicationForm = new ApplicationForm(() => this.live.refresh());
     this.targetForm = new TargetForm(shell, this.name, () => this.live.refresh());
+    this.variables = new VariablesDialog(shell, this.name);
     this.maintenanceForm = new MaintenanceForm(shell, this.name, () => this.live.refresh());
     this.lockForm = new LockForm(shell, this.name, () => this.live.refresh());
     this.releaseForm = this.makeReleaseForm();
