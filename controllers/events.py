@@ -4,6 +4,7 @@ The table is the truth. Followers of one process share one look at the newest nu
 message on its channel only wakes that look up sooner.
 """
 
+import functools
 import logging
 import threading
 import time
@@ -181,22 +182,21 @@ class Watchers:
 
 
 _watchers = Watchers()
-_redis = None
 
 
-def _redis_client():
+@functools.cache
+def _redis_client(url):
     """Return this process's Redis client for wake-ups, or None where none is configured."""
-    global _redis
-    if _redis is None and settings.redis.url:
-        from redis import Redis
+    if not url:
+        return None
+    from redis import Redis
 
-        _redis = Redis.from_url(settings.redis.url, socket_timeout=1, socket_connect_timeout=1)
-    return _redis
+    return Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
 
 
 def _announce(topic):
     """Wake followers in other processes up; they would look soon in any case, so a failure is only noted."""
-    client = _redis_client()
+    client = _redis_client(settings.redis.url)
     if client is None:
         return
     try:
@@ -210,7 +210,7 @@ def _subscription():
 
     Without Redis it just waits. With Redis it waits longer, because it will be woken; when Redis is away it falls back.
     """
-    client = _redis_client()
+    client = _redis_client(settings.redis.url)
     if client is None:
         return lambda seconds: seconds is not None and time.sleep(seconds)
     channel = client.pubsub(ignore_subscribe_messages=True)

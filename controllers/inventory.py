@@ -65,6 +65,12 @@ def members_of(known):
     return members
 
 
+def groups_of(host, application, environment):
+    """Return the names of the groups that a host is in while an application is deployed to it."""
+    keys = [("zone", host.zone.name), *(("tag", tag) for tag in host.tags), ("target", application, environment)]
+    return tuple(map(group_name, keys))
+
+
 def group_names(members):
     """Return {group: hosts}, each of `members` under a name that Ansible takes.
 

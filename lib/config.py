@@ -116,6 +116,17 @@ SETTINGS = (
     Setting("build.foreign_timeout_s", 7200, "Seconds a build in another system, such as Jenkins, may take."),
     Setting("git.local_paths", [], "Folders from which a repository may be read by path or file:// URL."),
     Setting("artifacts.local_paths", [], "Folders below which integrations of driver directory may keep releases."),
+    Setting(
+        "ansible.playbooks", [], "Folders on the workers below which integrations of driver ansible may have playbooks."
+    ),
+    Setting(
+        "ansible.python",
+        "",
+        "Python that has ansible-core and ansible-runner, for playbooks; empty: the one that runs Windlass.",
+    ),
+    Setting(
+        "puppet.manifests", [], "Folders on the workers below which integrations of driver puppet may have manifests."
+    ),
     Setting("git.timeout_s", 300, "Seconds one git command may take."),
     Setting(
         "network.allow",
@@ -127,8 +138,11 @@ SETTINGS = (
     Setting("foreign.total_timeout_s", 60, "Seconds one request to a foreign system may take in all."),
     Setting("foreign.transfer_timeout_s", 900, "Seconds a file may take from or to a foreign system."),
     Setting("foreign.concurrency", 4, "Requests a process makes to one integration at the same time."),
-    Setting("foreign.max_answer_bytes", 16_777_216, "Largest answer taken from a foreign system, files apart, in bytes."),
+    Setting(
+        "foreign.max_answer_bytes", 16_777_216, "Largest answer taken from a foreign system, files apart, in bytes."
+    ),
     Setting("command.time_limit_s", 3600, "Longest time limit a one-off command may be given, in seconds."),
+    Setting("prepare.time_limit_s", 1800, "Seconds the preparation of a host may take."),
     Setting("deploy.retention", 5, "Successful releases kept on each host."),
     Setting("deploy.time_limit_s", 1800, "Seconds one host may take for its part of a deploy."),
     Setting(

@@ -11,6 +11,7 @@ from models.hook import Automation, Hook
 from models.inventory import Application, Environment, Host, Integration, Target, Variable, Zone
 from models.maintenance import Closure, Maintenance
 from models.plan import Plan, PlanHost
+from models.preparation import Preparation
 from models.release import BuiltEnvironment, Release
 from models.worker import Worker
 
@@ -44,6 +45,7 @@ MODELS = (
     AuditHead,
     Command,
     CommandRun,
+    Preparation,
     Delivery,
     Hook,
     Automation,

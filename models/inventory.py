@@ -97,7 +97,8 @@ class Host(BaseModel):
 class Target(BaseModel):
     """An application in an environment: where it goes and how.
 
-    `rules` say what is deployed there without anybody asking. `drain_s` is how long the old slot's connections may take to end; `keep_warm` leaves it running for a quick rollback.
+    `rules` say what is deployed there without anybody asking, `configure` which playbooks and manifests run at which steps.
+    `drain_s` is how long the old slot's connections may take to end; `keep_warm` leaves it running for a quick rollback.
     """
 
     application = ForeignKeyField(Application, backref="targets", on_delete="CASCADE")
@@ -108,6 +109,7 @@ class Target(BaseModel):
     processes = JSONField(default=dict)
     server_names = JSONField(default=list)
     rules = JSONField(default=list)
+    configure = JSONField(default=list)
     drain_s = IntegerField(default=30)
     keep_warm = BooleanField(default=True)
     created_at = TimeField()

@@ -3,7 +3,7 @@
 import itertools
 
 from controllers.rollout import waves
-from models import Application, Deploy, Environment, Host, HostRun, Release, Zone
+from models import Application, Deploy, Environment, Host, HostRun, Preparation, Release, Zone
 from models.db import now
 
 _numbers = itertools.count(1)
@@ -41,7 +41,11 @@ def host(name=None, **columns):
             "settings": {
                 "python": "python3",
                 "nginx": None,
-                "supervisor": {"programs": "/etc/supervisor/conf.d", "command": ["supervisorctl"]},
+                "supervisor": {
+                    "kind": "supervisord",
+                    "programs": "/etc/supervisor/conf.d",
+                    "command": ["supervisorctl"],
+                },
             },
             "created_at": now(),
             "updated_at": now(),
@@ -92,3 +96,19 @@ def deploy(hosts, strategy=None, state="queued", lead_host=False, **columns):
         for member in members:
             HostRun.create(deploy=made, host=member, state="pending", wave=wave)
     return made
+
+
+def preparation(of, **columns):
+    """Return a new preparation of a host."""
+    return Preparation.create(
+        **{
+            "host": of,
+            "host_name": of.name,
+            "login_user": "root",
+            "is_check": True,
+            "state": "pending",
+            "requested_by": "admin",
+            "created_at": now(),
+            **columns,
+        }
+    )

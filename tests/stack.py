@@ -31,6 +31,7 @@ class Stack:
         self.keeper, self.folder = keeper, Path(folder)
         self.data = self.folder / "data"
         self.repositories = self.folder / "repositories"
+        self.playbooks = self.folder / "playbooks"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.token = "test-token-" + os.urandom(8).hex()
@@ -39,6 +40,7 @@ class Stack:
             "PYTHONPATH": str(ROOT / "tests" / "guard"),
             "WINDLASS_ADMIN_TOKEN": self.token,
             "WINDLASS_GIT_LOCAL_PATHS": json.dumps([str(self.repositories)]),
+            "WINDLASS_ANSIBLE_PLAYBOOKS": json.dumps([str(self.playbooks)]),
             **(environment or {}),
         }
         self.http = requests.Session()
@@ -63,7 +65,7 @@ class Stack:
 
     def await_ready(self):
         """Return when a deploy would be carried out."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             with contextlib.suppress(requests.ConnectionError, requests.Timeout):
                 if requests.get(f"{self.url}/api/v1/ready", timeout=2).status_code == 200:
@@ -147,7 +149,13 @@ class Stack:
 
     def host_runs(self, deploy):
         """Return a deploy's host runs by host name."""
-        return {run["host"]: run for run in self.call("GET", f"/deploys/{deploy['id']}/hosts")["items"]}
+        path, found = f"/deploys/{deploy['id']}/hosts?limit=200", {}
+        page = self.call("GET", path)
+        found.update((run["host"], run) for run in page["items"])
+        while page["next"]:
+            page = self.call("GET", f"{path}&after={page['next']}")
+            found.update((run["host"], run) for run in page["items"])
+        return found
 
 
 class Repository:

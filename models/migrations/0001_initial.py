@@ -57,6 +57,7 @@ def up(migrator, db):
         ended_at = TimeField(null=True)
         due_at = TimeField(null=True)
         attempts = IntegerField(default=0)
+        missed = IntegerField(default=0)
         lease_owner = CharField(null=True)
         lease_expires_at = TimeField(null=True)
         epoch = IntegerField(default=0)
@@ -155,6 +156,7 @@ def up(migrator, db):
         processes = JSONField(default=dict)
         server_names = JSONField(default=list)
         rules = JSONField(default=list)
+        configure = JSONField(default=list)
         drain_s = IntegerField(default=30)
         keep_warm = BooleanField(default=True)
         created_at = TimeField()
@@ -425,11 +427,13 @@ def up(migrator, db):
         lease_expires_at = TimeField(null=True)
         epoch = IntegerField(default=0)
         was_switched = BooleanField(default=False)
+        looked_at = TimeField(null=True)
+        tried_at = TimeField(null=True)
         watched = JSONField(null=True)
         class Meta:
             database = db
             table_name = 'host_run'
-            indexes = ((('deploy', 'host'), True), (('state',), False))
+            indexes = ((('deploy', 'host'), True), (('state',), False), (('deploy', 'state', 'wave'), False), (('deploy', 'rung_at'), False))
     db.create_tables([HostRun])
 
     class User(Model):
@@ -502,6 +506,31 @@ def up(migrator, db):
             table_name = 'plan_host'
             indexes = ((('plan', 'host'), True), (('state',), False))
     db.create_tables([PlanHost])
+
+    class Preparation(Model):
+        host = ForeignKeyField(Host, null=True, on_delete='SET NULL')
+        host_name = CharField()
+        login_user = CharField()
+        is_check = BooleanField()
+        state = CharField()
+        changed = JSONField(null=True)
+        message = TextField(null=True)
+        requested_by = CharField()
+        cancel_requested_by = CharField(null=True)
+        created_at = TimeField()
+        started_at = TimeField(null=True)
+        ended_at = TimeField(null=True)
+        attempt = IntegerField(default=0)
+        due_at = TimeField(null=True)
+        rung_at = TimeField(null=True)
+        lease_owner = CharField(null=True)
+        lease_expires_at = TimeField(null=True)
+        epoch = IntegerField(default=0)
+        class Meta:
+            database = db
+            table_name = 'preparation'
+            indexes = ((('host_name', 'id'), False), (('state',), False))
+    db.create_tables([Preparation])
 
     class Session(Model):
         user = ForeignKeyField(User, on_delete='CASCADE')
@@ -579,6 +608,7 @@ def down(migrator, db):
     migrator.migrate(migrator.drop_table('token'))
     migrator.migrate(migrator.drop_table('step'))
     migrator.migrate(migrator.drop_table('session'))
+    migrator.migrate(migrator.drop_table('preparation'))
     migrator.migrate(migrator.drop_table('plan_host'))
     migrator.migrate(migrator.drop_table('placement'))
     migrator.migrate(migrator.drop_table('lock'))

@@ -195,7 +195,17 @@ def test_what_is_not_there_is_a_404(api):
 
 
 def test_nobody_gets_anything(anonymous):
-    open_to_all = {"/", "/health", "/ready", "/metrics", "/openapi.json", "/status/public", "/session", "/hooks/<name>", ""}
+    open_to_all = {
+        "/",
+        "/health",
+        "/ready",
+        "/metrics",
+        "/openapi.json",
+        "/status/public",
+        "/session",
+        "/hooks/<name>",
+        "",
+    }
     guarded = [endpoint for endpoint in ENDPOINTS if endpoint.path not in open_to_all]
     assert len(guarded) > 40
     for endpoint in guarded:

@@ -10,7 +10,7 @@ HOSTS = 3
 
 def versions(hosts, name):
     """Return what each host's nginx serves of an application now."""
-    return [requests.get(host.url, headers={"Host": f"{name}.example.com"}, timeout=10).text for host in hosts]
+    return [requests.get(host.url, headers={"Host": f"{name}.example.com"}, timeout=60).text for host in hosts]
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def settled(stack, name, state):
 
 def page(host, name):
     """Return (status, Retry-After, text) as a user sees it."""
-    connection = http.client.HTTPConnection(host.address, host.nginx_port, timeout=10)
+    connection = http.client.HTTPConnection(host.address, host.nginx_port, timeout=60)
     connection.request("GET", "/anything", headers={"Host": f"{name}.example.com"})
     response = connection.getresponse()
     text = response.read().decode()

@@ -83,7 +83,9 @@ def pytest_terminal_summary(terminalreporter):
         return
     if others > len(lines):
         passed = sum(line[-1].startswith("passed") for line in lines.values())
-        terminalreporter.line(f"{passed} of {len(lines)} fault cases passed; `dev.py test tests/faults -q` prints their table")
+        terminalreporter.line(
+            f"{passed} of {len(lines)} fault cases passed; `dev.py test tests/faults -q` prints their table"
+        )
         return
     rows = sorted(lines.values(), key=lambda line: line[0])
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
