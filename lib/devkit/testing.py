@@ -6,9 +6,9 @@ import subprocess
 
 from devkit import places, setup
 
-PROCESSES = (os.cpu_count() or 2) * 3 // 2  # Tests on real hosts wait much of their time.
+PROCESSES = (os.cpu_count() or 2) * 2  # Tests on real hosts wait much of their time.
 # A crashed pytest process is not replaced: with loadgroup, xdist would wait for ever for the tests that it had.
-EVERYTHING = ["tests", "-n", str(PROCESSES), "--dist", "loadgroup", "--max-worker-restart", "0"]
+PARALLEL = ["-n", str(PROCESSES), "--dist", "loadgroup", "--max-worker-restart", "0"]
 MISSING = 3  # Exit code of etc/provision.sh --check when something is not installed.
 
 
@@ -17,8 +17,15 @@ def main(arguments):
     provision()
     # Started in the background of a shell, this ignores Ctrl-C, and so would every program that the tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    command = [str(places.PYTHON), "-m", "pytest", *(arguments or EVERYTHING)]
+    command = [str(places.PYTHON), "-m", "pytest", *spread(arguments or ["tests"])]
     return subprocess.run(command, cwd=places.ROOT).returncode
+
+
+def spread(arguments):
+    """Return pytest's arguments: folders are run by several processes, unless they say how many (-n); files by one."""
+    folders = [argument for argument in arguments if (places.ROOT / argument).is_dir()]
+    is_said = any(argument.startswith(("-n", "--numprocesses")) for argument in arguments)
+    return [*PARALLEL, *arguments] if folders and not is_said else arguments
 
 
 def provision():
