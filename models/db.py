@@ -43,12 +43,16 @@ class PatientSqliteDatabase(PooledSqliteDatabase):
     """SQLite that waits for another process's write in short sleeps of its own.
 
     While SQLite itself waits for a lock, the whole process stands still under gevent; during these sleeps other requests
-    go on. Only what begins a write can meet a lock: a transaction (IMMEDIATE), or a statement outside of one.
+    go on. Only connecting and what begins a write can meet a lock: a transaction (IMMEDIATE), or a statement outside of one.
     """
 
     def __init__(self, *args, patience_s, **options):
         super().__init__(*args, **options)
         self.patience_s = patience_s
+
+    def connect(self, reuse_if_open=False):
+        """Connect; where a process starts or ends with this file, SQLite locks it even against readers for a moment."""
+        return self.patiently(super().connect, reuse_if_open)
 
     def begin(self, lock_type=None):
         """Begin a transaction as soon as no other process writes."""

@@ -6,7 +6,7 @@ import subprocess
 
 from devkit import places, setup
 
-PROCESSES = (os.cpu_count() or 2) * 2  # Tests on real hosts wait much of their time.
+PROCESSES = (os.cpu_count() or 2) * 3 // 2  # Tests on real hosts wait much of their time.
 # A crashed pytest process is not replaced: with loadgroup, xdist would wait for ever for the tests that it had.
 PARALLEL = ["-n", str(PROCESSES), "--dist", "loadgroup", "--max-worker-restart", "0"]
 MISSING = 3  # Exit code of etc/provision.sh --check when something is not installed.

@@ -3301,6 +3301,7 @@ class Activation:
                 left_s = max(0.2, min(10, deadline - time.monotonic()))
                 status = http_get(address, path, host, left_s, self.watch.look)[0]
                 if is_expected(status, health.get("expect_status")):
+                    self.slot.open_socket()  # It may have been made, or closed to others, since a moment ago.
                     self.watch.looked_at = 0.0
                     self.watch.look()
                     return status

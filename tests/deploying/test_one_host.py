@@ -16,6 +16,15 @@ signal.signal(signal.SIGTERM, lambda *_: (mark.unlink(), sys.exit(0)))
 while True:
     time.sleep(0.1)
 """
+# A server may set its socket's mode after it has begun to listen; nginx's worker processes run as another user.
+NARROWS_ITS_SOCKET = """
+answer = Handler.do_GET
+def narrow_once(self):
+    os.chmod(os.environ["SOCKET"], 0o700)
+    Handler.do_GET = answer
+    answer(self)
+Handler.do_GET = narrow_once
+"""
 
 
 @pytest.fixture
@@ -66,6 +75,17 @@ def test_the_steps_of_a_first_deploy_are_all_done_and_sent_bytes(stack, hosts, t
     assert {step["state"] for step in run["steps"]} <= {"done", "skipped"}
     assert run["bytes_sent"] > 0
     assert all(step["started_at"] <= step["ended_at"] for step in run["steps"])
+
+
+def test_a_socket_that_is_closed_to_others_during_the_check_is_opened_before_the_switch(
+    stack, hosts, target, repository, name
+):
+    ship(stack, repository, applications.plain("one"), name)
+    with hammer(hosts[0], name) as asking:
+        asking.await_version("one")
+        ship(stack, repository, applications.plain("two", before=NARROWS_ITS_SOCKET), name)
+        asking.await_version("two")
+    assert asking.failures == []
 
 
 def test_the_port_binding_switches_by_nginx_without_a_failed_request(stack, hosts, target, repository, name):

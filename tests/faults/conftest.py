@@ -34,7 +34,7 @@ def first(stack, hosts, repository, name):
         asking.await_version("one")
         yield asking
         asking.await_requests(3)
-    assert asking.failures == []
+    assert asking.failures == [], asking.failures
 
 
 @pytest.fixture

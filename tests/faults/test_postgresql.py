@@ -15,6 +15,7 @@ from tests.fleet.services import postgresql_service
 
 OUTAGE_S = 60
 HANG_S = 5  # Longer than a lease lasts here.
+ENDED_SESSIONS, ENDED_WITHIN_S = 10, 60
 OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'windlass' AND pid <> pg_backend_pid()"
 
 
@@ -113,15 +114,16 @@ def test_postgresql_hangs(stack, hosts, name, second, first, server):
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
 
 
-@pytest.mark.fault("postgresql", "every session terminated, ten times", "the rollout goes on")
+@pytest.mark.fault("postgresql", "every session terminated, again and again", "the rollout goes on")
 def test_every_session_is_terminated_again_and_again(stack, hosts, name, second, first, server):
     deploy_id = hold_at(stack, "hostrun.preflight.before", name, second)
     with psycopg.connect(server.url, autocommit=True) as ours:
-        ended = 0
-        for number in range(10):
-            ended += len(ours.execute(OTHERS).fetchall())
-            if number == 1:
+        ended, deadline = 0, time.monotonic() + ENDED_WITHIN_S
+        while ended < ENDED_SESSIONS:
+            assert time.monotonic() < deadline, f"{ended} sessions were there to be ended within {ENDED_WITHIN_S} s"
+            found = len(ours.execute(OTHERS).fetchall())
+            ended += found
+            if ended > found:  # The second time, in the middle of it.
                 stack.points.let_go("hostrun.preflight.before")
             time.sleep(0.2)
-    assert ended >= 10
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)

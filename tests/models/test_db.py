@@ -48,6 +48,26 @@ def test_a_writer_waits_for_another_process_in_sleeps_that_let_others_go_on(sqli
     assert len(pauses) == 3 and User.select().count() == 1
 
 
+def test_connecting_waits_for_another_process_too(tmp_path, monkeypatch):
+    """The first of several processes that start together makes the file a WAL one, and nobody may even read meanwhile."""
+    opened = db.connect_to(f"sqlite:///{tmp_path}/windlass.db")
+    other = sqlite3.connect(tmp_path / "windlass.db", isolation_level=None)
+    other.execute("CREATE TABLE first (id)")
+    other.execute("BEGIN EXCLUSIVE")
+    pauses = []
+
+    def pause(seconds):
+        pauses.append(seconds)
+        other.execute("COMMIT") if len(pauses) == 3 else None
+
+    monkeypatch.setattr(db.time, "sleep", pause)
+    with db.connection():
+        assert db.clock() > 0
+    assert len(pauses) == 3
+    other.close()
+    opened.close_all()
+
+
 def test_patience_ends(sqlite, monkeypatch):
     opened, other = sqlite
     opened.patience_s = 0.05
