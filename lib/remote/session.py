@@ -30,11 +30,13 @@ FRAME = 256 << 10
 CANCELLED = struct.pack(">I", 0xFFFFFFFF)
 LENGTH = struct.Struct(">Q")
 
-# Says which bytecode this interpreter reads, then takes "<form> <length>\n" and that many bytes of zlib data, and runs what
-# they hold. It reads byte by byte up to the newline, so that nothing meant for the agent is swallowed, and runs under any
-# Python, so that an old one gets a clear answer. What a login script has printed may lack its newline.
+# Says which bytecode this interpreter reads, then takes "<form> <length>\n" and that many bytes of zlib data: the agent's
+# modules, each as "<name> <length>\n" and as many bytes. They are imported from memory, each when it is first asked for;
+# importlib, where the class of specs has a public name, would take longer to import than most of them. It reads byte by byte
+# up to the newline, so that nothing meant for the agent is swallowed, and runs under any Python, so that an old one gets a
+# clear answer. What a login script has printed may lack its newline.
 BOOTSTRAP = """
-import os, sys, zlib
+import marshal, os, sys, zlib
 def say(text):
     os.write(1, ("\\n" + text + "\\n").encode())
 def exactly(count):
@@ -58,20 +60,36 @@ line = b""
 while not line.endswith(b"\\n"):
     line += exactly(1)
 form, length = line.split()
-code = zlib.decompress(exactly(int(length)))
-if form == b"bytecode":
-    import marshal
-    code = marshal.loads(code)
-else:
-    code = compile(code, "<windlass agent>", "exec")
-exec(code, {"__name__": "__main__"})
+bundle = zlib.decompress(exactly(int(length)))
+modules, start = {}, 0
+while start < len(bundle):
+    newline = bundle.index(b"\\n", start)
+    name, length = bundle[start:newline].decode().split()
+    start = newline + 1 + int(length)
+    modules[name] = bundle[newline + 1:start]
+class Memory:
+    def find_spec(self, name, path=None, target=None):
+        if name in modules:
+            is_package = any(other.startswith(name + ".") for other in modules)
+            return type(sys.__spec__)(name, self, is_package=is_package)
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        data, name = modules[module.__name__], "<%s>" % module.__name__
+        code = marshal.loads(data) if form == b"bytecode" else compile(data, name, "exec", dont_inherit=True)
+        exec(code, module.__dict__)
+sys.meta_path.insert(0, Memory())
+from remote.agent.serving import main
+main()
 """.strip()
 
-# Compiled without docstrings and columns it is hardly longer than its source; line numbers stay.
+# Takes {name: source} as JSON and gives the modules as the bootstrap takes them. Compiled without docstrings and columns they
+# are hardly longer than their source; line numbers stay.
 COMPILER = """
-import marshal, sys
-code = compile(sys.stdin.buffer.read(), "<windlass agent>", "exec", optimize=2)
-sys.stdout.buffer.write(marshal.dumps(code))
+import json, marshal, sys
+for name, source in json.load(sys.stdin).items():
+    code = marshal.dumps(compile(source, "<%s>" % name, "exec", optimize=2))
+    sys.stdout.buffer.write(b"%s %d\\n" % (name.encode(), len(code)) + code)
 """.strip()
 COMPILE_S = 30
 READS = f"{sys.implementation.cache_tag} {MAGIC_NUMBER.hex()}"
@@ -131,18 +149,37 @@ def framed(form, data):
     return f"{form} {len(packed)}\n".encode() + packed
 
 
+def agent_modules():
+    """Return {name: source} of the agent's modules and of the packages they are in."""
+    folder = Path(__file__).parent
+    paths = [folder / "__init__.py", *sorted((folder / "agent").glob("*.py"))]
+    return {name_of(path.relative_to(folder.parent)): path.read_text("utf-8") for path in paths}
+
+
+def name_of(path):
+    """Return the name of the module in a file ("remote/agent/http.py")."""
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def bundled(modules):
+    """Return {name: source} of modules as one piece that the bootstrap takes apart."""
+    contents = {name: source.encode() for name, source in modules.items()}
+    return b"".join(b"%s %d\n" % (name.encode(), len(content)) + content for name, content in contents.items())
+
+
 @functools.cache
 def agent_source():
-    """Return the agent's source."""
-    return Path(__file__).with_name("agent.py").read_bytes()
+    """Return the source of the agent's modules in one piece."""
+    return bundled(agent_modules())
 
 
 @functools.cache
 def agent_bytecode():
-    """Return the agent as bytecode that this interpreter reads, or None where it cannot be made."""
+    """Return the agent's modules in one piece as bytecode that this interpreter reads, or None where it cannot be made."""
     argv = [sys.executable, "-I", "-S", "-X", "no_debug_ranges", "-c", COMPILER]
+    given = json.dumps(agent_modules()).encode()
     try:
-        return subprocess.run(argv, input=agent_source(), capture_output=True, check=True, timeout=COMPILE_S).stdout
+        return subprocess.run(argv, input=given, capture_output=True, check=True, timeout=COMPILE_S).stdout
     except (OSError, subprocess.SubprocessError) as error:
         log.warning("the agent cannot be compiled here, so hosts get its source: %s", error)
         return None

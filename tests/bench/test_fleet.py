@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.fleet_cost import Rollout, missed, ratios, table
-from remote import agent
+from remote.agent import supervisord_calls
+from remote.agent.failures import Fault
 from tests.fleet.keeper import Keeper, await_process
 from tests.stack import ROOT
 
@@ -21,7 +22,7 @@ def supervisor(tmp_path_factory):
     with Keeper() as keeper:
         argv = [sys.executable, ROOT / "bench" / "many_supervisors.py", folder, 1]
         await_process(keeper.start(argv, folder / "log"), (folder / "ready").exists)
-        client = agent.SupervisorRpc(f"unix://{folder}/0/supervisor.sock")
+        client = supervisord_calls.SupervisorRpc(f"unix://{folder}/0/supervisor.sock")
         client.folder = folder / "0"
         yield client
 
@@ -34,22 +35,22 @@ def write_program(folder):
 
 def code_of(call, *arguments):
     """Return the code of the fault that a call raises."""
-    with pytest.raises(agent.Fault) as caught:
+    with pytest.raises(Fault) as caught:
         call(*arguments)
     return caught.value.code
 
 
 def test_a_group_comes_and_goes_as_with_supervisord(supervisor):
-    assert code_of(supervisor.add, "app-a") == agent.FAULT_BAD_NAME
+    assert code_of(supervisor.add, "app-a") == supervisord_calls.FAULT_BAD_NAME
     write_program(supervisor.folder)
     assert supervisor.reread() == {"added": ["app-a"], "changed": [], "removed": []}
     supervisor.add("app-a")
-    assert code_of(supervisor.add, "app-a") == agent.FAULT_ALREADY_ADDED
-    assert code_of(supervisor.start, "app-a:app-a-web") == agent.FAULT_ALREADY_STARTED
+    assert code_of(supervisor.add, "app-a") == supervisord_calls.FAULT_ALREADY_ADDED
+    assert code_of(supervisor.start, "app-a:app-a-web") == supervisord_calls.FAULT_ALREADY_STARTED
     assert supervisor.states("app-a", ["app-a-web", "app-a-other"])["app-a-web"]["state"] == "RUNNING"
-    assert code_of(supervisor.remove, "app-a") == agent.FAULT_STILL_RUNNING
+    assert code_of(supervisor.remove, "app-a") == supervisord_calls.FAULT_STILL_RUNNING
     supervisor.stop("app-a:app-a-web")
-    assert code_of(supervisor.stop, "app-a:app-a-web") == agent.FAULT_NOT_RUNNING
+    assert code_of(supervisor.stop, "app-a:app-a-web") == supervisord_calls.FAULT_NOT_RUNNING
     assert supervisor.all_states()["app-a"]["app-a-web"]["state"] == "STOPPED"
     Path(supervisor.folder / "programs" / "app-a.conf").unlink()
     assert supervisor.reread() == {"added": [], "changed": [], "removed": ["app-a"]}

@@ -46,7 +46,7 @@ def newer(tmp_path_factory):
         shutil.copy(ROOT / part, tree / part)
     version = tree / "lib" / "version.py"
     version.write_text(version.read_text() + f"VERSION = {NEW_VERSION!r}\n")
-    agent = tree / "lib" / "remote" / "agent.py"
+    agent = tree / "lib" / "remote" / "agent" / "__init__.py"
     text = agent.read_text()
     assert "\nVERSION = 1\n" in text
     agent.write_text(text.replace("\nVERSION = 1\n", "\nVERSION = 2\n"))

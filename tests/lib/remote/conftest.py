@@ -10,9 +10,9 @@ from tests.lib.remote.driver import Controller
 NUMBERS = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_host(fleet_factory):
-    """A host that tests share and leave as they found it."""
+    """A host that a module's tests share and leave as they found it."""
     return fleet_factory(1)[0]
 
 

@@ -9,32 +9,34 @@ import threading
 import zlib
 from pathlib import Path
 
-import remote.session
 from remote.local import open_local
+from remote.session import agent_modules, bundled
 
-LIMIT_S = 60
-AGENT = Path(remote.session.__file__).with_name("agent.py")
-START = 'if __name__ == "__main__":'
+LIMIT_S = 120
+OLDEST = (3, 8)  # The oldest Python that the agent runs under.
 
-# Makes an agent kill itself just before the n-th thing it does to the host.
+# Three parts of an agent that kills itself just before the n-th thing it does to the host: a module, and ends of two others.
 DEADLY = """
-def _make_deadly(last):
-    import os, signal
-    count = [0]
-    def deadly(function):
-        def counted(*words, **more):
-            count[0] += 1
-            if count[0] == last:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*words, **more)
-        return counted
-    for name in ("rename", "unlink", "symlink", "mkdir", "fsync", "link", "rmdir", "fchmod"):
-        setattr(os, name, deadly(getattr(os, name)))
-    for name in ("reread", "add", "remove", "start", "stop"):
-        setattr(SupervisorRpc, name, deadly(getattr(SupervisorRpc, name)))
-    globals()["run_command"] = deadly(run_command)
-_make_deadly(%d)
-
+import os, signal
+count = [0]
+def deadly(function):
+    def counted(*words, **more):
+        count[0] += 1
+        if count[0] == %d:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*words, **more)
+    return counted
+for name in ("rename", "unlink", "symlink", "mkdir", "fsync", "link", "rmdir", "fchmod"):
+    setattr(os, name, deadly(getattr(os, name)))
+"""
+DEADLY_COMMANDS = """
+from remote.agent.deadly import deadly
+run_command = deadly(run_command)
+"""
+DEADLY_CALLS = """
+from remote.agent.deadly import deadly
+for name in ("reread", "add", "remove", "start", "stop"):
+    setattr(SupervisorRpc, name, deadly(getattr(SupervisorRpc, name)))
 """
 
 # A web process that serves its version, on a socket or a port, and does what the variables tell it to do.
@@ -78,16 +80,19 @@ server.server_close()
 """
 
 
-def packed(text):
-    """Return an agent's source as a session sends it."""
-    data = zlib.compress(text.encode())
+def packed(modules):
+    """Return an agent's modules, {name: source}, as a session sends them."""
+    data = zlib.compress(bundled(modules))
     return b"source %d\n" % len(data) + data
 
 
 def deadly_opener(count):
     """Return an opener of sessions whose agent kills itself just before the `count`-th thing it does to the host."""
-    text = AGENT.read_text().replace(START, DEADLY % count + START)
-    return lambda python: open_local(python, code=lambda _reads: packed(text))
+    modules = agent_modules()
+    modules["remote.agent.deadly"] = DEADLY % count
+    modules["remote.agent.commands"] += DEADLY_COMMANDS
+    modules["remote.agent.supervisord_calls"] += DEADLY_CALLS
+    return lambda python: open_local(python, code=lambda _reads: packed(modules))
 
 
 def in_background(work):

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from remote import agent
+from remote.agent import failures, http, nginx, supervisord_calls
 from tests.fleet.keeper import free_port, is_listening
 
 
@@ -23,7 +23,7 @@ from tests.fleet.keeper import free_port, is_listening
     ],
 )
 def test_what_a_supervisorctl_command_says_about_the_server(argv, options):
-    assert agent.options_of(argv) == options
+    assert supervisord_calls.options_of(argv) == options
 
 
 CONFIGURATION = """\
@@ -41,19 +41,19 @@ password = se;cret
 @pytest.mark.parametrize(
     "url, kind",
     [
-        ("unix://%(here)s/s.sock", agent.SupervisorRpc),
-        ("http://127.0.0.1:9001", agent.SupervisorRpc),
-        ("http://[::1]:9001", agent.SupervisorRpc),
-        ("unix://%(ENV_X)s/s", agent.SupervisorCtl),
-        ("", agent.SupervisorCtl),
+        ("unix://%(here)s/s.sock", supervisord_calls.SupervisorRpc),
+        ("http://127.0.0.1:9001", supervisord_calls.SupervisorRpc),
+        ("http://[::1]:9001", supervisord_calls.SupervisorRpc),
+        ("unix://%(ENV_X)s/s", supervisord_calls.SupervisorCtl),
+        ("", supervisord_calls.SupervisorCtl),
     ],
 )
 def test_the_server_is_found_in_supervisors_own_configuration(tmp_path, url, kind):
     path = tmp_path / "s.conf"
     path.write_text(CONFIGURATION.format(url=url))
-    server = agent.open_supervisor(["supervisorctl", "-c", str(path)])
+    server = supervisord_calls.open_supervisor(["supervisorctl", "-c", str(path)])
     assert type(server) is kind
-    if kind is agent.SupervisorRpc:
+    if kind is supervisord_calls.SupervisorRpc:
         assert (server.username, server.password) == ("me", "se;cret")
         assert server.address in (f"{tmp_path}/s.sock", ("127.0.0.1", 9001), ("::1", 9001))
 
@@ -81,16 +81,16 @@ def guarded_supervisord(shared_host, tmp_path):
 
 def test_a_supervisord_on_a_port_with_a_password(guarded_supervisord):
     url = f"http://127.0.0.1:{guarded_supervisord}"
-    server = agent.SupervisorRpc(url, "me", "secret")
+    server = supervisord_calls.SupervisorRpc(url, "me", "secret")
     assert server.version() == "4.3.0"
     assert server.all_states()["odd"]["odd"]["state"] == "STOPPED"
     assert server.states("odd", ["odd", "no such process"]).keys() == {"odd"}
-    with pytest.raises(agent.Fault) as caught:
+    with pytest.raises(failures.Fault) as caught:
         server.start("odd:<&>")
-    assert caught.value.code == agent.FAULT_BAD_NAME
+    assert caught.value.code == supervisord_calls.FAULT_BAD_NAME
     for username, password in (("me", "wrong"), ("", "")):
-        with pytest.raises(agent.Failure) as refused:
-            agent.SupervisorRpc(url, username, password).version()
+        with pytest.raises(failures.Failure) as refused:
+            supervisord_calls.SupervisorRpc(url, username, password).version()
         assert refused.value.code == "supervisor-denied" and refused.value.remedy
 
 
@@ -103,11 +103,11 @@ def answer(value):
     "value", ["", "text", "<&>\"'", 0, -5, True, False, [], [1, ["two", {"three": [True]}]], {"a": {"b": {}}, "c": "d"}]
 )
 def test_values_survive_the_way_there_and_back(value):
-    assert agent.RpcAnswer(answer(agent.xml_of(value))).result() == value
+    assert supervisord_calls.RpcAnswer(answer(supervisord_calls.xml_of(value))).result() == value
 
 
 def test_a_value_without_a_type_is_text():
-    assert agent.RpcAnswer(answer("<value>plain</value>")).result() == "plain"
+    assert supervisord_calls.RpcAnswer(answer("<value>plain</value>")).result() == "plain"
 
 
 @pytest.mark.parametrize(
@@ -124,32 +124,32 @@ def test_a_value_without_a_type_is_text():
     ],
 )
 def test_where_nginx_is_asked(listen, address):
-    assert agent.listen_address(listen) == address
+    assert nginx.listen_address(listen) == address
 
 
 def test_a_site_without_a_proof_has_none():
-    assert agent.proof_in("server {}\n# windlass-proof\n") is None
-    assert agent.proof_in(None) is None
-    assert agent.proof_in("  # windlass-proof /here token\nserver {}\n") == ("/here", "token")
+    assert nginx.proof_in("server {}\n# windlass-proof\n") is None
+    assert nginx.proof_in(None) is None
+    assert nginx.proof_in("  # windlass-proof /here token\nserver {}\n") == ("/here", "token")
 
 
 @pytest.mark.parametrize(
     "data, result", [(b"HTTP/1.1 204 No Content\r\n\r\n", (204, b"")), (b"HTTP/1.0 200\r\n\r\nbody", (200, b"body"))]
 )
 def test_http_answers(data, result):
-    assert agent.parse_response(data) == result
+    assert http.parse_response(data) == result
 
 
 @pytest.mark.parametrize("data", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\x00\x01", b"HTTP/1.1"])
 def test_what_is_no_http_answer(data):
     with pytest.raises(ValueError, match="not HTTP"):
-        agent.parse_response(data)
+        http.parse_response(data)
 
 
 @pytest.mark.parametrize("path, host", [("/a b", "x"), ("/\r\nX: y", "x"), ("/", "x\r\nCookie: y")])
 def test_a_health_path_that_would_smuggle_headers_is_refused(path, host):
-    with pytest.raises(agent.Failure) as caught:
-        agent.http_get("/nowhere", path, host, 1, lambda: None)
+    with pytest.raises(failures.Failure) as caught:
+        http.http_get("/nowhere", path, host, 1, lambda: None)
     assert caught.value.code == "bad-request"
 
 
@@ -163,7 +163,7 @@ def test_what_an_os_error_means_to_people(tmp_path):
         5: "host-error",
     }
     for number, code in cases.items():
-        failure = agent.failure_of(OSError(number, "said the system", str(tmp_path)))
+        failure = failures.failure_of(OSError(number, "said the system", str(tmp_path)))
         assert failure.code == code and str(tmp_path) in failure.message and failure.remedy
 
 
@@ -171,5 +171,5 @@ def test_a_mistake_in_the_agent_is_reported_with_its_trace():
     try:
         raise ZeroDivisionError("by zero")
     except ZeroDivisionError as error:
-        failure = agent.failure_of(error)
+        failure = failures.failure_of(error)
     assert failure.code == "agent-error" and "ZeroDivisionError" in failure.detail["trace"]

@@ -32,6 +32,15 @@ def await_mark(marks):
         time.sleep(0.01)
 
 
+def await_noted(controller, marks, key="1-release"):
+    """Wait until the command has begun and its agent has noted which process it is; return that note."""
+    await_mark(marks)
+    path = controller.base / "state" / "once" / f"{key}.json"
+    while "pid" not in (entry := json.loads(path.read_text())):
+        time.sleep(0.01)
+    return entry
+
+
 def test_it_runs_before_the_new_release_starts_with_its_environment(controller, marks):
     command = f'echo "$WINDLASS_RELEASE $VERSION $(pwd)" >> {marks}; echo migrating; env | cut -d= -f1; ls {controller.base}/run'
     os.environ["WINDLASS_DATABASE_URL"] = "postgresql://secret"
@@ -80,7 +89,7 @@ def test_the_next_agent_waits_for_one_that_outlived_its_own(controller, marks, t
     controller.open(1)
     spec = controller.prepare("1")
     thread, results = in_background(lambda: controller.activate(spec, once=once(command)))
-    await_mark(marks)
+    await_noted(controller, marks)
     controller.session.process.kill()
     thread.join()
     assert isinstance(results[0], ConnectionLost)
@@ -123,10 +132,9 @@ def test_one_that_vanished_is_unclear(controller, marks):
     controller.open(1)
     spec = controller.prepare("1")
     thread, _ = in_background(lambda: controller.activate(spec, once=once(command)))
-    await_mark(marks)
+    entry = await_noted(controller, marks)
     controller.session.process.kill()
     thread.join()
-    entry = json.loads((controller.base / "state" / "once" / "1-release.json").read_text())
     os.killpg(entry["pid"], 9)  # As when the machine lost its power.
     assert_unclear(controller, marks, command)
 

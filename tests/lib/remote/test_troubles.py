@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from remote import agent
+from remote.agent import commands
+from remote.agent.failures import Failure
 from remote.session import AgentError
 from tests.fleet.keeper import NotAvailable
 from tests.lib.remote.driver import Controller, Tree, living, release_tree
@@ -239,15 +240,15 @@ def test_a_command_that_hangs_is_ended(tmp_path):
     script = tmp_path / "nginx"
     script.write_text(f"#!/bin/sh\necho $$ > {pid}\ntrap '' TERM\n(trap '' TERM; sleep 600) &\nwait; sleep 600\n")
     script.chmod(0o755)
-    with pytest.raises(agent.Failure) as caught:
-        agent.run_command([str(script), "-t"], limit_s=0.5)
+    with pytest.raises(Failure) as caught:
+        commands.run_command([str(script), "-t"], limit_s=0.5)
     assert caught.value.code == "command-timeout" and str(script) in caught.value.message
     assert living(int(pid.read_text())) == []
 
 
 def test_a_command_whose_child_keeps_its_output_open_does_not_hold_us_up(tmp_path):
     pid = tmp_path / "pid"
-    status, text = agent.run_command(["/bin/sh", "-c", f"setsid sleep 600 & echo $! > {pid}; echo said"], limit_s=30)
+    status, text = commands.run_command(["/bin/sh", "-c", f"setsid sleep 600 & echo $! > {pid}; echo said"], limit_s=30)
     assert (status, text) == (0, "said")
     os.kill(int(pid.read_text()), 9)
 
@@ -259,7 +260,16 @@ def test_the_supervisorctl_command_does_where_the_interface_cannot_be_spoken(con
     controller.deploy("1")
     assert controller.deploy("2")["active"] == "b"
     assert set(controller.states()) == {"a-web", "b-web"}
-    error = failing(controller, "3", variables={"CRASH": "broken"})
+    # Each look starts a Python, and on a busy machine a process takes longer than a second to crash.
+    patient = {"timeout_s": 60, "expect_status": 200}
+    programs = {
+        slot: {
+            "path": f"windlass-{controller.app}-{slot}.conf",
+            "text": controller.program(slot, ["web"], startsecs=20),
+        }
+        for slot in "ab"
+    }
+    error = failing(controller, "3", variables={"CRASH": "broken"}, health=patient, supervisor=programs)
     assert (error.code, error.restored) == ("process-failed", True) and "broken" in error.message
     assert controller.get() == (200, "2")
     controller.restore(None)
