@@ -36,9 +36,10 @@ class ZoneQueues(bootsteps.StartStopStep):
 
     def start(self, consumer):
         """Begin to look for new zones."""
-        # Only the consumer's own loop may touch its channel, and a timer can be a thread of its own.
+        # Only the consumer's own loop may touch its channel, and a timer can be a thread of its own. Nor is there anybody before
+        # the loop to take what waits in a queue, which RabbitMQ delivers at once: the worker would end, again and again.
         self.timer = consumer.timer.call_repeatedly(QUEUE_LOOK_S, consumer.call_soon, (self.listen, consumer))
-        self.listen(consumer)
+        consumer.call_soon(self.listen, consumer)
 
     def stop(self, consumer):
         """Stop looking."""

@@ -25,25 +25,19 @@ class Killer(threading.Thread):
         self.random = random.Random(seed)
         self.kinds = ["worker", "api", *(["broker"] if broker else [])]
         self.kills = []
-        self.trouble = None
+        self.trouble = self.restarting = None
+        self.spared_until = 0.0
         self.over = threading.Event()
 
     def run(self):
         """Kill, until the end."""
         while not self.over.wait(self.every_s * self.random.uniform(0.5, 1.5)):
-            try:
-                self.kill(self.random.choice(self.kinds))
-            except FleetError as error:
-                self.trouble = f"the broker could not be started again: {error}"
-                return
+            self.kill(self.random.choice(self.kinds))
 
     def kill(self, kind):
         """SIGKILL a worker, one of the web server's processes or all of them, or the broker; one that is away is let be."""
         if kind == "broker":
-            self.kills.append((time.time(), kind))
-            self.broker.stop(signal.SIGKILL)
-            time.sleep(self.random.uniform(0, LONGEST_BREAK_S))
-            self.broker.start()
+            self.kill_broker()
             return
         pids = self.stack.workers() if kind == "worker" else self.stack.processes("gunicorn")
         if not pids:
@@ -54,10 +48,33 @@ class Killer(threading.Thread):
         for pid in pids:
             send(pid, signal.SIGKILL)
 
+    def kill_broker(self):
+        """SIGKILL the broker. RabbitMQ takes long to start; so others are killed in the meantime."""
+        is_restarting = self.restarting and self.restarting.is_alive()
+        if self.trouble or is_restarting or time.monotonic() < self.spared_until:
+            return
+        self.kills.append((time.time(), "broker"))
+        self.broker.stop(signal.SIGKILL)
+        arguments = (self.random.uniform(0, LONGEST_BREAK_S),)
+        self.restarting = threading.Thread(target=self.start_broker, args=arguments, daemon=True, name="broker")
+        self.restarting.start()
+
+    def start_broker(self, after_s):
+        """Start the broker again, and spare it for as long as that took, so that it is there half of the time."""
+        time.sleep(after_s)
+        begun = time.monotonic()
+        try:
+            self.broker.start()
+        except FleetError as error:
+            self.trouble = f"the broker could not be started again: {error}"
+        self.spared_until = 2 * time.monotonic() - begun
+
     def stop(self):
-        """Kill no more."""
+        """Kill no more; returns when the broker is back."""
         self.over.set()
         self.join()
+        if self.restarting:
+            self.restarting.join()
 
     def by_kind(self):
         """Return how often each kind was killed."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench import verdict
 from bench.hazards import Killer, Prober
-from bench.lane import CHECK_PY, Lane
+from bench.lane import CHECK_PY, Lane, Peace
 from tests.deploying import applications
 from tests.faults.stack import FaultStack
 from tests.fleet import Fleet, FleetError
@@ -25,6 +25,7 @@ RELEASES = ("one", "two", "three")
 HOSTS_OF_A_TARGET = 3
 MOST_APPLICATIONS = 10
 SAY_EVERY_S = 30
+MOST_TIMES_AS_LONG = 2  # On a busy machine the kills go on until all is asked for, up to so many times the minutes.
 
 
 def parser():
@@ -32,7 +33,9 @@ def parser():
     made = argparse.ArgumentParser(prog="bench/soak", description="Deploy while Windlass's processes are killed.")
     made.add_argument("--deploys", type=int, default=200, help="rollouts to ask for (default: 200)")
     made.add_argument("--hosts", type=int, default=10, help="how many hosts (default: 10)")
-    made.add_argument("--minutes", type=float, default=10, help="time over which they are asked for (default: 10)")
+    made.add_argument(
+        "--minutes", type=float, default=10, help="time of the kills, and longer until all is asked for (default: 10)"
+    )
     made.add_argument("--every", type=float, default=4, help="seconds between two kills on average (default: 4)")
     made.add_argument(
         "--backend",
@@ -63,6 +66,8 @@ class Soak:
         self.stack = FaultStack(self.open.enter_context(Keeper()), folder, environment).start()
         for host in self.fleet:
             self.stack.add_host(host)
+        self.peace = Peace()
+        self.killing_s, self.asked_while_killing = 0.0, 0
         self.lanes = [self.lane(number) for number in range(self.number_of_lanes())]
         self.killer = Killer(self.stack, options.every, options.seed, broker)
         self.prober = Prober(self.stack.url)
@@ -99,7 +104,7 @@ class Soak:
             versions.append(self.stack.release(name)["version"])
         self.stack.deploy(versions[0], name)
         share = self.options.deploys // count + (number < self.options.deploys % count)
-        return Lane(self.stack, name, hosts, versions, share, self.options.minutes * 60, self.options.seed)
+        return Lane(self.stack, name, hosts, versions, share, self.options.minutes * 60, self.options.seed, self.peace)
 
     @property
     def marks(self):
@@ -119,7 +124,6 @@ class Soak:
                 thread.start()
             self.await_lanes(begun)
             took_s = time.monotonic() - begun
-            self.killer.stop()
             self.prober.stop()
             self.stack.await_ready()
             found = verdict.Verdict(self, took_s)
@@ -127,26 +131,37 @@ class Soak:
         return found
 
     def await_lanes(self, begun):
-        """Wait for all lanes, saying now and then how far they are; when the time is over what is left ends undisturbed."""
-        said_at, over_at = begun, begun + self.options.minutes * 60
-        while any(lane.is_alive() for lane in self.lanes) or time.monotonic() < over_at:
+        """Wait for all lanes, saying now and then how far they are; what is left when the kills are over ends undisturbed."""
+        said_at = begun
+        while not self.peace.since or any(lane.is_alive() for lane in self.lanes):
             time.sleep(0.2)
-            if time.monotonic() >= over_at and self.killer.is_alive():
+            if not self.peace.since and self.is_enough(begun):
+                self.killing_s, self.asked_while_killing = time.monotonic() - begun, self.counted("asked")
                 self.killer.stop()
+                self.peace.begin()
             if time.monotonic() - said_at >= SAY_EVERY_S:
                 said_at = time.monotonic()
-                asked, ended = (sum(map(len, counts)) for counts in self.counts())
-                broken = sum(len(lane.broken) for lane in self.lanes)
-                print(
-                    f"{said_at - begun:5.0f} s: {asked} asked for, {ended} seen to end, "
-                    f"{len(self.killer.kills)} kills, {broken} broken",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                self.say(said_at - begun)
 
-    def counts(self):
-        """Return what all lanes have asked for, and what has ended."""
-        return [lane.asked for lane in self.lanes], [lane.deploys for lane in self.lanes]
+    def is_enough(self, begun):
+        """Say whether the kills are to end: the time is over, and all has been asked for."""
+        most_s = self.options.minutes * 60
+        lasted_s = time.monotonic() - begun
+        has_asked = all(lane.has_asked() for lane in self.lanes)
+        return lasted_s >= most_s and (has_asked or lasted_s >= most_s * MOST_TIMES_AS_LONG)
+
+    def say(self, after_s):
+        """Say how far all lanes are."""
+        print(
+            f"{after_s:5.0f} s: {self.counted('asked')} asked for, {self.counted('deploys')} seen to end, "
+            f"{len(self.killer.kills)} kills, {self.counted('broken')} broken",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def counted(self, what):
+        """Return how many there are of a thing in all lanes: `asked`, `deploys` (that have ended) or `broken`."""
+        return sum(len(getattr(lane, what)) for lane in self.lanes)
 
 
 def main(arguments):

@@ -18,7 +18,7 @@ class Verdict:
 
     def __init__(self, soak, took_s):
         self.soak, self.took_s = soak, took_s
-        self.client = Client(soak.stack)
+        self.client = Client(soak.stack, soak.peace)
         self.broken = [problem for lane in soak.lanes for problem in lane.broken]
         self.deploys = {number: deploy for lane in soak.lanes for number, deploy in lane.deploys.items()}
         self.marks = marks_in(soak.marks)
@@ -118,7 +118,9 @@ class Verdict:
             "hosts": self.soak.options.hosts,
             "applications": len(self.soak.lanes),
             "took_s": round(self.took_s, 1),
+            "killing_s": round(self.soak.killing_s, 1),
             "kills": self.soak.killer.by_kind(),
+            "asked_for_while_killing": self.soak.asked_while_killing,
             "deploys": dict(collections.Counter(deploy["state"] for deploy in self.deploys.values())),
             "rollbacks": sum(1 for deploy in self.deploys.values() if deploy["rollback_of"]),
             "unclear": self.unclear,

@@ -18,7 +18,7 @@ def test_a_short_soak_loses_nothing(tmp_path):
         [sys.executable, str(ROOT / "bench" / "soak"), *options, "--json", str(figures)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(figures.read_text())

@@ -14,6 +14,7 @@ from tests.fleet.services import rabbitmq_service
 
 HOSTS = 2
 ONE_BY_ONE = {"kind": "rolling", "batch": 1}
+WAITING = 50  # More than a worker takes at once.
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,15 @@ def test_rabbitmq_is_restarted(stack, hosts, name, second, first, server):
     server.stop(signal.SIGTERM)
     server.start()
     stack.points.let_go("hostrun.ship.before")
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
+
+
+@pytest.mark.fault("rabbitmq", "messages wait when a worker starts", "it takes them and goes on")
+def test_messages_wait_for_a_worker_that_starts(stack, hosts, name, second, first, server):
+    stack.signal(signal.SIGSTOP, "celery", "worker")
+    deploy_id = stack.ask(name, second)
+    stack.ring("windlass.conduct", [deploy_id] * WAITING)
+    stack.kill_workers()
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
 
 

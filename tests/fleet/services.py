@@ -34,7 +34,7 @@ UNSAFE_BUT_FAST = ("fsync=off", "full_page_writes=off", "max_connections=200", "
 class Service:
     """A server that a test may end and start again; `url` stays the same. `options` are those of Keeper.start."""
 
-    START_WITHIN_S = 60  # RabbitMQ takes four seconds of a processor, of which a busy machine gives little.
+    START_WITHIN_S = 180  # RabbitMQ takes four seconds of a processor, of which a busy machine gives little.
 
     def __init__(self, keeper, url, argv, output, is_ready, **options):
         self.keeper, self.url, self.argv, self.output = keeper, url, argv, output
