@@ -8,6 +8,7 @@ api             a client that calls as the administrator; `anonymous` calls as n
 import shutil
 import sys
 
+import hypothesis
 import pytest
 
 import config
@@ -18,6 +19,27 @@ from tests.fleet.fixtures import fleet, fleet_factory, host, postgresql_url, red
 pytest_plugins = ("tests.faults.table",)
 __all__ = ["fleet", "fleet_factory", "host", "postgresql_url", "redis_url"]
 ADMIN_TOKEN = "the-administrators-token-in-tests"
+
+# How quick an example is, or is made, tells about the machine and not about Windlass.
+hypothesis.settings.register_profile("windlass", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("windlass")
+# Tests on hosts, which wait most of their time.
+WAITING = ("faults", "deploying", "foreign", "bench", "fleet", "lib/remote")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Mix, in a run by several processes, the files that wait with those that compute, so that no core idles.
+
+    Those that wait take the longest; they come in the first four fifths, or one process would end alone.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    paths = list(dict.fromkeys(item.nodeid.partition("::")[0] for item in items))
+    waiting = [path for folder in WAITING for path in paths if path.startswith(f"tests/{folder}/")]
+    others = [path for path in paths if path not in waiting]
+    places = {path: 0.8 * number / len(waiting) for number, path in enumerate(waiting)}
+    places |= {path: number / len(others) for number, path in enumerate(others)}
+    items.sort(key=lambda item: places[item.nodeid.partition("::")[0]])
 
 
 @pytest.fixture

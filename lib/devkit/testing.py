@@ -7,8 +7,9 @@ import subprocess
 from devkit import places, setup
 
 PROCESSES = (os.cpu_count() or 2) * 3 // 2  # Tests on real hosts wait much of their time.
-# A crashed pytest process is not replaced: with loadgroup, xdist would wait for ever for the tests that it had.
-PARALLEL = ["-n", str(PROCESSES), "--dist", "loadgroup", "--max-worker-restart", "0"]
+# A file's tests run in one process, so what they share is started once; tests/conftest.py says which files go first.
+# A crashed pytest process is not replaced: with loadfile, xdist would wait for ever for the tests that it had.
+PARALLEL = ["-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0"]
 MISSING = 3  # Exit code of etc/provision.sh --check when something is not installed.
 
 
@@ -18,7 +19,9 @@ def main(arguments):
     # Started in the background of a shell, this ignores Ctrl-C, and so would every program that the tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [str(places.PYTHON), "-m", "pytest", *spread(arguments or ["tests"])]
-    return subprocess.run(command, cwd=places.ROOT).returncode
+    # Hundreds of processes are started, and without this each of them would compile all of Windlass for itself.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return subprocess.run(command, cwd=places.ROOT, env=environment).returncode
 
 
 def spread(arguments):

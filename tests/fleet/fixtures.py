@@ -21,9 +21,9 @@ def skipped_if_unavailable():
         pytest.skip(f"needs: {missing}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def fleet_factory():
-    """`fleet_factory(size, python=None)` starts a fleet that runs until the end of the session.
+    """`fleet_factory(size, python=None)` starts a fleet that runs until the end of the module, with all that was deployed there.
 
     Fleets claim loopback networks of their own, so the workers of pytest-xdist and other runs do not meet.
     """

@@ -121,7 +121,7 @@ class Host:
 
     def prepare(self):
         """Write everything the daemons need."""
-        for name in ("bin", "log", "ssh", "nginx/sites", "supervisor/programs", "srv"):
+        for name in ("bin", "log", "ssh", "nginx/sites", "supervisor/programs", "srv", "tmp"):
             (self.folder / name).mkdir(parents=True)
         self.make_host_key()
         vendor = Path(supervisor.__file__).parent.parent
@@ -129,7 +129,7 @@ class Host:
         self.write("ssh/sshd_config", texts.sshd_config(self.folder, self.address, self.port, root_is_locked()))
         self.write("nginx/nginx.conf", texts.nginx_config(self.folder, nginx_user()))
         self.write("supervisor/supervisord.conf", texts.supervisord_config(self.folder, self.name))
-        self.write_script("bin/session", texts.session_script())
+        self.write_script("bin/session", texts.session_script(self.folder))
         for program in ("supervisord", "supervisorctl"):
             self.write_script(f"bin/{program}", texts.supervisor_script(sys.executable, vendor, program))
 

@@ -28,12 +28,16 @@ ForceCommand {folder}/bin/session
 """
 
 
-def session_script():
-    """Return what sshd runs for each command: the command on a bare machine's PATH, whatever the user's profile put there."""
+def session_script(folder):
+    """Return what sshd runs for each command: the command on a bare machine's PATH, whatever the user's profile put there.
+
+    Temporary files of a session are the host's, so that what a command leaves that was killed goes with its host.
+    """
     return f"""\
 #!/bin/sh
 PATH={BARE_PATH}
-export PATH
+TMPDIR={folder}/tmp
+export PATH TMPDIR
 if [ -z "$SSH_ORIGINAL_COMMAND" ]; then exec /bin/sh -l; fi
 exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"
 """

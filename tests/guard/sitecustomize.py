@@ -3,12 +3,13 @@
 Python imports this module at its start when this folder is on PYTHONPATH (site: "sitecustomize").
 """
 
-import importlib.metadata
+import os
 import re
 import sys
 from pathlib import Path
 
 LOCK = Path(__file__).parent.parent / "requirements.txt"
+KNOWN = "GUARD_HIDES"  # A variable that tells the processes below this one what it found, which costs more than their start.
 
 
 def names_in(lock):
@@ -20,6 +21,8 @@ def names_in(lock):
 
 def modules_of(distributions):
     """Return the top-level modules that only these distributions provide."""
+    import importlib.metadata  # Here, as most processes need not ask.
+
     hidden = set()
     for module, providers in importlib.metadata.packages_distributions().items():
         if {re.sub(r"[-_.]+", "-", provider).lower() for provider in providers} <= distributions:
@@ -39,4 +42,6 @@ class Hidden:
             raise ModuleNotFoundError(f"No module named {name!r} (it is for tests only)", name=name)
 
 
-sys.meta_path.insert(0, Hidden(modules_of(names_in(LOCK)) - {"pip"}))
+if KNOWN not in os.environ:
+    os.environ[KNOWN] = " ".join(sorted(modules_of(names_in(LOCK)) - {"pip"}))
+sys.meta_path.insert(0, Hidden(set(os.environ[KNOWN].split())))
