@@ -3,8 +3,10 @@
 from api import Outcome, route
 from api.openapi import document
 from api.routing import ENDPOINTS, PREFIX
-from api.schemas.system import Health, Index, Readiness
+from api.schemas.system import Health, Index, Readiness, Worker
+from api.shapes import ListQuery, Page
 from controllers import system
+from utils.decorators import auth, validate
 from version import VERSION
 
 
@@ -38,3 +40,11 @@ def show_readiness():
     """200 if so; else 503, with what each component lacks."""
     readiness = system.readiness()
     return Outcome(readiness, 200 if readiness["ready"] else 503)
+
+
+@route("GET", "/workers", summary="List workers", returns=Page[Worker])
+@auth()
+@validate(query=ListQuery)
+def list_workers(actor, query):
+    """By name, as last seen; one that has said nothing for a day is forgotten."""
+    return system.workers(actor, **query)

@@ -33,9 +33,9 @@ def show_webhook(actor, name):
 @route("PATCH", "/webhooks/<name>", summary="Change a webhook", returns=Webhook)
 @auth()
 @validate(WebhookChanges)
-def change_webhook(actor, name, fields):
+def change_webhook(actor, name, fields, if_match):
     """Another URL needs a secret with it; null chooses everything."""
-    return webhooks.update(actor, name, fields)
+    return webhooks.update(actor, name, fields, if_match)
 
 
 @route("DELETE", "/webhooks/<name>", summary="Delete a webhook", status=204)

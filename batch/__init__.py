@@ -13,6 +13,7 @@ from controllers import (
     plans,
     preparing,
     releases,
+    trials,
 )
 from controllers.dispatch import celery
 
@@ -101,3 +102,9 @@ def advance_automation(automation_id):
 def prepare_zone(zone_id):
     """Make a zone's key pair where this worker holds none yet."""
     observations.prepare_zone(zone_id)
+
+
+@task(name="windlass.try_integration")
+def try_integration(trial_id):
+    """Try an integration out on this worker."""
+    trials.carry_out(trial_id)

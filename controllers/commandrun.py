@@ -15,9 +15,9 @@ from peewee import InterfaceError, OperationalError
 
 import failpoints
 from config import settings
-from controllers import commands, dispatch, leases, maintenance, snapshots, states, transports, variables, workers
+from controllers import commands, dispatch, leases, states, transports, workers
 from controllers.record import FLUSH_ITEMS, History
-from models import Application, Command, CommandRun, Environment, Host, Placement, Target, Zone
+from models import Command, CommandRun, Host, Zone
 from models.db import clock, now
 from remote.session import AgentError, ConnectionLost
 from remote.ssh import Unreachable
@@ -148,7 +148,9 @@ class CommandDriver:
     def __init__(self, run):
         self.run, self.command, self.host = run, run.command, run.host
         self.had_begun = run.state == "running"
-        self.history = CommandHistory(run, secrets_on(self.host, self.command))
+        self.history = CommandHistory(
+            run, commands.secrets_on([self.host], self.command.application, self.command.environment)
+        )
         self.session = None
         self.stopped_because = None
 
@@ -197,7 +199,7 @@ class CommandDriver:
             key=self.command.key,
             epoch=self.run.epoch,
             lock_wait_s=LOCK_WAIT_S,
-            argv=self.command.argv,
+            argv=commands.words_of(self.command),
             time_limit_s=self.command.time_limit_s,
             offset=self.run.told_bytes,
             cancel=commands.is_cancelled(self.command.id),
@@ -307,21 +309,3 @@ def told_status(status):
     number = status - 128
     name = signal.Signals(number).name if number in signal.valid_signals() and number in set(signal.Signals) else None
     return f"ended by signal {name}" if name else f"ended with status {status}"
-
-
-def secrets_on(host, command):
-    """Return the secret values that a command's output must not show: those of all applications on its host, old and new."""
-    of_command = (Application.name == command.application) & (Environment.name == command.environment)
-    placed = Placement.select(Placement.application, Placement.environment).where(Placement.host == host).tuples()
-    found = set()
-    for target in (
-        Target.select(Target, Application, Environment)
-        .join(Application)
-        .switch(Target)
-        .join(Environment)
-        .where(of_command | Target.application.in_([application for application, _ in placed]))
-    ):
-        found |= variables.secrets_of(target)
-        last = maintenance.newest_deploy(target.application_id, target.environment_id)
-        found |= set(snapshots.open_variables(last.snapshot)[1]) if last else set()
-    return found

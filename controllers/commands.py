@@ -1,13 +1,28 @@
 """One-off commands: ask for one, look at it, follow it, cancel it. commandrun.py carries them out."""
 
+import json
 import uuid
 
 from peewee import fn
 
+import secretbox
 from config import settings
-from controllers import audit, dispatch, events, idempotency, paging, rows, states, targets
+from controllers import (
+    audit,
+    dispatch,
+    events,
+    idempotency,
+    maintenance,
+    paging,
+    rows,
+    snapshots,
+    states,
+    targets,
+    variables,
+)
 from controllers.errors import Conflict, Invalid, NotFound
-from models import Command, CommandRun, Host, Zone
+from masking import Masker
+from models import Application, Command, CommandRun, Environment, Host, Placement, Target, Zone
 from models.db import connection, database, now
 from utils.datekit import rfc3339
 
@@ -101,12 +116,14 @@ def create(actor, fields):
     time_limit_s = fields.get("time_limit_s", min(DEFAULT_TIME_LIMIT_S, settings.command.time_limit_s))
     refuse_unfit(fields, time_limit_s)
     where = {name: fields.get(name) for name in ("application", "environment")}
-    argv = fields["argv"]
-    with audit.change(actor, "command.create", subject_of(fields), argv=argv, time_limit_s=time_limit_s) as told:
+    with audit.change(actor, "command.create", subject_of(fields), time_limit_s=time_limit_s) as told:
         found = hosts_for(fields)
+        masked = Masker(secrets_on(found, **where))
+        argv = [masked(word) for word in fields["argv"]]
         command = Command.create(
             key=uuid.uuid4().hex,
             argv=argv,
+            sealed_argv=secretbox.seal(json.dumps(fields["argv"])) if argv != fields["argv"] else None,
             time_limit_s=time_limit_s,
             state="running",
             requested_by=actor.name,
@@ -120,7 +137,7 @@ def create(actor, fields):
             f"command-{command.id}", [{"kind": "command", "data": {"state": "running", "argv": argv, **where}}]
         )
         idempotency.note_made("command", command.id)
-        told.update(command=command.id, hosts=[host.name for host in found])
+        told.update(argv=argv, command=command.id, hosts=[host.name for host in found])
     ring_for(command)
     return get(actor, command.id)
 
@@ -186,6 +203,26 @@ def new_run(command, host, is_of_target):
     }
 
 
+def secrets_on(hosts, application, environment):
+    """Return the secret values that nobody is to see of a command: those of all applications on its hosts, old and new.
+
+    application, environment: names of the target it runs in, None where it runs in none.
+    """
+    of_target = (Application.name == application) & (Environment.name == environment)
+    placed = Placement.select(Placement.application).where(Placement.host.in_(hosts))
+    found = set()
+    for target in rows.target_query().where(of_target | Target.application.in_(placed)):
+        found |= variables.secrets_of(target)
+        last = maintenance.newest_deploy(target.application_id, target.environment_id)
+        found |= set(snapshots.open_variables(last.snapshot)[1]) if last else set()
+    return found
+
+
+def words_of(command):
+    """Return a command's words as they are; internal, never for an answer."""
+    return json.loads(secretbox.open_sealed(command.sealed_argv)) if command.sealed_argv else command.argv
+
+
 def ring_for(command):
     """Ring for all hosts of a command."""
     runs = CommandRun.select(CommandRun.id, Zone.name).join(Host).join(Zone).where(CommandRun.command == command)
@@ -238,6 +275,7 @@ def settle(command_id):
         states.move_command(row, "succeeded")
     else:
         states.move_command(row, "cancelled" if "cancelled" in found else "failed")
+    Command.update(sealed_argv=None).where(Command.id == command_id).execute()
 
 
 # Looking closer.

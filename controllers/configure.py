@@ -62,6 +62,11 @@ def named_entries(snapshot):
     return found
 
 
+def has(snapshot, place):
+    """Say whether anything runs at a place."""
+    return any(place_of(entry) == place for _, entry in named_entries(snapshot))
+
+
 def step_names(snapshot):
     """Return the names of all steps of a host run, in the order in which they come."""
     names = []

@@ -1,25 +1,52 @@
-"""A request's hold on the database: taken from the pool at the first query, given back whatever happened.
+"""The hold on the database: a process opens it at its start; a request takes a connection and gives it back, whatever happened.
 
 What a database driver raises becomes an error of Windlass's own here, so that api/ needs to know no driver.
 """
 
+import logging
 import shutil
 
-from peewee import DataError, InterfaceError, OperationalError
+from peewee import DatabaseError, DataError, InterfaceError, OperationalError
 from playhouse.pool import MaxConnectionsExceeded
 
 from config import settings
 from controllers.errors import Invalid, Unavailable
-from models import db
+from models import db, schema
 
+log = logging.getLogger(__name__)
+CANNOT_START = 3  # The exit code by which gunicorn knows that starting the process again is of no use.
 TOO_LITTLE_BYTES = 256 * 1024
 FULL_DISK = ("disk is full", "No space left on device")  # As SQLite and PostgreSQL put it.
+
+
+def start(pool, busy_timeout_s):
+    """Open the database at the start of a process, and bring its schema up to date.
+
+    Ends the process, saying what to do, when that cannot be done; nobody needs a traceback for it.
+    """
+    try:
+        db.connect_to(settings.database.url, pool=pool, busy_timeout_s=busy_timeout_s)
+        db.migrate()
+    except (schema.SchemaMisfit, db.DatabaseUrlError) as error:
+        log.critical("Windlass does not start: %s", error)
+        raise SystemExit(CANNOT_START) from None
+    except (OperationalError, InterfaceError) as error:
+        said = " ".join(str(error).split()).rstrip(".?")
+        log.critical("Windlass does not start: the database (the setting database.url) does not answer: %s.", said)
+        raise SystemExit(CANNOT_START) from None
 
 
 def translated(error):
     """Return the error of Windlass's own for one of the database driver's, and any other error as it is."""
     if isinstance(error, MaxConnectionsExceeded):
         return Unavailable("All database connections are in use; try again in a moment.", code="busy", retry_after_s=1)
+    if isinstance(error, DatabaseError) and schema.is_misfit(error):
+        log.error("the schema does not fit: %s", error)
+        return Unavailable(
+            "The database has the schema of another version of Windlass. Restart Windlass: it says then what does not fit, and "
+            "what to do.",
+            code="schema-misfit",
+        )
     if isinstance(error, OperationalError) and "locked" in str(error):
         return Unavailable("The database is busy; try again in a moment.", code="busy", retry_after_s=1)
     if isinstance(error, OperationalError) and is_of_full_disk(error):

@@ -369,6 +369,7 @@ def begin_again(deploy, *conditions):
         due_at=None,
         ended_at=None,
         message=None,
+        away=None,
         was_switched=False,
         looked_at=None,
         tried_at=None,

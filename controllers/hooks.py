@@ -7,8 +7,7 @@ import secrets
 from peewee import IntegrityError
 
 import secretbox
-from config import settings
-from controllers import audit, automation, dispatch, foreign, leases, paging, rows
+from controllers import audit, automation, dispatch, foreign, integrations, leases, paging, rows
 from controllers.errors import BadRequest, Conflict, NotFound, Unauthenticated
 from controllers.foreign.hooks import BuildFinished, Published, Push
 from models import Hook, Integration
@@ -37,7 +36,8 @@ def open_hook(actor, name):
         integration.hook_secret = secretbox.seal(secret)
         integration.updated_at = max(clock(), integration.updated_at + 1)
         integration.save()
-    return {"url": f"{settings.web.url.rstrip('/')}/api/v1/hooks/{name}", "secret": secret, "setup": driver.hook_setup}
+    told = integrations.hook_of(integration, driver)
+    return {"url": told["url"], "secret": secret, "setup": told["setup"]}
 
 
 def close_hook(actor, name):

@@ -13,6 +13,7 @@ from controllers import (
     configuring,
     leases,
     maintenance,
+    obtaining,
     placements,
     planned,
     snapshots,
@@ -21,16 +22,14 @@ from controllers import (
     wanted,
     workers,
 )
-from controllers.building import environments, kept
-from controllers.building.work import BuildFailed
-from controllers.errors import WindlassError
+from controllers.building import environments
+from controllers.foreign import ForeignError
 from controllers.record import Recorder
 from controllers.rollout import ship, spec
 from models import Deploy, Fence, HostRun, Release
-from models.db import database, now
+from models.db import clock, database, now
 from remote.session import AgentError, ConnectionLost
 from remote.ssh import Unreachable
-from store import StoreError
 
 MOST_ATTEMPTS = 3
 MOST_DEATHS = (
@@ -111,6 +110,7 @@ class HostRunDriver:
         self.variables, secret_values = snapshots.open_variables(run.deploy.snapshot)
         self.record = Recorder(run, secret_values, configure.step_names(run.deploy.snapshot))
         self.configuring = configuring.Configuring(run, self.record, self.variables, secret_values)
+        self.obtaining = obtaining.Obtaining(run, self.record)
         self.session = None
         self.has_switched = False
         self.stopped_because = None
@@ -128,6 +128,8 @@ class HostRunDriver:
                 self.not_reached(error)
             except ConnectionLost as error:
                 self.cut_off(error)
+            except ForeignError as error:  # Only what keeps the release, and only where it is away; see obtaining.py.
+                self.await_keeper(error)
             except (OperationalError, InterfaceError) as error:
                 log.warning("host run %s: the database did not take a write (%s); it goes on later", self.run.id, error)
                 # Where that fails too, it is taken up when the lease is over.
@@ -144,15 +146,16 @@ class HostRunDriver:
     def deploy_release(self):
         """Bring the deploy's release to the host; returns (end state, message)."""
         release = self.deploy.release
+        if configure.has(self.deploy.snapshot, configure.AT_CONNECT):
+            self.obtain()  # Else what runs there would run again each time that the release cannot be had.
         self.configuring.at(configure.AT_CONNECT)
         state = self.connect_and_begin()
-        self.obtain(release)
-        python, environment = wanted.environment_for(
-            release, state["facts"], lambda text: self.record.output("preflight", text)
-        )
+        python, environment = wanted.environment_for(release, state["facts"], self.obtaining.say)
         specification = wanted.specification(
             self.host, release, environment, python, self.deploy.snapshot, self.variables, state, self.deploy.id
         )
+        damaged = {kind for kind, _ in spec.damaged(specification, state["application"])}
+        environment = self.have_files(release, environment, state, damaged)
         self.hold_to_plan(release, environment, python, state)
         if spec.is_in_place(specification, state) and not (self.run.before or {}).get("is_fresh"):
             placements.write(self.deploy, self.host, state["application"])
@@ -164,7 +167,6 @@ class HostRunDriver:
                 return "succeeded", "already ran exactly this; what ran before it changed the host"
             return "unchanged", "already runs exactly this"
         self.remember(specification, state["application"])
-        damaged = {kind for kind, _ in spec.damaged(specification, state["application"])}
         self.configuring.at(configure.AT_SHIP)
         self.ship_release(release, state["application"], "release" in damaged)
         self.configuring.at(configure.AT_ENVIRONMENT)
@@ -230,12 +232,23 @@ class HostRunDriver:
         if self.stopped_because:
             raise AgentError("aborted", step, f"stopped before the host was changed: {self.stopped_because}", "")
 
-    def obtain(self, release):
-        """Fetch the release from where it was published, if this worker does not hold it."""
-        try:
-            kept.ensure(release, lambda text: self.record.output("preflight", text))
-        except (WindlassError, BuildFailed, StoreError) as error:
-            raise AgentError("release-not-here", "preflight", str(error), "Nothing was touched") from error
+    def have_files(self, release, environment, state, damaged):
+        """Have here what is to be sent to the host; returns the virtualenv as it is here."""
+        if release.digest not in state["application"]["releases"] or "release" in damaged:
+            self.obtain()
+        if environment.name in state["application"]["environments"] and "environment" not in damaged:
+            return environment
+        return wanted.environment_for(release, state["facts"], self.obtaining.say, with_files=True)[1]
+
+    def obtain(self):
+        """Have the release's files here, unless the run is to stop. Raises ForeignError while what keeps them is away."""
+        if self.obtaining.is_done:
+            return
+        self.look()
+        self.leave_if_stopped("preflight")
+        self.obtaining.obtain()
+        if self.run.away:
+            HostRun.update(away=None, message=None).where(leases.is_held(self.run)).execute()
 
     def heard_first(self, event):
         """The agent's first word shows that the host has a Python that runs it."""
@@ -467,6 +480,39 @@ class HostRunDriver:
         else:
             self.try_again(str(error))
 
+    def await_keeper(self, error):
+        """The place that keeps the release is away: wait for it, the host untouched, for as long as is bearable."""
+        if self.stopped_because:
+            self.refused(AgentError("aborted", "preflight", f"stopped while it waited: {self.stopped_because}", ""))
+            return
+        try:
+            pause_s, message, away = self.obtaining.pause(error)
+        except AgentError as too_long:
+            self.refused(too_long)
+            return
+        self.obtaining.say(message)
+        self.record.flush()
+        self.wait(pause_s * 1000, message, away)
+
+    def wait(self, after_ms, message, away):
+        """Leave the run to an attempt after some time, and count this one not. Where nothing was done, it has not begun."""
+        if self.run.before is not None:
+            self.put_back(after_ms, is_unused=True, message=message, away=away)
+            return
+        states.move_host_run(
+            self.run,
+            "pending",
+            guard=leases.is_held(self.run),
+            message=message,
+            away=away,
+            attempt=self.run.attempt - 1,
+            due_at=clock() + after_ms,
+            rung_at=None,
+            lease_owner=None,
+            lease_expires_at=None,
+            bytes_sent=self.run.bytes_sent,
+        )
+
     def try_again(self, message):
         """Leave the run to a later attempt, which first looks at what the host is like."""
         self.record.fail_current(message)
@@ -476,9 +522,9 @@ class HostRunDriver:
         self.record.flush()
         self.put_back(RETRY_AFTER_MS[min(self.run.attempt, len(RETRY_AFTER_MS)) - 1])
 
-    def put_back(self, after_ms):
+    def put_back(self, after_ms, is_unused=False, **columns):
         """Give the lease back; the sweep rings when the time has come. An attempt that was not used does not count."""
-        unused = 1 if self.stopped_because == "handed-over" else 0
+        unused = 1 if is_unused or self.stopped_because == "handed-over" else 0
         HostRun.update(
             due_at=now() + after_ms,
             rung_at=None,
@@ -486,6 +532,7 @@ class HostRunDriver:
             lease_expires_at=None,
             attempt=HostRun.attempt - unused,
             bytes_sent=self.run.bytes_sent,
+            **columns,
         ).where(leases.is_held(self.run)).execute()
 
 

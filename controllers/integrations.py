@@ -1,10 +1,10 @@
 """Integrations: configured foreign systems. Credentials go in, sealed, and never come out in an answer."""
 
-import dataclasses
 import json
 
 import secretbox
-from controllers import audit, etags, foreign, paging, rows
+from config import settings as config
+from controllers import audit, etags, foreign, paging, rows, trials
 from controllers.applications import PARTNERS
 from controllers.errors import Invalid, Unavailable
 from controllers.foreign import circuits
@@ -35,8 +35,20 @@ def describe(integration):
         "credentials": credential_names(integration),
         "settings": integration.settings,
         "circuit": circuits.describe(integration.circuit),
+        "hook": hook_of(integration, driver),
         "created_at": rfc3339(integration.created_at),
         "updated_at": rfc3339(integration.updated_at),
+    }
+
+
+def hook_of(integration, driver):
+    """Return where a system sends its hooks, where to enter that, and whether they are taken; None if it sends none."""
+    if driver is None or not driver.takes_hooks:
+        return None
+    return {
+        "url": f"{config.web.url.rstrip('/')}/api/v1/hooks/{integration.name}",
+        "setup": driver.hook_setup,
+        "is_open": integration.hook_secret is not None,
     }
 
 
@@ -161,16 +173,7 @@ def prove(actor, name, repository=None):
     repository: one to look at with the credentials, where the integration is a source.
     """
     row = rows.named(Integration, name, "integration")
-    driver = foreign.drivers().get(row.driver)
-    if driver is None:
-        return foreign.Proof(
-            None, [foreign.Check("driver", False, f"There is no driver {row.driver} any more.")]
-        ).describe()
-    try:
-        made = driver(dataclasses.replace(foreign.access_of(row), is_trial=True))
-        return made.prove(**({"repository": repository} if repository else {})).describe()
-    except foreign.ForeignError as error:
-        return foreign.Proof(None, [foreign.Check("connection", False, error.detail)]).describe()
+    return trials.prove(row, **({"repository": repository} if repository else {}))
 
 
 def delete(actor, name):

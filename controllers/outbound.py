@@ -9,6 +9,7 @@ import os
 import scratch
 from controllers import changelogs, foreign, outbox, states
 from controllers.building import bundles, kept
+from controllers.errors import Conflict
 from controllers.foreign.artifacts.base import Digests
 from controllers.foreign.notify.base import Message
 from controllers.foreign.source.base import Status
@@ -74,11 +75,13 @@ def commit_status(delivery):
 
 
 def message(delivery):
-    """Send a message."""
-    content = delivery.payload
+    """Send a message, unless its receiver was switched off since it was written."""
+    content, receiver = delivery.payload, system(delivery, "notify")
+    if not receiver.access.settings.get("enabled", True):
+        raise Conflict(f"{delivery.integration} is switched off: switch it on, and send this again.")
     told = outbox.TOLD[content["state"]]
     subject = f"{content['application']} {content['release']} in {content['environment']} {told}"
-    return system(delivery, "notify").send(
+    return receiver.send(
         Message(
             key=f"windlass-{delivery.id}", event=content["event"], subject=subject, text=content["reason"], data=content
         )

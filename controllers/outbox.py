@@ -176,8 +176,8 @@ def messages(deploy, state, reason, configured):
 
 
 def wants(chosen, message):
-    """Say whether an integration's settings choose a message: patterns of events, names of applications and environments."""
-    return all(
+    """Say whether an integration's settings choose a message: switched on, patterns of events, applications, environments."""
+    return chosen.get("enabled", True) and all(
         not chosen.get(several) or any(fnmatch.fnmatchcase(message[one], pattern) for pattern in chosen[several])
         for several, one in (("events", "event"), ("applications", "application"), ("environments", "environment"))
     )

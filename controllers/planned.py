@@ -1,19 +1,14 @@
 """What binds a rollout to a plan: drawing up a host's changes, keeping them, and holding a host run to those agreed on."""
 
-import functools
 import hmac
 
 import secretbox
-import store
 from controllers import configure, snapshots, wanted
-from controllers.building import kept
+from controllers.building import trees
 from controllers.errors import Conflict, Invalid
 from controllers.rollout import changes
 from models import BuiltEnvironment, Host, Plan, PlanHost, Release
 from models.db import now
-
-MOST_MANIFESTS = 16  # The hosts of one rollout look at the same few.
-
 
 # Drawing up.
 
@@ -31,9 +26,9 @@ def changes_on(host, release, environment, python, snapshot, variables, state):
         "known": known_files(release, environment, application),
         "configure": configure.planned(snapshot),
     }
-    return changes.of_host(
-        host.name, specification, shown, release_before(release.application_id, application), after, packed_size, seal
-    )
+    sizes = {**packed_sizes(environment.digest), **packed_sizes(release.digest)}
+    before = release_before(release.application_id, application)
+    return changes.of_host(host.name, specification, shown, before, after, sizes, seal)
 
 
 def release_before(application_id, application):
@@ -47,8 +42,6 @@ def release_before(application_id, application):
         .order_by(Release.number.desc())
         .first()
     )
-    if row:
-        kept.ensure_if_possible(row)
     held = application["slots"].get(application["active"]) if application["active"] else None
     version = (held or {}).get("version") or (row.version if row else current[:12])
     return {"version": version, "lock": (row.lock or "") if row else None, "files": manifest(current)}
@@ -72,26 +65,16 @@ def files_of(digests):
     return {(entry[3], entry[1]) for digest in digests for entry in manifest(digest) or () if entry[1] != "link"}
 
 
-@functools.lru_cache(maxsize=MOST_MANIFESTS)
-def stored_manifest(digest):
-    """Return a tree's entries; raises StoreError."""
-    return store.manifest(digest)
-
-
 def manifest(digest):
-    """Return a tree's entries, or None where this machine's store does not hold it."""
-    try:
-        return stored_manifest(digest)
-    except store.StoreError:
-        return None
+    """Return a tree's entries, or None where it was not made here."""
+    listed = trees.of(digest)
+    return listed and listed.entries
 
 
-def packed_size(sha256):
-    """Return the bytes a file takes on its way to a host; one that is missing here counts as nothing."""
-    try:
-        return store.object_path(sha256).stat().st_size
-    except FileNotFoundError:
-        return 0
+def packed_sizes(digest):
+    """Return {SHA-256: bytes on the way to a host} of a tree's files."""
+    listed = trees.of(digest)
+    return listed.packed if listed else {}
 
 
 def seal(text):

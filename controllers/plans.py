@@ -4,15 +4,12 @@ import contextlib
 import time
 
 from controllers import deploys, dispatch, maintenance, placements, planned, snapshots, targets, transports, wanted
-from controllers.building import kept
-from controllers.building.work import BuildFailed
-from controllers.errors import NotFound, WindlassError
+from controllers.errors import NotFound
 from controllers.rollout import changes
 from models import Host, Plan, PlanHost, Zone
 from models.db import clock, database, now
 from remote.session import AgentError, ConnectionLost
 from remote.ssh import Unreachable
-from store import StoreError
 from utils.datekit import rfc3339
 
 PATIENCE_S = 25
@@ -138,19 +135,10 @@ def look(row):
     for problem in state["problems"]:
         if problem["code"] not in wanted.ADVISORY_PROBLEMS:
             raise AgentError(problem["code"], "preflight", problem["message"], problem["remedy"])
-    obtain(plan.release)
     python, environment = wanted.environment_for(plan.release, state["facts"], lambda text: None)
     variables, _ = snapshots.open_variables(plan.snapshot)
     found = planned.changes_on(host, plan.release, environment, python, plan.snapshot, variables, state)
     return found, state["application"]["texts"]
-
-
-def obtain(release):
-    """Have a release's files here, so that the plan says the same whichever worker draws it up. Raises AgentError."""
-    try:
-        kept.ensure(release, lambda text: None)
-    except (WindlassError, BuildFailed, StoreError) as error:
-        raise AgentError("release-not-here", "preflight", str(error), "Then make a new plan.") from error
 
 
 def ring_due():

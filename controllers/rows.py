@@ -7,8 +7,10 @@ from peewee import IntegrityError
 from controllers.errors import Conflict, NotFound
 from models import Application, Environment, Target
 from models.db import is_postgresql
+from utils.stringkit import nearest
 
 LISTED_USERS = 10
+NAMES_COMPARED = 1000  # with one that there is not, to find the one that was meant.
 
 
 def named(model, name, what):
@@ -25,7 +27,9 @@ def found(query, what, name):
     """Return a query's first row; raises NotFound. No name holds a NUL, which PostgreSQL would refuse to look for."""
     row = None if "\0" in name else query.first()
     if row is None:
-        raise NotFound(f"There is no {what} '{name}'.")
+        names = query.model.select(query.model.name).order_by(query.model.name).limit(NAMES_COMPARED).tuples()
+        near = nearest(name, [known for (known,) in names])
+        raise NotFound(f"There is no {what} '{name}'" + (f"; did you mean '{near}'?" if near else "."))
     return row
 
 
@@ -48,7 +52,7 @@ def target(application_name, environment_name, to_change=False):
     if row is None:
         named(Application, application_name, "application")
         named(Environment, environment_name, "environment")
-        raise NotFound(f"{application_name} has no target in {environment_name}: PUT one to deploy it there.")
+        raise NotFound(f"{application_name} has no target in {environment_name}: make one to deploy it there.")
     return row
 
 

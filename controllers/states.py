@@ -23,7 +23,8 @@ DEPLOY = {
 }
 HOST_RUN = {
     "pending": {"running", "skipped"},
-    "running": {"succeeded", "unchanged", "failed", "rolled_back", "skipped", "unreachable"},
+    # A run goes back to pending when what it needs is away and its host has not been touched.
+    "running": {"pending", "succeeded", "unchanged", "failed", "rolled_back", "skipped", "unreachable"},
     "succeeded": {"pending", "failed"},  # To be restored; turned unhealthy under watch.
     "unchanged": set(),
     "failed": {"pending", "skipped"},  # To be tried again, or restored; left out by somebody.

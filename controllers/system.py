@@ -11,9 +11,10 @@ from peewee import fn
 import config
 import logs
 from config import data_path, settings
-from controllers import dispatch, environments, placements, zones
+from controllers import connections, dispatch, environments, paging, placements, zones
 from controllers.sessions import digest
 from models import Deploy, Token, User, Worker, Zone, db
+from utils.datekit import rfc3339
 
 ADMINISTRATOR = "admin"
 FIRST = "first administrator (admin.token)"  # The name of their token.
@@ -29,8 +30,7 @@ def start():
     """Make this process a web server: configuration, logging, database, first administrator."""
     config.load()
     logs.setup("web")
-    db.connect_to(settings.database.url, pool=settings.database.pool, busy_timeout_s=BUSY_TIMEOUT_S)
-    db.migrate()
+    connections.start(settings.database.pool, BUSY_TIMEOUT_S)
     with db.connection(), one_process_at_a_time():
         ensure_administrator(first_token())
         zones.ensure_default()
@@ -132,6 +132,23 @@ def workers_state():
 def fresh_workers():
     """Return the rows of the workers that gave a sign of life lately."""
     return list(Worker.select().where(Worker.seen_at >= db.now() - FRESH_MS))
+
+
+def workers(actor, limit=paging.LIMIT, after=None):
+    """Return a page of the workers as last seen, by name."""
+    alive_since = db.clock() - FRESH_MS
+    return paging.page(Worker.select(), Worker.name, lambda worker: describe_worker(worker, alive_since), limit, after)
+
+
+def describe_worker(worker, alive_since):
+    """Return a worker in the API's shape."""
+    return {
+        "name": worker.name,
+        "zones": worker.zones,
+        "version": worker.version,
+        "seen_at": rfc3339(worker.seen_at),
+        "alive": worker.seen_at >= alive_since,
+    }
 
 
 def zone_keys_state():

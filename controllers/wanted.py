@@ -9,10 +9,11 @@ from remote.session import AgentError
 ADVISORY_PROBLEMS = {"disk-low", "clock-skew"}
 
 
-def environment_for(release, facts, output):
+def environment_for(release, facts, output, with_files=False):
     """Return (python, built environment) for a host, building it where no build for its platform exists yet.
 
-    `output` takes the lines of a build. Raises AgentError.
+    `output` takes the lines of a build; with_files: it is built as well where only other machines have its files. Raises
+    AgentError.
     """
     version = release.python_version or ".".join(facts["python"].split(".")[:2])
     interpreter = facts["pythons"].get(version)
@@ -24,8 +25,9 @@ def environment_for(release, facts, output):
             f"Install python{version} on the host, or change .python-version.",
         )
     platform = platforms.platform_of(facts, version)
+    known = None if with_files else environments.known(release, platform)
     try:
-        environment = environments.ensure(release, platform, output)
+        environment = known or environments.ensure(release, platform, output)
     except BuildFailed as error:
         raise AgentError(
             "environment-not-built",

@@ -2,13 +2,15 @@
 
 import secrets
 
-from controllers import integrations, paging, rows
+from controllers import etags, integrations, paging, rows
 from controllers.errors import NotFound
 from models import Integration
+from models.db import database
 from utils.datekit import rfc3339
 
 DRIVER = "webhook"
 CHOICE = ("events", "applications", "environments")
+SETTINGS = ("enabled", *CHOICE)
 
 
 def describe(row):
@@ -16,6 +18,7 @@ def describe(row):
     return {
         "name": row.name,
         "url": row.url,
+        "enabled": (row.settings or {}).get("enabled", True),
         **{name: (row.settings or {}).get(name) for name in CHOICE},
         "circuit": integrations.describe(row)["circuit"],
         "created_at": rfc3339(row.created_at),
@@ -25,9 +28,13 @@ def describe(row):
 
 def find(name):
     """Return a webhook's row. Raises NotFound."""
-    row = rows.named(Integration, name, "webhook")
+    return require_webhook(rows.named(Integration, name, "webhook"))
+
+
+def require_webhook(row):
+    """Return an integration's row that is a webhook's. Raises NotFound for any other."""
     if row.driver != DRIVER:
-        raise NotFound(f"There is no webhook '{name}'; the integration of that name is of driver {row.driver}.")
+        raise NotFound(f"There is no webhook '{row.name}'; the integration of that name is of driver {row.driver}.")
     return row
 
 
@@ -64,17 +71,19 @@ def create(actor, fields):
 
 def update(actor, name, changes, if_match=None):
     """Change url (with its secret), secret or what to tell; returns the webhook. Raises NotFound, Invalid, PreconditionFailed."""
-    row = find(name)
-    meant = {}
-    if "url" in changes:
-        meant["url"] = changes["url"]
-    if "secret" in changes:
-        meant["credentials"] = {"secret": changes["secret"]}
-    if any(part in changes for part in CHOICE):
-        meant["settings"] = {**(row.settings or {}), **choice_of(changes)}
-        meant["settings"] = {part: value for part, value in meant["settings"].items() if value is not None}
-    integrations.update(actor, name, meant, if_match)
-    return get(actor, name)
+    with database.atomic():
+        row = require_webhook(rows.named_for_change(Integration, name, "webhook"))
+        etags.require_match(if_match, describe(row))
+        meant = {}
+        if "url" in changes:
+            meant["url"] = changes["url"]
+        if "secret" in changes:
+            meant["credentials"] = {"secret": changes["secret"]}
+        if any(part in changes for part in SETTINGS):
+            chosen = {**(row.settings or {}), **choice_of(changes)}
+            meant["settings"] = {part: value for part, value in chosen.items() if value is not None}
+        integrations.update(actor, name, meant)
+        return get(actor, name)
 
 
 def delete(actor, name):
@@ -84,5 +93,5 @@ def delete(actor, name):
 
 
 def choice_of(fields):
-    """Return what is said of which messages are told."""
-    return {part: fields[part] for part in CHOICE if part in fields}
+    """Return what is said of whether, and of which, messages are told."""
+    return {part: fields[part] for part in SETTINGS if part in fields}

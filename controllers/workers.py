@@ -6,7 +6,7 @@ import socket
 import threading
 
 from config import settings
-from controllers import zonekeys
+from controllers import connections, zonekeys
 from models import Worker, Zone, db
 from version import VERSION
 
@@ -23,8 +23,7 @@ leaving = threading.Event()
 def start():
     """Open the database and bring its schema up to date; called once, before the first task."""
     pool = settings.database.pool + settings.worker.concurrency * 2
-    db.connect_to(settings.database.url, pool=pool, busy_timeout_s=BUSY_TIMEOUT_S)
-    db.migrate()
+    connections.start(pool, BUSY_TIMEOUT_S)
 
 
 def take_connection():

@@ -117,6 +117,11 @@ SETTINGS = (
     Setting("git.local_paths", [], "Folders from which a repository may be read by path or file:// URL."),
     Setting("artifacts.local_paths", [], "Folders below which integrations of driver directory may keep releases."),
     Setting(
+        "artifacts.patience_s",
+        600,
+        "Seconds a deploy waits for the place that keeps its release, when that is away and a worker needs it.",
+    ),
+    Setting(
         "ansible.playbooks", [], "Folders on the workers below which integrations of driver ansible may have playbooks."
     ),
     Setting(

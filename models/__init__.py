@@ -12,7 +12,8 @@ from models.inventory import Application, Environment, Host, Integration, Target
 from models.maintenance import Closure, Maintenance
 from models.plan import Plan, PlanHost
 from models.preparation import Preparation
-from models.release import BuiltEnvironment, Release
+from models.release import BuiltEnvironment, Release, Tree
+from models.trial import Trial
 from models.worker import Worker
 
 MODELS = (
@@ -29,6 +30,7 @@ MODELS = (
     Variable,
     Release,
     BuiltEnvironment,
+    Tree,
     Plan,
     PlanHost,
     Deploy,
@@ -51,6 +53,7 @@ MODELS = (
     Automation,
     Topic,
     Event,
+    Trial,
     Worker,
 )
 __all__ = [model.__name__ for model in MODELS] + ["MODELS"]

@@ -10,11 +10,13 @@ from models.inventory import Host
 class Command(BaseModel):
     """A command that somebody runs on hosts; `argv` is its words. Names are kept, so that it outlives what they name.
 
+    Where its words hold secret values, `argv` has them masked, and `sealed_argv` as they are until the command has ended.
     `key` names it on the hosts, and is never given out again, also not by a Windlass that was set up anew.
     """
 
     key = CharField(unique=True)
     argv = JSONField()
+    sealed_argv = TextField(null=True)
     application = CharField(null=True)
     environment = CharField(null=True)
     time_limit_s = IntegerField()

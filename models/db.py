@@ -198,6 +198,12 @@ def migration_lock():
 
 
 def migrate():
-    """Bring the schema up to date; returns the names of the migrations applied now."""
+    """Bring the schema up to date; returns the names of the migrations applied now. Raises SchemaMisfit."""
+    from models import schema  # It knows all models, and they know this module.
+
     with connection(), migration_lock():
-        return Runner(database.obj, str(MIGRATIONS)).up()
+        runner = Runner(database.obj, str(MIGRATIONS))
+        schema.refuse_unknown_migrations(runner)
+        applied = runner.up()
+        schema.refuse_misfit(database.obj)
+        return applied

@@ -53,7 +53,8 @@ class HostRun(BaseModel):
     `host_name` is filled when the host is deleted, so that its history keeps its name. `was_switched` marks a failed run
     whose host does run the new release: it failed under watch. `rung_at` is when somebody was last rung for, until that one
     has come. Of a host under watch, `looked_at` is when the newest look began that reached it, `tried_at` when the newest
-    look of all did, and `watched` is what they found: {"missed", "pids"}.
+    look of all did, and `watched` is what they found: {"missed", "pids"}. `away` is since when (milliseconds) and how often the
+    place that keeps the release was away when this run wanted it: {"since", "missed"}.
     """
 
     deploy = ForeignKeyField(Deploy, backref="host_runs", on_delete="CASCADE")
@@ -74,6 +75,7 @@ class HostRun(BaseModel):
     lease_expires_at = TimeField(null=True)
     epoch = IntegerField(default=0)
     was_switched = BooleanField(default=False)
+    away = JSONField(null=True)
     looked_at = TimeField(null=True)
     tried_at = TimeField(null=True)
     watched = JSONField(null=True)

@@ -1,6 +1,6 @@
 """Builds: releases and the virtualenvs that releases with the same locked dependencies share."""
 
-from peewee import BigIntegerField, CharField, ForeignKeyField, IntegerField, TextField
+from peewee import BigIntegerField, BlobField, CharField, ForeignKeyField, IntegerField, TextField
 
 from models.db import BaseModel
 from models.fields import JSONField, TimeField
@@ -65,3 +65,13 @@ class BuiltEnvironment(BaseModel):
     digest = CharField()
     size_bytes = BigIntegerField()
     created_at = TimeField()
+
+
+class Tree(BaseModel):
+    """What a tree consists of, by its digest; written where it was made, read by every worker, also those that lack its files.
+
+    `entries` is its manifest (lib/store.py), each file with the bytes it takes on its way to a host: JSON, compressed (zlib).
+    """
+
+    digest = CharField(unique=True)
+    entries = BlobField()

@@ -122,6 +122,14 @@ class Circuit(Answer):
     reason: str | None
 
 
+class HookPlace(Answer):
+    """Where a system sends its hooks."""
+
+    url: str
+    setup: str = Field(description="Where to enter it, and which events to choose.")
+    is_open: bool = Field(description="Whether there is a secret, so that hooks are taken.")
+
+
 class Integration(Answer):
     """A configured foreign system."""
 
@@ -134,6 +142,7 @@ class Integration(Answer):
     )
     settings: dict
     circuit: Circuit
+    hook: HookPlace | None = Field(description="null: systems of this driver send no hooks.")
     created_at: Time
     updated_at: Time
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from api.shapes import Answer
+from api.shapes import Answer, Time
 
 
 class Index(Answer):
@@ -31,6 +31,16 @@ class Readiness(Answer):
 
     ready: bool
     components: dict[str, Component]
+
+
+class Worker(Answer):
+    """A Celery worker process as last seen."""
+
+    name: str = Field(description="Its machine and process, such as deploy-1:4711.")
+    zones: list[str] = Field(description='The zones whose hosts it reaches; ["*"]: all.')
+    version: str
+    seen_at: Time
+    alive: bool = Field(description="Whether it gave a sign of life within the last 15 seconds.")
 
 
 class FieldError(Answer):

@@ -17,6 +17,7 @@ class WebhookChanges(Fields):
 
     url: Url = None
     secret: Credential = Field(default=None, description="Signs what is sent; write-only.")
+    enabled: bool = Field(default=None, description="false: it is told nothing, until true; default true.")
     events: Patterns | None = Field(default=None, description="null: all.", examples=[["deploy.failed"]])
     applications: Patterns | None = Field(default=None, description="null: all.")
     environments: Patterns | None = Field(default=None, description="null: all.")
@@ -34,6 +35,7 @@ class Webhook(Answer):
 
     name: str
     url: str
+    enabled: bool
     events: list[str] | None
     applications: list[str] | None
     environments: list[str] | None

@@ -15,7 +15,7 @@ import failpoints
 import store
 from config import settings
 from controllers import foreign, leases, states
-from controllers.building import environments, external, locks, platforms, project
+from controllers.building import environments, external, locks, platforms, project, trees
 from controllers.building.output import Output
 from controllers.building.work import BuildFailed, Interrupted, Work
 from controllers.errors import WindlassError
@@ -274,7 +274,8 @@ class Build:
 
 
 def described(lock, digest):
-    """Return the columns that a lock and a tree fill."""
+    """Return the columns that a lock and a tree fill, once what the tree consists of is written down."""
+    trees.keep(digest)
     return {
         "digest": digest,
         "size_bytes": store.size(digest),

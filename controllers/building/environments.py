@@ -8,7 +8,7 @@ import scratch
 import store
 from config import settings
 from controllers import foreign
-from controllers.building import finishing, locks, platforms, uv
+from controllers.building import finishing, locks, platforms, trees, uv
 from controllers.building.work import BuildFailed, Work
 from controllers.errors import WindlassError
 from controllers.foreign.artifacts.package_index import default_index
@@ -37,13 +37,23 @@ def index_for(source):
         raise BuildFailed(error.detail) from None
 
 
+def lock_of(release):
+    """Return a release's Lock."""
+    return locks.Lock(release.lock_kind, release.lock or "", release.python_version)
+
+
+def known(release, platform):
+    """Return the BuiltEnvironment of a release for a platform, whoever has its files; None where nobody has built it."""
+    return BuiltEnvironment.get_or_none(BuiltEnvironment.name == name_of(lock_of(release).digest, platform))
+
+
 def ensure(release, platform, output):
-    """Return the BuiltEnvironment of a release for a platform, building it where there is none yet.
+    """Return the BuiltEnvironment of a release for a platform, building it where this machine does not have it.
 
     output(text) takes lines for people. An empty lock has a virtualenv too, an empty one. Raises BuildFailed.
     """
-    lock = locks.Lock(release.lock_kind, release.lock or "", release.python_version)
-    return ensure_for(lock, platform, index_for(release.source), Work(output, settings.build.timeout_s))
+    work = Work(output, settings.build.timeout_s)
+    return ensure_for(lock_of(release), platform, index_for(release.source), work)
 
 
 def ensure_for(lock, platform, index, work):
@@ -108,7 +118,8 @@ def put_into_store(prefix, work):
 
 
 def record(name, lock_digest, platform, digest):
-    """Write down a virtualenv; of two machines that built it at once the later one's content counts."""
+    """Write down a virtualenv; of two machines that built it the later one's content counts."""
+    trees.keep(digest)
     row = {"lock_digest": lock_digest, "platform": platform, "digest": digest, "size_bytes": store.size(digest)}
     try:
         with database.atomic():

@@ -4,8 +4,11 @@ import scratch
 import store
 from controllers import foreign
 from controllers.building import bundles
-from controllers.building.work import BuildFailed
-from controllers.errors import WindlassError
+
+
+def is_here(release):
+    """Say whether a release's tree is in this machine's store."""
+    return store.is_there(store.manifest_path(release.digest))
 
 
 def ensure(release, say):
@@ -13,7 +16,7 @@ def ensure(release, say):
 
     Raises ForeignError, BadBundle, and store.StoreError when it is nowhere.
     """
-    if store.is_there(store.manifest_path(release.digest)):
+    if is_here(release):
         return
     if release.bundle is None:
         raise store.Missing(
@@ -27,11 +30,3 @@ def ensure(release, say):
         driver.fetch(kept["path"], file, kept["sha256"])
         file.seek(0)
         bundles.restore(release, file)
-
-
-def ensure_if_possible(release):
-    """As `ensure`, for a release that is only compared with: where it cannot be had, one does without."""
-    try:
-        ensure(release, lambda text: None)
-    except (WindlassError, BuildFailed, store.StoreError):
-        return

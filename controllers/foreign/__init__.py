@@ -89,7 +89,8 @@ class Driver:
 
     needs_url, needs_credentials: whether an integration without them is refused; default_url: for a system that is in
     one place only. places: settings that, like the URL, say where credentials are sent. takes_hooks and hook_setup: whether
-    it sends hooks, and how to have it send them.
+    it sends hooks, and how to have it send them. runs_on_workers: it works on the workers' machines, and only they can try
+    it out.
     """
 
     name = None
@@ -102,6 +103,7 @@ class Driver:
     places = ()
     takes_hooks = False
     hook_setup = None
+    runs_on_workers = False
 
     def __init__(self, access):
         self.access = access

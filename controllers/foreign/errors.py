@@ -11,8 +11,9 @@ FAILED, STOPPED = "failed", "stopped"  # It was done as asked and did not succee
 UNKNOWN = "unknown"  # It may have been done, and there is no way to look: people decide whether it is done again.
 
 STATUSES = {RATE_LIMITED: 503, UNAVAILABLE: 503, CIRCUIT_OPEN: 503, TIMED_OUT: 504}
+AWAY = frozenset({RATE_LIMITED, UNAVAILABLE, TIMED_OUT, CIRCUIT_OPEN})  # It does not answer now, whoever asks for what.
 # Asking again later may help; with everything else it never does.
-MAY_PASS = frozenset({RATE_LIMITED, UNAVAILABLE, TIMED_OUT, CIRCUIT_OPEN, BAD_ANSWER, UNCLEAR})
+MAY_PASS = AWAY | {BAD_ANSWER, UNCLEAR}
 
 
 class ForeignError(WindlassError):
@@ -50,6 +51,11 @@ class ForeignError(WindlassError):
         self.system, self.driver = told["integration"], told["driver"]
         self.vendor_status, self.vendor_code, self.vendor_message = vendor_status, vendor_code, vendor_message
         self.retry_after_s = retry_after_s
+
+    @property
+    def is_away(self):
+        """Whether the system does not answer for now; what it said, if anything, is not about what it was asked."""
+        return self.kind in AWAY
 
     @property
     def may_pass(self):

@@ -29,15 +29,15 @@ def with_shown_ports(state):
     return {**state, "application": {**application, "ports": {slot: f"<port of slot {slot}>" for slot in spec.SLOTS}}}
 
 
-def of_host(host, wanted, state, before, after, packed_size, seal):
+def of_host(host, wanted, state, before, after, packed_sizes, seal):
     """Return the changes a rollout makes on a host, with their digest.
 
     host: its name. wanted: spec.build()'s. state: the agent's answer to a request with "texts". before, after: the release
     there and the new one as {"version", "lock", "files"}, `files` being the tree's manifest or None where it is unknown;
     `after` has "environment" too, the virtualenv's manifest, and "known": for "release" and "environment" the
     (SHA-256, mode) of every file the host has in complete trees of that kind, and maybe "configure": the playbooks and
-    manifests that run. packed_size(sha256) returns the bytes a file
-    takes on the way. seal(text) returns a keyed digest: what depends on secret values must tell nobody anything about them.
+    manifests that run. packed_sizes: {SHA-256: bytes a file takes on
+    the way}. seal(text) returns a keyed digest: what depends on secret values must tell nobody anything about them.
     """
     application = state["application"]
     is_unchanged = spec.is_in_place(wanted, state)
@@ -54,10 +54,19 @@ def of_host(host, wanted, state, before, after, packed_size, seal):
         "variables": variable_changes(wanted, application),
         "processes": {"start": [], "stop": []} if is_unchanged else process_changes(wanted, application, slot, is_warm),
         "configure": [item for item in after.get("configure", ()) if not is_unchanged or item["when"] in ALWAYS],
-        "bytes_to_send": bytes_to_send(wanted, application, after, packed_size),
+        "bytes_to_send": bytes_to_send(wanted, application, after, packed_sizes),
         "observed": observed(application, seal),
     }
-    return {**changes, "digest": seal(canonical([changes, wanted["release"], wanted["spec_digest"]]))}
+    return {**changes, "digest": seal(canonical([binding(changes), wanted["release"], wanted["spec_digest"]]))}
+
+
+def binding(changes):
+    """Return what of a host's changes a digest is over: all that they say.
+
+    The bytes to send follow from which trees the host has and is to have, and those are in it by the digests of what they
+    consist of; the figure itself is left out, because a virtualenv built a second time, elsewhere, may take a few bytes more.
+    """
+    return {name: value for name, value in changes.items() if name != "bytes_to_send"}
 
 
 def canonical(value):
@@ -121,7 +130,7 @@ def package_changes(before, after):
     return {"added": changes["added"], "removed": changes["removed"], "upgraded": changes["changed"]}
 
 
-def bytes_to_send(wanted, application, after, packed_size):
+def bytes_to_send(wanted, application, after, packed_sizes):
     """Return the compressed size of the files the host lacks in all its complete trees, in bytes."""
     damaged = set(spec.damaged(wanted, application))
     lacking = [
@@ -137,7 +146,7 @@ def bytes_to_send(wanted, application, after, packed_size):
                 for entry in manifest or ()
                 if entry[1] != "link" and (entry[3], entry[1]) not in after["known"][kind]
             ]
-    return sum(map(packed_size, lacking))
+    return sum(packed_sizes.get(sha256, 0) for sha256 in lacking)
 
 
 # Configuration, variables, processes.
@@ -223,6 +232,7 @@ def observed(application, seal):
         "slots": slots,
         "files": {what: application["files"].get(what) for what in FILES},
         "damaged": application.get("damaged", []),
+        "trees": {kind: sorted(application[kind]) for kind in ("releases", "environments")},
     }
 
 
@@ -259,7 +269,10 @@ def moved(planned, found, planned_texts, found_texts):
         for slot in spec.SLOTS
         if before["slots"][slot] != now["slots"][slot]
     ]
+    if not listed and before["trees"] != now["trees"]:
+        listed.append({"what": "trees", "message": "it keeps other releases or virtualenvs"})
     if not listed and planned["digest"] != found["digest"]:
+        planned, found = binding(planned), binding(found)
         differing = sorted(name for name in planned if name != "digest" and planned[name] != found.get(name)) or [
             "how the processes are started"
         ]

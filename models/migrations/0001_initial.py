@@ -273,6 +273,7 @@ def up(migrator, db):
     class Command(Model):
         key = CharField(unique=True)
         argv = JSONField()
+        sealed_argv = TextField(null=True)
         application = CharField(null=True)
         environment = CharField(null=True)
         time_limit_s = IntegerField()
@@ -427,6 +428,7 @@ def up(migrator, db):
         lease_expires_at = TimeField(null=True)
         epoch = IntegerField(default=0)
         was_switched = BooleanField(default=False)
+        away = JSONField(null=True)
         looked_at = TimeField(null=True)
         tried_at = TimeField(null=True)
         watched = JSONField(null=True)
@@ -578,6 +580,24 @@ def up(migrator, db):
             table_name = 'topic'
     db.create_tables([Topic])
 
+    class Tree(Model):
+        digest = CharField(unique=True)
+        entries = BlobField()
+        class Meta:
+            database = db
+            table_name = 'tree'
+    db.create_tables([Tree])
+
+    class Trial(Model):
+        integration = ForeignKeyField(Integration, on_delete='CASCADE')
+        zone = CharField()
+        answer = JSONField(null=True)
+        created_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'trial'
+    db.create_tables([Trial])
+
     class Variable(Model):
         target = ForeignKeyField(Target, on_delete='CASCADE')
         name = CharField()
@@ -604,6 +624,8 @@ def up(migrator, db):
 def down(migrator, db):
     migrator.migrate(migrator.drop_table('worker'))
     migrator.migrate(migrator.drop_table('variable'))
+    migrator.migrate(migrator.drop_table('trial'))
+    migrator.migrate(migrator.drop_table('tree'))
     migrator.migrate(migrator.drop_table('topic'))
     migrator.migrate(migrator.drop_table('token'))
     migrator.migrate(migrator.drop_table('step'))

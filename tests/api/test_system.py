@@ -124,3 +124,16 @@ def test_deploys_and_workers_are_counted_in_the_database(anonymous, worker):
     counted = figures(anonymous)
     assert counted['windlass_deploys{state="succeeded"}'] == 2 and counted['windlass_deploys{state="running"}'] == 1
     assert counted["windlass_workers"] == 1
+
+
+def test_workers_are_told_as_last_seen(api, worker):
+    Worker.create(name="w2", zones=["dmz"], version="1", seen_at=clock() - 60_000)
+    items = api.get("/workers").json["items"]
+    assert [(item["name"], item["zones"], item["alive"]) for item in items] == [
+        ("w1", ["*"], True),
+        ("w2", ["dmz"], False),
+    ]
+
+
+def test_workers_are_not_told_to_strangers(anonymous, worker):
+    assert anonymous.get("/workers").status_code == 401

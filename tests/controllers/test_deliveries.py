@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers import deliveries, outbound, outbox, states
+from controllers import deliveries, outbound, outbox, states, webhooks
 from controllers.errors import Conflict
 from models import Delivery, Deploy, Release
 from models.db import now
@@ -146,6 +146,23 @@ def test_an_integration_that_was_deleted_fails_what_was_for_it(deploy, webhook):
     row.delete_instance()
     carry_out_due()
     assert (Delivery.get().state, "'ops'" in Delivery.get().error) == ("failed", True)
+
+
+def test_what_is_switched_off_is_told_nothing_and_what_waited_for_it_can_be_sent_later(
+    deploy, webhook, receiver, administrator
+):
+    webhook()
+    moved(deploy, "running")
+    assert webhooks.get(administrator, "ops")["enabled"] is True
+    assert webhooks.update(administrator, "ops", {"enabled": False})["enabled"] is False
+    carry_out_due()
+    states.move_deploy(deploy, "succeeded")
+    (row,) = Delivery.select()
+    assert (row.state, receiver.taken) == ("failed", {}) and "switched off" in row.error
+    webhooks.update(administrator, "ops", {"enabled": True, "events": ["deploy.*"]})
+    deliveries.resend(administrator, row.id)
+    carry_out_due()
+    assert [taken["type"] for taken in receiver.taken.values()] == ["deploy.running"]
 
 
 def test_ten_messages_about_one_delivery_say_it_once(deploy, webhook, receiver):

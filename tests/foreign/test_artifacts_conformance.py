@@ -11,6 +11,7 @@ from controllers.foreign.artifacts.base import Digests
 from tests.controllers.conftest import index, packages
 from tests.controllers.servers import wheel
 from tests.foreign.standins.artifactory import Artifactory, Storage, digests_of
+from tests.foreign.standins.frame import LOGIN_PAGE, Reply, StandIn, route
 
 __all__ = ["index", "packages"]
 PATH, CONTENT = "shop/shop-v1.tar.gz", b"one" * 9000
@@ -166,3 +167,97 @@ def test_versions_of_a_package_are_found_in_a_real_index(packages, index):
     file = io.BytesIO()
     assert driver.fetch(names[1], file).sha256 == hashlib.sha256(file.getvalue()).hexdigest()
     assert driver.versions("nothing") == [] and driver.prove().describe()["ok"]
+
+
+WHEEL = '<a href="../../files/server-1.0-py3-none-any.whl#sha256=%s">server-1.0</a>' % ("a" * 64)
+META = '<meta name="pypi:repository-version" content="1.0">'
+PEP_691 = "application/vnd.pypi.simple.v1+"
+
+
+class Pages(StandIn):
+    """An index that answers with one page, whatever it is asked for."""
+
+    def shows(self, page, kind="text/html; charset=utf-8"):
+        """Answer so from now on; returns the driver."""
+        self.page, self.kind = page, kind
+        return foreign.drivers()["package-index"](foreign.Access("pypi", f"{self.url}/simple", {}, {}, "package-index"))
+
+    @route("GET", "/simple/.+")
+    def answer(self, request):
+        return Reply(self.page.encode(), kind=self.kind)
+
+    @route("GET", "/moved/(?P<rest>.+)")
+    def log_in(self, request, rest):
+        return Reply(LOGIN_PAGE, kind="text/html")
+
+
+@pytest.fixture
+def pages():
+    with Pages() as standin:
+        yield standin
+
+
+@pytest.mark.parametrize(
+    "page, kind",
+    [
+        (f"<!DOCTYPE html><html><head>{META}</head><body>{WHEEL}</body></html>", "text/html"),
+        (f"<html><body><h1>Links for server</h1>{WHEEL}<br/></body></html>", "text/html; charset=utf-8"),
+        (f'{WHEEL}<form action="." method="post"><input type="submit" name="refresh"></form>', "text/html"),
+        (WHEEL, f"{PEP_691}html"),
+        ('{"files": [{"url": "../../files/s", "filename": "server-1.0.tar.gz", "hashes": {}}]}', f"{PEP_691}json"),
+    ],
+)
+def test_a_page_of_a_package_is_read_in_every_format(pages, page, kind):
+    driver = pages.shows(page, kind)
+    assert [item.path.startswith("server/server-1.0") for item in driver.versions("server")] == [True]
+    assert driver.prove().describe()["ok"]
+    assert PEP_691 + "json" in pages.asked("^GET")[0].headers["Accept"]
+
+
+@pytest.mark.parametrize(
+    "page, kind",
+    [
+        (f"<html><head>{META}</head><body><h1>Links for server</h1></body></html>", "text/html"),
+        ("<html><body></body></html>", f"{PEP_691}html"),
+        ('{"files": []}', f"{PEP_691}json"),
+    ],
+)
+def test_a_package_without_files_is_none_to_install(pages, page, kind):
+    assert pages.shows(page, kind).versions("server") == []
+
+
+LOG_INS = {
+    "password": '<html><form><input name="user"><input type="PASSWORD"></form><a href="/docs/">Help</a></html>',
+    "password beside a file": f'{WHEEL}<form><input type="password"></form>',
+    "form": '<form method="post" action="/saml"><input type="hidden" name="SAMLRequest"></form>',
+    "script": '<html><head><script src="/app.js"></script></head><div id="root"></div></html>',
+    "links elsewhere": '<a href="/login?next=/simple/server/server-1.0.tar.gz">Log in</a><a href="/pip-guide">Help</a>',
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("page", LOG_INS.values(), ids=LOG_INS)
+def test_a_page_to_log_in_is_no_package_without_files(pages, page):
+    told_no_index(pages.shows(page))
+
+
+def test_being_sent_to_a_page_to_log_in_is_told_too(pages):
+    pages.fault("redirect", on="/simple/", to="/moved/login")
+    told_no_index(pages.shows(WHEEL))
+
+
+@pytest.mark.parametrize("page", ['{"files": null}', '{"files": ["x"]}', '{"message": "log in"}'])
+def test_json_that_is_no_page_of_a_package_is_told(pages, page):
+    driver = pages.shows(page, "application/json")
+    with pytest.raises(ForeignError, match=r"'pypi'.*files") as failed:
+        driver.versions("server")
+    assert failed.value.kind == errors.BAD_ANSWER
+
+
+def told_no_index(driver):
+    """Hold a driver to telling that what answers is no index, in its test as well."""
+    with pytest.raises(ForeignError, match=r"'pypi'.*perhaps a page to log in.*Check its URL") as failed:
+        driver.versions("server")
+    assert (failed.value.kind, failed.value.system) == (errors.BAD_ANSWER, "pypi")
+    proof = driver.prove().describe()
+    assert not proof["ok"] and "'pypi'" in proof["checks"][0]["message"]

@@ -13,8 +13,6 @@ from tests.stack import Repository
 LOOKS = [name for name in DRIVERS if name not in ("webhook", "slack")]
 DOES = [name for name in DRIVERS if name != "package-index"]
 NAMES = [f"{kind} {options['status']}" if kind == "status" else kind for kind, options, _ in FAULTS]
-# A page without links is a package without files: then the file is what is missing.
-OTHER_KINDS = {("package-index", "wrong-type"): errors.NOT_FOUND}
 KEEPS_QUIET = ("lost", "truncate", "garbage")  # It did what it was asked, and its answer says nothing.
 REFUSES = ("status 401", "status 403", "status 409", "status 429", "status 500", "status 503", "reset")
 
@@ -70,7 +68,7 @@ def test_a_look_ends_in_an_error_that_says_which_system_and_what(
         give_time(foreign_settings, 0.3)
     case.standin.fault(fault, **options)
     failed = failure(lambda: case.look(case.driver))
-    assert failed.kind == OTHER_KINDS.get((name, fault), kind)
+    assert failed.kind == kind
     assert failed.retry_after_s == options.get("retry_after")
 
 

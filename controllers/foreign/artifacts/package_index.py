@@ -20,7 +20,9 @@ from controllers.foreign.artifacts.base import Artifact, ArtifactDriver, Index
 from controllers.foreign.credentials import BASIC, TOKEN, one_of
 from controllers.foreign.http import Http
 
-SIMPLE = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"  # PEP 691
+JSON, HTML = "application/vnd.pypi.simple.v1+json", "application/vnd.pypi.simple.v1+html"  # PEP 691
+SIMPLE = f"{JSON}, {HTML};q=0.5, text/html;q=0.1"
+FILES = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz", ".egg", ".exe", ".msi")  # What indexes have, or once had.
 LARGEST_FILE = 4 * 1024**3
 
 
@@ -56,18 +58,7 @@ class PackageIndex(ArtifactDriver):
 
     def versions(self, path):
         """Return the Artifacts of a package, newest version first; their paths are package/file."""
-        url = f"{self.access.url.rstrip('/')}/{canonicalize_name(path)}/"
-        http = Http(self.access)
-        answer = http.get(url, headers={"Accept": SIMPLE}, also=(404,))
-        if answer.status == 404:
-            return []
-        if answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html":
-            links = Links(answer.body.decode("utf-8", "replace")).found
-        else:
-            links = [
-                (item["url"], item["filename"], item.get("hashes") or {}, item.get("size"))
-                for item in http.json_of(answer, dict)["files"]
-            ]
+        answer, links = self.page(path)
         found = [
             (
                 version_in(name),
@@ -77,6 +68,31 @@ class PackageIndex(ArtifactDriver):
         ]
         known = [item for item in found if item[0] is not None]
         return [artifact for _, artifact in sorted(known, key=lambda item: (item[0], item[1].path), reverse=True)]
+
+    def page(self, package):
+        """Return (the Answer, links as [(URL, file name, {algorithm: digest}, size)]) of a package's page; none without one.
+
+        Raises ForeignError for what is no page of an index, such as one to log in, which must not pass for an empty package.
+        """
+        name, http = canonicalize_name(package), Http(self.access)
+        answer = http.get(f"{self.access.url.rstrip('/')}/{name}/", headers={"Accept": SIMPLE}, also=(404,))
+        if answer.status == 404:
+            return answer, []
+        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind not in (HTML, "text/html"):
+            files = http.json_of(answer, dict)["files"]
+            if not isinstance(files, list) or not all(isinstance(item, dict) for item in files):
+                raise http.bad_answer("its 'files' is no list of files")
+            return answer, [
+                (item["url"], item["filename"], item.get("hashes") or {}, item.get("size")) for item in files
+            ]
+        page = Page(answer.body.decode("utf-8", "replace"))
+        if kind == "text/html" and not page.is_index:
+            raise http.bad_answer(
+                f"{http.place(answer.url)} is an HTML page that neither links to files of {name} nor says that it is a page of "
+                "a package index, perhaps a page to log in"
+            )
+        return answer, page.links
 
     def fetch(self, path, file, sha256=None):
         """Write a package's file into an open one, its digest checked; returns its Artifact."""
@@ -94,24 +110,39 @@ class PackageIndex(ArtifactDriver):
 
     def knock(self):
         """Ask the index for a package; returns the index's URL. Raises ForeignError."""
-        Http(self.access).get("pip/", headers={"Accept": SIMPLE}, also=(404,))
+        self.page("pip")
         return self.access.url
 
 
-class Links(HTMLParser):
-    """The links of an index's page (PEP 503): `found` is [(URL, file name, {"sha256": digest}, None)]."""
+class Page(HTMLParser):
+    """An index's page of a package as HTML (PEP 503): `links` is [(URL, file name, {"sha256": digest}, None)]."""
 
-    def __init__(self, page):
+    def __init__(self, text):
         super().__init__()
-        self.found = []
-        self.feed(page)
+        self.links = []
+        self.tells_version = self.asks_for_password = False
+        self.feed(text)
 
     def handle_starttag(self, tag, attrs):
-        href = dict(attrs).get("href") if tag == "a" else None
-        if href:
-            url, _, fragment = href.partition("#")
+        about = dict(attrs)
+        if tag == "a" and about.get("href"):
+            url, _, fragment = about["href"].partition("#")
             name, _, digest = fragment.partition("=")
-            self.found.append((url, unquote(urlsplit(url).path.rpartition("/")[2]), {name: digest}, None))
+            self.links.append((url, unquote(urlsplit(url).path.rpartition("/")[2]), {name: digest}, None))
+        elif tag == "meta":
+            self.tells_version |= about.get("name") == "pypi:repository-version"  # PEP 629
+        elif tag == "input":
+            self.asks_for_password |= (about.get("type") or "").lower() == "password"
+
+    @property
+    def is_index(self):
+        """Whether this is what it should be: it tells the index's version or links to a package's files.
+
+        A page without either is none, although an old index may have one for a package without files: nothing tells that
+        from a page to log in, which may be any HTML, and nothing could be installed from it.
+        """
+        has_files = any(name.lower().endswith(FILES) for _, name, _, _ in self.links)
+        return (self.tells_version or has_files) and not self.asks_for_password
 
 
 def version_in(filename):

@@ -54,6 +54,7 @@ class ConfiguratorDriver(Driver):
     """A system that brings hosts into a described state. `opened` names the setting with the folders it may read."""
 
     role = "configurator"
+    runs_on_workers = True
     needs_url = False
     Settings = FolderSettings
     Credentials = one_of()

@@ -23,6 +23,7 @@ class Message:
 class Choice(DriverSettings):
     """Which messages an integration is told; * stands for any text, and what is left out chooses everything."""
 
+    enabled: bool = Field(default=True, description="false: it is told nothing for now.")
     events: list[str] | None = Field(default=None, max_length=50, description="Such as deploy.failed or deploy.*.")
     applications: list[str] | None = Field(default=None, max_length=500)
     environments: list[str] | None = Field(default=None, max_length=50)

@@ -145,7 +145,6 @@ def test_what_was_published_nowhere_says_what_to_do(release, elsewhere):
         store.Missing, match="build it again, let workers share <data>, or give the application a place"
     ):
         fetched(release)
-    kept.ensure_if_possible(release)
 
 
 def test_a_worker_without_the_release_leaves_publishing_to_one_that_has_it(release, place, elsewhere):

@@ -21,7 +21,7 @@ def test_drivers_are_listed_with_what_they_take():
 
 
 @pytest.mark.parametrize(
-    "driver, url, settings, credentials, fields",
+    "driver, url, given, credentials, fields",
     [
         ("git", None, {}, {}, []),
         ("git", "https://h", {}, {"token": "t"}, []),
@@ -46,8 +46,8 @@ def test_drivers_are_listed_with_what_they_take():
         ("no-such-driver", None, {}, {}, ["driver"]),
     ],
 )
-def test_what_a_driver_cannot_use_is_told_by_field(driver, url, settings, credentials, fields):
-    mistakes = foreign.mistakes_in(driver, url, settings, credentials)
+def test_what_a_driver_cannot_use_is_told_by_field(settings, driver, url, given, credentials, fields):
+    mistakes = foreign.mistakes_in(driver, url, given, credentials)
     assert [field for field, _ in mistakes] == fields
     assert all(message.endswith((".", "permitted", "string")) for _, message in mistakes)
 

@@ -64,7 +64,7 @@ def state(a=None, b=None, active=None, texts=None, releases=(), environments=())
     }
 
 
-def found(seen, want=None, before=None, known=None):
+def found(seen, want=None, before=None, known=None, sizes=SIZES):
     before = before or {"version": "v1", "lock": "six==1.16.0\nold==1.0\n", "files": OLD_FILES}
     after = {
         "version": "v2",
@@ -73,7 +73,7 @@ def found(seen, want=None, before=None, known=None):
         "environment": ENVIRONMENT,
         "known": known or {"release": set(), "environment": set()},
     }
-    return changes.of_host("web-1", want or wanted(), seen, before, after, SIZES.get, seal)
+    return changes.of_host("web-1", want or wanted(), seen, before, after, sizes, seal)
 
 
 RUNNING = {
@@ -202,7 +202,13 @@ def test_the_digest_is_the_same_for_the_same_and_only_then():
         found(state(**{**RUNNING, "a": held(digest="s-other")})),
         found(state(**{**RUNNING, "a": held(up=("web",))})),
     ]
+    others += [found(state(**{**RUNNING, kind: ["old", "kept"]})) for kind in ("releases", "environments")]
     assert len({first, *(other["digest"] for other in others)}) == 1 + len(others)
+
+
+def test_the_digest_is_the_same_however_well_another_machine_compresses():
+    one, other = found(state(**RUNNING)), found(state(**RUNNING), sizes={name: 2 * SIZES[name] for name in SIZES})
+    assert one["bytes_to_send"] != other["bytes_to_send"] and one["digest"] == other["digest"]
 
 
 def test_a_process_that_is_started_again_and_again_is_no_change_by_itself():
@@ -221,6 +227,7 @@ def test_a_process_that_is_started_again_and_again_is_no_change_by_itself():
         ({"texts": {**RUNNING["texts"], "supervisor-b": "x\n"}}, "the supervisor's configuration of slot b is new"),
         ({"a": held("third", "s-third")}, "it runs v3, not v1"),
         ({"a": held(up=("web",))}, "v1 with web up"),
+        ({"releases": ["old", "kept"]}, "it keeps other releases or virtualenvs"),
     ],
 )
 def test_what_moved_is_told(change, says):

@@ -1,0 +1,80 @@
+"""What works on workers is tried out by a worker of each zone, and the answer says who looked."""
+
+import pytest
+
+from controllers import dispatch, integrations, trials, workers
+from controllers.actor import Actor
+from controllers.errors import NotFound
+from models import Trial
+from tests import factories
+from tests.controllers.conftest import integration
+
+__all__ = ["integration"]
+ANN = Actor("ann")
+
+
+@pytest.fixture
+def manifests(integration, tmp_path):
+    """The folder of the integration `puppet`; only a worker that is told so may read it."""
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    (folder / "site.pp").write_text("")
+    integration("puppet", "puppet", settings={"folder": str(folder)})
+    return folder
+
+
+@pytest.fixture
+def rung(monkeypatch, settings, manifests):
+    """The zones that were rung in. Their workers answer at once: dmz's may read the folder, default's not, lab has none."""
+    heard = []
+
+    def answer(task, trial_id, zone):
+        heard.append((task, zone))
+        settings.puppet.manifests = [str(manifests)] if zone == "dmz" else []
+        monkeypatch.setattr(workers, "NAME", f"machine-in-{zone}:1")
+        if zone != "lab":
+            trials.carry_out(trial_id)
+            trials.carry_out(trial_id)
+
+    monkeypatch.setattr(dispatch, "ring", answer)
+    return heard
+
+
+def checks(proof):
+    return {check["name"]: (check["ok"], check["message"]) for check in proof["checks"]}
+
+
+def test_a_worker_of_each_zone_with_hosts_looks_and_is_named(rung, manifests):
+    factories.zone("empty")
+    for zone in ("default", "dmz"):
+        factories.host(zone=factories.zone(zone))
+    proof = integrations.prove(ANN, "puppet")
+    assert sorted(rung) == [("windlass.try_integration", "default"), ("windlass.try_integration", "dmz")]
+    found = checks(proof)
+    assert found["folder in zone dmz"] == (True, f"{manifests} has 1 files. (seen by worker machine-in-dmz:1)")
+    assert found["folder in zone default"][0] is False and "puppet.manifests" in found["folder in zone default"][1]
+    assert "machine-in-default:1" in found["folder in zone default"][1]
+    assert proof["ok"] is False and Trial.select().count() == 0
+
+
+def test_every_zone_is_asked_while_there_is_no_host(rung, manifests):
+    factories.zone("dmz")
+    assert integrations.prove(ANN, "puppet")["ok"]
+    assert rung == [("windlass.try_integration", "dmz")]
+
+
+def test_a_zone_without_a_worker_is_told(rung, manifests, monkeypatch):
+    monkeypatch.setattr(trials, "PATIENCE_S", 0)
+    factories.host(zone=factories.zone("lab"))
+    ok, message = checks(integrations.prove(ANN, "puppet"))["worker of zone lab"]
+    assert not ok and "No worker of zone lab answered" in message and "start one there" in message
+    assert Trial.select().count() == 0
+
+
+def test_a_late_message_does_nothing_and_others_are_tried_here(rung, manifests, integration):
+    trials.carry_out(12345)
+    integration("code", "git")
+    integrations.prove(ANN, "code")
+    assert rung == []
+    with pytest.raises(NotFound):
+        integrations.prove(ANN, "nothing")
