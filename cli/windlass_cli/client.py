@@ -90,7 +90,7 @@ class Client:
         return self._decoded("POST", path, body=body, headers={"Idempotency-Key": key or str(uuid.uuid4())})
 
     def get_with_tag(self, *path):
-        """Return (the JSON object at ``path``, its entity tag), for a ``put`` that must not undo another's change."""
+        """Return (the JSON object at ``path``, its entity tag), for a change that must not undo another's."""
         response = self._request("GET", path)
         return self._object_of(response, path), response.headers.get("ETag")
 
@@ -98,9 +98,9 @@ class Client:
         """PUT ``body`` and return the answer's object; with ``if_match`` only if the entity tag is still that one."""
         return self._decoded("PUT", path, body=body, headers={"If-Match": if_match} if if_match else None)
 
-    def patch(self, *path, body):
-        """PATCH with ``body`` and return the answer's object."""
-        return self._decoded("PATCH", path, body=body)
+    def patch(self, *path, body, if_match=None):
+        """PATCH with ``body`` and return the answer's object; ``if_match`` is as for ``put``."""
+        return self._decoded("PATCH", path, body=body, headers={"If-Match": if_match} if if_match else None)
 
     def delete(self, *path, **query):
         """DELETE what is at ``path``; ``query`` members that are None are left out."""

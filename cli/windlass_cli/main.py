@@ -16,7 +16,7 @@ from windlass_cli.commands.freezes import freezes
 from windlass_cli.commands.hosts import hosts
 from windlass_cli.commands.integrations import integrations
 from windlass_cli.commands.locks import lock, unlock
-from windlass_cli.commands.login import login, logout
+from windlass_cli.commands.login import login, logout, whoami
 from windlass_cli.commands.maintenance import maintenance
 from windlass_cli.commands.plans import plan
 from windlass_cli.commands.releases import releases
@@ -27,6 +27,7 @@ from windlass_cli.commands.steering import approve, pause, resume, retry, skip
 from windlass_cli.commands.targets import targets
 from windlass_cli.commands.tokens import tokens
 from windlass_cli.commands.webhooks import webhooks
+from windlass_cli.commands.zones import zones
 from windlass_cli.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, WindlassError
 from windlass_cli.invocation import Group, Invocation
 from windlass_cli.versions import is_newer
@@ -49,8 +50,8 @@ COMMANDS = (
     *(approve, pause, resume, retry, skip),
     *(lock, unlock, freezes, maintenance),
     *(run, commands, audit),
-    *(releases, applications, targets, environments, hosts, integrations, webhooks),
-    *(login, logout, tokens, completion),
+    *(releases, applications, targets, environments, zones, hosts, integrations, webhooks),
+    *(login, logout, whoami, tokens, completion),
 )
 for _command in COMMANDS:
     windlass.add_command(_command)

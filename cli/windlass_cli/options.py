@@ -31,13 +31,27 @@ _applications = _names(lambda given: ("applications",))
 _environments = _names(lambda given: ("environments",))
 _integrations = _names(lambda given: ("integrations",))
 _hosts = _names(lambda given: ("hosts",))
+_zones = _names(lambda given: ("zones",))
 _releases = _names(lambda given: ("applications", given["application"], "releases"), "version")
 _deploys = _names(lambda given: ("deploys",), "id")
 
 application = click.argument("application", metavar="APPLICATION", shell_complete=_applications)
 integration = click.argument("integration", metavar="INTEGRATION", shell_complete=_integrations)
 host = click.argument("host", metavar="HOST", shell_complete=_hosts)
+zone = click.argument("zone", metavar="ZONE", shell_complete=_zones)
 deploy = click.argument("number", metavar="DEPLOY", type=click.IntRange(min=1), shell_complete=_deploys)
+
+
+def together(*made):
+    """Return several options as one decorator, for commands that share them; they keep their order."""
+
+    def add(command):
+        """Add the options to a command."""
+        for option in reversed(made):
+            command = option(command)
+        return command
+
+    return add
 
 
 def release(name="version", **details):

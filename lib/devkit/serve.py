@@ -62,7 +62,7 @@ def run(settings, environment, options):
     """Start all parts, say where they answer, and watch them."""
     for number in (signal.SIGTERM, signal.SIGINT):  # SIGINT too: a shell starts background jobs with it ignored.
         signal.signal(number, interrupt)
-    Path(settings.data).mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_data_folder(settings)
     held = hold_data_folder(settings)
     check_port(settings)
     with Children(Path(settings.data) / "log", environment) as children:
@@ -93,6 +93,20 @@ def shown(path):
     return path.relative_to(places.ROOT) if path.is_relative_to(places.ROOT) else path
 
 
+def make_data_folder(settings):
+    """Make the data folder where it is missing; raises StartError when it cannot be used."""
+    folder = Path(settings.data)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+        raise StartError(
+            f"the data folder {shown(folder)} cannot be made ({reason}). Choose another with --data."
+        ) from None
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise StartError(f"the data folder {shown(folder)} may not be written by you. Choose another with --data.")
+
+
 def hold_data_folder(settings):
     """Take the data folder for this process; raises StartError naming who has it."""
     path = Path(settings.data) / "dev.lock"
@@ -115,9 +129,10 @@ def check_port(settings):
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.web.host, settings.web.port))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or "there are ports from 1 to 65535"
             raise StartError(
-                f"{settings.web.host}:{settings.web.port} cannot be used ({error.strerror}). Choose another port with --port."
+                f"{settings.web.host}:{settings.web.port} cannot be used ({reason}). Choose another port with --port."
             ) from None
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from controllers import commandrun, commands, dispatch, leases, states
 from controllers.actor import Actor
-from models import AuditEntry, Command, CommandRun, Target
+from models import AuditEntry, Command, CommandRun, Placement, Target
 from models.db import clock, now
 from tests import factories
 from tests.client import ApiClient, assert_problem
@@ -68,6 +68,31 @@ def test_it_runs_on_the_hosts_that_are_named(api, hosts, rung):
         "command": made["id"],
         "hosts": ["web-1", "web-2"],
     }
+
+
+def test_secret_values_in_its_words_reach_the_host_and_nobody_else(api, target, hosts):
+    path = "/applications/shop/targets/production/variables"
+    hidden = {"KEY": {"value": "hush-hush", "secret": True}, "LEVEL": "plain-value"}
+    assert api.patch(path, {"variables": hidden}).status_code == 200
+    argv = ["curl", "--user=ann:hush-hush", "https://ann:s3cret@example.net", "plain-value"]
+    shown = ["curl", "--user=ann:••••••", "https://••••••@example.net", "plain-value"]
+    made = run(api, application="shop", environment="production", argv=argv)
+    row = Command.get_by_id(made["id"])
+    assert made["argv"] == row.argv == shown and commands.words_of(row) == argv
+    told = [
+        made,
+        api.get("/commands").json,
+        api.get(f"/commands/{made['id']}/events").json,
+        api.get("/audit?action=command").json,
+    ]
+    assert "hush-hush" not in str(told) and "s3cret" not in str(told) and "hush-hush" not in str(row.sealed_argv)
+    where = {"application": target.application, "environment": target.environment, "host": hosts[0]}
+    Placement.create(**where, observed_at=clock())
+    assert run(api, hosts=["web-1"], argv=["echo", "hush-hush"])["argv"] == ["echo", "••••••"]
+    assert run(api, hosts=["web-2"], argv=["echo", "hush-hush"])["argv"] == ["echo", "hush-hush"]
+    for host in ("web-1", "web-2"):
+        end(made, host, "succeeded", exit_code=0)
+    assert Command.get_by_id(made["id"]).sealed_argv is None, "it has ended, so nobody needs them any more"
 
 
 def test_with_an_application_it_runs_on_its_hosts_in_service(api, target, hosts):

@@ -116,6 +116,8 @@ def test_a_signed_hook_is_taken_at_once_and_worked_on_later(hub, target, bells):
 
 def test_the_secret_is_shown_once_and_kept_sealed(hub, api):
     assert hub.opened["url"].endswith("/api/v1/hooks/hub") and hub.opened["setup"]
+    told = {"url": hub.opened["url"], "setup": hub.opened["setup"], "is_open": True}
+    assert api.get("/integrations/hub").json["hook"] == told
     assert hub.secret not in Integration.get().hook_secret
     assert hub.secret not in api.get("/integrations/hub").get_data(as_text=True)
 
@@ -141,6 +143,7 @@ def test_where_no_hook_is_open_nothing_is_there(hub, api, name):
 
 def test_a_closed_hook_takes_nothing(hub, api):
     assert api.delete("/integrations/hub/hook").status_code == 204
+    assert api.get("/integrations/hub").json["hook"]["is_open"] is False
     assert_problem(hub(push()), 404, "not-found")
 
 

@@ -213,7 +213,7 @@ def test_what_it_connects_must_exist(api, path, named):
 
 def test_one_that_was_never_made_is_not_there(api):
     problem = assert_problem(api.get(PRODUCTION), 404, "not-found")
-    assert "PUT" in problem["detail"]
+    assert "has no target in production: make one" in problem["detail"]
 
 
 def test_if_match(api):

@@ -7,7 +7,7 @@ from windlass_cli.invocation import Group
 
 @click.group(cls=Group)
 def environments():
-    """List, create and delete environments."""
+    """Say which environments there are, in which order, and how they are protected."""
 
 
 @environments.command("list")
@@ -19,7 +19,8 @@ def list_environments(invocation):
         invocation.output.json({"items": rows})
         return
     empty = "There is no environment yet. Create one: windlass environments create staging"
-    invocation.output.table(("NAME", "POSITION"), [(row.get("name"), row.get("position")) for row in rows], empty)
+    cells = [(row.get("name"), row.get("position"), row.get("approvals"), row.get("promote_from")) for row in rows]
+    invocation.output.table(("NAME", "POSITION", "APPROVALS", "PROMOTED FROM"), cells, empty)
 
 
 @environments.command("create")

@@ -2,6 +2,7 @@
 
 import click
 
+from windlass_cli import options
 from windlass_cli.invocation import Group
 from windlass_cli.output import clean
 
@@ -28,31 +29,79 @@ def list_freezes(invocation):
     invocation.output.table(("FREEZE", "WHEN", "OF", "NOW", "REASON"), cells, "There is no freeze.")
 
 
+#: When a freeze is and what it is about, whether it is new or not.
+_details = options.together(
+    click.option(
+        "--from",
+        "starts_at",
+        metavar="TIME",
+        help="When it begins, such as 2026-12-20T00:00:00Z; with --until.",
+    ),
+    click.option("--until", "ends_at", metavar="TIME", help="When it ends."),
+    click.option(
+        "--weekly",
+        nargs=3,
+        metavar="BEGIN END ZONE",
+        help='Instead, every week: "fri 16:00" "mon 08:00" Europe/Berlin.',
+    ),
+    click.option(
+        "--application", "applications", metavar="APPLICATION", multiple=True, help="Only this; several times."
+    ),
+    click.option(
+        "--environment", "environments", metavar="ENVIRONMENT", multiple=True, help="Only this; several times."
+    ),
+)
+
+
 @freezes.command("create")
 @click.argument("name", metavar="NAME")
 @click.option("--reason", metavar="TEXT", required=True, help="Why, for whoever wants to deploy.")
-@click.option("--from", "starts_at", metavar="TIME", help="When it begins, such as 2026-12-20T00:00:00Z; with --until.")
-@click.option("--until", "ends_at", metavar="TIME", help="When it ends.")
-@click.option(
-    "--weekly",
-    nargs=3,
-    metavar="BEGIN END ZONE",
-    help='Instead, every week: "fri 16:00" "mon 08:00" Europe/Berlin.',
-)
-@click.option("--application", "applications", metavar="APPLICATION", multiple=True, help="Only this; several times.")
-@click.option("--environment", "environments", metavar="ENVIRONMENT", multiple=True, help="Only this; several times.")
+@_details
 @click.pass_obj
-def create(invocation, name, reason, starts_at, ends_at, weekly, applications, environments):
+def create(invocation, name, **given):
     """Make a freeze: once, or every week. For administrators.
 
     \b
       windlass freezes create xmas --reason holidays --from 2026-12-20T00:00:00Z --until 2027-01-02T00:00:00Z
       windlass freezes create weekend --reason weekend --weekly "fri 16:00" "mon 08:00" Europe/Berlin
     """
-    if bool(weekly) == bool(starts_at or ends_at) or bool(starts_at) != bool(ends_at):
+    body = _fields_of(**given)
+    if not ("weekly" in body or ("starts_at" in body and "ends_at" in body)):
+        raise click.UsageError("Give either --from and --until, or --weekly.")
+    _show_freeze(invocation, invocation.client.post("freezes", body={"name": name, **body}))
+
+
+@freezes.command("set")
+@click.argument("name", metavar="NAME")
+@click.option("--reason", metavar="TEXT", help="Why, for whoever wants to deploy.")
+@_details
+@click.option("--everything", is_flag=True, help="Of all applications, in all environments.")
+@click.pass_obj
+def set_freeze(invocation, name, everything, **given):
+    """Change a freeze. What is not given stays as it is. For administrators.
+
+    \b
+      windlass freezes set xmas --until 2027-01-05T00:00:00Z
+    """
+    if everything and (given["applications"] or given["environments"]):
+        raise click.UsageError("--everything excludes --application and --environment.")
+    body = _fields_of(**given)
+    if "weekly" in body:
+        body |= {"starts_at": None, "ends_at": None}
+    elif "starts_at" in body and "ends_at" in body:
+        body["weekly"] = None
+    if everything:
+        body |= {"applications": None, "environments": None}
+    if not body:
+        raise click.UsageError("What is to be changed? Give one of the options.")
+    _show_freeze(invocation, invocation.client.patch("freezes", name, body=body))
+
+
+def _fields_of(reason, starts_at, ends_at, weekly, applications, environments):
+    """Return what was said of a freeze as the API takes it; UsageError for two times."""
+    if weekly and (starts_at or ends_at):
         raise click.UsageError("Give either --from and --until, or --weekly.")
     given = {
-        "name": name,
         "reason": reason,
         "starts_at": starts_at,
         "ends_at": ends_at,
@@ -60,11 +109,15 @@ def create(invocation, name, reason, starts_at, ends_at, weekly, applications, e
         "applications": list(applications) or None,
         "environments": list(environments) or None,
     }
-    made = invocation.client.post("freezes", body={key: value for key, value in given.items() if value is not None})
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _show_freeze(invocation, freeze):
+    """Write one freeze as a line, or as JSON."""
     if invocation.as_json:
-        invocation.output.json(made)
+        invocation.output.json(freeze)
     else:
-        invocation.output.line(f"Freeze {clean(made.get('name'))}: {_when(made)}, of {_scope(made)}.")
+        invocation.output.line(f"Freeze {clean(freeze.get('name'))}: {_when(freeze)}, of {_scope(freeze)}.")
 
 
 @freezes.command("delete")

@@ -1,12 +1,11 @@
 """``windlass hosts``: the machines."""
 
-import json
-
 import click
 from rich.text import Text
 
 from windlass_cli import options
 from windlass_cli.errors import NeedsAnswer, WindlassError
+from windlass_cli.files_in import object_of
 from windlass_cli.following import ENDED_STATES
 from windlass_cli.invocation import Group
 from windlass_cli.output import DIFF_STYLES, ago, clean, size, state
@@ -20,7 +19,7 @@ UNTOLD = {"agent", "clock_ms", "uid"}
 
 @click.group(cls=Group)
 def hosts():
-    """List, add, check and remove hosts."""
+    """Add, prepare, check, change and remove hosts."""
 
 
 @hosts.command("list")
@@ -58,21 +57,31 @@ def show(invocation, host):
     _hint_at_key(client, invocation.output, found)
 
 
+#: What is said of a host, whether it is new or not.
+_details = options.together(
+    click.option("--address", metavar="ADDRESS", help="Its address or DNS name; its name by default."),
+    click.option("--port", type=click.IntRange(1, 65535), help="The port of its SSH server."),
+    click.option("--user", metavar="USER", help="The user to log in as; needed with transport ssh."),
+    click.option("--zone", metavar="ZONE", help="The zone it is in."),
+    click.option(
+        "--tag", "tags", metavar="TAG", multiple=True, help="A tag to find it by; may be given several times."
+    ),
+    click.option("--transport", type=click.Choice(["ssh", "local"]), help="How to reach it."),
+    click.option("--root", metavar="DIRECTORY", help="The directory on the host that holds the applications."),
+    click.option(
+        "--settings",
+        metavar="JSON|@FILE",
+        help="Its settings (python, nginx, supervisor) as JSON, or a file with them.",
+    ),
+)
+
+
 @hosts.command("add")
 @click.argument("name")
-@click.option("--address", metavar="ADDRESS", help="Its address or DNS name; its name by default.")
-@click.option("--port", type=click.IntRange(1, 65535), help="The port of its SSH server.")
-@click.option("--user", metavar="USER", help="The user to log in as; needed with transport ssh.")
-@click.option("--zone", metavar="ZONE", help="The zone it is in.")
-@click.option("--tag", "tags", metavar="TAG", multiple=True, help="A tag to find it by; may be given several times.")
-@click.option("--transport", type=click.Choice(["ssh", "local"]), help="How to reach it.")
-@click.option("--root", metavar="DIRECTORY", help="The directory on the host that holds the applications.")
+@_details
 @click.option("--host-key", metavar="KEY", help='Its public key, as in "ssh-ed25519 AAAA…", pinned from the start.')
-@click.option(
-    "--settings", metavar="JSON|@FILE", help="Its settings (python, nginx, supervisor) as JSON, or a file with them."
-)
 @click.pass_obj
-def add(invocation, name, tags, settings, **plain):
+def add(invocation, name, **given):
     """Register a host.
 
     Then install the zone's public key there, pin the host's own key with "windlass hosts trust", and look with
@@ -82,38 +91,43 @@ def add(invocation, name, tags, settings, **plain):
       windlass hosts add web1 --address 10.0.0.11 --user deploy --zone dmz --tag web
       windlass hosts add web2 --user deploy --settings @web2.json
     """
-    body = {"name": name, **{member: value for member, value in plain.items() if value is not None}}
-    if tags:
-        body["tags"] = list(tags)
-    if settings:
-        body["settings"] = settings_of(settings)
     client, output = invocation.client, invocation.output
-    added = client.post("hosts", body=body)
+    added = client.post("hosts", body={"name": name, **_fields_of(**given)})
     show_host(output, added)
     _hint_at_key(client, output, added)
 
 
-def settings_of(text):
-    """Return the settings out of JSON text, or of the file after an ``@``; WindlassError when they are no object."""
-    source = "--settings"
-    if text.startswith("@"):
-        source = text[1:]
-        try:
-            with open(source, encoding="utf-8") as file:
-                text = file.read()
-        except (OSError, UnicodeDecodeError) as error:
-            raise WindlassError(
-                f"The settings in {source} cannot be read: {getattr(error, 'strerror', None) or error}."
-            ) from None
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise WindlassError(f"The settings in {source} are not JSON: {error}.") from None
-    if not isinstance(found, dict):
-        raise WindlassError(
-            f"The settings in {source} are no JSON object.", remedy='Give them as {"python": "python3", …}.'
-        )
-    return found
+@hosts.command("set")
+@options.host
+@_details
+@click.option("--no-tags", is_flag=True, help="Take its tags away.")
+@click.pass_obj
+def set_host(invocation, host, no_tags, **given):
+    """Change a host. What is not given stays as it is; tags that are given replace the former ones.
+
+    Of the settings, too, the parts that are not given stay. The host's key stays pinned: after a change of address that leads to
+    another machine, pin that one's with "windlass hosts trust".
+
+    \b
+      windlass hosts set web1 --address 10.0.0.12 --tag web --tag eu
+      windlass hosts set web1 --settings '{"nginx": null}'
+    """
+    if no_tags and given["tags"]:
+        raise click.UsageError("--no-tags and --tag exclude each other.")
+    body = {**_fields_of(**given), **({"tags": []} if no_tags else {})}
+    if not body:
+        raise click.UsageError("What is to be changed? Give one of the options.")
+    show_host(invocation.output, invocation.client.patch("hosts", host, body=body))
+
+
+def _fields_of(tags, settings, **plain):
+    """Return what was said of a host as the API takes it."""
+    body = {member: value for member, value in plain.items() if value is not None}
+    if tags:
+        body["tags"] = list(tags)
+    if settings:
+        body["settings"] = object_of("--settings", settings)
+    return body
 
 
 def _hint_at_key(client, output, host):
@@ -163,6 +177,32 @@ def prepare(invocation, host, user, check, no_wait, deadline):
         return
     output.note(f"Preparation {started['id']}: {host} as {clean(started.get('user'))}")
     _finish_preparation(output, watch_preparation(client, output, started, deadline))
+
+
+@hosts.command("preparations")
+@click.option("--host", metavar="HOST", help="Only of this host.")
+@click.option("--state", "wanted", metavar="STATE", help="Only in this state, such as failed.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many to list.")
+@click.pass_obj
+def list_preparations(invocation, host, wanted, limit):
+    """List the preparations of hosts, the newest first."""
+    rows = list(invocation.client.items("preparations", host=host, state=wanted, limit=limit))
+    if invocation.as_json:
+        invocation.output.json({"items": rows})
+        return
+    cells = [
+        (
+            row.get("id"),
+            row.get("host"),
+            "check" if row.get("check") else "",
+            state(row.get("state")),
+            row.get("requested_by"),
+            ago(row.get("created_at")),
+        )
+        for row in rows
+    ]
+    empty = "There is no such preparation. Make a host ready for deploys: windlass hosts prepare HOST"
+    invocation.output.table(("PREPARATION", "HOST", "", "STATE", "REQUESTED BY", "CREATED"), cells, empty)
 
 
 @hosts.command("preparation")

@@ -8,7 +8,7 @@ from windlass_cli import options
 from windlass_cli.errors import WindlassError
 from windlass_cli.invocation import Group
 from windlass_cli.output import ago, state
-from windlass_cli.secrets_in import secret_value
+from windlass_cli.secrets_in import secret_values, secrets_option
 
 COLUMNS = ("NAME", "DRIVER", "ROLES", "URL", "STATE")
 DRIVER_COLUMNS = ("DRIVER", "ROLE", "CREDENTIALS", "HOOKS", "WHAT IT IS")
@@ -59,7 +59,7 @@ def show(invocation, integration):
         "roles": ", ".join(found.get("roles") or []),
         "url": found.get("url"),
         "credentials": "lost: enter them again" if names is None else ", ".join(names) or "none",
-        "settings": ", ".join(sorted(found.get("settings") or {})) or "none",
+        **{f"setting {name}": _told(value) for name, value in sorted((found.get("settings") or {}).items())},
         "state": told_circuit(circuit),
         "reason": circuit.get("reason"),
     }
@@ -113,34 +113,100 @@ def drivers(invocation):
     invocation.output.table(DRIVER_COLUMNS, cells, "The server knows no driver.")
 
 
+#: What is said of a system, whether it is new or not.
+_details = options.together(
+    click.option("--address", metavar="URL", help="Where it is; the driver's own by default."),
+    click.option(
+        "--credential",
+        "plain",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="One that is no secret: username=deploy.",
+    ),
+    secrets_option("A credential that is one, such as token."),
+    click.option(
+        "--setting", "chosen", metavar="NAME=VALUE", multiple=True, help="A setting; the value as JSON or text."
+    ),
+)
+
+
 @integrations.command("create")
 @click.argument("name")
 @click.option("--driver", required=True, metavar="DRIVER", help='What it is, see "windlass integrations drivers".')
-@click.option("--address", metavar="URL", help="Where it is; the driver's own by default.")
-@click.option(
-    "--credential", "plain", metavar="NAME=VALUE", multiple=True, help="One that is no secret: username=deploy."
-)
-@click.option("--secret", metavar="NAME", help="One that is: asked for, or read from standard input: token.")
-@click.option("--setting", "chosen", metavar="NAME=VALUE", multiple=True, help="A setting; the value as JSON or text.")
+@_details
 @click.pass_obj
-def create(invocation, name, driver, address, plain, secret, chosen):
+def create(invocation, name, driver, address, plain, secrets, chosen):
     """Configure a foreign system.
 
     \b
       windlass integrations create stash --driver bitbucket-server --address https://stash.example.net \\
           --secret token < token-file
     """
-    credentials = _pairs(plain, "--credential username=deploy")
-    if secret:
-        credentials[secret] = secret_value(invocation, secret)
-    settings = {key: _value(text) for key, text in _pairs(chosen, "--setting project=SHOP").items()}
-    given = {"name": name, "driver": driver, "url": address, "credentials": credentials, "settings": settings}
+    credentials = _credentials(invocation, plain, secrets)
+    given = {"name": name, "driver": driver, "url": address, "credentials": credentials, "settings": _settings(chosen)}
     made = invocation.client.post("integrations", body={key: value for key, value in given.items() if value})
     if invocation.as_json:
         invocation.output.json(made)
         return
     invocation.output.line(f"{made.get('name')} is there.")
     invocation.output.hint(f"Try it out: windlass integrations test {made.get('name')}")
+
+
+@integrations.command("set")
+@options.integration
+@_details
+@click.option("--no-credentials", is_flag=True, help="Take its credentials away.")
+@click.option("--unset", metavar="NAME", multiple=True, help="Take a setting away; several times.")
+@click.pass_obj
+def set_integration(invocation, integration, address, plain, secrets, chosen, no_credentials, unset):
+    """Change a foreign system. What is not given stays as it is.
+
+    Credentials that are given take the place of all it had. Another address needs them again: they are not sent to a place
+    that they were not meant for.
+
+    \b
+      windlass integrations set stash --secret token=@new-token
+      windlass integrations set jenkins --address https://ci.example.net --credential username=deploy --secret token
+    """
+    if no_credentials and (plain or secrets):
+        raise click.UsageError("--no-credentials and credentials exclude each other.")
+    if not any((address, plain, secrets, chosen, no_credentials, unset)):
+        raise click.UsageError("What is to be changed? Give one of the options.")
+    body = {"url": address} if address else {}
+    if plain or secrets or no_credentials:
+        body["credentials"] = _credentials(invocation, plain, secrets) or None
+    fresh = _settings(chosen)
+    tag = None
+    if fresh or unset:
+        before, tag = invocation.client.get_with_tag("integrations", integration)
+        body["settings"] = _without(unset, {**(before.get("settings") or {}), **fresh})
+    changed = invocation.client.patch("integrations", integration, body=body, if_match=tag)
+    if invocation.as_json:
+        invocation.output.json(changed)
+        return
+    invocation.output.line(f"{integration} is changed.")
+    invocation.output.hint(f"Try it out: windlass integrations test {integration}")
+
+
+def _credentials(invocation, plain, secrets):
+    """Return the credentials of the options --credential and --secret."""
+    return {**_pairs(plain, "--credential username=deploy"), **secret_values(invocation, secrets)}
+
+
+def _settings(chosen):
+    """Return the settings of the options --setting."""
+    return {name: _value(text) for name, text in _pairs(chosen, "--setting project=SHOP").items()}
+
+
+def _without(names, settings):
+    """Return settings without some; WindlassError for one that is not there."""
+    for name in names:
+        if name not in settings:
+            raise WindlassError(
+                f"There is no setting {name} to take away. Nothing was changed.",
+                [f"Set are: {', '.join(sorted(settings)) or 'none'}"],
+            )
+    return {name: value for name, value in settings.items() if name not in names}
 
 
 def _pairs(texts, example):
@@ -215,6 +281,11 @@ def hooks(invocation, integration, limit):
     ]
     empty = f"No hook of {integration} has come. Open its address: windlass integrations hook {integration}"
     invocation.output.table(("HOOK", "EVENT", "STATE", "RECEIVED", "OUTCOME"), cells, empty)
+
+
+def _told(value):
+    """Return a setting's value as --setting takes it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def told_circuit(circuit):

@@ -1,4 +1,4 @@
-"""``windlass login`` and ``windlass logout``."""
+"""``windlass login``, ``windlass logout`` and ``windlass whoami``."""
 
 import sys
 
@@ -72,3 +72,21 @@ def logout(invocation):
         invocation.output.json({"url": url, "forgotten": known})
     else:
         invocation.output.line(f"The token for {url} is forgotten." if known else f"No token was kept for {url}.")
+
+
+@click.command(cls=Command)
+@click.pass_obj
+def whoami(invocation):
+    """Show who you are at the server, and what you may do there."""
+    me = invocation.client.get("me")
+    if invocation.as_json:
+        invocation.output.json(me)
+        return
+    invocation.output.record(
+        (
+            ("Name", me.get("name")),
+            ("Administrator", "yes" if me.get("is_administrator") else "no"),
+            ("Permissions", ", ".join(me.get("permissions") or [])),
+            ("Server", invocation.settings.url),
+        )
+    )

@@ -100,8 +100,13 @@ def _require_wait(deadline, waits):
 
 def strategy_of(kind, batch):
     """Return the strategy's changes as the API takes them, None without any; ``batch`` is ``2`` or ``25%``."""
-    size = int(batch) if batch and batch.isascii() and batch.isdigit() else batch
-    return {name: value for name, value in (("kind", kind), ("batch", size)) if value is not None} or None
+    given = {"kind": kind, "batch": number_or_text(batch)}
+    return {name: value for name, value in given.items() if value is not None} or None
+
+
+def number_or_text(text):
+    """Return a text of digits as the number it is, any other text, and None, as it is."""
+    return int(text) if text and text.isascii() and text.isdigit() else text
 
 
 def finish(client, output, started, manner, deadline):

@@ -4,14 +4,16 @@ import click
 
 from windlass_cli import options
 from windlass_cli.commands.applications import processes_of
-from windlass_cli.commands.rollouts import strategy_of
+from windlass_cli.commands.rollouts import number_or_text, strategy_of
 from windlass_cli.errors import NotFound
 from windlass_cli.invocation import Group
 from windlass_cli.output import ago, state
-from windlass_cli.secrets_in import secret_value
+from windlass_cli.secrets_in import secret_values, secrets_option
 
 #: What a PUT takes; the rest of a target is the server's.
 SETTABLE = ("hosts", "strategy", "health", "processes", "server_names", "rules", "configure", "drain_s", "keep_warm")
+STRATEGY = ("strategy", "batch", "max_failures", "pause", "bake", "on_failure")
+HEALTH = ("health_path", "health_timeout", "health_status")
 
 
 @click.group(cls=Group)
@@ -55,6 +57,14 @@ def show(invocation, application, environment):
 )
 @click.option("--strategy", metavar="KIND", help="How rollouts go through the hosts: all-at-once, rolling, canary.")
 @click.option("--batch", metavar="N|P%", help="How many hosts at a time, or which part of them.")
+@click.option("--max-failures", metavar="N|P%", help="How many hosts may fail before the rollout stops.")
+@click.option(
+    "--pause", metavar="SECONDS|resume", help='Between two waves: so long, or "resume", until somebody resumes.'
+)
+@click.option("--bake", type=click.IntRange(min=0), metavar="SECONDS", help="How long each wave must stay healthy.")
+@click.option(
+    "--on-failure", type=click.Choice(["rollback", "stop", "continue"]), help="What becomes of it when too many failed."
+)
 @click.option(
     "--health", "health_path", metavar="PATH", help="The path that a new release must answer at before it takes over."
 )
@@ -74,8 +84,14 @@ def show(invocation, application, environment):
     multiple=True,
     help="A process and its command here, before those of the application; may be given several times.",
 )
+@click.option(
+    "--drain", type=click.IntRange(min=0), metavar="SECONDS", help="How long old connections may take to end."
+)
+@click.option(
+    "--keep-warm/--no-keep-warm", default=None, help="Leave the old release up, for quick rollbacks, or end it."
+)
 @click.pass_obj
-def set_target(invocation, application, environment, hosts, tags, strategy, batch, server_names, processes, **health):
+def set_target(invocation, application, environment, hosts, tags, server_names, processes, drain, keep_warm, **given):
     """Say where an application goes in an environment, and how.
 
     What is not given stays as it is, or has the server's default in a new target; a list that is given replaces the
@@ -94,10 +110,12 @@ def set_target(invocation, application, environment, hosts, tags, strategy, batc
         )
     changes = {
         "hosts": list(hosts) or ({"tags": list(tags)} if tags else None),
-        "strategy": _merged(_strategy_before(before, strategy), strategy_of(strategy, batch)),
-        "health": _merged(before.get("health"), _health_of(**health)),
+        "strategy": _strategy_after(before, **{name: given[name] for name in STRATEGY}),
+        "health": _merged(before.get("health"), _health_of(**{name: given[name] for name in HEALTH})),
         "server_names": list(server_names) or None,
         "processes": _merged(before.get("processes"), processes_of(processes)),
+        "drain_s": drain,
+        "keep_warm": keep_warm,
     }
     body = {**before, **{name: value for name, value in changes.items() if value is not None}}
     show_target(invocation.output, invocation.client.put(*path, body=body, if_match=tag))
@@ -112,13 +130,23 @@ def _target_before(client, path):
     return {name: target[name] for name in SETTABLE if target.get(name) is not None}, tag
 
 
-def _strategy_before(before, kind):
-    """Return the strategy to change: another kind begins with that kind's own batch, and its own way with the first host."""
-    strategy = {name: value for name, value in (before.get("strategy") or {}).items() if value is not None}
-    if kind and kind != strategy.get("kind"):
-        strategy.pop("batch", None)
-        strategy.pop("healthy_first", None)
-    return strategy
+def _strategy_after(before, strategy, batch, max_failures, pause, bake, on_failure):
+    """Return the strategy as it is to be, None when nothing of it changes.
+
+    Another kind begins with that kind's own batch, and its own way with the first host.
+    """
+    kept = {name: value for name, value in (before.get("strategy") or {}).items() if value is not None}
+    if strategy and strategy != kept.get("kind"):
+        kept.pop("batch", None)
+        kept.pop("healthy_first", None)
+    more = {
+        "max_failures": number_or_text(max_failures),
+        "pause_s": number_or_text(pause),
+        "bake_s": bake,
+        "on_failure": on_failure,
+    }
+    changes = {name: value for name, value in more.items() if value is not None}
+    return _merged(kept, {**(strategy_of(strategy, batch) or {}), **changes})
 
 
 def _health_of(health_path, health_timeout, health_status):
@@ -151,15 +179,10 @@ def delete(invocation, application, environment):
 @options.application
 @options.environment_argument
 @click.option("--set", "plain", metavar="NAME=VALUE", multiple=True, help="Set a variable; may be given several times.")
-@click.option(
-    "--secret",
-    "secret",
-    metavar="NAME",
-    help="Set a variable that no answer ever shows; its value is asked for, or read from standard input.",
-)
+@secrets_option("Set a variable that no answer ever shows.")
 @click.option("--unset", "unset", metavar="NAME", multiple=True, help="Remove a variable; may be given several times.")
 @click.pass_obj
-def variables(invocation, application, environment, plain, secret, unset):
+def variables(invocation, application, environment, plain, secrets, unset):
     """Show the variables that an application gets in an environment, after changing some.
 
     They take effect with the next deploy.
@@ -167,11 +190,12 @@ def variables(invocation, application, environment, plain, secret, unset):
     \b
       windlass targets variables shop production --set WORKERS=4 --unset DEBUG
       windlass targets variables shop production --secret DATABASE_URL < url
+      windlass targets variables shop production --secret SECRET_KEY=@key --secret DATABASE_URL=env:URL
     """
     path = ("applications", application, "targets", environment, "variables")
     changes = {**_assignments(plain), **dict.fromkeys(unset)}
-    if secret:
-        changes[secret] = {"value": secret_value(invocation, secret), "secret": True}
+    hidden = secret_values(invocation, secrets)
+    changes |= {name: {"value": value, "secret": True} for name, value in hidden.items()}
     client = invocation.client
     found = client.patch(*path, body={"variables": changes}) if changes else client.get(*path)
     if invocation.as_json:
@@ -273,6 +297,21 @@ def told_hosts(target):
     return ", ".join(hosts or [])
 
 
+def told_pace(strategy):
+    """Return names and values of how fast a strategy goes, and what it does about failures; what is not so is left out."""
+    pause = strategy.get("pause_s")
+    failures = strategy.get("max_failures")
+    return (
+        ("Pause", "until somebody resumes" if pause == "resume" else f"{pause} s" if pause else ""),
+        ("Bake", f"{strategy['bake_s']} s" if strategy.get("bake_s") else ""),
+        ("On failure", f"{strategy.get('on_failure')}, when more than {failures} of the hosts failed"),
+    )
+
+
+def _told_warm(target):
+    return "stays up" if target.get("keep_warm") else "is ended"
+
+
 def show_target(output, target):
     """Write one target as a record, or as JSON."""
     if output.as_json:
@@ -287,8 +326,10 @@ def show_target(output, target):
             ("Environment", target.get("environment")),
             ("Hosts", told_hosts(target)),
             ("Strategy", f"{strategy.get('kind')}{batch}"),
+            *told_pace(strategy),
             ("Health", f"GET {health.get('path')} within {health.get('timeout_s')} s{status}"),
             ("Server names", ", ".join(target.get("server_names") or [])),
+            ("Drain", f"{target.get('drain_s')} s, then the old release {_told_warm(target)}"),
             *(
                 (f"Process {name}", command or "(not run here)")
                 for name, command in (target.get("processes") or {}).items()

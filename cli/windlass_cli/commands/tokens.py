@@ -10,7 +10,7 @@ COLUMNS = ("TOKEN", "NAME", "USER", "CREATED", "LAST USED", "EXPIRES")
 
 @click.group(cls=Group)
 def tokens():
-    """List, create and revoke API tokens."""
+    """List, create, change and revoke API tokens."""
 
 
 @tokens.command("list")
@@ -55,6 +55,31 @@ def create(invocation, name, expires, user):
         f"Token {made.get('id')}, {made.get('name')}, of {made.get('user')}. It is never shown again:"
     )
     invocation.output.line(made.get("secret"))
+
+
+@tokens.command("set")
+@click.argument("number", metavar="TOKEN", type=click.IntRange(min=1))
+@click.option("--name", metavar="NAME", help="What it is called from now on.")
+@click.option("--expires", metavar="TIME", help="When it ends, such as 2027-01-01T00:00:00Z, or never.")
+@click.pass_obj
+def set_token(invocation, number, name, expires):
+    """Change a token's name or end, by its number; its secret stays.
+
+    \b
+      windlass tokens set 4 --expires 2027-06-01T00:00:00Z
+    """
+    body = {"name": name} if name else {}
+    if expires:
+        body["expires_at"] = None if expires == "never" else expires
+    if not body:
+        raise click.UsageError("What is to be changed? Give --name or --expires.")
+    changed = invocation.client.patch("tokens", number, body=body)
+    if invocation.as_json:
+        invocation.output.json(changed)
+        return
+    invocation.output.line(
+        f"Token {number}, {changed.get('name')} of {changed.get('user')}, ends {changed.get('expires_at') or 'never'}."
+    )
 
 
 @tokens.command("revoke")
