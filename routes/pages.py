@@ -65,6 +65,7 @@ def mount(app, assets_version):
     show("/freezes", "freezes", "Freezes", "freezes")
     show("/integrations", "integrations", "Integrations", "integrations")
     show("/tokens", "tokens", "Tokens", "tokens")
+    show("/audit", "audit", "Audit trail", "audit")
     show("/hosts", "hosts", "Hosts", "hosts")
     show(f"/hosts/<host:re:{NAME}>", "host", "{host}", "host")
 

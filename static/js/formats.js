@@ -56,6 +56,14 @@ export function short(digest) {
   return digest ? digest.slice(0, 10) : "";
 }
 
+/** Return the number a text stands for, undefined for an empty one; what is no number goes to the API, which says so. */
+export function number(text) {
+  const trimmed = String(text).trim();
+  if (!trimmed) return undefined;
+  const value = Number(trimmed);
+  return Number.isNaN(value) ? trimmed : value;
+}
+
 /** Return "1 host", "2 hosts". */
 export function counted(number, noun) {
   return `${number} ${noun}${number === 1 ? "" : "s"}`;

@@ -1,9 +1,9 @@
 /**
- * One host of a deploy with its ten steps. Two sources say what is so: the list of host runs, which is the whole truth of
+ * One host of a deploy with its ten steps, and the playbooks and manifests that run between them. Two sources say what is so: the list of host runs, which is the whole truth of
  * some moment, and events, which are newer but single. A list never undoes what a newer event has said.
  */
 import { now } from "./clock.js";
-import { bytes, duration } from "./formats.js";
+import { bytes, duration, plain } from "./formats.js";
 import ko from "./ko.js";
 import { ENDED_HOST, look, STEPS } from "./states.js";
 
@@ -58,11 +58,24 @@ class StepCell {
   }
 }
 
+/** A playbook or manifest: a step of its own, shown below the ten with the place where it runs. */
+class PlaybookCell extends StepCell {
+  /** after, before: the names of the steps it runs between; the first and the last have one only. */
+  constructor(name, isOver, { host, after, before }) {
+    super(name, isOver);
+    this.host = host;
+    this.place = after && before ? `between ${after} and ${before}` : after ? `after ${after}` : `before ${before}`;
+    this.message = ko.pureComputed(() => plain(this.data().message ?? ""));
+    this.logName = `Show the log of ${name} on ${host}`;
+  }
+}
+
 export class HostRun {
   constructor() {
     this.data = ko.observable({});
     this.isOver = ko.pureComputed(() => ENDED_HOST.has(this.data().state));
     this.steps = STEPS.map((name) => new StepCell(name, this.isOver));
+    this.playbooks = ko.observableArray();
     this.byName = new Map(this.steps.map((cell) => [cell.name, cell]));
     this.href = ko.pureComputed(() => `/hosts/${encodeURIComponent(this.data().host ?? "")}`);
     this.logName = ko.pureComputed(() => `Show the log of ${this.data().host} only`);
@@ -79,7 +92,7 @@ export class HostRun {
 
   /** The failed step's message, else the run's own; what went well needs no words. */
   messageNow() {
-    const failed = this.steps.find((cell) => cell.state() === "failed");
+    const failed = [...this.steps, ...this.playbooks()].find((cell) => cell.state() === "failed");
     const own = this.data().message ?? "";
     const step = failed?.data().message ?? "";
     if (!failed || own.includes(step)) return own;
@@ -89,6 +102,7 @@ export class HostRun {
   /** Take a host run of the API. */
   update(data) {
     this.data(data);
+    this.knowPlaybooks(data);
     const isRunning = data.state === "running";
     for (const step of data.steps ?? []) {
       const cell = this.byName.get(step.name);
@@ -96,6 +110,20 @@ export class HostRun {
       const isNewer = isRunning && cell.changedAt > (step.ended_at ?? step.started_at ?? "");
       if (!isNewer) cell.set(step);
     }
+  }
+
+  /** Make a cell for each step that is none of the ten; which there are does not change during a deploy. */
+  knowPlaybooks({ host, steps = [] }) {
+    const fresh = steps.filter(({ name }) => !this.byName.has(name));
+    if (!fresh.length) return;
+    const names = steps.map(({ name }) => name);
+    for (const { name } of fresh) {
+      const place = names.indexOf(name);
+      const after = names.slice(0, place).findLast((one) => STEPS.includes(one));
+      const before = names.slice(place).find((one) => STEPS.includes(one));
+      this.byName.set(name, new PlaybookCell(name, this.isOver, { host, after, before }));
+    }
+    this.playbooks(names.filter((name) => !STEPS.includes(name)).map((name) => this.byName.get(name)));
   }
 
   /** Take an event about this host. */
@@ -110,6 +138,6 @@ export class HostRun {
     const known = this.data.peek();
     if (at <= (known.ended_at ?? "") || !data?.state) return;
     this.data({ ...known, state: data.state, message: text ?? null, ended_at: ENDED_HOST.has(data.state) ? at : null });
-    if (data.state === "pending") this.steps.forEach((cell) => cell.set(PENDING));
+    if (data.state === "pending") this.byName.forEach((cell) => cell.set(PENDING));
   }
 }

@@ -4,6 +4,7 @@ import { Form } from "./form.js";
 import ko from "./ko.js";
 import { inputsOf, labelOf, textOf, valuesOf } from "./schema_fields.js";
 
+const WEBHOOK = "webhook"; // Its integrations have a form of their own.
 const KEEP = "keep"; // The credentials that are stored stay.
 const NONE = "";
 const SHOWN_CREDENTIALS = new Set(["username", "email", "header"]); // Names, no secrets; all others are typed unseen.
@@ -24,7 +25,7 @@ export class IntegrationForm {
 
   async show(existing) {
     const { items } = await get(["integrations", "drivers"]);
-    this.opened(new OpenedForm(items, existing, this));
+    this.opened(new OpenedForm(items.filter(({ name }) => name !== WEBHOOK), existing, this));
     this.isOpen(true);
   }
 }

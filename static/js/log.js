@@ -15,6 +15,7 @@ export class Log {
     this.shown = [];
     this.longest = 0; // characters of the longest line, for the width of the scrolled area
     this.host = "";
+    this.step = "";
     this.text = "";
     this.onChange = () => {};
   }
@@ -44,12 +45,14 @@ export class Log {
 
   passes(line) {
     if (this.host && line.host && line.host !== this.host) return false;
+    if (this.step && line.step !== this.step) return false;
     return !this.text || line.text.toLowerCase().includes(this.text);
   }
 
-  /** Show only lines of one host ("" for all; lines about the whole deploy stay) that contain a text. */
-  filter({ host = "", text = "" }) {
+  /** Show only lines of one host ("" for all; lines about the whole deploy stay), of one step, that contain a text. */
+  filter({ host = "", step = "", text = "" }) {
     this.host = host;
+    this.step = step;
     this.text = text.trim().toLowerCase();
     this.shown = [];
     this.longest = 0;

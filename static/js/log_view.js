@@ -11,6 +11,7 @@ export class LogView {
     this.log = new Log();
     this.hosts = ko.observableArray();
     this.host = ko.observable("");
+    this.step = ko.observable("");
     this.text = ko.observable("");
     this.count = ko.observable(0);
     this.shown = ko.observable(0);
@@ -20,12 +21,15 @@ export class LogView {
       const lines = `${all.toLocaleString()} ${all === 1 ? "line" : "lines"}`;
       return this.shown() === all ? lines : `${this.shown().toLocaleString()} of ${lines}`;
     });
+    this.stepText = ko.pureComputed(() => `${this.step()} only: show all steps`);
+    this.allSteps = () => this.step("");
     this.isEmpty = ko.pureComputed(() => !this.count());
     this.followText = ko.pureComputed(() => (this.isFollowing() ? "Pause scrolling" : "Follow"));
     this.toggle = () => this.isFollowing(!this.isFollowing());
     const typed = ko.pureComputed(() => this.text())
       .extend({ rateLimit: { timeout: TYPING_PAUSE_MS, method: "notifyWhenChangesStop" } });
     this.host.subscribe(() => this.filter());
+    this.step.subscribe(() => this.filter());
     typed.subscribe(() => this.filter());
     this.log.onChange = () => this.changed();
   }
@@ -38,8 +42,15 @@ export class LogView {
     this.log.append(events);
   }
 
+  /** Show what is said of one host, maybe of one of its steps, and bring the log into sight. */
+  showOnly(host, step = "") {
+    this.host(host);
+    this.step(step);
+    this.list?.viewport.closest("section").scrollIntoView({ block: "start" });
+  }
+
   filter() {
-    this.log.filter({ host: this.host() ?? "", text: this.text() });
+    this.log.filter({ host: this.host() ?? "", step: this.step(), text: this.text() });
     this.list?.reset();
   }
 

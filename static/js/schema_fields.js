@@ -33,7 +33,7 @@ export function textOf(value) {
 
 /** Return the words for a field's name: "pypi_repository" is "Pypi repository". */
 export function labelOf(name) {
-  const words = name.replaceAll("_", " ");
+  const words = name.replace(/_s$/, "").replaceAll("_", " "); // Seconds: the description says so.
   return { ca: "Certificate authority", ssh_key: "SSH key" }[name] ?? words[0].toUpperCase() + words.slice(1);
 }
 

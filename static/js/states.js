@@ -15,7 +15,9 @@ const STATES = { // state -> [kind, word]; the word is the state itself unless g
   cancelled: ["stopped"], skipped: ["none"], not_run: ["none", "not run"], unknown: ["none"], never: ["none", "never deployed"],
   delivered: ["good"], superseded: ["none", "overtaken"],
   unclear: ["warning"], frozen: ["paused"], locked: ["paused"],
-  asked: ["good"], left_alone: ["paused", "left alone for now"], refused: ["bad", "credentials refused"],
+  asked: ["good", "in use"], told: ["good"], left_alone: ["paused", "left alone for now"], refused: ["bad", "credentials refused"],
+  deployed: ["good"], switched_off: ["paused", "switched off"],
+  intact: ["good"], altered: ["bad"],
   works: ["good"], fails: ["bad"],
   drift: ["warning"], closed: ["paused"], open: ["good"],
 };

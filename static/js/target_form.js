@@ -1,6 +1,7 @@
 /** The form for a target: which hosts of an environment an application goes to, and how. */
 import { change, etagOf, get, getAll } from "./api.js";
 import { Form } from "./form.js";
+import { number } from "./formats.js";
 import ko from "./ko.js";
 
 const NEW_ENVIRONMENT = "+"; // No environment can be called so.
@@ -8,7 +9,7 @@ const EMPTY = {
   environment: "", newEnvironment: "", hosts: [], tags: "", kind: "all-at-once", batch: "", on_failure: "rollback",
   path: "/", timeout_s: "30", expect_status: "", server_names: "",
 };
-const KEPT = ["processes", "rules", "configure", "drain_s", "keep_warm"]; // What PUT would reset although this form does not show it.
+const WHOLE = ["hosts", "health", "processes", "server_names", "rules", "configure", "drain_s", "keep_warm"];
 
 export class TargetForm {
   constructor(shell, application, done) {
@@ -74,10 +75,9 @@ export class TargetForm {
 
   bodyOf(values) {
     const existing = this.existing();
-    const kept = Object.fromEntries(existing ? KEPT.map((name) => [name, existing[name]]) : []);
     const tags = words(values.tags);
     return {
-      ...kept,
+      ...(existing ? wholeOf(existing) : {}), // What PUT would reset although this form does not show it.
       hosts: tags.length ? { tags } : values.hosts,
       strategy: { ...strategyKept(existing), ...strategyOf(values) },
       health: {
@@ -87,6 +87,12 @@ export class TargetForm {
       server_names: words(values.server_names),
     };
   }
+}
+
+/** Return a target (API shape) as PUT takes it: all that it is. */
+export function wholeOf(target) {
+  const strategy = Object.fromEntries(Object.entries(target.strategy).filter(([, value]) => value !== null && value !== undefined));
+  return { ...Object.fromEntries(WHOLE.map((name) => [name, target[name]])), strategy };
 }
 
 function valuesOf(target) {
@@ -102,8 +108,8 @@ function valuesOf(target) {
 
 /** What the form does not show of a strategy; a batch goes with its kind. */
 function strategyKept(target) {
-  const { batch, ...rest } = target?.strategy ?? {};
-  return Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null && value !== undefined));
+  const { batch, ...rest } = target ? wholeOf(target).strategy : {};
+  return rest;
 }
 
 function strategyOf({ kind, batch, on_failure: onFailure }) {
@@ -115,14 +121,6 @@ function strategyOf({ kind, batch, on_failure: onFailure }) {
 
 function words(text) {
   return text.split(/[\s,]+/).filter(Boolean);
-}
-
-/** Return the number a text stands for, undefined for an empty one; what is no number goes to the API, which says so. */
-function number(text) {
-  const trimmed = String(text).trim();
-  if (!trimmed) return undefined;
-  const value = Number(trimmed);
-  return Number.isNaN(value) ? trimmed : value;
 }
 
 /** Return the input for a field of the API: "strategy.batch" is "batch", "hosts.3" is "hosts", "name" the environment's. */

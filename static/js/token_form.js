@@ -2,43 +2,26 @@
 import { change } from "./api.js";
 import { Form } from "./form.js";
 import ko from "./ko.js";
+import { SecretOnce } from "./secret_once.js";
 
 export class TokenForm {
   constructor(done) {
     this.isOpen = ko.observable(false);
-    this.secret = ko.observable("");
-    this.copied = ko.observable("");
+    this.secret = new SecretOnce(this.isOpen);
     this.form = new Form({
       initial: { name: "", expires_at: "" },
       submit: ({ name, expires_at: ends }, key) => change("POST", ["tokens"], { name: name.trim(), ...endOf(ends) }, { key }),
       done: (token) => {
-        this.secret(token.secret);
+        this.secret.show(token.secret);
         return done();
       },
     });
-    this.isMade = ko.pureComputed(() => Boolean(this.secret()));
-    this.canCopy = Boolean(navigator.clipboard); // Browsers have it on https and on this machine only.
-    this.isOpen.subscribe((isOpen) => isOpen || this.forget());
+    this.isMade = this.secret.isShown;
     this.close = () => this.isOpen(false);
     this.open = () => {
       this.form.reset();
       this.isOpen(true);
     };
-    this.copy = () => this.toClipboard();
-  }
-
-  forget() {
-    this.secret("");
-    this.copied("");
-  }
-
-  async toClipboard() {
-    try {
-      await navigator.clipboard.writeText(this.secret());
-      this.copied("Copied.");
-    } catch {
-      this.copied("The browser does not allow it: select the secret and copy it.");
-    }
   }
 }
 

@@ -315,6 +315,8 @@ def target(environment="production", **changes):
         "health": {"path": "/health", "timeout_s": 30, "expect_status": 200},
         "processes": {},
         "server_names": ["shop.example.com"],
+        "rules": [],
+        "configure": [],
         "drain_s": 45,
         "keep_warm": True,
         "latched": [],
@@ -384,8 +386,78 @@ def integration(name="stash", driver="bitbucket-server", credentials=None, **cha
         "credentials": sorted(credentials or []),
         "settings": {},
         "circuit": {"state": "closed", "until": None, "reason": None},
+        "hook": None,
         "created_at": at(900),
         "updated_at": at(900),
+        **changes,
+    }
+
+
+def hook(is_open=True):
+    """Return where an integration's system sends its hooks."""
+    url = "https://windlass.example.net/api/v1/hooks/stash"
+    return {"url": url, "setup": "In the repository: Settings, Webhooks.", "is_open": is_open}
+
+
+def received(number=1, **changes):
+    """Return a hook that was received."""
+    return {
+        "id": number,
+        "delivery": f"d-{number}",
+        "event": "repo:refs_changed",
+        "news": [],
+        "state": "done",
+        "outcome": "v13 of shop in production is deployed when it is ready",
+        "received_at": at(60),
+        "ended_at": at(59),
+        **changes,
+    }
+
+
+def automation(number=1, **changes):
+    """Return what a rule wanted."""
+    return {
+        "id": number,
+        "release": "v13",
+        "deploy": 41,
+        "rule": {"branch": "main"},
+        "reason": "push to branch main",
+        "state": "deployed",
+        "outcome": None,
+        "created_at": at(60),
+        "ended_at": at(50),
+        **changes,
+    }
+
+
+def webhook(name="chat", **changes):
+    """Return a webhook."""
+    return {
+        "name": name,
+        "url": "https://chat.example.net/hooks/1",
+        "enabled": True,
+        "events": None,
+        "applications": None,
+        "environments": None,
+        "circuit": {"state": "closed", "until": None, "reason": None},
+        "created_at": at(900),
+        "updated_at": at(900),
+        **changes,
+    }
+
+
+def audited(number=1, **changes):
+    """Return an entry of the audit trail."""
+    return {
+        "number": number,
+        "at": at(60),
+        "actor": "ann",
+        "action": "target.update",
+        "subject": "shop/production",
+        "data": {"hosts": ["web1"]},
+        "address": "10.0.0.7",
+        "request_id": "r1",
+        "seal": "0" * 64,
         **changes,
     }
 

@@ -16,11 +16,11 @@ from bottle import Bottle, HTTPResponse, request
 
 import routes
 from tests.browser import data
+from tests.browser.standin_outside import Outside, Problem, named
 
 TOKEN = "a-token-that-is-right"
 COOKIE = "windlass"
 HEARTBEAT_S = 2.0
-TITLES = {401: "Log in first", 403: "Not allowed", 404: "Not found", 409: "Conflict", 422: "Some fields cannot be used"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,10 @@ class World:
         }
     )
     environments: list = field(
-        default_factory=lambda: [{"name": "staging", "position": 1}, {"name": "production", "position": 2}]
+        default_factory=lambda: [
+            {"name": name, "position": place, "approvals": 0, "promote_from": None}
+            for place, name in ((1, "staging"), (2, "production"))
+        ]
     )
     zones: list = field(
         default_factory=lambda: [
@@ -64,6 +67,10 @@ class World:
     commands: dict = field(default_factory=dict)
     freezes: list = field(default_factory=list)
     integrations: list = field(default_factory=list)
+    hooks: list = field(default_factory=list)
+    webhooks: list = field(default_factory=list)
+    audit: list = field(default_factory=list)
+    automations: list = field(default_factory=list)
     tokens: list = field(default_factory=list)
     variables: dict = field(default_factory=dict)
     changelog: dict = field(default_factory=data.changelog)
@@ -84,25 +91,7 @@ def page_of(items, query):
     return {"items": items[after:end], "next": str(end) if end < len(items) else None}
 
 
-class Problem(Exception):
-    """An answer of problem+json."""
-
-    def __init__(self, status, detail, code="problem", errors=None):
-        super().__init__(detail)
-        self.status = status
-        self.body = {
-            "type": "about:blank",
-            "title": TITLES.get(status, "Problem"),
-            "status": status,
-            "detail": detail,
-            "code": code,
-            "request_id": "r1",
-        }
-        if errors:
-            self.body["errors"] = [{"field": name, "message": message} for name, message in errors.items()]
-
-
-class StandIn:
+class StandIn(Outside):
     """The server. `world` is what it knows; `asked` are the requests that came; `sessions` who is signed in.
 
     `port` is the wished one; if it is taken, another one is used.
@@ -117,6 +106,7 @@ class StandIn:
         self.cuts = []
         self.wrong_csrf = 0
         self.changed = threading.Condition()
+        self.heartbeat_s = HEARTBEAT_S
         self.is_stopping = False
         app = Bottle()
         self.mount(app)
@@ -251,12 +241,23 @@ class StandIn:
         return {"items": items, "next": None, "environments": self.world.environments}
 
     def get_environments(self, asked, rest):
-        """GET /environments."""
-        return {"items": self.world.environments, "next": None}
+        """GET /environments and /environments/<name>."""
+        found = self.world.environments
+        return named(found, rest[0], "environment") if rest else {"items": found, "next": None}
+
+    def patch_environments(self, asked, rest):
+        """PATCH /environments/<name>."""
+        found = named(self.world.environments, rest[0], "environment")
+        found.update(asked.body)
+        return found
+
+    def delete_environments(self, asked, rest):
+        """DELETE /environments/<name>."""
+        self.world.environments.remove(named(self.world.environments, rest[0], "environment"))
 
     def post_environments(self, asked, rest):
         """POST /environments."""
-        made = {"name": asked.body["name"], "position": 9}
+        made = {"position": 9, "approvals": 0, "promote_from": None, **asked.body}
         self.world.environments.append(made)
         return made
 
@@ -271,6 +272,8 @@ class StandIn:
         found = named(self.world.applications, rest[0], "application")
         if rest[3:4] == ["maintenance"]:
             return self.world.maintenance
+        if rest[3:4] == ["automations"]:
+            return {"items": self.world.automations, "next": None}
         if rest[3:4] == ["variables"]:
             return {"variables": self.world.variables, "updated_at": None}
         if rest[1:2] == ["targets"]:
@@ -311,7 +314,11 @@ class StandIn:
             self.world.status[0].update(lock=lock)
             return lock
         made = data.target(rest[2], **asked.body)
-        self.world.targets.setdefault(rest[0], []).append(made)
+        targets = self.world.targets.setdefault(rest[0], [])
+        if any(target["environment"] == rest[2] for target in targets):
+            named(targets, rest[2], "target", "environment").update(made)
+            return made
+        targets.append(made)
         self.world.status.append(
             data.status(
                 rest[0],
@@ -327,7 +334,14 @@ class StandIn:
         return made
 
     def delete_applications(self, asked, rest):
-        """DELETE /applications/<name>/targets/<environment>/maintenance and lock."""
+        """DELETE /applications/<name>, a target of it, and that one's maintenance and lock."""
+        if rest[1:] == []:
+            self.world.applications.remove(named(self.world.applications, rest[0], "application"))
+            return None
+        if rest[3:] == []:
+            targets = self.world.targets[rest[0]]
+            targets.remove(named(targets, rest[2], "target", "environment"))
+            return None
         if rest[3:4] == ["lock"]:
             self.world.status[0].update(lock=None)
             return None
@@ -367,6 +381,10 @@ class StandIn:
         else:
             host.update(state="ready", observed_at=data.at(), facts=data.host()["facts"], problems=[])
         return host
+
+    def delete_hosts(self, asked, rest):
+        """DELETE /hosts/<name>."""
+        self.world.hosts.remove(named(self.world.hosts, rest[0], "host"))
 
     def get_deploys(self, asked, rest):
         """GET /deploys and what is below it."""
@@ -417,26 +435,6 @@ class StandIn:
             else:
                 self.world.variables[name] = {"secret": True} if isinstance(value, dict) else value
         return {"variables": self.world.variables, "updated_at": None}
-
-    def get_integrations(self, asked, rest):
-        """GET /integrations, /integrations/drivers and /integrations/<name>."""
-        if rest == ["drivers"]:
-            return {"items": data.drivers()}
-        found = self.world.integrations
-        return named(found, rest[0], "integration") if rest else {"items": found, "next": None}
-
-    def post_integrations(self, asked, rest):
-        """POST /integrations and /integrations/<name>/test."""
-        if rest:
-            return {"ok": False, "version": "8.19", "checks": data.checks()}
-        self.world.integrations.append(data.integration(**asked.body))
-        return self.world.integrations[-1]
-
-    def patch_integrations(self, asked, rest):
-        """PATCH /integrations/<name>."""
-        found = named(self.world.integrations, rest[0], "integration")
-        found.update(data.integration(**{**found, **asked.body}))
-        return found
 
     def get_tokens(self, asked, rest):
         """GET /tokens."""
@@ -534,7 +532,7 @@ class StandIn:
         while not self.is_stopping:
             with self.changed:
                 events = self.topics.get(topic, [])[after:]
-                if not events and not self.changed.wait(HEARTBEAT_S):
+                if not events and not self.changed.wait(self.heartbeat_s):
                     events = [None]
             for event in events:
                 if event is None:
@@ -581,14 +579,6 @@ class StandIn:
             status=status,
             headers={"Content-Type": content_type, "Cache-Control": "no-store"},
         )
-
-
-def named(items, name, noun, key="name"):
-    """Return the item with a name; 404 without one."""
-    for item in items:
-        if item[key] == name:
-            return item
-    raise Problem(404, f"There is no {noun} {name}.", "not-found")
 
 
 def listening(app, port):

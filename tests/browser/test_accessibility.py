@@ -21,6 +21,7 @@ PAGES = {
     "/freezes": "holidays",
     "/integrations": "The token is refused.",
     "/tokens": "ci",
+    "/audit": "shop/production",
     "/nowhere": "Not found",
 }
 
@@ -38,7 +39,9 @@ def world(stand_in):
             problems=[{"code": "disk-low", "message": "Only 120 MB are free.", "remedy": "Free some."}],
         ),
     ]
-    world.targets = {"shop": [data.target()]}
+    world.targets = {"shop": [data.target(rules=[{"branch": "main"}, {"tag": "v*"}])]}
+    world.audit = [data.audited()]
+    world.automations = [data.automation()]
     world.releases = {
         "shop": [
             data.release("v14", "building"),
@@ -50,11 +53,15 @@ def world(stand_in):
         41: data.deploy(reason="check failed", progress={"total": 2, "done": 2, "failed": 1}),
         40: data.deploy(40, "running"),
     }
-    world.runs = {41: [data.host_run("web1"), data.host_run("web2", "failed", 6, message="check failed")]}
+    run = data.host_run("web1")
+    run["steps"].insert(4, data.step("ansible:web.yml", message="changed the host"))
+    world.runs = {41: [run, data.host_run("web2", "failed", 6, message="check failed")]}
     world.status = [data.status(health="unhealthy", drift=True, drift_detail="web2: v11; it should be v12.")]
     world.commands = {7: data.command(state="failed", argv=["df", "-h", "/"])}
     world.freezes = [data.freeze(weekly={"begins": "fri 16:00", "ends": "mon 08:00", "timezone": "Europe/Berlin"})]
-    world.integrations = [data.integration(circuit={"state": "open", "until": None, "reason": "The token is refused."})]
+    refused = {"state": "open", "until": None, "reason": "The token is refused."}
+    world.integrations = [data.integration(circuit=refused, hook=data.hook())]
+    world.hooks, world.webhooks = [data.received()], [data.webhook()]
     world.tokens = [data.token()]
     world.variables = {"LOG_LEVEL": "info", "DATABASE_URL": {"secret": True}}
     stand_in.publish("command-7", data.output("Filesystem      Size\n", step=None))
@@ -99,11 +106,15 @@ def test_sign_in_page_and_dialogs_have_no_barriers_that_axe_finds(page, stand_in
     expect(page.get_by_role("dialog")).to_be_visible()
     assert look_over(page) == []
     for path, button in (
+        ("/", "Environments…"),
         ("/commands", "Run a command"),
         ("/freezes", "Add a freeze"),
         ("/applications/shop", "Lock production"),
         ("/applications/shop", "Variables of production"),
+        ("/applications/shop", "Rules of production"),
         ("/integrations", "Add an integration"),
+        ("/integrations", "Hook of stash"),
+        ("/integrations", "Edit the webhook chat"),
         ("/integrations", "Edit stash"),
         ("/integrations", "Test stash"),
         ("/tokens", "Make a token"),

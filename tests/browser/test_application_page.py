@@ -180,6 +180,8 @@ def test_edited_target_keeps_what_the_form_does_not_show_and_loses_no_other_chan
         "health": {"path": "/health", "timeout_s": 30, "expect_status": 200},
         "server_names": ["shop.example.com"],
         "processes": {},
+        "rules": [],
+        "configure": [],
         "drain_s": 45,
         "keep_warm": True,
     }
@@ -197,7 +199,7 @@ def test_a_drifted_host_is_shown_with_its_diff_and_the_same_release_is_offered(p
     world.status[0].update(drift=True, drift_count=1, drift_detail="web2: nginx's site was edited.", hosts=hosts)
     page.goto(f"{stand_in.url}/applications/shop")
     card = page.get_by_role("article").filter(has=page.get_by_role("heading", name="production"))
-    expect(card.get_by_text("web2", exact=True)).to_be_visible()
+    expect(card.locator("strong").get_by_text("web2", exact=True)).to_be_visible()
     expect(card.get_by_text("+new line")).to_be_visible()
     card.get_by_role("button", name="Deploy v12 to production again").click()
     dialog = page.get_by_role("dialog", name="Deploy shop to production")

@@ -55,6 +55,32 @@ def log_lines(page):
     }""")
 
 
+def test_playbooks_are_seen_below_the_steps_they_run_between_with_their_own_log(page, stand_in, running):
+    first, second = running.runs[42]
+    for run, state in ((first, "running"), (second, "pending")):
+        run["steps"].insert(2, data.step("ansible:web.yml", state))
+        run["steps"].append(data.step("ansible:last.yml", "pending"))
+    page.goto(f"{stand_in.url}/deploys/42")
+    row = page.locator(".playbooks-row").first.get_by_role("listitem").first
+    expect(row).to_contain_text("running")
+    expect(row).to_contain_text("between preflight and ship")
+    expect(page.locator(".playbooks-row").nth(1).get_by_role("listitem").nth(1)).to_contain_text("after clean")
+    stand_in.publish(
+        "deploy-42",
+        data.output("PLAY [all]\n", step="ansible:web.yml"),
+        data.output("sending files\n", step="ship"),
+        data.step_event("ansible:web.yml", "done", text="changed the host"),
+    )
+    expect(row).to_contain_text("done")
+    expect(row).to_contain_text("changed the host")
+    expect(page.get_by_text("sending files")).to_be_visible()
+    page.get_by_role("button", name="Show the log of ansible:web.yml on web1").click()
+    expect(page.get_by_text("sending files")).to_have_count(0)
+    expect(page.get_by_text("PLAY [all]")).to_be_visible()
+    page.get_by_role("button", name="ansible:web.yml only: show all steps").click()
+    expect(page.get_by_text("sending files")).to_be_visible()
+
+
 def test_head_tells_what_goes_where_and_how_far_it_is(page, stand_in, running):
     running.deploys[42].update(
         progress={"total": 4, "done": 1, "failed": 0}, strategy={**data.ALL_AT_ONCE, "kind": "rolling", "batch": 2}
@@ -160,6 +186,7 @@ def test_lost_stream_is_said_and_comes_back(page, stand_in, running):
 
 
 def test_stream_without_a_sign_of_life_counts_as_dead(page, stand_in, running):
+    stand_in.heartbeat_s = 3600  # A sign of life while the clock is run forward would begin the wait anew.
     page.clock.install()
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.locator(".connection")).to_have_text("live")

@@ -50,7 +50,7 @@ def test_matrix_shows_each_target_as_the_server_tells_it(page, stand_in, world):
     expect(staging.locator(".observed")).to_contain_text("v13 on 2 hosts")
     expect(staging.locator(".drift")).to_be_hidden()
     expect(cell(page, "billing", "production")).to_contain_text("no target")
-    expect(page.locator("thead th")).to_have_text(["Application", "staging", "production"])
+    expect(page.locator(".matrix thead th")).to_have_text(["Application", "staging", "production"])
 
 
 def test_states_are_told_by_shape_and_word_not_only_by_colour(page, stand_in, world):
@@ -222,3 +222,28 @@ def test_unchanged_status_is_not_sent_again(page, stand_in, world):
     with page.expect_response(lambda response: "/status" in response.url and response.status == 304):
         stand_in.hint()
     assert stand_in.asked_for("status")[-1].headers["if-none-match"]
+
+
+def test_environments_are_added_changed_and_deleted(page, stand_in):
+    stand_in.world.applications = [data.application()]
+    page.goto(stand_in.url)
+    page.get_by_role("button", name="Environments…").click()
+    dialog = page.get_by_role("dialog", name="Environments")
+    dialog.get_by_label("Name").fill("qa")
+    dialog.get_by_role("button", name="Add the environment").click()
+    expect(dialog.get_by_role("rowheader")).to_have_text(["staging", "production", "qa"])
+    assert stand_in.asked_for("environments", "POST")[-1].body == {"name": "qa"}
+    dialog.get_by_role("button", name="Change production").click()
+    dialog.get_by_label("Approvals of others").fill("many")
+    dialog.get_by_label("Succeeded before in").select_option("staging")
+    stand_in.fail("environments/production", 422, method="PATCH", errors={"approvals": "Use a number."}, detail="No.")
+    dialog.get_by_role("button", name="Change production").last.click()
+    expect(dialog.get_by_label("Approvals of others")).to_have_accessible_description("Use a number.")
+    dialog.get_by_label("Approvals of others").fill("2")
+    dialog.get_by_role("button", name="Change production").last.click()
+    expect(dialog.get_by_text("2 approvals of others, a release that succeeded in staging")).to_be_visible()
+    sent = stand_in.asked_for("environments/production", "PATCH")[-1]
+    assert sent.body == {"position": 2, "approvals": 2, "promote_from": "staging"} and sent.headers["if-match"]
+    dialog.get_by_role("button", name="Delete qa").click()
+    page.get_by_role("dialog", name="Delete the environment qa?").get_by_role("button", name="Delete").click()
+    expect(dialog.get_by_role("rowheader")).to_have_text(["staging", "production"])

@@ -2,6 +2,7 @@
 import { change, get } from "../api.js";
 import { ApplicationForm } from "../application_form.js";
 import { BuildPanel } from "../build_panel.js";
+import { askDeleteApplication, askDeleteTarget } from "../deletions.js";
 import { DeployDialog } from "../deploy_dialog.js";
 import { showDeploys } from "../deploy_rows.js";
 import { driftRows } from "../drift.js";
@@ -12,6 +13,8 @@ import ko from "../ko.js";
 import { Live } from "../live.js";
 import { LockForm } from "../lock_form.js";
 import { MaintenanceForm } from "../maintenance_form.js";
+import { ruleText } from "../rules.js";
+import { RulesDialog } from "../rules_dialog.js";
 import { start, subject } from "../shell.js";
 import { strategyText } from "../strategy.js";
 import { TargetCell } from "../target_cell.js";
@@ -25,8 +28,9 @@ class ReleaseRow {
   constructor(page) {
     this.data = ko.observable({});
     const of = (read) => ko.pureComputed(() => read(this.data()));
-    this.from = of((release) => release.ref || release.package_version || "");
+    this.from = of(fromText);
     this.commit = of((release) => short(release.commit));
+    this.noCommit = of((release) => !release.commit);
     this.size = of((release) => bytes(release.size_bytes));
     this.error = of((release) => plain(release.error ?? ""));
     this.outputName = of((release) => `Show the build output of ${release.version}`);
@@ -38,17 +42,27 @@ class ReleaseRow {
   }
 }
 
+/** What a release was made from; a commit has a column of its own. */
+function fromText({ ref, commit, package_version: version }) {
+  return ref && ref === commit ? "its commit" : ref || version || "";
+}
+
 class TargetRow {
   constructor(page) {
     this.cell = new TargetCell(page.shell, page.deployDialog);
     this.target = ko.observable({});
     this.environment = ko.pureComputed(() => this.target().environment);
-    this.hosts = ko.pureComputed(() => hostsText(this.target()));
+    this.hosts = ko.pureComputed(() => (this.target().resolved_hosts ?? []).map((name) => ({ name, href: `/hosts/${encodeURIComponent(name)}` })));
+    this.tags = ko.pureComputed(() => tagsText(this.target()));
     this.strategy = ko.pureComputed(() => strategyText(this.target().strategy));
     this.health = ko.pureComputed(() => healthText(this.target().health));
     this.rules = ko.pureComputed(() => (this.target().rules ?? []).map(ruleText).join("; "));
     this.variablesName = ko.pureComputed(() => `Variables of ${this.environment()}`);
     this.showVariables = () => page.variables.show(this.environment());
+    this.rulesName = ko.pureComputed(() => `Rules of ${this.environment()}`);
+    this.showRules = () => page.rules.show(this.environment());
+    this.deleteName = ko.pureComputed(() => `Delete the target ${this.environment()}`);
+    this.remove = () => askDeleteTarget(page.shell, this.target(), this.cell.observed(), () => page.live.refresh());
     this.editName = ko.pureComputed(() => `Edit the target ${this.environment()}`);
     this.edit = () => page.targetForm.edit(this.environment());
     this.offerRepair(page);
@@ -98,20 +112,14 @@ class TargetRow {
   }
 }
 
-function hostsText({ hosts, resolved_hosts: resolved }) {
-  if (Array.isArray(hosts)) return hosts.join(", ");
-  const now = resolved?.length ? resolved.join(", ") : "none now";
-  return hosts?.tags ? `tagged ${hosts.tags.join(" and ")} (${now})` : "";
-}
-
-function ruleText({ branch, tag, version, require_green_build: isGreen }) {
-  const news = branch ? `pushes to ${branch}` : tag ? `tags ${tag}` : `versions ${version}`;
-  return isGreen ? `${news}, after a green build` : news;
+function tagsText({ hosts, resolved_hosts: resolved }) {
+  if (!hosts?.tags) return "";
+  return `tagged ${hosts.tags.join(" and ")}${resolved?.length ? ":" : ": none now"}`;
 }
 
 function healthText(health) {
   if (!health?.path) return "";
-  return `GET ${health.path} answers ${health.expect_status ?? "2xx or 3xx"} within ${health.timeout_s} s`;
+  return `GET ${health.path} answers ${health.expect_status ?? "2xx or 3xx"} within ${health.timeout_s}\u00a0s`;
 }
 
 class ApplicationPage {
@@ -128,9 +136,11 @@ class ApplicationPage {
     this.applicationForm = new ApplicationForm(() => this.live.refresh());
     this.targetForm = new TargetForm(shell, this.name, () => this.live.refresh());
     this.variables = new VariablesDialog(shell, this.name);
+    this.rules = new RulesDialog(shell, this.name, () => this.live.refresh());
     this.maintenanceForm = new MaintenanceForm(shell, this.name, () => this.live.refresh());
     this.lockForm = new LockForm(shell, this.name, () => this.live.refresh());
     this.releaseForm = this.makeReleaseForm();
+    this.remove = () => askDeleteApplication(shell, this.application(), this.targets().map(({ environment }) => environment()));
     this.edit = () => this.applicationForm.show(this.application());
     this.describe();
     shell.follow(this.live);

@@ -58,7 +58,7 @@ class CommandPage {
     this.progressText = of(({ progress }) => `${progress.done} of ${progress.total} hosts done${progress.failed ? `, ${progress.failed} not well` : ""}`);
     this.canCancel = ko.pureComputed(() => this.isRunning() && !this.isCancelling() && Boolean(this.shell.user()?.is_administrator));
     this.cancel = () => this.askCancel();
-    this.showLogOf = (run) => this.log.host(run.key);
+    this.showLogOf = (run) => this.log.showOnly(run.key);
   }
 
   connection() {

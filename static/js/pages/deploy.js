@@ -76,7 +76,8 @@ class DeployPage {
     this.retryHost = (run) => askHost(this.shell, this.deploy(), run.key, "retry", refresh);
     this.skipHost = (run) => askHost(this.shell, this.deploy(), run.key, "skip", refresh);
     this.rollBack = () => askRollback(this.shell, this.deploy());
-    this.showLogOf = (run) => this.log.host(run.key);
+    this.showLogOf = (run) => this.log.showOnly(run.key);
+    this.showLogOfStep = ({ host, name }) => this.log.showOnly(host, name);
   }
 
   connection() {

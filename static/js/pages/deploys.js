@@ -4,9 +4,10 @@ import { showDeploys } from "../deploy_rows.js";
 import ko from "../ko.js";
 import { Live } from "../live.js";
 import { start } from "../shell.js";
+import { look } from "../states.js";
 
 const FILTERS = ["application", "environment", "state"];
-const STATES = ["queued", "running", "rolling_back", "succeeded", "failed", "rolled_back", "cancelled"];
+const STATES = ["pending_approval", "scheduled", "queued", "running", "paused", "rolling_back", "succeeded", "failed", "rolled_back", "cancelled"];
 const PAGE = 50;
 
 class DeploysPage {
@@ -16,7 +17,7 @@ class DeploysPage {
     this.filters = Object.fromEntries(FILTERS.map((name) => [name, ko.observable(search.get(name) ?? "")]));
     this.applications = ko.observableArray();
     this.environments = ko.observableArray();
-    this.states = STATES.map((state) => ({ state, label: state.replaceAll("_", " ") }));
+    this.states = STATES.map((state) => ({ state, label: look(state).word }));
     this.rows = ko.observableArray();
     this.forgetOlder();
     this.next = ko.observable(null);

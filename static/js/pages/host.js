@@ -1,5 +1,6 @@
 /** A host: what it needs before it can be deployed to, what was observed there, and taking it out of service. */
 import { change, get } from "../api.js";
+import { askDeleteHost } from "../deletions.js";
 import { driftRows } from "../drift.js";
 import { factRows } from "../facts.js";
 import { Form } from "../form.js";
@@ -56,6 +57,7 @@ class HostPage {
 
   offer() {
     this.edit = () => this.hostForm.edit(this.name);
+    this.remove = () => askDeleteHost(this.shell, this.name, this.place(), this.placed().map(({ title, release }) => `${title}: ${release}`));
     this.check = () => this.checkNow();
     this.isObserving = ko.observable(false);
     this.observe = () => this.observeNow();

@@ -1,21 +1,28 @@
 /** The foreign systems: what they are for, whether they are asked now, and whether they work. */
 import { change, getAll } from "../api.js";
-import { absolute } from "../formats.js";
+import { reasonOf, stateOf } from "../circuit.js";
+import { HookDialog } from "../hook_dialog.js";
 import { IntegrationForm } from "../integration_form.js";
 import { IntegrationTest } from "../integration_test.js";
 import { updateKeyed } from "../keyed.js";
 import ko from "../ko.js";
 import { Live } from "../live.js";
 import { start } from "../shell.js";
+import { WebhookList } from "../webhook_list.js";
+
+const WEBHOOK = "webhook"; // The driver whose integrations are shown as webhooks.
 
 class IntegrationRow {
   constructor(page) {
     this.data = ko.observable({});
     const of = (read) => ko.pureComputed(() => read(this.data()));
     this.roles = of(({ roles }) => (roles ?? []).join(", "));
-    this.state = of(({ circuit }) => (circuit?.state === "open" ? (circuit.until ? "left_alone" : "refused") : "asked"));
+    this.state = of(({ circuit }) => stateOf(circuit));
     this.credentials = of(({ credentials }) => (credentials === null ? "lost: enter them again" : (credentials ?? []).join(", ") || "none"));
-    this.reason = of(reasonOf);
+    this.reason = of(({ circuit }) => reasonOf(circuit));
+    this.hasHook = of(({ hook }) => Boolean(hook));
+    this.hookName = of(({ name }) => `Hook of ${name}`);
+    this.showHook = () => page.hookDialog.show(this.data().name);
     this.testName = of(({ name }) => `Test ${name}`);
     this.editName = of(({ name }) => `Edit ${name}`);
     this.deleteName = of(({ name }) => `Delete ${name}`);
@@ -29,14 +36,6 @@ class IntegrationRow {
   }
 }
 
-function reasonOf({ circuit }) {
-  if (circuit?.state !== "open") return "";
-  const next = circuit.until
-    ? `It is asked again at ${absolute(Date.parse(circuit.until))}.`
-    : "It is not asked again until its credentials are changed or it is tested.";
-  return [circuit.reason, next].filter(Boolean).join(" ");
-}
-
 class IntegrationsPage {
   constructor(shell) {
     this.shell = shell;
@@ -47,6 +46,9 @@ class IntegrationsPage {
       return this.live.refresh();
     });
     this.integrationTest = new IntegrationTest(() => this.live.refresh());
+    this.hookDialog = new HookDialog(shell, () => this.live.refresh());
+    this.webhooks = new WebhookList(shell, this.integrationTest, () => this.live.refresh());
+    this.isLoaded = this.live.isLoaded;
     this.isLoading = ko.pureComputed(() => !this.live.isLoaded());
     this.isEmpty = ko.pureComputed(() => this.live.isLoaded() && !this.rows().length);
     this.hasRows = ko.pureComputed(() => this.rows().length > 0);
@@ -55,15 +57,15 @@ class IntegrationsPage {
   }
 
   async load() {
-    const { items } = await getAll(["integrations"]);
-    updateKeyed(this.rows, items, ({ name }) => name, () => new IntegrationRow(this));
+    const [{ items }] = await Promise.all([getAll(["integrations"]), this.webhooks.load()]);
+    updateKeyed(this.rows, items.filter(({ driver }) => driver !== WEBHOOK), ({ name }) => name, () => new IntegrationRow(this));
   }
 
   askDelete({ name, driver, url }) {
     this.shell.confirm.ask({
       title: `Delete the integration ${name}?`,
       facts: [{ name: "Driver", value: driver }, { name: "URL", value: url }],
-      warning: "Its credentials are deleted with it.",
+      warning: "Its credentials are deleted with it, and the secret of its hook: nothing that is sent there is taken any more.",
       action: "Delete",
       isDangerous: true,
       run: () => change("DELETE", ["integrations", name]),

@@ -2,6 +2,7 @@
 import { getAll } from "../api.js";
 import { ApplicationForm } from "../application_form.js";
 import { DeployDialog } from "../deploy_dialog.js";
+import { EnvironmentsDialog } from "../environments_dialog.js";
 import ko from "../ko.js";
 import { setIfDifferent, updateKeyed } from "../keyed.js";
 import { Live } from "../live.js";
@@ -47,6 +48,7 @@ class Overview {
     this.environments = ko.observableArray();
     this.rows = ko.observableArray();
     this.deployDialog = new DeployDialog();
+    this.environmentsDialog = new EnvironmentsDialog(shell, () => this.live.refresh());
     this.applicationForm = new ApplicationForm((application) =>
       location.assign(`/applications/${encodeURIComponent(application.name)}`));
     this.live = new Live({ load: () => this.load() }).start();
