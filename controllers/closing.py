@@ -5,7 +5,7 @@ and writes down how it went. What fails is tried again until it works out or is 
 import contextlib
 import logging
 
-from controllers import dispatch, events, hostrun, leases, maintenance, placements, transports
+from controllers import dispatch, epochs, events, leases, maintenance, placements, transports
 from models import Closure, Host, Maintenance, Zone
 from models.db import clock, database, now
 from remote.session import AgentError, ConnectionLost
@@ -58,7 +58,7 @@ def drive(row, target, sessions):
             root=host.root,
             app=application.name,
             settings=host.settings,
-            epoch=hostrun.next_epoch(application, host),
+            epoch=epochs.following(application, host),
             deploy=f"maintenance-{row.maintenance_id}",
             lock_wait_s=LOCK_WAIT_S,
         )
@@ -87,7 +87,7 @@ def succeed(row, target, answer):
 def refused(row, target, error):
     """The host's agent reported an error. One that has seen higher epochs is overtaken, as in a rollout."""
     if error.code == "fenced" and leases.extend(row):
-        hostrun.raise_epoch(target.application, row.host, error.detail.get("epoch", 0))
+        epochs.go_on_from(target.application, row.host, error.detail.get("epoch", 0))
     if error.code in ("fenced", "locked"):
         end(row, attempt=row.attempt + 1, due_at=now() + AGAIN_MS[0])
     else:

@@ -11,22 +11,23 @@ from controllers import (
     conduct,
     configure,
     configuring,
+    epochs,
     leases,
     maintenance,
     obtaining,
     placements,
     planned,
+    retention,
     snapshots,
     states,
     transports,
     wanted,
     workers,
 )
-from controllers.building import environments
 from controllers.foreign import ForeignError
 from controllers.record import Recorder
 from controllers.rollout import ship, spec
-from models import Deploy, Fence, HostRun, Release
+from models import Deploy, HostRun
 from models.db import clock, database, now
 from remote.session import AgentError, ConnectionLost
 from remote.ssh import Unreachable
@@ -82,21 +83,6 @@ def may_be_carried_out():
     """Return the condition under which a run is worked on: one that has not begun waits while its deploy is paused."""
     is_going_on = HostRun.deploy.in_(Deploy.select(Deploy.id).where(Deploy.state.in_(("running", "rolling_back"))))
     return (HostRun.state == "running") | ((HostRun.state == "pending") & is_going_on)
-
-
-def next_epoch(application, host):
-    """Return a new epoch for an application on a host, higher than any given out before."""
-    where = (Fence.application == application, Fence.host == host)
-    with database.atomic():
-        if not Fence.update(epoch=Fence.epoch + 1).where(*where).execute():
-            Fence.insert(application=application, host=host, epoch=0).on_conflict_ignore().execute()
-            Fence.update(epoch=Fence.epoch + 1).where(*where).execute()
-        return Fence.select(Fence.epoch).where(*where).scalar()
-
-
-def raise_epoch(application, host, seen):
-    """Go on from an epoch that a host has seen, where it is higher than any given out here."""
-    Fence.update(epoch=seen).where(Fence.application == application, Fence.host == host, Fence.epoch < seen).execute()
 
 
 class HostRunDriver:
@@ -209,7 +195,7 @@ class HostRunDriver:
             root=self.host.root,
             app=self.application.name,
             settings=self.host.settings,
-            epoch=next_epoch(self.application, self.host),
+            epoch=epochs.following(self.application, self.host),
             deploy=self.deploy.id,
             lock_wait_s=LOCK_WAIT_S,
             texts=True,
@@ -291,30 +277,17 @@ class HostRunDriver:
         if release.digest in before["releases"] and not is_damaged:
             self.record.step("ship", "skipped", "the release is already there")
             return
-        ship.ship(
-            self.session,
-            "release",
-            release.digest,
-            release.digest,
-            self.record.heard,
-            settings.deploy.time_limit_s,
-            mend=is_damaged,
-        )
+        self.send("release", release.digest, release.digest, mend=is_damaged)
 
     def ship_environment(self, environment, python, before, is_damaged):
         """Step environment: send what the host lacks of the virtualenv."""
         if environment.name in before["environments"] and not is_damaged:
             return  # The step is that of `activate` alone, which tries the interpreter.
-        ship.ship(
-            self.session,
-            "environment",
-            environment.name,
-            environment.digest,
-            self.record.heard,
-            settings.deploy.time_limit_s,
-            python=python,
-            mend=is_damaged,
-        )
+        self.send("environment", environment.name, environment.digest, python=python, mend=is_damaged)
+
+    def send(self, kind, name, digest, **how):
+        """Send a tree to the host, or what it lacks of it."""
+        ship.ship(self.session, kind, name, digest, self.record.heard, settings.deploy.time_limit_s, **how)
 
     def activate(self, release, specification):
         """Steps configure to clean, on the host."""
@@ -324,7 +297,7 @@ class HostRunDriver:
             timeout_s=settings.deploy.time_limit_s + GRACE_S,
             spec=specification,
             once=self.release_process(release),
-            keep=self.kept(release, specification),
+            keep=retention.needed(self.deploy, self.host, specification),
             fresh=self.run.before.get("is_fresh", False),
         )
 
@@ -339,29 +312,6 @@ class HostRunDriver:
             "key": f"{self.deploy.id}-{self.deploy.retries}-release",
             "timeout_s": settings.deploy.time_limit_s,
         }
-
-    def kept(self, release, specification):
-        """Return which releases and environments retention keeps: those of the last successful deploys, failed ones never."""
-        rows = (
-            Release.select(Release, HostRun.id)
-            .join(Deploy, on=(Deploy.release == Release.id))
-            .join(HostRun, on=(HostRun.deploy == Deploy.id))
-            .where(
-                HostRun.host == self.host,
-                HostRun.state.in_(("succeeded", "unchanged")),
-                Deploy.application == self.application,
-                Deploy.state != "rolled_back",
-            )
-            .order_by(HostRun.id.desc())
-            .limit(settings.deploy.retention * 20)
-        )
-        kept = {release.digest: release.lock_digest}
-        for row in rows:
-            if len(kept) >= settings.deploy.retention:
-                break
-            kept.setdefault(row.digest, row.lock_digest)
-        names = environments.names_for(set(kept.values()))
-        return {"releases": list(kept), "environments": sorted({specification["environment"], *names})}
 
     # What else is asked in the meantime.
 
@@ -444,7 +394,7 @@ class HostRunDriver:
         worker that was overtaken has lost its lease, so it never gets here with one.
         """
         if leases.extend(self.run):
-            raise_epoch(self.application, self.host, error.detail.get("epoch", 0))
+            epochs.go_on_from(self.application, self.host, error.detail.get("epoch", 0))
         self.put_back(0)
 
     def is_back(self, error):

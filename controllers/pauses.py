@@ -1,6 +1,6 @@
 """Pause a rollout and let it go on; while it is paused, try hosts again or leave them out."""
 
-from controllers import audit, deploys, dispatch, snapshots, states
+from controllers import audit, deploys, dispatch, snapshots, states, watching
 from controllers.errors import Conflict, NotFound
 from models import Deploy, Host, HostRun
 
@@ -56,7 +56,7 @@ def retry_host(actor, deploy_id, host):
                 code="not-retryable",
             )
         deploys.begin_again(run.deploy, HostRun.id == run.id)
-    return deploys.describe_run(HostRun.get_by_id(run.id), [])
+    return watching.describe_run(HostRun.get_by_id(run.id), [])
 
 
 def skip_host(actor, deploy_id, host):
@@ -74,7 +74,7 @@ def skip_host(actor, deploy_id, host):
                 code="runs-release-process",
             )
         states.move_host_run(run, "skipped", message=f"left out by {actor.name}")
-    return deploys.describe_run(run, [])
+    return watching.describe_run(run, [])
 
 
 def run_in_pause(deploy_id, host):

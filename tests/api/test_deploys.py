@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from controllers import deploys, dispatch, events, states
+from controllers import dispatch, events, states, watching
 from models import Deploy, HostRun, Release, Step
 from models.db import connection
 from tests import factories
@@ -354,7 +354,7 @@ def test_a_client_that_goes_away_is_noticed(api, monkeypatch):
         finally:
             gone.set()
 
-    monkeypatch.setattr(deploys, "follow", follow)
+    monkeypatch.setattr(watching, "follow", follow)
     answer = api.get("/deploys/1/stream", buffered=False)
     pieces = iter(answer.response)
     while b"id: 1" not in next(pieces):

@@ -4,7 +4,7 @@ import pytest
 
 import secretbox
 import store
-from controllers import conduct, deliveries, deploys, dispatch, events, hostrun, outbox, transports
+from controllers import conduct, deliveries, deploys, dispatch, events, hostrun, outbox, transports, watching
 from controllers.actor import Actor
 from models import Delivery, Deploy, HostRun, Release
 from models.db import clock, now
@@ -82,7 +82,7 @@ def test_what_keeps_the_release_is_asked_again_while_it_is_away(run, artifactory
         assert waits.due_at > clock() and waits.message.startswith("v1 cannot be fetched now: The integration 'kept'")
         assert said(run)[-1] == waits.message and "nothing is done to the host meanwhile" in waits.message
     assert Deploy.get_by_id(run.deploy_id).state == "running"
-    shown = deploys.hosts(Actor("ann"), run.deploy_id)["items"][0]
+    shown = watching.hosts(Actor("ann"), run.deploy_id)["items"][0]
     assert shown["message"] == waits.message and {step["state"] for step in shown["steps"]} == {"pending"}
     artifactory.recover()
     gone_on = attempt(run)
