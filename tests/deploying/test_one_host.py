@@ -185,9 +185,10 @@ def test_worker_processes_run_beside_the_web_and_old_ones_stop(stack, hosts, tar
 def test_only_successful_releases_are_kept(stack, hosts, target, repository, name):
     for number in range(8):
         if number in (3, 5):  # They answer 500, so that nobody need wait long for better.
-            stack.set_target(hosts, name, health={"path": "/", "timeout_s": 4, "expect_status": 200})
+            health = {"path": "/", "timeout_s": 4, "expect_status": 200}
+            stack.set_target(hosts, name, server_names=[f"{name}.example.com"], health=health)
         elif number in (4, 6):
-            stack.set_target(hosts, name)
+            stack.set_target(hosts, name, server_names=[f"{name}.example.com"])
         ship(
             stack,
             repository,

@@ -202,8 +202,9 @@ class Nginx:
             if time.monotonic() > deadline and was_answered:
                 raise Failure(
                     "nginx-not-reloaded",
-                    "nginx was told to reload but still serves its old configuration.",
-                    "See nginx's error log; often a port it is to listen on is in use.",
+                    f"nginx was told to reload but does not serve this site to those who ask for '{host}'.",
+                    "Where another site of this host answers to that name, give the target server_names of its own; else see "
+                    "nginx's error log: often a port it is to listen on is in use.",
                 )
             if time.monotonic() > deadline - timeout_s + 2 and not was_answered:
                 return
