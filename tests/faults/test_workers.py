@@ -16,6 +16,7 @@ from tests.fleet.reaper import send
 
 SLOW_START_S = 8
 HANDED_OVER_WITHIN_S = 5
+ASLEEP_WITHIN_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +28,12 @@ def stack(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def worker(stack):
-    """One worker at the start of each test; returns it."""
+    """One worker at the start of each test; returns it. A test that fails must not leave it asleep for the next."""
     if not stack.worker.is_running:
         stack.worker = stack.start_worker()
-    return stack.worker
+    yield stack.worker
+    if stack.worker.is_running:
+        send(stack.worker.pid, signal.SIGCONT)
 
 
 @pytest.fixture
@@ -58,6 +61,30 @@ def pids_of_workers(stack):
 def await_stopped(pid):
     """Wait until a process is stopped by a signal."""
     oracle.await_true(lambda: state_of(pid) == "T", f"process {pid} to be stopped")
+
+
+def put_to_sleep(stack, pid):
+    """Stop a process at a moment at which it does not write: with SQLite's one write lock in its hands nobody else could."""
+    deadline = time.monotonic() + ASLEEP_WITHIN_S
+    while True:
+        send(pid, signal.SIGSTOP)
+        await_stopped(pid)
+        if is_writable(stack):
+            return
+        assert time.monotonic() < deadline, f"process {pid} writes all the time"
+        send(pid, signal.SIGCONT)
+        time.sleep(0.05)
+
+
+def is_writable(stack):
+    """Say whether the database takes a write."""
+    with contextlib.closing(sqlite3.connect(f"{stack.data}/windlass.db", timeout=2, isolation_level=None)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        database.execute("ROLLBACK")
+        return True
 
 
 def state_of(pid):
@@ -97,13 +124,15 @@ def test_a_worker_that_is_told_to_end_hands_over(stack, hosts, name, slow, worke
     "point", ["hostrun.connect.after", "hostrun.ship.before", "hostrun.check.before", "hostrun.switch.after"]
 )
 def test_a_worker_sleeps_through_its_lease(stack, hosts, name, second, worker, other, point):
-    stack.points.arm(point, "stop")
+    stack.points.arm(point, "wait")
     deploy_id = stack.ask(name, second)
-    await_stopped(worker.pid)
+    stack.points.await_reached(point)
+    put_to_sleep(stack, worker.pid)
     other()
     deploy = oracle.await_rest(stack, deploy_id, ("succeeded",))
     run = stack.host_runs(deploy)[hosts[0].name]
     assert run["attempt"] == 2
+    stack.points.let_go(point)
     send(worker.pid, signal.SIGCONT)
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     send(worker.pid, signal.SIGTERM)
