@@ -113,6 +113,8 @@ def make_celery():
         worker_pool="threads",
         worker_concurrency=settings.worker.concurrency,
         worker_prefetch_multiplier=1,
+        # Celery would raise it again step by step as tasks end: in their threads, on the connection that the consumer reads.
+        worker_enable_prefetch_count_reduction=False,
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,

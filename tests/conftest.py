@@ -6,6 +6,7 @@ api             a client that calls as the administrator; `anonymous` calls as n
 """
 
 import shutil
+import signal
 import sys
 
 import hypothesis
@@ -20,6 +21,8 @@ pytest_plugins = ("tests.faults.table",)
 __all__ = ["fleet", "fleet_factory", "host", "postgresql_url", "redis_url"]
 ADMIN_TOKEN = "the-administrators-token-in-tests"
 
+# A run that a script puts in the background ignores Ctrl-C, and so would every process in which a test presses it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # How quick an example is, or is made, tells about the machine and not about Windlass.
 hypothesis.settings.register_profile("windlass", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("windlass")

@@ -80,6 +80,22 @@ def test_rabbitmq_is_restarted(stack, hosts, name, second, first, server):
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
 
 
+@pytest.mark.fault(
+    "rabbitmq", "SIGKILL while a task runs on, then many messages", "the worker takes them all and goes on"
+)
+def test_a_task_runs_on_while_rabbitmq_is_killed(stack, hosts, name, second, first, server):
+    stack.points.arm("hostrun.ship.before", "wait")
+    deploy_id = stack.ask(name, second, strategy=ONE_BY_ONE)
+    stack.points.await_reached("hostrun.ship.before")
+    server.stop(signal.SIGKILL)
+    server.start()
+    stack.ring("windlass.conduct", [deploy_id] * WAITING)
+    stack.points.let_go("hostrun.ship.before")
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
+    log = (stack.data / "log" / "worker.log").read_text()
+    assert log.count("Connection to broker lost") == 1, "two threads spoke over the one connection"
+
+
 @pytest.mark.fault("rabbitmq", "messages wait when a worker starts", "it takes them and goes on")
 def test_messages_wait_for_a_worker_that_starts(stack, hosts, name, second, first, server):
     stack.signal(signal.SIGSTOP, "celery", "worker")

@@ -22,6 +22,8 @@ import tempfile
 import urllib.parse
 from pathlib import Path
 
+import amqp
+
 from .keeper import FleetError, Keeper, await_process, bare_environment, find_program, free_port, is_listening
 
 SERVER_USER = "postgres"  # PostgreSQL refuses to run as root; Debian's package makes this user.
@@ -141,10 +143,19 @@ def rabbitmq_service(directory=None):
             f"amqp://windlass:{password}@127.0.0.1:{port}//",
             [program],
             folder / "rabbitmq.log",
-            lambda: is_listening(("127.0.0.1", port)),
+            lambda: rabbitmq_answers(port, password),
             env=rabbitmq_environment(folder, port, mapper_port),
             cwd=folder,  # Nothing of it is kept, so it is killed at the end; in order it would take seconds.
         ).start()
+
+
+def rabbitmq_answers(port, password):
+    """Whether our user can log in."""
+    try:
+        with amqp.Connection(f"127.0.0.1:{port}", userid="windlass", password=password, connect_timeout=2):
+            return True
+    except (OSError, amqp.AMQPError):
+        return False
 
 
 def rabbitmq_environment(folder, port, mapper_port):
