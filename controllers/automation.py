@@ -141,9 +141,8 @@ def want(target, release, rule, reason):
 
 def due():
     """Return the ids of automatic deploys that are to be looked at now."""
-    free = Automation.lease_expires_at.is_null() | (Automation.lease_expires_at < now())
-    is_due = Automation.due_at.is_null() | (Automation.due_at <= now())
-    query = Automation.select(Automation.id).join(Release).where(Automation.state == "waiting", free, is_due)
+    is_waiting = (Automation.state == "waiting") & leases.is_free(Automation) & leases.is_due(Automation)
+    query = Automation.select(Automation.id).join(Release).where(is_waiting)
     return [row.id for row in query.where(Release.state != "building").order_by(Automation.id).limit(100)]
 
 
@@ -168,14 +167,14 @@ def advance(automation_id):
 
 def settle(row, state, outcome=None, again_ms=None, deploy=None):
     """Write down what was decided, if this worker still holds the row."""
-    changes = {"state": state, "outcome": outcome, "lease_owner": None, "lease_expires_at": None}
+    changes = {"state": state, "outcome": outcome}
     if state == "waiting" and clock() - row.created_at > GIVE_UP_AFTER_MS:
         changes.update(state="skipped", outcome=f"given up after a day: {outcome}")
     if changes["state"] == "waiting":
         changes["due_at"] = now() + (again_ms or LOOK_AGAIN_MS)
     else:
         changes["ended_at"] = now()
-    Automation.update(deploy=deploy, **changes).where(leases.is_held(row)).execute()
+    leases.release(row, deploy=deploy, **changes)
 
 
 def decide(row):

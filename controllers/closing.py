@@ -6,14 +6,13 @@ import contextlib
 import logging
 
 from controllers import dispatch, epochs, events, leases, maintenance, placements, transports
-from models import Closure, Host, Maintenance, Zone
+from models import Closure, Maintenance
 from models.db import clock, database, now
 from remote.session import AgentError, ConnectionLost
 from remote.ssh import Unreachable
 
 AGAIN_MS = (2_000, 5_000, 15_000, 60_000)
 BUSY_AGAIN_MS = 1_000
-RING_AGAIN_MS = 10_000
 LIMIT_S = 120
 LOCK_WAIT_S = 20
 
@@ -23,7 +22,7 @@ log = logging.getLogger(__name__)
 def is_due():
     """Return the condition under which a closure is to be worked on: its host has not followed, and waits for nothing."""
     wanted = Maintenance.select(Maintenance.number).where(Maintenance.id == Closure.maintenance)
-    return (Closure.number != wanted) & (Closure.due_at.is_null() | (Closure.due_at <= now()))
+    return (Closure.number != wanted) & leases.is_due(Closure)
 
 
 def carry_out(closure_id):
@@ -103,9 +102,7 @@ def fail(row, target, message):
 
 def end(row, **columns):
     """Give the lease back with what came of it, if it is still ours."""
-    Closure.update(lease_owner=None, lease_expires_at=None, rung_at=None, **columns).where(
-        leases.is_held(row)
-    ).execute()
+    leases.release(row, rung_at=None, **columns)
 
 
 def tell(row, target, message):
@@ -118,10 +115,4 @@ def tell(row, target, message):
 
 def ring_due():
     """Ring for the hosts that have not followed yet and that nobody works on."""
-    at = clock()
-    is_free = Closure.lease_expires_at.is_null() | (Closure.lease_expires_at < at)
-    is_unrung = Closure.rung_at.is_null() | (Closure.rung_at < at - RING_AGAIN_MS)
-    closures = Closure.select(Closure, Host, Zone).join(Host).join(Zone).where(is_due(), is_free, is_unrung)
-    for closure in list(closures):
-        Closure.update(rung_at=at).where(Closure.id == closure.id).execute()
-        dispatch.ring("windlass.close_host", closure.id, zone=closure.host.zone.name)
+    dispatch.ring_on_hosts("windlass.close_host", Closure, is_due(), leases.is_free(Closure))

@@ -25,7 +25,6 @@ from remote.ssh import Unreachable
 MOST_ATTEMPTS = 3  # to reach a host
 MOST_DEATHS = 20
 AGAIN_MS = (1_000, 4_000, 15_000)
-RING_AGAIN_MS = 10_000
 RUNG_AT_ONCE = 200
 LOCK_WAIT_S = 5
 PATIENCE_S = 120  # Beyond its time limit a command has ended, so a host that answers again tells how.
@@ -49,9 +48,7 @@ def carry_out(run_id):
     if not room().acquire(blocking=False):
         return  # Whoever leaves a place rings for the next one.
     try:
-        is_due = CommandRun.due_at.is_null() | (CommandRun.due_at <= now())
-        is_going_on = CommandRun.state.in_(states.COMMAND_RUN_GOING_ON)
-        run = leases.claim(CommandRun, run_id, is_going_on, is_due, attempt=CommandRun.attempt + 1, due_at=None)
+        run = leases.claim(CommandRun, run_id, is_to_be_done(), attempt=CommandRun.attempt + 1, due_at=None)
         if run is not None and is_hopeless(run):
             give_up(run)
         elif run is not None:
@@ -76,32 +73,27 @@ def give_up(run):
     """End such a run."""
     message = f"the worker died in each of {run.attempt - 1} attempts; look at the workers' memory and logs"
     state = "failed" if run.state == "pending" else "unclear"
-    commands.end_run(run, state, leases.is_held(run), message=message, lease_owner=None, lease_expires_at=None)
+    commands.end_run(run, state, leases.is_held(run), message=message, **leases.FREE)
 
 
 def ring_next(host):
     """Ring for the oldest run of a host's zone that has not begun."""
-    waiting = due_runs().where(CommandRun.state == "pending", Host.zone == host.zone_id)
-    run = waiting.order_by(CommandRun.id).first()
+    joined = CommandRun.select(CommandRun, Host, Zone).join(Host).join(Zone)
+    waiting = joined.where(is_to_be_done(), leases.is_free(CommandRun), CommandRun.state == "pending")
+    run = waiting.where(Host.zone == host.zone_id).order_by(CommandRun.id).first()
     if run is not None:
         dispatch.ring("windlass.run_command", run.id, zone=run.host.zone.name)
 
 
-def due_runs():
-    """Return the query for runs that somebody should work on, with their hosts and zones."""
-    is_free = CommandRun.lease_expires_at.is_null() | (CommandRun.lease_expires_at < now())
-    is_due = CommandRun.due_at.is_null() | (CommandRun.due_at <= now())
-    joined = CommandRun.select(CommandRun, Host, Zone).join(Host).join(Zone)
-    return joined.where(CommandRun.state.in_(states.COMMAND_RUN_GOING_ON), is_free, is_due)
+def is_to_be_done():
+    """Return the condition under which somebody should work on a run."""
+    return CommandRun.state.in_(states.COMMAND_RUN_GOING_ON) & leases.is_due(CommandRun)
 
 
 def ring_due():
     """Ring for the runs that somebody should work on and that were not rung for just now."""
-    at = clock()
-    is_unrung = CommandRun.rung_at.is_null() | (CommandRun.rung_at < at - RING_AGAIN_MS)
-    for run in list(due_runs().where(is_unrung).order_by(CommandRun.id).limit(RUNG_AT_ONCE)):
-        CommandRun.update(rung_at=at).where(CommandRun.id == run.id).execute()
-        dispatch.ring("windlass.run_command", run.id, zone=run.host.zone.name)
+    is_free = leases.is_free(CommandRun)
+    dispatch.ring_on_hosts("windlass.run_command", CommandRun, is_to_be_done(), is_free, most=RUNG_AT_ONCE)
 
 
 class CommandHistory(History):
@@ -291,15 +283,14 @@ class CommandDriver:
 
     def put_back(self, after_ms):
         """Give the lease back; the sweep rings when the time has come."""
-        changes = {"due_at": now() + after_ms, "rung_at": None, "lease_owner": None, "lease_expires_at": None}
-        CommandRun.update(**changes).where(leases.is_held(self.run)).execute()
+        leases.release(self.run, due_at=now() + after_ms, rung_at=None)
 
     def end(self, state, message, exit_code=None):
         """Write the run's end, if it is still ours."""
         self.history.flush()
         told = self.history.masked(message) if message else None
-        free = {"lease_owner": None, "lease_expires_at": None}
-        commands.end_run(self.run, state, leases.is_held(self.run), message=told, exit_code=exit_code, **free)
+        changes = {"message": told, "exit_code": exit_code, **leases.FREE}
+        commands.end_run(self.run, state, leases.is_held(self.run), **changes)
 
 
 def told_status(status):

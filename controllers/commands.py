@@ -12,6 +12,7 @@ from controllers import (
     dispatch,
     events,
     idempotency,
+    leases,
     maintenance,
     paging,
     rows,
@@ -239,7 +240,7 @@ def cancel(actor, command_id):
             raise Conflict(f"Command {command_id} has {row.state} and cannot be cancelled.", code="not-cancellable")
         if row.cancel_requested_by is None:
             Command.update(cancel_requested_by=actor.name).where(Command.id == command_id).execute()
-        free = CommandRun.lease_expires_at.is_null() | (CommandRun.lease_expires_at < now())
+        free = leases.is_free(CommandRun)
         for run in list(CommandRun.select().where(CommandRun.command == row, CommandRun.state == "pending", free)):
             states.move_command_run(run, "cancelled", guard=free, message=f"cancelled by {actor.name} before it began")
         # Where it has begun, a worker must go there to end it, and whoever follows it looks every few seconds.
@@ -284,16 +285,13 @@ def settle(command_id):
 def history(actor, command_id, after=0, limit=200):
     """Return a page of a command's events that come after number `after`."""
     find(command_id)
-    items = events.read(f"command-{command_id}", after, limit)
-    return {"items": items, "next": items[-1]["number"] if len(items) == limit else None}
+    return events.page(f"command-{command_id}", after, limit)
 
 
 def follow(actor, command_id, after=0):
     """Return an iterator over a command's events as they come, with None as heartbeat, ending after its end."""
     row = find(command_id)
-    if row.state != "running" and after >= events.newest(f"command-{command_id}"):
-        return iter(())
-    return events.follow(f"command-{command_id}", after, is_last)
+    return events.follow_work(f"command-{command_id}", after, row.state != "running", is_last)
 
 
 def is_last(event):

@@ -14,7 +14,6 @@ from controllers.rollout import waves
 from models import Deploy, Host, HostRun, Zone
 from models.db import clock, database, is_postgresql, now
 
-RING_AGAIN_MS = 10_000  # A bell that was lost is rung again after this time.
 MOST_UNANSWERED = 50  # So many bells of a zone may wait; more would only be rung again while they wait in the queue.
 LOOK_EVERY_MS = 5_000  # A host under watch is looked at this often, and once more at the end of its time.
 
@@ -263,7 +262,7 @@ class Tick:
 
         Never for so many that too many bells wait in a zone's queue; whoever answers one ticks again.
         """
-        is_unrung = HostRun.rung_at.is_null() | (HostRun.rung_at <= self.clock - RING_AGAIN_MS)
+        is_unrung = HostRun.rung_at.is_null() | (HostRun.rung_at <= self.clock - dispatch.RING_AGAIN_MS)
         for zone in self.zones:
             if zone.room > 0:
                 where = [*conditions, self.is_free(), is_unrung, Host.zone == zone.id]
@@ -275,7 +274,7 @@ class Tick:
     @functools.cached_property
     def zones(self):
         """All zones; `room` is for how many more bells there is room in a zone's queue. Whoever answers one clears `rung_at`."""
-        is_unanswered = HostRun.rung_at > self.clock - RING_AGAIN_MS
+        is_unanswered = HostRun.rung_at > self.clock - dispatch.RING_AGAIN_MS
         rung = self.select(Host.zone, fn.COUNT(HostRun.id), where=[is_unanswered]).join(Host).group_by(Host.zone)
         unanswered = dict(rung.tuples())
         found = list(Zone.select(Zone.id, Zone.name))

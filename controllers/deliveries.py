@@ -28,9 +28,8 @@ log = logging.getLogger(__name__)
 
 def due():
     """Return the ids of deliveries that may be tried now and that no living worker has, oldest first."""
-    free = Delivery.lease_expires_at.is_null() | (Delivery.lease_expires_at < now())
-    is_due = Delivery.due_at.is_null() | (Delivery.due_at <= now())
-    query = Delivery.select(Delivery.id).where(Delivery.state == "waiting", free, is_due)
+    is_waiting = (Delivery.state == "waiting") & leases.is_free(Delivery) & leases.is_due(Delivery)
+    query = Delivery.select(Delivery.id).where(is_waiting)
     return [row.id for row in query.order_by(Delivery.id).limit(MOST_RUNG)]
 
 
@@ -42,7 +41,7 @@ def ring_due():
 
 def carry_out(delivery_id):
     """Say one thing to its system if that is due and nobody else does; safe to call at any time."""
-    is_due = Delivery.due_at.is_null() | (Delivery.due_at <= now())
+    is_due = leases.is_due(Delivery)
     row = leases.claim(Delivery, delivery_id, Delivery.state == "waiting", is_due, attempts=Delivery.attempts + 1)
     if row is None:
         return
@@ -66,7 +65,7 @@ def carry_out(delivery_id):
 
 def finish(row, state, **changes):
     """Write down how a delivery ended, if this worker still holds it."""
-    states.move_delivery(row, state, guard=leases.is_held(row), lease_owner=None, lease_expires_at=None, **changes)
+    states.move_delivery(row, state, guard=leases.is_held(row), **leases.FREE, **changes)
 
 
 def put_off(row, error, is_hopeless, retry_after_s):
@@ -79,8 +78,7 @@ def put_off(row, error, is_hopeless, retry_after_s):
 
 def wait(row, error, pause_s, attempts=0):
     """Look again after `pause_s` seconds; what only had to wait for something else has used up no attempt."""
-    changes = {"error": error, "due_at": now() + int(pause_s * 1000), "attempts": attempts}
-    Delivery.update(lease_owner=None, lease_expires_at=None, **changes).where(leases.is_held(row)).execute()
+    leases.release(row, error=error, due_at=now() + int(pause_s * 1000), attempts=attempts)
 
 
 # Looking.

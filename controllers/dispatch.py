@@ -4,7 +4,10 @@ import functools
 import logging
 
 import doorbell
-from models.db import database
+from models import Host, Zone
+from models.db import clock, database
+
+RING_AGAIN_MS = 10_000  # A bell that was lost is rung again after this time.
 
 log = logging.getLogger(__name__)
 
@@ -32,3 +35,16 @@ def ring(task, *ids, zone=None):
         log.warning("the broker does not answer (%s); the sweep will find this work: %s %s", error, task, ids)
         return False
     return True
+
+
+def ring_on_hosts(task, model, *conditions, most=None):
+    """Ring for the rows about a host that meet conditions and were not rung for just now, each in its host's zone.
+
+    `most` is for how many at once, the oldest first; None: for all.
+    """
+    at = clock()
+    is_unrung = model.rung_at.is_null() | (model.rung_at < at - RING_AGAIN_MS)
+    query = model.select(model, Host, Zone).join(Host).join(Zone).where(is_unrung, *conditions)
+    for row in list(query.order_by(model.id).limit(most)):
+        model.update(rung_at=at).where(model.id == row.id).execute()
+        ring(task, row.id, zone=row.host.zone.name)

@@ -68,6 +68,12 @@ def read(topic, after=0, limit=PAGE):
     return [describe(row) for row in rows]
 
 
+def page(topic, after, limit):
+    """Return {"items", "next"}: a page of a topic's events that come after number `after`."""
+    items = read(topic, after, limit)
+    return {"items": items, "next": items[-1]["number"] if len(items) == limit else None}
+
+
 def describe(row):
     """Return an event in the API's shape; absent fields are left out."""
     shape = {
@@ -80,6 +86,11 @@ def describe(row):
         "data": row.data,
     }
     return {name: value for name, value in shape.items() if value is not None}
+
+
+def follow_work(topic, after, has_ended, is_end):
+    """Return what follow() does; of work that has ended, with nothing after `after`, there is nothing to wait for."""
+    return iter(()) if has_ended and after >= newest(topic) else follow(topic, after, is_end)
 
 
 def follow(topic, after, is_end):

@@ -107,8 +107,8 @@ def as_row(item):
 
 def due():
     """Return the ids of hooks that nobody has worked on yet."""
-    free = Hook.lease_expires_at.is_null() | (Hook.lease_expires_at < now())
-    return [row.id for row in Hook.select(Hook.id).where(Hook.state == "waiting", free).order_by(Hook.id).limit(100)]
+    waiting = Hook.select(Hook.id).where(Hook.state == "waiting", leases.is_free(Hook))
+    return [row.id for row in waiting.order_by(Hook.id).limit(100)]
 
 
 def ring_due():
@@ -130,9 +130,7 @@ def work(hook_id):
             outcome = f"Windlass itself failed: {type(error).__name__}. See the worker's log for hook {row.id}."
             state = "failed" if row.attempts >= MOST_ATTEMPTS else "waiting"
         ended = None if state == "waiting" else now()
-        Hook.update(state=state, outcome=outcome, ended_at=ended, lease_owner=None, lease_expires_at=None).where(
-            leases.is_held(row)
-        ).execute()
+        leases.release(row, state=state, outcome=outcome, ended_at=ended)
 
 
 def follow(row):

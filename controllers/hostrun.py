@@ -74,9 +74,7 @@ def give_up(run):
         f"{run.host.name}: the worker died in each of {MOST_DEATHS} attempts. Look at the workers' memory and logs; "
         "nothing needs cleaning up, so retry when they are well."
     )
-    states.move_host_run(
-        run, "failed", guard=leases.is_held(run), message=message, lease_owner=None, lease_expires_at=None
-    )
+    states.move_host_run(run, "failed", guard=leases.is_held(run), message=message, **leases.FREE)
 
 
 def may_be_carried_out():
@@ -352,8 +350,7 @@ class HostRunDriver:
             message=message,
             was_switched=self.has_switched and state == "failed",
             bytes_sent=self.run.bytes_sent,
-            lease_owner=None,
-            lease_expires_at=None,
+            **leases.FREE,
         )
 
     def as_it_was(self):
@@ -458,9 +455,8 @@ class HostRunDriver:
             attempt=self.run.attempt - 1,
             due_at=clock() + after_ms,
             rung_at=None,
-            lease_owner=None,
-            lease_expires_at=None,
             bytes_sent=self.run.bytes_sent,
+            **leases.FREE,
         )
 
     def try_again(self, message):
@@ -475,15 +471,14 @@ class HostRunDriver:
     def put_back(self, after_ms, is_unused=False, **columns):
         """Give the lease back; the sweep rings when the time has come. An attempt that was not used does not count."""
         unused = 1 if is_unused or self.stopped_because == "handed-over" else 0
-        HostRun.update(
+        leases.release(
+            self.run,
             due_at=now() + after_ms,
             rung_at=None,
-            lease_owner=None,
-            lease_expires_at=None,
             attempt=HostRun.attempt - unused,
             bytes_sent=self.run.bytes_sent,
             **columns,
-        ).where(leases.is_held(self.run)).execute()
+        )
 
 
 def told_switch(answer):

@@ -15,6 +15,7 @@ from config import settings
 from models.db import connection, now
 
 log = logging.getLogger(__name__)
+FREE = {"lease_owner": None, "lease_expires_at": None}  # The columns of a row that nobody holds.
 OWNER = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
@@ -23,12 +24,11 @@ def claim(model, row_id, *conditions, **changes):
 
     `changes` are set in the same statement.
     """
-    free = model.lease_expires_at.is_null() | (model.lease_expires_at < now())
     claimed = (
         model.update(
             lease_owner=OWNER, lease_expires_at=now() + settings.worker.lease_s * 1000, epoch=model.epoch + 1, **changes
         )
-        .where(model.id == row_id, free, *conditions)
+        .where(model.id == row_id, is_free(model), *conditions)
         .execute()
     )
     if not claimed:
@@ -37,15 +37,25 @@ def claim(model, row_id, *conditions, **changes):
     return row if row.lease_owner == OWNER else None
 
 
+def is_free(model):
+    """Return the condition that nobody holds a row, or that whoever did has not been heard of for too long."""
+    return model.lease_expires_at.is_null() | (model.lease_expires_at < now())
+
+
+def is_due(model):
+    """Return the condition that the time at which a row is to be worked on has come, or that none was set."""
+    return model.due_at.is_null() | (model.due_at <= now())
+
+
 def is_held(row):
     """Return the condition that this claim on `row` is still the newest one."""
     model = type(row)
     return (model.id == row.id) & (model.epoch == row.epoch) & (model.lease_owner == OWNER)
 
 
-def release(row):
-    """Give a lease back at once, so that nobody has to wait for its end."""
-    type(row).update(lease_owner=None, lease_expires_at=None).where(is_held(row)).execute()
+def release(row, **columns):
+    """Give a lease back at once, so that nobody has to wait for its end, and set more columns with it, while it is ours."""
+    type(row).update(**FREE, **columns).where(is_held(row)).execute()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Preparations of bare hosts: ask for one, look at it, follow it, cancel it. preparing.py carries them out."""
 
-from controllers import audit, dispatch, events, idempotency, paging, rows, states
+from controllers import audit, dispatch, events, idempotency, leases, paging, rows, states
 from controllers.errors import Conflict, NotFound
 from models import Host, Preparation, Zone
 from models.db import now
@@ -118,10 +118,13 @@ def cancel(actor, preparation_id):
             )
         if row.cancel_requested_by is None:
             Preparation.update(cancel_requested_by=actor.name).where(Preparation.id == preparation_id).execute()
-        is_free = Preparation.lease_expires_at.is_null() | (Preparation.lease_expires_at < now())
         if row.state == "pending":
             states.move_preparation(
-                row, "cancelled", guard=is_free, message=f"cancelled by {actor.name} before it began", changed=[]
+                row,
+                "cancelled",
+                guard=leases.is_free(Preparation),
+                message=f"cancelled by {actor.name} before it began",
+                changed=[],
             )
         Preparation.update(due_at=None, rung_at=None).where(Preparation.id == preparation_id).execute()
     return get(actor, preparation_id)
@@ -143,16 +146,13 @@ def topic(preparation_id):
 def history(actor, preparation_id, after=0, limit=200):
     """Return a page of a preparation's events that come after number `after`."""
     find(preparation_id)
-    items = events.read(topic(preparation_id), after, limit)
-    return {"items": items, "next": items[-1]["number"] if len(items) == limit else None}
+    return events.page(topic(preparation_id), after, limit)
 
 
 def follow(actor, preparation_id, after=0):
     """Return an iterator over a preparation's events as they come, with None as heartbeat, ending after its end."""
     row = find(preparation_id)
-    if row.state not in states.PREPARATION_GOING_ON and after >= events.newest(topic(preparation_id)):
-        return iter(())
-    return events.follow(topic(preparation_id), after, is_last)
+    return events.follow_work(topic(row.id), after, row.state not in states.PREPARATION_GOING_ON, is_last)
 
 
 def is_last(event):

@@ -18,14 +18,13 @@ from controllers.foreign.configurator import runner
 from controllers.foreign.errors import ForeignError
 from controllers.preparations import DEFAULT_USER
 from controllers.record import History
-from models import Host, Preparation, Zone
+from models import Preparation
 from models.db import clock, now
 from remote.ssh import Unreachable, try_login
 
 PLAYBOOK = ROOT / "etc" / "ansible" / "prepare.yml"
 MOST_ATTEMPTS = 10
 AGAIN_MS = 2_000
-RING_AGAIN_MS = 10_000
 
 log = logging.getLogger(__name__)
 
@@ -50,19 +49,12 @@ def carry_out(preparation_id):
 
 def is_due():
     """Return the condition under which somebody should work on a preparation."""
-    is_now = Preparation.due_at.is_null() | (Preparation.due_at <= now())
-    return Preparation.state.in_(states.PREPARATION_GOING_ON) & is_now
+    return Preparation.state.in_(states.PREPARATION_GOING_ON) & leases.is_due(Preparation)
 
 
 def ring_due():
     """Ring for the preparations that somebody should work on and that were not rung for just now."""
-    at = clock()
-    is_free = Preparation.lease_expires_at.is_null() | (Preparation.lease_expires_at < at)
-    is_unrung = Preparation.rung_at.is_null() | (Preparation.rung_at < at - RING_AGAIN_MS)
-    joined = Preparation.select(Preparation, Host, Zone).join(Host).join(Zone)
-    for row in list(joined.where(is_due(), is_free, is_unrung).order_by(Preparation.id)):
-        Preparation.update(rung_at=at).where(Preparation.id == row.id).execute()
-        dispatch.ring("windlass.prepare_host", row.id, zone=row.host.zone.name)
+    dispatch.ring_on_hosts("windlass.prepare_host", Preparation, is_due(), leases.is_free(Preparation))
 
 
 class Work:
@@ -162,15 +154,13 @@ class Work:
 
     def put_back(self):
         """Give the lease back; the sweep rings when the time has come."""
-        changes = {"due_at": now() + AGAIN_MS, "rung_at": None, "lease_owner": None, "lease_expires_at": None}
-        Preparation.update(**changes).where(leases.is_held(self.row)).execute()
+        leases.release(self.row, due_at=now() + AGAIN_MS, rung_at=None)
 
     def end(self, state, message):
         """Write the end, with what was changed in all attempts, if it is still ours."""
         self.history.flush()
         columns = {"message": message, "changed": preparations.changed_tasks(self.row.id)}
-        free = {"lease_owner": None, "lease_expires_at": None}
-        states.move_preparation(self.row, state, guard=leases.is_held(self.row), **columns, **free)
+        states.move_preparation(self.row, state, guard=leases.is_held(self.row), **columns, **leases.FREE)
 
 
 class Refused(Exception):

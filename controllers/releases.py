@@ -2,7 +2,7 @@
 
 from peewee import IntegrityError, fn
 
-from controllers import audit, dispatch, events, idempotency, latches, paging, rows, states
+from controllers import audit, dispatch, events, idempotency, latches, leases, paging, rows, states
 from controllers.building import build as building
 from controllers.building import compare as comparing
 from controllers.building import locks
@@ -10,7 +10,7 @@ from controllers.errors import Conflict, Invalid, NotFound
 from controllers.foreign import ForeignError
 from controllers.foreign.source.git import check_ref
 from models import Application, BuiltEnvironment, Release
-from models.db import clock, database, now
+from models.db import clock, database
 from utils.datekit import rfc3339
 
 NUMBER_ATTEMPTS = 20
@@ -182,9 +182,8 @@ def build(release_id):
 
 def due_builds():
     """Return the ids of releases that are to be built and that no living worker has."""
-    free = Release.lease_expires_at.is_null() | (Release.lease_expires_at < now())
-    is_due = Release.due_at.is_null() | (Release.due_at <= now())
-    query = Release.select(Release.id).where(Release.state == "building", free, is_due)
+    is_waiting = (Release.state == "building") & leases.is_free(Release) & leases.is_due(Release)
+    query = Release.select(Release.id).where(is_waiting)
     return [row.id for row in query.order_by(Release.id)]
 
 
@@ -193,18 +192,16 @@ def due_builds():
 
 def history(actor, application, version, after=0, limit=200):
     """Return a page of a build's events that come after number `after`. Raises NotFound."""
-    items = events.read(topic_of(find(application, version)), after, limit)
-    return {"items": items, "next": items[-1]["number"] if len(items) == limit else None}
+    return events.page(topic_of(find(application, version)), after, limit)
 
 
 def follow(actor, application, version, after=0):
     """Return an iterator over a build's events as they come, with None as heartbeat, ending after its end. Raises NotFound."""
     release = find(application, version)
-    if release.state != "building" and after >= events.newest(topic_of(release)):
-        return iter(())
-    return events.follow(
+    return events.follow_work(
         topic_of(release),
         after,
+        release.state != "building",
         lambda event: event["kind"] == "release" and not states.RELEASE[event["data"]["state"]],
     )
 

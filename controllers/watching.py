@@ -55,8 +55,7 @@ def describe_step(name, step):
 def history(actor, deploy_id, after=0, limit=200):
     """Return a page of a deploy's events that come after number `after`."""
     find(deploy_id)
-    items = events.read(f"deploy-{deploy_id}", after, limit)
-    return {"items": items, "next": items[-1]["number"] if len(items) == limit else None}
+    return events.page(f"deploy-{deploy_id}", after, limit)
 
 
 def log(actor, deploy_id):
@@ -93,10 +92,11 @@ def as_text(event):
 def follow(actor, deploy_id, after=0):
     """Return an iterator over a deploy's events as they come, with None as heartbeat, ending after its end."""
     row = find(deploy_id)
-    if row.state in states.DEPLOY_ENDED and after >= events.newest(f"deploy-{deploy_id}"):
-        return iter(())
-    return events.follow(
-        f"deploy-{deploy_id}", after, lambda event: event["kind"] == "deploy" and is_last(deploy_id, event)
+    return events.follow_work(
+        f"deploy-{deploy_id}",
+        after,
+        row.state in states.DEPLOY_ENDED,
+        lambda event: event["kind"] == "deploy" and is_last(deploy_id, event),
     )
 
 

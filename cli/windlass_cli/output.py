@@ -97,6 +97,13 @@ def state(name):
     return Text(clean(name), style=STATE_STYLES.get(name, ""))
 
 
+def told_circuit(circuit):
+    """Return whether a foreign system is asked at all, as people read it."""
+    if circuit.get("state") == "open":
+        return f"left alone until {circuit['until']}" if circuit.get("until") else "credentials refused"
+    return "asked"
+
+
 def _console(file):
     """Return a rich console for ``file`` that interprets no markup and knows what the file really is."""
     terminal = file.isatty()

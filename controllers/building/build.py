@@ -35,9 +35,13 @@ log = logging.getLogger(__name__)
 
 def carry_out(release_id):
     """Build a release if it is still to be built and nobody else does; returns when it ended or is somebody else's."""
-    is_due = Release.due_at.is_null() | (Release.due_at <= db.now())
     release = leases.claim(
-        Release, release_id, Release.state == "building", is_due, attempts=Release.attempts + 1, due_at=None
+        Release,
+        release_id,
+        Release.state == "building",
+        leases.is_due(Release),
+        attempts=Release.attempts + 1,
+        due_at=None,
     )
     if release is not None:
         Build(release).carry_out()
@@ -239,9 +243,7 @@ class Build:
     def put_off(self, seconds, **columns):
         """Give the release back until it is looked at again; it got somewhere, so no attempt is used up."""
         self.output.flush()
-        Release.update(
-            due_at=db.now() + int(seconds * 1000), attempts=0, lease_owner=None, lease_expires_at=None, **columns
-        ).where(leases.is_held(self.release)).execute()
+        leases.release(self.release, due_at=db.now() + int(seconds * 1000), attempts=0, **columns)
 
     def missed(self, error):
         """Put the build off while the source is away; what asking again cannot mend, or has not mended, fails it."""
@@ -268,9 +270,7 @@ class Build:
     def end(self, state, **columns):
         """Make the change of state, unless the lease was lost: then the outcome is the other worker's."""
         self.output.flush()
-        states.move_release(
-            self.release, state, guard=leases.is_held(self.release), lease_owner=None, lease_expires_at=None, **columns
-        )
+        states.move_release(self.release, state, guard=leases.is_held(self.release), **leases.FREE, **columns)
 
 
 def described(lock, digest):

@@ -3,12 +3,13 @@ import { change, getAll } from "./api.js";
 import { updateKeyed } from "./keyed.js";
 import ko from "./ko.js";
 import { reasonOf, stateOf } from "./circuit.js";
+import { DataRow } from "./list_page.js";
 import { CHOICES, WebhookForm } from "./webhook_form.js";
 
-class WebhookRow {
+class WebhookRow extends DataRow {
   constructor(list, test) {
-    this.data = ko.observable({});
-    const of = (read) => ko.pureComputed(() => read(this.data()));
+    super();
+    const { of } = this;
     this.state = of((webhook) => (webhook.enabled ? stateOf(webhook.circuit, "told") : "switched_off"));
     this.reason = of((webhook) => (webhook.enabled ? reasonOf(webhook.circuit) : ""));
     for (const name of CHOICES) this[name] = of((webhook) => webhook[name]?.join(", ") ?? "all");
@@ -22,10 +23,6 @@ class WebhookRow {
     this.renew = () => list.form.askNewSecret(this.data());
     this.toggle = () => list.askToggle(this.data());
     this.remove = () => list.askDelete(this.data());
-  }
-
-  update(webhook) {
-    this.data(webhook);
   }
 }
 

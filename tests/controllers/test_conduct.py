@@ -86,7 +86,7 @@ def test_a_bell_that_nobody_answers_is_rung_again_among_the_first(bells, monkeyp
     monkeypatch.setattr(conduct, "MOST_UNANSWERED", 2)
     deploy = factories.deploy([factories.host(f"app{number}") for number in range(1, 5)])
     tick(deploy)
-    HostRun.update(rung_at=HostRun.rung_at - conduct.RING_AGAIN_MS).where(
+    HostRun.update(rung_at=HostRun.rung_at - dispatch.RING_AGAIN_MS).where(
         HostRun.deploy == deploy, HostRun.rung_at.is_null(False)
     ).execute()
     tick(deploy)

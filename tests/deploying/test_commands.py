@@ -7,25 +7,12 @@ import signal
 import pytest
 
 from tests.deploying import applications
-from tests.faults.stack import QUICK, Failpoints
-from tests.stack import running_stack
+from tests.faults.conftest import stack
+
+__all__ = ["stack"]
 
 HOSTS = 2
 SECRET = "hush-hush-7"
-
-
-@pytest.fixture(scope="module")
-def failpoints(tmp_path_factory):
-    """The places at which a test may kill a worker."""
-    return Failpoints(tmp_path_factory.mktemp("failpoints"))
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory, failpoints):
-    """A Windlass with short leases, so that a dead worker's command is soon taken over."""
-    environment = {**QUICK, "WINDLASS_FAILPOINTS": str(failpoints.folder)}
-    with running_stack(tmp_path_factory.mktemp("stack"), environment) as running:
-        yield running
 
 
 @pytest.fixture
@@ -153,11 +140,11 @@ def test_a_dead_worker_neither_loses_nor_repeats_it(stack, hosts, tmp_path, how)
 
 
 @pytest.mark.parametrize("point", ["command.asked.before", "command.ended.before"])
-def test_a_worker_that_dies_before_it_asks_or_before_it_writes_the_end_down(stack, hosts, tmp_path, failpoints, point):
+def test_a_worker_that_dies_before_it_asks_or_before_it_writes_the_end_down(stack, hosts, tmp_path, point):
     mark = tmp_path / "mark"
-    failpoints.arm(point)
+    stack.points.arm(point)
     command = run(stack, ["sh", "-c", f"echo x >> {mark}; echo done"], hosts[:1])
-    failpoints.await_reached(point)
+    stack.points.await_reached(point)
     ended(stack, command, "succeeded")
     assert mark.read_text() == "x\n" and output(stack, command, hosts[0]) == "done\n"
 

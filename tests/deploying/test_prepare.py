@@ -10,10 +10,12 @@ from controllers import preparing
 from models import Preparation
 from tests import factories
 from tests.deploying import applications
-from tests.faults.stack import QUICK, Failpoints
+from tests.faults.conftest import stack
 from tests.fleet.bare import bare_host
 from tests.fleet.fixtures import skipped_if_unavailable
-from tests.stack import ROOT, running_stack
+from tests.stack import ROOT
+
+__all__ = ["stack"]
 
 HELD = "/opt/held"
 # While HELD is there, the host's dpkg does not answer.
@@ -33,20 +35,6 @@ OURS = (
     "/etc/nginx/conf.d",
     "/etc/systemd/system",
 )
-
-
-@pytest.fixture(scope="module")
-def failpoints(tmp_path_factory):
-    """The places at which a test may kill a worker."""
-    return Failpoints(tmp_path_factory.mktemp("failpoints"))
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory, failpoints):
-    """A Windlass with short leases, so that a dead worker's preparation is soon taken over."""
-    environment = {**QUICK, "WINDLASS_FAILPOINTS": str(failpoints.folder)}
-    with running_stack(tmp_path_factory.mktemp("stack"), environment) as running:
-        yield running
 
 
 @pytest.fixture
@@ -185,14 +173,14 @@ def test_one_at_a_time_which_can_be_cancelled(stack, slow):
 
 
 @pytest.mark.parametrize("point", ["preparation.play.before", "preparation.ended.before"])
-def test_a_dead_workers_preparation_is_taken_up_again(stack, slow, failpoints, point):
-    failpoints.arm(point)
+def test_a_dead_workers_preparation_is_taken_up_again(stack, slow, point):
+    stack.points.arm(point)
     try:
         preparation = start(stack, slow, check=True)
-        failpoints.await_reached(point)
+        stack.points.await_reached(point)
         done = ended(stack, preparation, "succeeded")
     finally:
-        failpoints.disarm()
+        stack.points.disarm()
     assert done["changed"] == ["Would install python3"]
 
 

@@ -7,7 +7,7 @@ import click
 from windlass_cli import options
 from windlass_cli.errors import WindlassError
 from windlass_cli.invocation import Group
-from windlass_cli.output import ago, state
+from windlass_cli.output import ago, state, told_circuit
 from windlass_cli.secrets_in import secret_values, secrets_option
 
 COLUMNS = ("NAME", "DRIVER", "ROLES", "URL", "STATE")
@@ -286,10 +286,3 @@ def hooks(invocation, integration, limit):
 def _told(value):
     """Return a setting's value as --setting takes it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def told_circuit(circuit):
-    """Return whether a system is asked at all, as people read it."""
-    if circuit.get("state") == "open":
-        return f"left alone until {circuit['until']}" if circuit.get("until") else "credentials refused"
-    return "asked"

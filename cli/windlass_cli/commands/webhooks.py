@@ -3,8 +3,8 @@
 import click
 
 from windlass_cli import options
-from windlass_cli.commands.integrations import told_circuit
 from windlass_cli.invocation import Group
+from windlass_cli.output import told_circuit
 from windlass_cli.secrets_in import secret_value
 
 COLUMNS = ("NAME", "URL", "EVENTS", "APPLICATIONS", "ENVIRONMENTS", "STATE")

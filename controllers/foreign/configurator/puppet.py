@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import Field
 
 from controllers import transports
-from controllers.foreign import Check, Proof, attempt
+from controllers.foreign import Proof, attempt
 from controllers.foreign.configurator.base import ConfiguratorDriver, FolderSettings
 from controllers.foreign.errors import FAILED, STOPPED, TIMED_OUT, TOO_LARGE, UNAVAILABLE, UNUSABLE
 from masking import Masker
@@ -96,12 +96,12 @@ class Puppet(ConfiguratorDriver):
                 )
         except AgentError as error:
             if job.stop.is_set():
-                raise self.error(f"was stopped while it applied {job.run}.", STOPPED) from None
+                raise self.stopped(job) from None
             remedy = f" {error.remedy}" if error.remedy else ""
             raise self.error(f"could not apply {job.run}: {error.message}{remedy}", UNUSABLE) from None
         except ConnectionLost as error:
             if job.stop.is_set():
-                raise self.error(f"was stopped while it applied {job.run}.", STOPPED) from None
+                raise self.stopped(job) from None
             raise self.error(f"could not reach the host: {error}", UNAVAILABLE) from None
         return self.judged(job, answer, heard, limit_s)
 
@@ -110,7 +110,7 @@ class Puppet(ConfiguratorDriver):
         if answer["why"] == "timeout":
             raise self.error(f"did not apply {job.run} within {limit_s} s, so it was stopped.", TIMED_OUT)
         if answer["why"] == "cancelled":
-            raise self.error(f"was stopped while it applied {job.run}.", STOPPED)
+            raise self.stopped(job)
         if answer["status"] in (UNCHANGED, CHANGED):
             return answer["status"] == CHANGED
         said = heard.told() or f"puppet ended with status {answer['status']}"
@@ -119,6 +119,10 @@ class Puppet(ConfiguratorDriver):
                 f"cannot apply {job.run}: {said}. Install puppet-agent there, or correct settings.command."
             )
         raise self.error(f"failed to apply {job.run}: {said}", FAILED, vendor_message=said)
+
+    def stopped(self, job):
+        """Return the error of a run that was stopped."""
+        return self.error(f"was stopped while it applied {job.run}.", STOPPED)
 
     def sent(self, job):
         """Return {path: content as base64} of what the host needs: modules, and the manifest with its variables before it."""
@@ -140,8 +144,8 @@ class Puppet(ConfiguratorDriver):
 
     def prove(self, **hints):
         """See that the folder can be read. Which puppet a host has shows when it is used there."""
-        told = Check("puppet", True, "It runs on the hosts: install puppet-agent there.")
-        return Proof(None, [attempt("folder", self.opened_folder, str), told])
+        told = "{} Puppet runs on the hosts: install puppet-agent there."
+        return Proof(None, [attempt("folder", self.opened_folder, told.format)])
 
 
 def argv_of(command, files, is_check):

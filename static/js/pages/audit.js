@@ -2,34 +2,27 @@
 import { get } from "../api.js";
 import { absolute, plain } from "../formats.js";
 import ko from "../ko.js";
-import { Live } from "../live.js";
+import { ListPage } from "../list_page.js";
 import { start } from "../shell.js";
 
 const FILTERS = ["by", "action", "subject"];
 const PAGE = 50;
 const TYPING_PAUSE_MS = 300;
 
-class AuditPage {
+class AuditPage extends ListPage {
   constructor(shell) {
+    super(shell, { hints: false });
     const search = new URLSearchParams(location.search);
-    this.shell = shell;
     this.filters = Object.fromEntries(FILTERS.map((name) => [name, ko.observable(search.get(name) ?? "")]));
-    this.rows = ko.observableArray();
     this.next = ko.observable(null);
     this.verdict = ko.observable(null);
     this.isReadingOlder = false;
     this.isVerifying = ko.observable(false);
-    this.live = new Live({ load: () => this.load(), hints: false });
-    this.isLoading = ko.pureComputed(() => !this.live.isLoaded());
-    this.isNothingFound = ko.pureComputed(() => this.live.isLoaded() && !this.rows().length);
-    this.hasRows = ko.pureComputed(() => this.rows().length > 0);
     this.state = ko.pureComputed(() => (this.verdict()?.ok ? "intact" : "altered"));
     this.more = () => this.loadOlder();
     this.verify = () => this.verifyNow();
     ko.computed(() => JSON.stringify(this.query()))
       .extend({ rateLimit: { timeout: TYPING_PAUSE_MS, method: "notifyWhenChangesStop" } }).subscribe(() => this.changed());
-    shell.follow(this.live);
-    this.live.start();
   }
 
   query() {
@@ -76,4 +69,4 @@ function described({ number, at, actor, action, subject, data, address }) {
   };
 }
 
-start((shell) => new AuditPage(shell));
+start((shell) => new AuditPage(shell).begin());

@@ -3,17 +3,17 @@ import { get } from "../api.js";
 import { CommandForm } from "../command_form.js";
 import { updateKeyed } from "../keyed.js";
 import ko from "../ko.js";
-import { Live } from "../live.js";
+import { DataRow, ListPage } from "../list_page.js";
 import { start } from "../shell.js";
 import { lineOf } from "../words.js";
 
 const PAGE = 50;
 const EVERY_MS = 5000;
 
-class CommandRow {
+class CommandRow extends DataRow {
   constructor() {
-    this.data = ko.observable({});
-    const of = (read) => ko.pureComputed(() => read(this.data()));
+    super();
+    const { of } = this;
     this.href = of((command) => `/commands/${command.id}`);
     this.label = of((command) => `#${command.id}`);
     this.line = of((command) => lineOf(command.argv ?? []));
@@ -22,27 +22,16 @@ class CommandRow {
     this.failed = of(({ progress }) => (progress?.failed ? `${progress.failed} not well` : ""));
     this.length = { from: of((command) => command.created_at), to: of((command) => command.ended_at) };
   }
-
-  update(command) {
-    this.data(command);
-  }
 }
 
-class CommandsPage {
+class CommandsPage extends ListPage {
   constructor(shell) {
-    this.shell = shell;
-    this.rows = ko.observableArray();
+    super(shell, { everyMs: EVERY_MS, hints: false });
     this.older = [];
     this.next = ko.observable(null);
     this.commandForm = new CommandForm(shell);
     this.mayRun = ko.pureComputed(() => Boolean(shell.user()?.is_administrator));
-    this.live = new Live({ load: () => this.load(), everyMs: EVERY_MS, hints: false });
-    this.isLoading = ko.pureComputed(() => !this.live.isLoaded());
-    this.isEmpty = ko.pureComputed(() => this.live.isLoaded() && !this.rows().length);
-    this.hasRows = ko.pureComputed(() => this.rows().length > 0);
     this.more = () => this.loadOlder();
-    shell.follow(this.live);
-    this.live.start();
   }
 
   async load() {
@@ -68,4 +57,4 @@ class CommandsPage {
   }
 }
 
-start((shell) => new CommandsPage(shell));
+start((shell) => new CommandsPage(shell).begin());

@@ -4,23 +4,19 @@ import { FreezeForm } from "../freeze_form.js";
 import { absolute } from "../formats.js";
 import { updateKeyed } from "../keyed.js";
 import ko from "../ko.js";
-import { Live } from "../live.js";
+import { DataRow, ListPage } from "../list_page.js";
 import { start } from "../shell.js";
 
-class FreezeRow {
+class FreezeRow extends DataRow {
   constructor(page) {
-    this.data = ko.observable({});
-    const of = (read) => ko.pureComputed(() => read(this.data()));
+    super();
+    const { of } = this;
     this.state = of((freeze) => (freeze.active ? "frozen" : "open"));
     this.when = of(whenText);
     this.what = of(({ applications }) => applications?.join(", ") ?? "all");
     this.where = of(({ environments }) => environments?.join(", ") ?? "all");
     this.deleteName = of((freeze) => `Delete the freeze ${freeze.name}`);
     this.remove = () => page.askDelete(this.data());
-  }
-
-  update(freeze) {
-    this.data(freeze);
   }
 }
 
@@ -29,18 +25,11 @@ function whenText({ weekly, starts_at: starts, ends_at: ends }) {
   return starts ? `${absolute(Date.parse(starts))} to ${absolute(Date.parse(ends))}` : "";
 }
 
-class FreezesPage {
+class FreezesPage extends ListPage {
   constructor(shell) {
-    this.shell = shell;
-    this.rows = ko.observableArray();
+    super(shell);
     this.mayChange = ko.pureComputed(() => Boolean(shell.user()?.is_administrator));
-    this.live = new Live({ load: () => this.load() });
     this.freezeForm = new FreezeForm(() => this.live.refresh());
-    this.isLoading = ko.pureComputed(() => !this.live.isLoaded());
-    this.isEmpty = ko.pureComputed(() => this.live.isLoaded() && !this.rows().length);
-    this.hasRows = ko.pureComputed(() => this.rows().length > 0);
-    shell.follow(this.live);
-    this.live.start();
   }
 
   async load() {
@@ -61,4 +50,4 @@ class FreezesPage {
   }
 }
 
-start((shell) => new FreezesPage(shell));
+start((shell) => new FreezesPage(shell).begin());

@@ -4,21 +4,17 @@ import { counted } from "../formats.js";
 import { HostForm } from "../host_form.js";
 import { updateKeyed } from "../keyed.js";
 import ko from "../ko.js";
-import { Live } from "../live.js";
+import { DataRow, ListPage } from "../list_page.js";
 import { start } from "../shell.js";
 
-class HostRow {
+class HostRow extends DataRow {
   constructor() {
-    this.data = ko.observable({});
-    const of = (read) => ko.pureComputed(() => read(this.data()));
+    super();
+    const { of } = this;
     this.href = of((host) => `/hosts/${encodeURIComponent(host.name)}`);
     this.place = of(placeOf);
     this.tags = of((host) => (host.tags ?? []).join(", "));
     this.note = of(noteOf);
-  }
-
-  update(host) {
-    this.data(host);
   }
 }
 
@@ -34,16 +30,10 @@ function noteOf({ maintenance_reason: reason, problems = [] }) {
   return rest.length ? `${first.message} (and ${counted(rest.length, "more problem")})` : first.message;
 }
 
-class HostsPage {
+class HostsPage extends ListPage {
   constructor(shell) {
-    this.rows = ko.observableArray();
+    super(shell);
     this.hostForm = new HostForm(shell, (host) => location.assign(`/hosts/${encodeURIComponent(host.name)}`));
-    this.live = new Live({ load: () => this.load() });
-    this.isLoading = ko.pureComputed(() => !this.live.isLoaded());
-    this.isEmpty = ko.pureComputed(() => this.live.isLoaded() && !this.rows().length);
-    this.hasRows = ko.pureComputed(() => this.rows().length > 0);
-    shell.follow(this.live);
-    this.live.start();
   }
 
   async load() {
@@ -52,4 +42,4 @@ class HostsPage {
   }
 }
 
-start((shell) => new HostsPage(shell));
+start((shell) => new HostsPage(shell).begin());

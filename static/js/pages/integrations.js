@@ -6,16 +6,16 @@ import { IntegrationForm } from "../integration_form.js";
 import { IntegrationTest } from "../integration_test.js";
 import { updateKeyed } from "../keyed.js";
 import ko from "../ko.js";
-import { Live } from "../live.js";
+import { DataRow, ListPage } from "../list_page.js";
 import { start } from "../shell.js";
 import { WebhookList } from "../webhook_list.js";
 
 const WEBHOOK = "webhook"; // The driver whose integrations are shown as webhooks.
 
-class IntegrationRow {
+class IntegrationRow extends DataRow {
   constructor(page) {
-    this.data = ko.observable({});
-    const of = (read) => ko.pureComputed(() => read(this.data()));
+    super();
+    const { of } = this;
     this.roles = of(({ roles }) => (roles ?? []).join(", "));
     this.state = of(({ circuit }) => stateOf(circuit));
     this.credentials = of(({ credentials }) => (credentials === null ? "lost: enter them again" : (credentials ?? []).join(", ") || "none"));
@@ -30,17 +30,11 @@ class IntegrationRow {
     this.edit = () => page.integrationForm.edit(this.data().name);
     this.remove = () => page.askDelete(this.data());
   }
-
-  update(integration) {
-    this.data(integration);
-  }
 }
 
-class IntegrationsPage {
+class IntegrationsPage extends ListPage {
   constructor(shell) {
-    this.shell = shell;
-    this.rows = ko.observableArray();
-    this.live = new Live({ load: () => this.load() });
+    super(shell);
     this.integrationForm = new IntegrationForm(shell, (made) => {
       shell.notice(`${made.name} is saved.`);
       return this.live.refresh();
@@ -49,11 +43,6 @@ class IntegrationsPage {
     this.hookDialog = new HookDialog(shell, () => this.live.refresh());
     this.webhooks = new WebhookList(shell, this.integrationTest, () => this.live.refresh());
     this.isLoaded = this.live.isLoaded;
-    this.isLoading = ko.pureComputed(() => !this.live.isLoaded());
-    this.isEmpty = ko.pureComputed(() => this.live.isLoaded() && !this.rows().length);
-    this.hasRows = ko.pureComputed(() => this.rows().length > 0);
-    shell.follow(this.live);
-    this.live.start();
   }
 
   async load() {
@@ -74,4 +63,4 @@ class IntegrationsPage {
   }
 }
 
-start((shell) => new IntegrationsPage(shell));
+start((shell) => new IntegrationsPage(shell).begin());

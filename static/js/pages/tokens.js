@@ -2,35 +2,24 @@
 import { change, getAll } from "../api.js";
 import { updateKeyed } from "../keyed.js";
 import ko from "../ko.js";
-import { Live } from "../live.js";
+import { DataRow, ListPage } from "../list_page.js";
 import { start } from "../shell.js";
 import { TokenForm } from "../token_form.js";
 
-class TokenRow {
+class TokenRow extends DataRow {
   constructor(page) {
-    this.data = ko.observable({});
+    super();
     this.isUnused = ko.pureComputed(() => !this.data().last_used_at);
     this.isEndless = ko.pureComputed(() => !this.data().expires_at);
     this.revokeName = ko.pureComputed(() => `Revoke token ${this.data().id}, ${this.data().name}`);
     this.revoke = () => page.askRevoke(this.data());
   }
-
-  update(token) {
-    this.data(token);
-  }
 }
 
-class TokensPage {
+class TokensPage extends ListPage {
   constructor(shell) {
-    this.shell = shell;
-    this.rows = ko.observableArray();
-    this.live = new Live({ load: () => this.load(), hints: false });
+    super(shell, { hints: false });
     this.tokenForm = new TokenForm(() => this.live.refresh());
-    this.isLoading = ko.pureComputed(() => !this.live.isLoaded());
-    this.isEmpty = ko.pureComputed(() => this.live.isLoaded() && !this.rows().length);
-    this.hasRows = ko.pureComputed(() => this.rows().length > 0);
-    shell.follow(this.live);
-    this.live.start();
   }
 
   async load() {
@@ -51,4 +40,4 @@ class TokensPage {
   }
 }
 
-start((shell) => new TokensPage(shell));
+start((shell) => new TokensPage(shell).begin());
