@@ -51,9 +51,9 @@ def build_release(release_id):
 
 
 @task(name="windlass.observe_host")
-def observe_host(host_id):
-    """Look at one host and write down what is there."""
-    observations.observe(host_id)
+def observe_host(errand_id):
+    """Look at one host for somebody who waits."""
+    observations.observe(errand_id)
 
 
 @task(name="windlass.watch_host")
@@ -105,6 +105,6 @@ def prepare_zone(zone_id):
 
 
 @task(name="windlass.try_integration")
-def try_integration(trial_id):
+def try_integration(errand_id):
     """Try an integration out on this worker."""
-    trials.carry_out(trial_id)
+    trials.carry_out(errand_id)

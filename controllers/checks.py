@@ -1,38 +1,35 @@
 """Ask a worker of a host's zone to look at it, and wait for what it finds; the worker's side is observations.py."""
 
-import time
-
 import hostkeys
-from controllers import audit, dispatch, hosts, rows
-from controllers.errors import Conflict, Invalid, Unavailable
+from controllers import audit, errands, hosts, rows
+from controllers.errors import Conflict, Invalid, NotFound, Unavailable
 from models import Host
-from models.db import clock, now
+from models.db import now
 
 PATIENCE_S = 25
 VERIFYING_PATIENCE_S = 55
-LOOK_EVERY_S = 0.1
 
 
-def ask(host, request, patience_s=PATIENCE_S):
+def ask(host, request, patience_s):
     """Ask a worker in the host's zone to look at it and wait for what it finds; returns the answer it wrote."""
-    asked_at = clock()
-    Host.update(request={**request, "asked_at": asked_at}).where(Host.id == host.id).execute()
-    dispatch.ring("windlass.observe_host", host.id, zone=host.zone.name)
-    deadline = time.monotonic() + patience_s
-    while time.monotonic() < deadline:
-        time.sleep(LOOK_EVERY_S)
-        answer = Host.select(Host.answer).where(Host.id == host.id).scalar()
-        if answer and answer["asked_at"] >= asked_at:
-            return answer
-    raise Unavailable(
-        f"No worker of zone {host.zone.name} answered within {patience_s} s: start one, or see its log.",
-        code="no-worker",
+    done = errands.send("windlass.observe_host", [host.zone.name], patience_s, host=host, request=request)
+    if not done:
+        raise NotFound(f"Host {host.name} was deleted meanwhile.")
+    errand = done[0]
+    if errand.answer is not None:
+        return errand.answer
+    if errand.worker is not None:
+        message = f"Worker {errand.worker} has not got an answer from {host.name} within {patience_s} s: see the worker's log."
+        raise Unavailable(message, code="host-slow")
+    message = (
+        f"No worker of zone {errand.zone} had time for it within {patience_s} s: start one, or see what keeps it busy."
     )
+    raise Unavailable(message, code="no-worker")
 
 
 def check(actor, name):
     """Look at a host now; returns {"state", "facts", "problems", "observed_at"} as part of the host."""
-    ask(rows.named(Host, name, "host"), {"do": "check"})
+    ask(rows.named(Host, name, "host"), {"do": "check"}, PATIENCE_S)
     return hosts.get(actor, name)
 
 
@@ -61,7 +58,7 @@ def trust(actor, name, fields):
     host = rows.named(Host, name, "host")
     if host.transport != "ssh":
         raise Invalid([("transport", f"host {name} is reached by transport {host.transport}, which has no host key")])
-    answer = ask(host, {"do": "read-key"})
+    answer = ask(host, {"do": "read-key"}, PATIENCE_S)
     if answer.get("error"):
         raise Unavailable(f"{name}: {answer['error']}", code="host-unreachable")
     shown, wanted = answer["host_key"], fields.get("fingerprint")
@@ -77,5 +74,5 @@ def trust(actor, name, fields):
         )
     with audit.change(actor, "host.trust", name, fingerprint=hostkeys.fingerprint(shown)):
         Host.update(host_key=shown, updated_at=now()).where(Host.id == host.id).execute()
-    ask(rows.named(Host, name, "host"), {"do": "check"})
+    ask(rows.named(Host, name, "host"), {"do": "check"}, PATIENCE_S)
     return hosts.get(actor, name)

@@ -4,7 +4,7 @@ import logging
 import math
 
 from config import settings
-from controllers import dispatch, placements, transports, zonekeys
+from controllers import dispatch, errands, placements, transports, zonekeys
 from models import Host, Placement, Zone
 from models.db import clock, now
 from remote import ssh
@@ -24,17 +24,17 @@ def prepare_zone(zone_id):
         zonekeys.prepare(zone)
 
 
-def observe(host_id):
-    """Carry out what was last asked of a host, and write down what was found."""
-    host = Host.get_or_none(Host.id == host_id)
-    if host is None or not host.request:
-        return
-    answer = {"asked_at": host.request["asked_at"]}
-    if host.request["do"] == "read-key":
-        answer.update(read_key(host))
-    else:
-        look(host, is_verifying=host.request["do"] == "observe" and host.request["verify"])
-    Host.update(answer=answer).where(Host.id == host.id).execute()
+def observe(errand_id):
+    """Carry out what somebody asked of a host, and write down what was found."""
+    errands.carry_out(errand_id, find_out)
+
+
+def find_out(errand):
+    """Return what there is to say of a host beside what is kept of it."""
+    if errand.request["do"] == "read-key":
+        return read_key(errand.host)
+    look(errand.host, is_verifying=errand.request["do"] == "observe" and errand.request["verify"])
+    return {}
 
 
 def watch(host_id):

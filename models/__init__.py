@@ -5,6 +5,7 @@ from models.audit import AuditEntry, AuditHead
 from models.command import Command, CommandRun
 from models.delivery import Delivery
 from models.deploy import Deploy, Fence, HostRun, Placement, Step
+from models.errand import Errand
 from models.event import Event, Topic
 from models.guard import Approval, Freeze, Lock
 from models.hook import Automation, Hook
@@ -13,7 +14,6 @@ from models.maintenance import Closure, Maintenance
 from models.plan import Plan, PlanHost
 from models.preparation import Preparation
 from models.release import BuiltEnvironment, Release, Tree
-from models.trial import Trial
 from models.worker import Worker
 
 MODELS = (
@@ -53,7 +53,7 @@ MODELS = (
     Automation,
     Topic,
     Event,
-    Trial,
     Worker,
+    Errand,
 )
 __all__ = [model.__name__ for model in MODELS] + ["MODELS"]

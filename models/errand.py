@@ -1,16 +1,20 @@
-"""Trying out on workers what only they can tell."""
+"""What somebody waits for that only a worker can find out."""
 
 from peewee import CharField, ForeignKeyField
 
 from models.db import BaseModel
 from models.fields import JSONField, TimeField
-from models.inventory import Integration
+from models.inventory import Host, Integration
 
 
-class Trial(BaseModel):
-    """An integration that a worker of a zone is to try out; `answer` is what it found. Gone once somebody has read it."""
+class Errand(BaseModel):
+    """Something that a worker of a zone is to find out; `worker` is the one that took it. Gone once somebody has its answer."""
 
-    integration = ForeignKeyField(Integration, on_delete="CASCADE")
+    task = CharField()
     zone = CharField()
+    host = ForeignKeyField(Host, null=True, on_delete="CASCADE")
+    integration = ForeignKeyField(Integration, null=True, on_delete="CASCADE")
+    request = JSONField(null=True)
+    worker = CharField(null=True)
     answer = JSONField(null=True)
     created_at = TimeField()

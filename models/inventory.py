@@ -67,8 +67,7 @@ class Zone(BaseModel):
 class Host(BaseModel):
     """A machine; `facts` and `problems` are what was last observed there.
 
-    `request` is what the web process last asked a worker to find out, `answer` what that worker found. `look_due_at` is
-    when it is to be looked at next without anybody asking, `look_rung_at` when a worker was last told so.
+    `look_due_at` is when it is to be looked at next without anybody asking, `look_rung_at` when a worker was last told so.
     """
 
     name = CharField(unique=True)
@@ -85,8 +84,6 @@ class Host(BaseModel):
     facts = JSONField(null=True)
     problems = JSONField(null=True)
     is_reachable = BooleanField(null=True)
-    request = JSONField(null=True)
-    answer = JSONField(null=True)
     observed_at = TimeField(null=True)
     look_due_at = TimeField(null=True)
     look_rung_at = TimeField(null=True)

@@ -26,6 +26,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # How quick an example is, or is made, tells about the machine and not about Windlass.
 hypothesis.settings.register_profile("windlass", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("windlass")
+LOG_LINES = 60  # Of each log of a Windlass on which a test failed.
 # Tests on hosts, which wait most of their time.
 WAITING = ("faults", "deploying", "foreign", "bench", "fleet", "lib/remote")
 
@@ -43,6 +44,17 @@ def pytest_collection_modifyitems(config, items):
     places = {path: 0.8 * number / len(waiting) for number, path in enumerate(waiting)}
     places |= {path: number / len(others) for number, path in enumerate(others)}
     items.sort(key=lambda item: places[item.nodeid.partition("::")[0]])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test that fails on a running Windlass shows what its processes logged last."""
+    report = yield
+    stack = item.funcargs.get("stack") if report.failed and hasattr(item, "funcargs") else None
+    for log in sorted((stack.data / "log").glob("*.log")) if hasattr(stack, "data") else ():
+        lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        report.sections.append((f"end of {log.name}", "\n".join(lines)))
+    return report
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ SQL = re.compile(
     re.I | re.S,
 )
 
-RUNG = r'(?:ring\(|append\(\()"(windlass\.\w+)"'
+RUNG = r'(?:ring\(|send\(|append\(\()"(windlass\.\w+)"'
 
 
 def files(layer):

@@ -239,8 +239,6 @@ def up(migrator, db):
         facts = JSONField(null=True)
         problems = JSONField(null=True)
         is_reachable = BooleanField(null=True)
-        request = JSONField(null=True)
-        answer = JSONField(null=True)
         observed_at = TimeField(null=True)
         look_due_at = TimeField(null=True)
         look_rung_at = TimeField(null=True)
@@ -334,6 +332,35 @@ def up(migrator, db):
             indexes = ((('state', 'due_at'), False), (('deploy',), False), (('integration', 'id'), False))
     db.create_tables([Delivery])
 
+    class Integration(Model):
+        name = CharField(unique=True)
+        driver = CharField()
+        url = CharField(null=True)
+        credentials = TextField(null=True)
+        hook_secret = TextField(null=True)
+        settings = JSONField(default=dict)
+        circuit = JSONField(null=True)
+        created_at = TimeField()
+        updated_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'integration'
+    db.create_tables([Integration])
+
+    class Errand(Model):
+        task = CharField()
+        zone = CharField()
+        host = ForeignKeyField(Host, null=True, on_delete='CASCADE')
+        integration = ForeignKeyField(Integration, null=True, on_delete='CASCADE')
+        request = JSONField(null=True)
+        worker = CharField(null=True)
+        answer = JSONField(null=True)
+        created_at = TimeField()
+        class Meta:
+            database = db
+            table_name = 'errand'
+    db.create_tables([Errand])
+
     class Event(Model):
         topic = CharField()
         number = IntegerField()
@@ -374,21 +401,6 @@ def up(migrator, db):
             database = db
             table_name = 'freeze'
     db.create_tables([Freeze])
-
-    class Integration(Model):
-        name = CharField(unique=True)
-        driver = CharField()
-        url = CharField(null=True)
-        credentials = TextField(null=True)
-        hook_secret = TextField(null=True)
-        settings = JSONField(default=dict)
-        circuit = JSONField(null=True)
-        created_at = TimeField()
-        updated_at = TimeField()
-        class Meta:
-            database = db
-            table_name = 'integration'
-    db.create_tables([Integration])
 
     class Hook(Model):
         integration = ForeignKeyField(Integration, on_delete='CASCADE')
@@ -588,16 +600,6 @@ def up(migrator, db):
             table_name = 'tree'
     db.create_tables([Tree])
 
-    class Trial(Model):
-        integration = ForeignKeyField(Integration, on_delete='CASCADE')
-        zone = CharField()
-        answer = JSONField(null=True)
-        created_at = TimeField()
-        class Meta:
-            database = db
-            table_name = 'trial'
-    db.create_tables([Trial])
-
     class Variable(Model):
         target = ForeignKeyField(Target, on_delete='CASCADE')
         name = CharField()
@@ -624,7 +626,6 @@ def up(migrator, db):
 def down(migrator, db):
     migrator.migrate(migrator.drop_table('worker'))
     migrator.migrate(migrator.drop_table('variable'))
-    migrator.migrate(migrator.drop_table('trial'))
     migrator.migrate(migrator.drop_table('tree'))
     migrator.migrate(migrator.drop_table('topic'))
     migrator.migrate(migrator.drop_table('token'))
@@ -638,10 +639,11 @@ def down(migrator, db):
     migrator.migrate(migrator.drop_table('user'))
     migrator.migrate(migrator.drop_table('host_run'))
     migrator.migrate(migrator.drop_table('hook'))
-    migrator.migrate(migrator.drop_table('integration'))
     migrator.migrate(migrator.drop_table('freeze'))
     migrator.migrate(migrator.drop_table('fence'))
     migrator.migrate(migrator.drop_table('event'))
+    migrator.migrate(migrator.drop_table('errand'))
+    migrator.migrate(migrator.drop_table('integration'))
     migrator.migrate(migrator.drop_table('delivery'))
     migrator.migrate(migrator.drop_table('command_run'))
     migrator.migrate(migrator.drop_table('command'))

@@ -5,7 +5,7 @@ import pytest
 from controllers import dispatch, integrations, trials, workers
 from controllers.actor import Actor
 from controllers.errors import NotFound
-from models import Trial
+from models import Errand
 from tests import factories
 from tests.controllers.conftest import integration
 
@@ -51,10 +51,13 @@ def test_a_worker_of_each_zone_with_hosts_looks_and_is_named(rung, manifests):
     proof = integrations.prove(ANN, "puppet")
     assert sorted(rung) == [("windlass.try_integration", "default"), ("windlass.try_integration", "dmz")]
     found = checks(proof)
-    assert found["folder in zone dmz"] == (True, f"{manifests} has 1 files. (seen by worker machine-in-dmz:1)")
+    assert found["folder in zone dmz"] == (
+        True,
+        f"{manifests} has 1 files. Puppet runs on the hosts: install puppet-agent there. (seen by worker machine-in-dmz:1)",
+    )
     assert found["folder in zone default"][0] is False and "puppet.manifests" in found["folder in zone default"][1]
     assert "machine-in-default:1" in found["folder in zone default"][1]
-    assert proof["ok"] is False and Trial.select().count() == 0
+    assert proof["ok"] is False and Errand.select().count() == 0
 
 
 def test_every_zone_is_asked_while_there_is_no_host(rung, manifests):
@@ -68,7 +71,7 @@ def test_a_zone_without_a_worker_is_told(rung, manifests, monkeypatch):
     factories.host(zone=factories.zone("lab"))
     ok, message = checks(integrations.prove(ANN, "puppet"))["worker of zone lab"]
     assert not ok and "No worker of zone lab answered" in message and "start one there" in message
-    assert Trial.select().count() == 0
+    assert Errand.select().count() == 0
 
 
 def test_a_late_message_does_nothing_and_others_are_tried_here(rung, manifests, integration):

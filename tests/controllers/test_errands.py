@@ -1,0 +1,122 @@
+"""What somebody waits for is found out once, by one worker, however often the bell rings; and it is told who did not answer."""
+
+import threading
+
+import pytest
+
+from controllers import checks, dispatch, errands, observations, workers
+from controllers.actor import Actor
+from controllers.errors import NotFound, Unavailable
+from models import Errand, Host
+from models.db import clock, connection
+from tests import factories
+
+ANN = Actor("ann")
+
+
+class Bell:
+    """Hears what is rung for; `answer(errand_id)` is what the worker that hears it does."""
+
+    def __init__(self):
+        self.rung, self.answer = [], lambda errand_id: None
+
+    def __call__(self, task, errand_id, zone):
+        self.rung.append((task, zone))
+        self.answer(errand_id)
+
+
+@pytest.fixture
+def bell(database, monkeypatch):
+    """The bell of all zones; nobody waits long, and it is rung again at every look."""
+    made = Bell()
+    monkeypatch.setattr(dispatch, "ring", made)
+    monkeypatch.setattr(errands, "RING_AGAIN_S", 0)
+    monkeypatch.setattr(errands, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(checks, "PATIENCE_S", 0.3)
+    return made
+
+
+@pytest.fixture
+def host(bell):
+    """A host."""
+    return factories.host(name="web-1")
+
+
+def test_a_bell_that_nobody_heard_is_rung_again(bell, host):
+    def hear_the_third(errand_id):
+        if len(bell.rung) == 3:
+            errands.carry_out(errand_id, lambda errand: {"of": errand.host.name})
+
+    bell.answer = hear_the_third
+    (errand,) = errands.send("windlass.observe_host", ["default"], 10, host=host)
+    assert (errand.answer, errand.worker) == ({"of": "web-1"}, workers.NAME)
+    assert bell.rung == [("windlass.observe_host", "default")] * 3
+    assert Errand.select().count() == 0
+
+
+def test_two_workers_that_hear_of_it_find_it_out_once(bell, host):
+    found = []
+
+    def hear_twice(errand_id):
+        for _ in range(2):
+            errands.carry_out(errand_id, lambda errand: found.append(errand.id) or {})
+
+    bell.answer = hear_twice
+    errands.send("windlass.observe_host", ["default"], 10, host=host)
+    assert len(found) == 1
+
+
+def test_two_questions_about_one_host_get_each_its_own_answer(bell, host, monkeypatch):
+    monkeypatch.setattr(observations, "read_key", lambda host: {"host_key": "ssh-ed25519 AAAA"})
+    monkeypatch.setattr(observations, "look", lambda host, is_verifying: None)
+    held, answers = [], {}
+
+    def hold_until_both_are_asked(errand_id):
+        held.append(errand_id)
+        if len(set(held)) == 2:
+            for each in held:
+                observations.observe(each)
+
+    bell.answer = hold_until_both_are_asked
+
+    def ask(do):
+        with connection():
+            answers[do] = checks.ask(host, {"do": do}, 20)
+
+    threads = [threading.Thread(target=ask, args=(do,)) for do in ("read-key", "check")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert answers == {"read-key": {"host_key": "ssh-ed25519 AAAA"}, "check": {}}
+
+
+def test_without_a_worker_the_zone_is_named(bell, host):
+    with pytest.raises(Unavailable) as refused:
+        checks.check(ANN, "web-1")
+    assert refused.value.code == "no-worker" and "No worker of zone default" in str(refused.value)
+    assert Errand.select().count() == 0
+
+
+def test_a_worker_that_waits_for_the_host_is_named(bell, host):
+    bell.answer = lambda errand_id: Errand.update(worker="machine:7").where(Errand.id == errand_id).execute()
+    with pytest.raises(Unavailable) as refused:
+        checks.check(ANN, "web-1")
+    assert refused.value.code == "host-slow"
+    assert "machine:7 has not got an answer from web-1" in str(refused.value)
+    assert len(bell.rung) == 1, "what a worker has taken is not given to another"
+
+
+def test_a_host_that_is_deleted_meanwhile(bell, host):
+    bell.answer = lambda errand_id: Host.delete().where(Host.name == "web-1").execute()
+    with pytest.raises(NotFound):
+        checks.check(ANN, "web-1")
+
+
+def test_what_nobody_waits_for_is_forgotten_and_a_late_message_does_nothing(bell, host):
+    old = clock() - errands.FORGET_AFTER_MS - 1
+    left = Errand.create(task="windlass.observe_host", zone="default", host=host, created_at=old)
+    bell.answer = lambda errand_id: errands.carry_out(errand_id, lambda errand: {})
+    errands.send("windlass.observe_host", ["default"], 10, host=host)
+    assert Errand.select().count() == 0
+    errands.carry_out(left.id, lambda errand: pytest.fail("nobody waits for it"))
