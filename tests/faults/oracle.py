@@ -3,10 +3,12 @@
     deploy = oracle.check(stack, hosts, name, deploy_id)
 
 The deploy has come to an end (or is paused) within a bound, and tells the truth; what each host runs is complete, byte for
-byte, and serves; nobody holds the host's lock and no epoch went backwards; the history has no gap; what must run once did not
-run twice; the next deploy and the next rollback need no cleaning up; and the target's secret is nowhere to be read.
+byte, and serves; nobody holds the host's lock and no epoch went backwards; the history has no gap; the `release` process ran
+once in each deploy that led to a success, and in none twice; the next deploy and the next rollback need no cleaning up; and the
+target's secret is nowhere to be read.
 """
 
+import collections
 import contextlib
 import fcntl
 import hashlib
@@ -26,22 +28,15 @@ VERSION = re.compile(r"^VERSION = '(.*)'$", re.M)
 ROLLBACK_REFUSED = 409
 
 
-def check(stack, hosts, name, deploy_id, states=RESTING, once=None, goes_on=True):
-    """Check all that must hold; returns the deploy.
-
-    `hosts` are the target's hosts (or the one), `states` in which the deploy may rest, `once` a file to which the
-    `release` process appends a line `once`. With `goes_on`, the next deploy and rollback are made, too.
-    """
-    hosts = hosts if isinstance(hosts, list | tuple) else [hosts]
+def check(stack, hosts, name, deploy_id, states=RESTING):
+    """Check all that must hold; returns the deploy. `states` are those in which it may rest."""
     deploy = await_rest(stack, deploy_id, states)
     check_history(stack, deploy_id)
     check_truth(stack, hosts, name, deploy)
-    if once is not None:
-        check_once(once)
-    if goes_on:
-        check_going_on(stack, hosts, name, deploy)
+    check_once(stack, hosts, name, deploy)
+    check_going_on(stack, hosts, name, deploy)
     check_no_left_overs(hosts, name)
-    check_secret(stack, name, deploy_id)
+    check_secret(stack, hosts, name, deploy_id)
     return deploy
 
 
@@ -104,10 +99,10 @@ def check_truth(stack, hosts, name, deploy):
 
 def check_current(stack, host, name):
     """`current` is absent or a release that is there byte for byte; returns its digest or None."""
-    root = host.root / name
-    if not (root / "current").is_symlink():
+    root, leads_to = host.root / name, current(host, name)
+    if leads_to is None:
         return None
-    digest = Path(os.readlink(root / "current")).name
+    digest = Path(leads_to).name
     manifest = (stack.data / "store" / "manifests" / digest).read_bytes()
     assert hashlib.sha256(manifest).hexdigest() == digest
     tree = root / "releases" / digest
@@ -120,6 +115,12 @@ def check_current(stack, host, name):
         else:
             assert hashlib.sha256((tree / path).read_bytes()).hexdigest() == rest[2], f"{path} of {digest} is damaged"
     return digest
+
+
+def current(host, name):
+    """Return where `current` leads on the host, None where it is not there."""
+    link = host.root / name / "current"
+    return os.readlink(link) if link.is_symlink() else None
 
 
 def check_served(host, name):
@@ -158,10 +159,32 @@ def holder(host, name):
     return json.loads((host.root / name / "state" / "lock").read_text())
 
 
-def check_once(path):
-    """What is not idempotent ran at most once."""
-    ran = path.read_text().split().count("once") if path.exists() else 0
-    assert ran <= 1, f"the release process ran {ran} times"
+def marks(hosts, name):
+    """Return the file, outside of all that Windlass knows of, in which the `release` process leaves its marks."""
+    return hosts[0].folder / f"{name}.ran"
+
+
+def leave_mark(hosts, name):
+    """Return the command with which a `release` process leaves a mark: the path of its script, named for the deploy."""
+    return f'echo "$0" >> {marks(hosts, name)}'
+
+
+def times_run(hosts, name):
+    """Return how often each deploy ran its `release` process, by (the deploy's id, the number of retries before)."""
+    path = marks(hosts, name)
+    keys = [Path(line).name.split("-")[:2] for line in path.read_text().splitlines()] if path.exists() else []
+    return collections.Counter((int(deploy), int(retries)) for deploy, retries in keys)
+
+
+def check_once(stack, hosts, name, deploy):
+    """No deploy ran its `release` process twice, and none of its hosts was led to the release without it."""
+    ran = times_run(hosts, name)
+    assert all(times == 1 for times in ran.values()), f"the release process ran more than once: {ran}"
+    release = stack.call("GET", f"/applications/{name}/releases/{deploy['release']}")
+    if deploy["rollback_of"] or str(marks(hosts, name)) not in release["processes"].get("release", ""):
+        assert all(deploy_id != deploy["id"] for deploy_id, _ in ran), "a deploy ran a release process that it has not"
+    elif any(run["state"] == "succeeded" for run in stack.host_runs(deploy).values()):
+        assert any(deploy_id == deploy["id"] for deploy_id, _ in ran), "a host was switched without the release process"
 
 
 def check_going_on(stack, hosts, name, deploy):
@@ -171,17 +194,14 @@ def check_going_on(stack, hosts, name, deploy):
         await_rest(stack, deploy["id"], ENDED)
     following = stack.deploy(other_release(stack, hosts, name), name)
     check_truth(stack, hosts, name, following)
+    check_once(stack, hosts, name, following)
     if following["previous_release"] and following["previous_release"] != following["release"]:
         check_truth(stack, hosts, name, stack.rollback(following))
 
 
 def other_release(stack, hosts, name):
     """Return the newest release that is not the one the first host runs, or that one if there is no other."""
-    runs = (
-        Path(os.readlink(hosts[0].root / name / "current")).name
-        if (hosts[0].root / name / "current").is_symlink()
-        else ""
-    )
+    runs = Path(current(hosts[0], name) or "").name
     ready = stack.call("GET", f"/applications/{name}/releases?state=ready")["items"]
     return next((release["version"] for release in ready if release["digest"] != runs), ready[0]["version"])
 
@@ -194,8 +214,8 @@ def check_no_left_overs(hosts, name):
         assert not left, left
 
 
-def check_secret(stack, name, deploy_id):
-    """The target's secret is in no answer, event, log, argv or file of Windlass's own."""
+def check_secret(stack, hosts, name, deploy_id):
+    """The target's secret is in no answer, event, log, argument or file but the few private ones that hold the variables."""
     for path in (
         f"/deploys/{deploy_id}",
         f"/deploys/{deploy_id}/hosts",
@@ -208,9 +228,36 @@ def check_secret(stack, name, deploy_id):
         assert answer.status_code == 200 and stack.secret not in answer.text, path
     assert stack.secret not in json.dumps(history(stack, deploy_id))
     secret = stack.secret.encode()
-    for path in (*stack.data.glob("*"), *(stack.data / "log").rglob("*"), stack.folder / "dev.log"):
-        with contextlib.suppress(OSError):
+    for path in (*files_of(stack), *files_on(hosts, name)):
+        with contextlib.suppress(FileNotFoundError):
             assert not path.is_file() or secret not in path.read_bytes(), path
+    for path in (path for host in hosts for path in holding_variables(host, name)):
+        with contextlib.suppress(FileNotFoundError):
+            assert path.stat().st_mode & 0o077 == 0, f"others can read {path}, which holds the variables"
     for line in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             assert secret not in line.read_bytes(), line
+
+
+def files_of(stack):
+    """Return Windlass's own files in which a secret might be: the database, what it logged and what its processes said."""
+    return [*stack.data.glob("*"), *(stack.data / "log").rglob("*"), *stack.folder.glob("*.log")]
+
+
+def holding_variables(host, name):
+    """Return the files on a host that hold an application's variables: what starts processes, and what both slots run."""
+    root = host.root / name
+    return [*(root / "run").glob("[ab]-*"), *(root / "state").glob("slot-?.json"), *(root / "state/once").glob("*.sh")]
+
+
+def files_on(hosts, name):
+    """Return the files that Windlass writes on the hosts, without those that hold the variables."""
+    for host in hosts:
+        root, exempt = host.root / name, set(holding_variables(host, name))
+        folders = (
+            root / "run",
+            root / "state",
+            host.folder / "nginx" / "sites",
+            host.folder / "supervisor" / "programs",
+        )
+        yield from (path for folder in folders for path in folder.rglob("*") if path not in exempt)

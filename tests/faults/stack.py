@@ -136,6 +136,10 @@ class FaultStack(Stack):
         """Return the ids of the worker processes. Their pool is of threads, so each is what does the work."""
         return self.processes("celery", "worker")
 
+    def known_workers(self):
+        """Return the process ids of the workers that have given a sign of life, ever."""
+        return [int(worker["name"].rpartition(":")[2]) for worker in self.call("GET", "/workers?limit=200")["items"]]
+
     def signal(self, number, *words):
         """Send a signal to all processes with these words in their command line, of which there must be one."""
         pids = self.processes(*words)

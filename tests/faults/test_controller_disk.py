@@ -91,7 +91,7 @@ def test_there_is_no_room_to_work(stack, hosts, repository, name, first):
     assert "disk is full" in failed["error"], failed["error"]
     assert files(stack.data / "scratch") == set()
     deploy_id = stack.ask(name, stack.release(name)["version"])
-    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
 def refusal(stack):
@@ -127,7 +127,7 @@ def test_the_broker_has_no_room(stack, hosts, name, second, first):
     with full(stack, "broker"):
         deploy_id = stack.ask(name, second)
         assert stack.call("GET", f"/deploys/{deploy_id}")["state"] == "queued"
-    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     assert not list((stack.data / "broker").glob(".*")), "half-written messages stay behind"
 
 

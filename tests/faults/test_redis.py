@@ -7,7 +7,7 @@ import time
 import pytest
 import redis
 
-from tests.faults import oracle
+from tests.faults import cases, oracle
 from tests.faults.stack import running_fault_stack
 from tests.fleet.fixtures import skipped_if_unavailable
 from tests.fleet.reaper import send
@@ -32,9 +32,9 @@ def server():
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory, server):
-    """A Windlass whose broker is that Redis."""
-    urls = {"WINDLASS_BROKER_URL": server.url, "WINDLASS_REDIS_URL": server.url}
+def stack(tmp_path_factory, database_url, server):
+    """A Windlass on PostgreSQL whose broker is that Redis."""
+    urls = {"WINDLASS_DATABASE_URL": database_url, "WINDLASS_BROKER_URL": server.url, "WINDLASS_REDIS_URL": server.url}
     with running_fault_stack(tmp_path_factory.mktemp("stack"), urls) as running:
         yield running
 
@@ -80,7 +80,7 @@ def test_redis_is_restarted(stack, hosts, name, second, first, server):
     server.stop()
     server.start()
     stack.points.let_go("hostrun.ship.before")
-    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
 @pytest.mark.fault("redis", "FLUSHALL with messages on their way", "the sweep rings again")
@@ -94,7 +94,7 @@ def test_redis_forgets_everything(stack, hosts, name, second, first, server):
     finally:
         stack.signal(signal.SIGCONT, "celery", "worker")
     oracle.await_rest(stack, following, ("succeeded",))
-    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
 @pytest.mark.fault("redis", "five flaps in 3 s", "the rollout goes on")
@@ -107,7 +107,7 @@ def test_redis_flaps(stack, hosts, name, second, first, server):
         if number == 2:
             stack.points.let_go("hostrun.configure.before")
         time.sleep(max(0, begun + number * FLAPPING_S / FLAPS - time.monotonic()))
-    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=False)
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
 @pytest.mark.fault(
@@ -123,7 +123,7 @@ def test_redis_refuses_writes(stack, hosts, name, second, first, server, why):
     queued = stack.ask(name, second)
     run(server, REFUSING[why][1])
     oracle.await_rest(stack, deploy_id, ("succeeded",))
-    oracle.check(stack, hosts, name, queued, states=("succeeded",), goes_on=False)
+    oracle.check(stack, hosts, name, queued, states=("succeeded",))
     assert stack.workers() == workers, "a broker that refuses is no reason for a worker to die"
 
 
@@ -140,4 +140,20 @@ def test_redis_is_away_at_submit(stack, hosts, name, second, first, server, how)
         server.start()
     else:
         send(server.process.pid, signal.SIGCONT)
-    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), goes_on=how == "killed")
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
+
+
+# What every combination must stand, on this one.
+
+
+@pytest.mark.fault("conductor", "Two conductors at once on PostgreSQL and Redis", "every host run is claimed once")
+def test_two_conductors_at_once(stack, hosts, name, second, other):
+    other()
+    cases.two_conductors_at_once(stack, hosts, name, second)
+
+
+@pytest.mark.fault(
+    "worker", "SIGKILL before step switch on PostgreSQL and Redis", "another attempt goes on from what the host is like"
+)
+def test_the_worker_dies_at_the_switch(stack, hosts, name, second):
+    cases.worker_dies(stack, hosts, name, second, "hostrun.switch.before")

@@ -59,14 +59,15 @@ def newer(tmp_path_factory):
     "upgrade", "Another version of Windlass in the middle of a rollout", "the new version ends what the old one began"
 )
 def test_an_upgrade_in_the_middle_of_a_rollout(stack, hosts, repository, name, first, newer):
-    once = hosts[0].folder / f"{name}.ran"
     slow = applications.plain(
-        "two", before=f"import time; time.sleep({SLOW_START_S})", processes={"release": f"echo once >> {once}"}
+        "two",
+        before=f"import time; time.sleep({SLOW_START_S})",
+        processes={"release": oracle.leave_mark(hosts, name)},
     )
     repository.commit(slow)
     deploy_id = stack.ask(name, stack.release(name)["version"])
     stack.step_of(deploy_id, "check")
-    assert once.read_text() == "once\n"
+    assert oracle.times_run(hosts, name) == {(deploy_id, 0): 1}
     old = stack.worker
     send(old.pid, signal.SIGTERM)
     oracle.await_true(lambda: not is_running(old.pid), "end of the old worker")
@@ -76,7 +77,7 @@ def test_an_upgrade_in_the_middle_of_a_rollout(stack, hosts, repository, name, f
     stack.start_web(tree=newer)
     stack.await_ready()
     assert stack.call("GET", "/")["version"] == NEW_VERSION
-    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), once=once)
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     first.await_requests(3)
     assert stack.host_runs(deploy)[hosts[0].name]["attempt"] == 1
     assert facts_of(stack, hosts[0])["agent"] == 2

@@ -3,13 +3,12 @@
 import contextlib
 import signal
 import sqlite3
-import threading
 import time
 
 import pytest
 
 from tests.deploying import applications
-from tests.faults import oracle
+from tests.faults import cases, oracle
 from tests.faults.stack import PartedStack, running_fault_stack
 from tests.fleet.keeper import is_running
 from tests.fleet.reaper import send
@@ -17,6 +16,7 @@ from tests.fleet.reaper import send
 SLOW_START_S = 8
 HANDED_OVER_WITHIN_S = 5
 ASLEEP_WITHIN_S = 60
+HANDED_OVER = "gone within 5 s; the next worker goes on, no attempt used up"
 
 
 @pytest.fixture(scope="module")
@@ -34,28 +34,6 @@ def worker(stack):
     yield stack.worker
     if stack.worker.is_running:
         send(stack.worker.pid, signal.SIGCONT)
-
-
-@pytest.fixture
-def other(stack, worker):
-    """A second worker that tests start: other() -> Process; it is ended with the test."""
-    started = []
-
-    def start(**environment):
-        started.append(stack.start_worker(**environment))
-        oracle.await_true(lambda: started[-1].pid in pids_of_workers(stack), "sign of life of the second worker")
-        return started[-1]
-
-    yield start
-    for process in started:
-        send(process.pid, signal.SIGCONT)
-        process.stop()
-
-
-def pids_of_workers(stack):
-    """Return the ids of the processes that have told the database of themselves."""
-    with contextlib.closing(sqlite3.connect(f"file:{stack.data}/windlass.db?mode=ro", uri=True)) as database:
-        return [int(name.rpartition(":")[2]) for (name,) in database.execute("SELECT name FROM worker")]
 
 
 def await_stopped(pid):
@@ -100,19 +78,68 @@ def slow(stack, repository, name, first):
     return stack.release(name)["version"]
 
 
-@pytest.mark.fault(
-    "worker", "SIGTERM in the middle of a rollout", "gone within 5 s; the next worker goes on, no attempt used up"
-)
-def test_a_worker_that_is_told_to_end_hands_over(stack, hosts, name, slow, worker):
-    deploy_id = stack.ask(name, slow)
-    stack.step_of(deploy_id, "check")
-    begun = time.monotonic()
+def replace(stack, worker):
+    """Tell the worker to end, which it must do soon, and start another."""
     send(worker.pid, signal.SIGTERM)
     oracle.await_true(lambda: not is_running(worker.pid), "end of the worker", HANDED_OVER_WITHIN_S)
-    print(f"gone after {time.monotonic() - begun:.1f} s")
     stack.worker = stack.start_worker()
+
+
+def check_handed_over(stack, hosts, name, deploy_id):
+    """The oracle holds, and no attempt was used up."""
     deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     assert stack.host_runs(deploy)[hosts[0].name]["attempt"] == 1
+
+
+def replace_at(stack, worker, point, noticed):
+    """Tell the worker to end while it is held at a point, let it go on once it has noticed, and start another."""
+    stack.points.await_reached(point)
+    stack.points.arm(noticed, "wait")
+    send(worker.pid, signal.SIGTERM)
+    stack.points.await_reached(noticed)
+    stack.points.let_go(noticed)
+    stack.points.let_go(point)
+    replace(stack, worker)
+
+
+@pytest.mark.fault("worker", "SIGTERM before step ship", HANDED_OVER)
+def test_a_worker_hands_over_before_it_ships(stack, hosts, name, second, worker):
+    stack.points.arm("hostrun.ship.before", "wait")
+    deploy_id = stack.ask(name, second)
+    replace_at(stack, worker, "hostrun.ship.before", "hostrun.stop.handed-over")
+    check_handed_over(stack, hosts, name, deploy_id)
+
+
+@pytest.mark.fault("worker", "SIGTERM while the release process runs", f"{HANDED_OVER}; it runs on, once")
+def test_a_worker_hands_over_while_the_release_process_runs(stack, hosts, repository, name, first, worker, tmp_path):
+    waiting = f"until [ -e {tmp_path}/go-on ]; do sleep 0.1; done"
+    files = applications.plain("two", processes={"release": f"{oracle.leave_mark(hosts, name)}; {waiting}"})
+    repository.commit(files)
+    deploy_id = stack.ask(name, stack.release(name)["version"])
+    oracle.await_true(oracle.marks(hosts, name).exists, "release process")
+    replace(stack, worker)
+    (tmp_path / "go-on").touch()
+    check_handed_over(stack, hosts, name, deploy_id)
+
+
+@pytest.mark.fault("worker", "SIGTERM while the application starts", HANDED_OVER)
+def test_a_worker_hands_over_while_the_application_starts(stack, hosts, name, slow, worker):
+    deploy_id = stack.ask(name, slow)
+    stack.step_of(deploy_id, "check")
+    replace(stack, worker)
+    check_handed_over(stack, hosts, name, deploy_id)
+
+
+@pytest.mark.fault("build", "SIGTERM of the worker", HANDED_OVER)
+def test_a_worker_hands_a_build_over(stack, hosts, repository, name, first, worker):
+    repository.commit(applications.plain("two"))
+    stack.points.arm("build.checked-out", "wait")
+    version = stack.call("POST", f"/applications/{name}/releases", {"ref": "main"})["version"]
+    replace_at(stack, worker, "build.checked-out", "build.stop")
+    path = f"/applications/{name}/releases/{version}"
+    assert stack.wait(path, lambda release: release["state"] != "building")["state"] == "ready"
+    assert "attempt" not in str(stack.call("GET", f"{path}/events")["items"])
+    oracle.check(stack, hosts, name, stack.ask(name, version), states=("succeeded",))
 
 
 @pytest.mark.fault(
@@ -141,22 +168,38 @@ def test_a_worker_sleeps_through_its_lease(stack, hosts, name, second, worker, o
     oracle.check_history(stack, deploy_id)
 
 
-@pytest.mark.fault("conductor", "Two conductors at once, twelve ticks each", "every host run is claimed once")
-def test_two_conductors_at_once(stack, hosts, repository, name, first, other):
+@pytest.mark.fault(
+    "worker", "SIGSTOP, then SIGCONT while another worker is at work", "the sleeper is refused; the other one goes on"
+)
+def test_a_sleeper_wakes_while_another_worker_is_at_work(stack, hosts, name, second, worker, other):
+    asleep, at_work, refused = "hostrun.ship.before", "hostrun.check.before", "hostrun.stop.fenced"
+    stack.points.arm(asleep, "wait")
+    deploy_id = stack.ask(name, second)
+    stack.points.await_reached(asleep)
+    put_to_sleep(stack, worker.pid)
+    stack.points.arm(at_work, "wait")
+    stack.points.arm(refused, "wait")
     other()
-    once = hosts[0].folder / f"{name}.ran"
-    repository.commit(applications.plain("two", processes={"release": f"echo once >> {once}"}))
-    version = stack.release(name)["version"]
-    deploy_id = stack.ask(name, version)
-    threads = [threading.Thread(target=stack.ring, args=("windlass.conduct", [deploy_id] * 12)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",), once=once)
-    assert stack.host_runs(deploy)[hosts[0].name]["attempt"] == 1
-    begun = [event for event in oracle.history(stack, deploy_id) if event["kind"] == "deploy"]
-    assert [event["data"]["state"] for event in begun] == ["queued", "running", "succeeded"]
+    stack.points.await_reached(at_work)
+    (before,), holder = stack.host_runs({"id": deploy_id}).values(), oracle.holder(hosts[0], name)
+    send(worker.pid, signal.SIGCONT)
+    stack.points.await_reached(refused)
+    stack.points.let_go(refused)
+    stack.points.let_go(asleep)
+    send(worker.pid, signal.SIGTERM)
+    oracle.await_true(lambda: not is_running(worker.pid), "end of the sleeper")
+    (after,) = stack.host_runs({"id": deploy_id}).values()
+    assert (before["state"], before["attempt"]) == (after["state"], after["attempt"]) == ("running", 2)
+    assert oracle.holder(hosts[0], name) == holder, "the sleeper's agent took the host's lock"
+    stack.points.let_go(at_work)
+    deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
+    assert stack.host_runs(deploy)[hosts[0].name]["attempt"] == 2
+
+
+@pytest.mark.fault("conductor", "Two conductors at once, twelve ticks each", "every host run is claimed once")
+def test_two_conductors_at_once(stack, hosts, name, second, other):
+    other()
+    cases.two_conductors_at_once(stack, hosts, name, second)
 
 
 @pytest.mark.fault(
