@@ -1,9 +1,9 @@
 """Approvals: in a protected environment other people must agree before a deploy goes into its target's queue.
 
-A deploy never changes what it deploys, so an approval is for exactly what was asked for.
+What they agree to is the deploy's plan: it says what will change on every host, is held to there, and never changes itself.
 """
 
-from controllers import audit, events, rows, states
+from controllers import audit, events, planned, rows, states
 from controllers.errors import Conflict, Forbidden
 from models import Approval, Deploy
 from models.db import clock
@@ -13,9 +13,10 @@ from utils.datekit import rfc3339
 def give(actor, row, fields):
     """Agree to a deploy (its row) that somebody else asked for, maybe with a "comment"; the last one needed lets it go on.
 
-    Raises Forbidden for one's own deploy, Conflict when it waits for no approval or the actor has agreed already.
+    With "digest" only to the plan of that digest. Raises Forbidden for one's own deploy, Conflict when it waits for no
+    approval, the actor has agreed already, or there is no such plan.
     """
-    with audit.change(actor, "deploy.approve", row.id, comment=fields.get("comment")):
+    with audit.change(actor, "deploy.approve", row.id, comment=fields.get("comment")) as told:
         # The row is held, so that two approvals at once are both counted.
         state, cancelled_by = (
             rows.for_change(Deploy.select(Deploy.state, Deploy.cancel_requested_by).where(Deploy.id == row.id), Deploy)
@@ -25,9 +26,13 @@ def give(actor, row, fields):
         require_approvable(
             actor, row, "being cancelled" if cancelled_by and state not in states.DEPLOY_ENDED else state
         )
-        Approval.create(deploy=row, approved_by=actor.name, comment=fields.get("comment"), created_at=clock())
+        told["digest"] = digest = agreed_digest(row, fields.get("digest"))
+        Approval.create(
+            deploy=row, approved_by=actor.name, comment=fields.get("comment"), digest=digest, created_at=clock()
+        )
         said = f": {fields['comment']}" if fields.get("comment") else ""
-        events.append(f"deploy-{row.id}", [{"kind": "note", "text": f"approved by {actor.name}{said}"}])
+        text = f"plan {row.plan_id} ({digest[:12]}) is approved by {actor.name}{said}"
+        events.append(f"deploy-{row.id}", [{"kind": "note", "text": text}])
         if Approval.select().where(Approval.deploy == row).count() >= row.approvals_needed:
             states.move_deploy(row, "scheduled" if row.start_at and row.start_at > clock() else "queued")
 
@@ -42,9 +47,32 @@ def require_approvable(actor, row, state):
         raise Conflict(f"You have approved deploy {row.id} already.", code="already-approved")
 
 
+def agreed_digest(row, seen):
+    """Return the digest of a deploy's plan. Raises Conflict while it says nothing yet, or when another one was seen."""
+    plan_hosts = planned.rows_of(row.plan)
+    state = planned.state_of(plan_hosts)
+    if state == "observing":
+        why = f"Its plan {row.plan_id} is still looking at the hosts: wait a moment, read it, then approve."
+        raise Conflict(why, code="plan-not-ready")
+    if state == "failed":
+        why = (
+            f"Its plan {row.plan_id} could not look at all hosts: see why there, cancel deploy {row.id} and ask again."
+        )
+        raise Conflict(why, code="plan-not-ready")
+    digest = planned.digest(row.plan, plan_hosts)
+    if seen not in (None, digest):
+        raise Conflict(
+            f"Deploy {row.id} is not of the plan with that digest, but of plan {row.plan_id} with {digest}: read that one.",
+            code="plan-changed",
+        )
+    return digest
+
+
 def given(deploy_ids):
-    """Return {deploy id: [{"by", "at", "comment"}]} in the order they were given, in one query."""
+    """Return {deploy id: [{"by", "at", "comment", "digest"}]} in the order they were given, in one query."""
     found = {deploy_id: [] for deploy_id in deploy_ids}
     for row in Approval.select().where(Approval.deploy.in_(deploy_ids)).order_by(Approval.id):
-        found[row.deploy_id].append({"by": row.approved_by, "at": rfc3339(row.created_at), "comment": row.comment})
+        found[row.deploy_id].append(
+            {"by": row.approved_by, "at": rfc3339(row.created_at), "comment": row.comment, "digest": row.digest}
+        )
     return found

@@ -179,8 +179,7 @@ def hosts_for(fields):
     among = targets.hosts_of(target)
     what = f"{target.application.name} in {target.environment.name}"
     found = among if wanted is None else chosen(among, wanted, f"{{}} is no host of {what}.")
-    if all(host.maintenance_reason for host in found):
-        raise Conflict(f"{what} stands for no host that is in service now.", code="no-hosts")
+    targets.require_in_service(target, found)
     return found
 
 

@@ -19,6 +19,7 @@ LOOK_EVERY_MS = 5_000  # A host under watch is looked at this often, and once mo
 
 GOING_ON = HostRun.state.not_in(states.HOST_RUN_ENDED)
 BAD = HostRun.state.in_(states.HOST_RUN_BAD)  # did not do what was asked
+WELL = HostRun.state.in_(("succeeded", "unchanged"))  # runs the release
 SWITCHED = (HostRun.state == "succeeded") | HostRun.was_switched  # run the new release because of this deploy
 
 
@@ -177,8 +178,11 @@ class Tick:
         under_watch = self.under_watch(wave)
         if under_watch:
             self.watch(under_watch)
-        elif wave is None:
+        elif wave is None and self.is_any(WELL):
             self.succeed()
+        elif wave is None:
+            well = " well" if self.is_any(SWITCHED) else ""  # It runs on hosts that turned unhealthy under watch.
+            self.give_up(f"no host runs the release{well}: ")
         elif not self.is_pausing_before(wave):
             self.start_wave(wave)
 
@@ -194,7 +198,7 @@ class Tick:
     def is_first_awaited(self):
         """Say whether hosts go one by one, because none has succeeded yet."""
         is_asked_for = bool(self.deploy.strategy.get("healthy_first"))
-        return is_asked_for and not self.is_any(HostRun.state.in_(("succeeded", "unchanged")))
+        return is_asked_for and not self.is_any(WELL)
 
     def is_pausing_before(self, wave):
         """Say whether the strategy's pause between waves lasts; one that only a person ends makes the deploy paused."""
@@ -297,7 +301,7 @@ class Tick:
 
     def is_release_process_undone(self):
         """Say whether there is a `release` process that has not run: then no other host may switch, whatever is tolerated."""
-        has_led = (HostRun.wave == 0) & HostRun.state.in_(("succeeded", "unchanged"))
+        has_led = (HostRun.wave == 0) & WELL
         return snapshots.has_release_process(self.deploy) and not self.is_any(HostRun.was_switched | has_led)
 
     def is_busy(self):
@@ -312,14 +316,17 @@ class Tick:
         """Wait for hosts under way; ring for those whose worker died, because they must not stay half done."""
         self.ring_for(among=["running"])
 
-    def give_up(self):
-        """Too many hosts failed: stop, and take the switched hosts back where that is asked."""
+    def give_up(self, why=""):
+        """Too many hosts failed, or none is left that runs the release: stop, and take switched hosts back where that is asked.
+
+        `why` stands before the reason.
+        """
         self.skip_pending("the rollout stopped before this host")
         if self.is_busy():
             self.keep_going_with_running()
             return
         bad = list(self.select(HostRun.message, HostRun.before, where=[BAD]).order_by(HostRun.wave, HostRun.id))
-        reason = self.failure_reason(bad)
+        reason = why + (self.failure_reason(bad) if bad else self.told_left_out())
         if self.deploy.strategy["on_failure"] != "rollback":
             states.move_deploy(self.deploy, "failed", reason=reason)
         elif self.is_any(SWITCHED):
@@ -373,14 +380,16 @@ class Tick:
         states.move_deploy(self.deploy, "cancelled", reason=f"cancelled by {self.deploy.cancel_requested_by}{stays}")
 
     def succeed(self):
-        """Every host is through."""
-        bad, skipped = self.names(BAD), self.names(HostRun.state == "skipped")
-        notes = []
-        if bad:
-            notes.append(f"{len(bad)} of {self.count()} hosts failed, which the strategy tolerates: {', '.join(bad)}")
-        if skipped:
-            notes.append(f"left out: {', '.join(skipped)}")
+        """Every host is through, and the release runs."""
+        bad = self.names(BAD)
+        failed = bad and f"{len(bad)} of {self.count()} hosts failed, which the strategy tolerates: {', '.join(bad)}"
+        notes = [note for note in (failed, self.told_left_out()) if note]
         states.move_deploy(self.deploy, "succeeded", reason="; ".join(notes) or None)
+
+    def told_left_out(self):
+        """Return which hosts were left out as people read it, "" for none."""
+        skipped = self.names(HostRun.state == "skipped")
+        return f"left out: {', '.join(skipped)}" if skipped else ""
 
     def wake_the_next(self):
         """Ring for the deploy that waits for this target."""

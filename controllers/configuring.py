@@ -49,12 +49,9 @@ class Configuring:
         """Raise AgentError where the folder is not what it was when the deploy's plan was made."""
         digest = configure.digest_of(entry["integration"], entry["run"], name)
         if digest not in [item["digest"] for item in agreed if item["integration"] == entry["integration"]]:
-            raise AgentError(
-                "plan-stale",
-                name,
-                f"plan-stale: the folder of {entry['integration']} has changed since plan {self.deploy.plan_id} was made",
-                "It was not run. Make a new plan, and deploy that",
-            )
+            told = f"the folder of {entry['integration']} has changed"
+            message = f"{told} since plan {self.deploy.plan_id} was made"
+            raise planned.Stale(name, message, "It was not run", [{"what": "configure", "message": told}])
 
     def carry_out(self, name, entry):
         """Run one entry; returns whether it changed anything. Raises AgentError."""

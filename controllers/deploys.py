@@ -161,9 +161,10 @@ def start(actor, target, release, asked, rollback_of=None, is_automatic=False):
         rows.hold_target(target.application_id, target.environment_id)
         refuse_against_rollback(target, rollback_of)
         admitted = gates.admit(actor, target, release, asked, rollback_of, is_automatic)
-        plan = plan_for(actor, target, release, asked)
+        plan = plan_for(actor, target, release, asked, is_kept=not admitted["approvals_needed"])
         snapshot = plan.snapshot
         hosts = list(Host.select().where(Host.name.in_(snapshot["hosts"])).order_by(Host.name))
+        targets.require_in_service(target, hosts)
         deploy = Deploy.create(
             application=target.application,
             environment=target.environment,
@@ -184,6 +185,8 @@ def start(actor, target, release, asked, rollback_of=None, is_automatic=False):
         idempotency.note_made("deploy", deploy.id)
         told.update(deploy=deploy.id, release=release.version, comment=deploy.comment, override=deploy.override)
     failpoints.reach("deploy.created.before-enqueue")
+    if deploy.approvals_needed and not asked.get("plan"):
+        planned.ring(planned.rows_of(plan))
     dispatch.ring("windlass.conduct", deploy.id)
     failpoints.reach("deploy.created.after-enqueue")
     return get(actor, deploy.id)
@@ -218,13 +221,16 @@ def refuse_against_rollback(target, rollback_of):
     )
 
 
-def plan_for(actor, target, release, asked):
-    """Return the plan that was asked for, or a new one in which the deploy keeps what it does. Raises Invalid, Conflict."""
+def plan_for(actor, target, release, asked, is_kept):
+    """Return the plan that was asked for, or a new one. Raises Invalid, Conflict.
+
+    In a new one that is kept the deploy writes down what it does; the other kind is drawn up now, for people to agree to.
+    """
     if asked.get("plan"):
         return planned.accept(asked["plan"], target, release, asked.get("strategy"))
     snapshot = snapshots.take(target)
     strategy = targets.complete_strategy(asked.get("strategy") or {}, snapshot["strategy"])
-    return planned.write(actor, target, release, strategy, snapshot, is_kept=True)
+    return planned.write(actor, target, release, strategy, snapshot, is_kept)
 
 
 def in_time():

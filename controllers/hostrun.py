@@ -252,12 +252,9 @@ class HostRunDriver:
         for item in moved:
             self.record.output("preflight", f"{item['message']}\n{item.get('diff') or ''}")
         told = "; ".join(item["message"] for item in moved)
-        raise AgentError(
-            "plan-stale",
-            "preflight",
-            f"plan-stale: the host has changed since plan {self.deploy.plan_id} was made: {told}",
-            "Nothing was touched. Make a new plan, and deploy that",
-        )
+        message = f"the host has changed since plan {self.deploy.plan_id} was made: {told}"
+        masked = [{**item, "message": self.record.masked(item["message"])} for item in moved]
+        raise planned.Stale("preflight", message, "Nothing was touched", masked)
 
     def remember(self, specification, before):
         """Keep what the host ran before this deploy touched it first; a later attempt must not overwrite that.
@@ -340,14 +337,16 @@ class HostRunDriver:
 
     # How it ended.
 
-    def end(self, state, message):
+    def end(self, state, message, code=None, told=None):
         """Write the run's end, if it is still ours."""
         self.record.flush()
         states.move_host_run(
             self.run,
             state,
             guard=leases.is_held(self.run),
+            told=told,
             message=message,
+            code=code,
             was_switched=self.has_switched and state == "failed",
             bytes_sent=self.run.bytes_sent,
             **leases.FREE,
@@ -358,12 +357,15 @@ class HostRunDriver:
         ran = " but for what its playbooks and manifests did" if self.configuring.has_changed else ""
         return f"the host is as it was before{ran}"
 
-    def fail(self, message, state="failed", step=None):
-        """Write a failure with host, step and remedy; `step` is the one that failed where it is not the one under way."""
+    def fail(self, message, state="failed", step=None, **more):
+        """Write a failure with host, step and remedy; `step` is the one that failed where it is not the one under way.
+
+        `more` is what end() takes besides.
+        """
         if step and step != self.record.current:
             self.record.step(step, "failed", message)
         self.record.fail_current(message)
-        self.end(state, self.record.masked(message))
+        self.end(state, self.record.masked(message), **more)
 
     def refused(self, error):
         """The host's agent reported an error."""
@@ -382,6 +384,8 @@ class HostRunDriver:
             self.fail(
                 sentence(self.host.name, error.step or self.record.current, error.message, error.remedy) + restored,
                 step=error.step,
+                code=error.code,
+                told={"moved": error.moved} if isinstance(error, planned.Stale) else None,
             )
 
     def overtake(self, error):
@@ -404,7 +408,7 @@ class HostRunDriver:
     def not_reached(self, error):
         """The host could not be logged in to."""
         if error.is_final or self.run.attempt >= MOST_ATTEMPTS:
-            self.fail(sentence(self.host.name, "connect", str(error), error.remedy), "unreachable")
+            self.fail(sentence(self.host.name, "connect", str(error), error.remedy), "unreachable", code=error.code)
         else:
             self.try_again(str(error))
 
@@ -423,6 +427,7 @@ class HostRunDriver:
                     "See that the host and the network to it are up, then retry; nothing needs cleaning up.",
                 ),
                 "unreachable",
+                code="connection-lost",
             )
         else:
             self.try_again(str(error))

@@ -3,12 +3,22 @@
 import hmac
 
 import secretbox
-from controllers import configure, snapshots, wanted
+from controllers import configure, dispatch, snapshots, targets, wanted
 from controllers.building import trees
 from controllers.errors import Conflict, Invalid
 from controllers.rollout import changes
-from models import BuiltEnvironment, Host, Plan, PlanHost, Release
+from models import BuiltEnvironment, Host, Plan, PlanHost, Release, Zone
 from models.db import now
+from remote.session import AgentError
+
+
+class Stale(AgentError):
+    """What a deploy's plan was drawn up from has changed; `moved` tells how: [{"what", "message"}]."""
+
+    def __init__(self, step, message, remedy, moved):
+        super().__init__("plan-stale", step, f"plan-stale: {message}", f"{remedy}. Make a new plan, and deploy that")
+        self.moved = [{name: item[name] for name in ("what", "message")} for item in moved]
+
 
 # Drawing up.
 
@@ -86,20 +96,56 @@ def seal(text):
 
 
 def write(actor, target, release, strategy, snapshot, is_kept):
-    """Write a plan with a row for each host, not yet looked at; returns it. Call it within a transaction."""
+    """Write a plan with a row for each host in service, not yet looked at; returns it. Call it within a transaction.
+
+    Raises Conflict "no-hosts" where all are in maintenance.
+    """
+    hosts = list(Host.select().where(Host.name.in_(snapshot["hosts"])).order_by(Host.name))
+    targets.require_in_service(target, hosts)
+    out_of_service = [host for host in hosts if host.maintenance_reason]
     plan = Plan.create(
         application=target.application,
         environment=target.environment,
         release=release,
         strategy=strategy,
         snapshot=snapshot,
+        skipped=[
+            {"host": host.name, "reason": f"in maintenance: {host.maintenance_reason}"} for host in out_of_service
+        ],
         is_kept=is_kept,
         requested_by=actor.name,
         created_at=now(),
     )
-    hosts = Host.select().where(Host.name.in_(snapshot["hosts"])).order_by(Host.name)
-    PlanHost.insert_many([{"plan": plan, "host": host, "host_name": host.name} for host in hosts]).execute()
+    looked_at = [host for host in hosts if not host.maintenance_reason]
+    PlanHost.insert_many([{"plan": plan, "host": host, "host_name": host.name} for host in looked_at]).execute()
     return plan
+
+
+def ring(plan_hosts):
+    """Ask the workers of the hosts' zones to look at them. Call it after the rows are committed."""
+    PlanHost.update(rung_at=now()).where(PlanHost.id.in_([row.id for row in plan_hosts])).execute()
+    hosts = [row.host_id for row in plan_hosts]
+    zones = dict(Host.select(Host.id, Zone.name).join(Zone).where(Host.id.in_(hosts)).tuples())
+    for row in plan_hosts:
+        dispatch.ring("windlass.plan_host", row.id, zone=zones[row.host_id])
+
+
+def rows_of(plan):
+    """Return the rows of a plan's hosts by name."""
+    return list(PlanHost.select().where(PlanHost.plan == plan).order_by(PlanHost.host_name))
+
+
+def skipped(plan, plan_hosts):
+    """Return the hosts that a plan leaves out: [{"host", "reason"}]; a retry may have taken one in that was left out at first."""
+    known = {row.host_name for row in plan_hosts}
+    return [item for item in plan.skipped if item["host"] not in known]
+
+
+def digest(plan, plan_hosts):
+    """Return the digest over everything a plan says."""
+    said = [plan.release.digest, plan.release.version, plan.strategy]
+    left_out = [item["host"] for item in skipped(plan, plan_hosts)]
+    return seal(changes.canonical([*said, [[row.host_name, row.digest] for row in plan_hosts], left_out]))
 
 
 def write_changes(row, found, texts):
@@ -186,11 +232,13 @@ def hold(run, found, texts):
     """
     plan = run.deploy.plan
     row = PlanHost.get_or_none(PlanHost.plan == plan, PlanHost.host == run.host) if plan else None
-    if plan is None or (plan.is_kept and row is None):
+    if plan is None:
         return []
     if plan.is_kept:
+        row = row or PlanHost.get_or_create(plan=plan, host=run.host, defaults={"host_name": run.host.name})[0]
         write_changes(row, found, texts)
         return []
     if row is None:
-        return [{"what": "host", "message": "the plan does not know this host"}]
+        why = next((f", which was {item['reason']}" for item in plan.skipped if item["host"] == run.host.name), "")
+        return [{"what": "host", "message": f"the plan does not know this host{why}"}]
     return [] if row.digest == found["digest"] else changes.moved(row.changes, found, row.texts, texts)

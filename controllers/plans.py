@@ -3,11 +3,10 @@
 import contextlib
 import time
 
-from controllers import deploys, dispatch, maintenance, placements, planned, snapshots, targets, transports, wanted
+from controllers import deploys, maintenance, placements, planned, snapshots, targets, transports, wanted
 from controllers.errors import NotFound
-from controllers.rollout import changes
-from models import Host, Plan, PlanHost, Zone
-from models.db import clock, database, now
+from models import Plan, PlanHost
+from models.db import clock, database
 from remote.session import AgentError, ConnectionLost
 from remote.ssh import Unreachable
 from utils.datekit import rfc3339
@@ -30,17 +29,9 @@ def create(actor, fields):
         snapshot = snapshots.take(target)
         strategy = targets.complete_strategy(fields.get("strategy") or {}, snapshot["strategy"])
         plan = planned.write(actor, target, release, strategy, snapshot, is_kept=False)
-    ring(rows_of(plan))
+    planned.ring(planned.rows_of(plan))
     await_hosts(plan)
     return get(actor, plan.id)
-
-
-def ring(rows):
-    """Ask the workers of the hosts' zones to look at them."""
-    PlanHost.update(rung_at=now()).where(PlanHost.id.in_([row.id for row in rows])).execute()
-    zones = dict(Host.select(Host.id, Zone.name).join(Zone).where(Host.id.in_([row.host_id for row in rows])).tuples())
-    for row in rows:
-        dispatch.ring("windlass.plan_host", row.id, zone=zones[row.host_id])
 
 
 def await_hosts(plan):
@@ -53,17 +44,12 @@ def await_hosts(plan):
         time.sleep(LOOK_EVERY_S)
 
 
-def rows_of(plan):
-    """Return the rows of a plan's hosts by name."""
-    return list(PlanHost.select().where(PlanHost.plan == plan).order_by(PlanHost.host_name))
-
-
 def get(actor, plan_id):
     """Return a plan in the API's shape; raises NotFound."""
     plan = Plan.get_or_none(Plan.id == plan_id)
     if plan is None:
         raise NotFound(f"There is no plan {plan_id}.")
-    rows = rows_of(plan)
+    rows = planned.rows_of(plan)
     state = planned.state_of(rows)
     return {
         "id": plan.id,
@@ -72,10 +58,11 @@ def get(actor, plan_id):
         "environment": plan.environment.name,
         "state": state,
         "strategy": plan.strategy,
-        "digest": digest(plan, rows) if state == "ready" else None,
+        "digest": planned.digest(plan, rows) if state == "ready" else None,
         "unchanged": state == "ready" and all(row.changes["unchanged"] for row in rows),
         "maintenance": maintenance.on(plan.application_id, plan.environment_id),
         "hosts": [row.changes for row in rows if row.state == "ready"],
+        "skipped": planned.skipped(plan, rows),
         "errors": [{"host": row.host_name, **row.error} for row in rows if row.state == "failed"],
         "requested_by": plan.requested_by,
         "created_at": rfc3339(plan.created_at),
@@ -87,15 +74,6 @@ def deploy_of(plan):
     """Return the number of the deploy that keeps a plan of itself, None for a plan that somebody made."""
     deploy = plan.deploys.first() if plan.is_kept else None
     return deploy and deploy.id
-
-
-def digest(plan, rows):
-    """Return the digest over everything a plan says."""
-    return planned.seal(
-        changes.canonical(
-            [plan.release.digest, plan.release.version, plan.strategy, [[row.host_name, row.digest] for row in rows]]
-        )
-    )
 
 
 # The worker's side.
@@ -149,7 +127,7 @@ def ring_due():
         .where(
             PlanHost.state == "observing",
             Plan.is_kept == False,  # noqa: E712
-            PlanHost.rung_at < clock() - RING_AGAIN_MS,
+            PlanHost.rung_at.is_null() | (PlanHost.rung_at < clock() - RING_AGAIN_MS),
         )
     )
     waiting = list(open_rows)
@@ -164,4 +142,4 @@ def ring_due():
             },
         )
     if len(given_up) < len(waiting):
-        ring([row for row in waiting if row not in given_up])
+        planned.ring([row for row in waiting if row not in given_up])

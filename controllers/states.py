@@ -84,17 +84,19 @@ def move_deploy(deploy, state, **changes):
     return True
 
 
-def move_host_run(run, state, guard=None, **changes):
+def move_host_run(run, state, guard=None, told=None, **changes):
     """Move a host run to `state` and set more columns; returns False if another worker changed its state first.
 
-    `guard` is one more condition on the row, such as that the caller still holds its lease.
+    `guard` is one more condition on the row, such as that the caller still holds its lease; `told` is more for the event's
+    data. A `code` goes with the state it was set with.
     """
+    changes.setdefault("code", None)
     if state in HOST_RUN_ENDED:
         changes.setdefault("ended_at", now())
     with database.atomic():
         if not _move(HostRun, HOST_RUN, run, state, changes, guard):
             return False
-        events.append(f"deploy-{run.deploy_id}", [host_event(run, state, changes)])
+        events.append(f"deploy-{run.deploy_id}", [host_event(run, state, changes, told)])
     return True
 
 
@@ -103,6 +105,7 @@ def move_host_runs(deploy, state, *conditions, **changes):
 
     Returns the rows as they were before.
     """
+    changes.setdefault("code", None)
     if state in HOST_RUN_ENDED:
         changes.setdefault("ended_at", now())
     with database.atomic():
@@ -117,9 +120,11 @@ def move_host_runs(deploy, state, *conditions, **changes):
     return runs
 
 
-def host_event(run, state, changes):
+def host_event(run, state, changes, told=None):
     """Return the event of a host run's new state."""
-    data = {"state": state, "wave": run.wave, "attempt": changes.get("attempt", run.attempt)}
+    data = {"state": state, "wave": run.wave, "attempt": changes.get("attempt", run.attempt), **(told or {})}
+    if changes["code"]:
+        data["code"] = changes["code"]
     return {"kind": "host", "host": run.host.name, "data": data, "text": changes.get("message")}
 
 

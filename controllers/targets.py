@@ -162,6 +162,16 @@ def delete(actor, application, environment):
         target.delete_instance()
 
 
+def require_in_service(target, hosts):
+    """Raise Conflict "no-hosts" when every one of a target's hosts (rows) is in maintenance."""
+    if all(host.maintenance_reason for host in hosts):
+        raise Conflict(
+            f"{target.application.name} in {target.environment.name} stands for no host that is in service now; "
+            "put one back into service first.",
+            code="no-hosts",
+        )
+
+
 def snapshot(target):
     """Return all of a target that a rollout goes by, as it is now; variables are apart.
 

@@ -32,6 +32,7 @@ def describe_run(run, done):
         "wave": run.wave,
         "attempt": run.attempt,
         "message": run.message,
+        "code": run.code,
         "bytes_sent": run.bytes_sent,
         "started_at": rfc3339(run.started_at),
         "ended_at": rfc3339(run.ended_at),

@@ -14,7 +14,8 @@ class Deploy(BaseModel):
 
     `start_at` is when a scheduled one is to begin, `override` why freezes do not hold it back. `resumed_wave` is the last
     wave that somebody let begin by resuming a paused deploy. `changelog` is what it brings: commits, authors, issues.
-    `issues_check` is whether these issues are in the states its application requires: {"ok", "told"}.
+    `issues_check` is whether these issues are in the states its application requires, and until when (milliseconds) that
+    counts: {"ok", "told", "until"}.
     """
 
     application = ForeignKeyField(Application, backref="deploys", on_delete="CASCADE")
@@ -54,7 +55,8 @@ class HostRun(BaseModel):
     whose host does run the new release: it failed under watch. `rung_at` is when somebody was last rung for, until that one
     has come. Of a host under watch, `looked_at` is when the newest look began that reached it, `tried_at` when the newest
     look of all did, and `watched` is what they found: {"missed", "pids"}. `away` is since when (milliseconds) and how often the
-    place that keeps the release was away when this run wanted it: {"since", "missed"}.
+    place that keeps the release was away when this run wanted it: {"since", "missed"}. `code` says for programs what `message`
+    says for people of a failure, such as "plan-stale"; null where there is none.
     """
 
     deploy = ForeignKeyField(Deploy, backref="host_runs", on_delete="CASCADE")
@@ -67,6 +69,7 @@ class HostRun(BaseModel):
     before = JSONField(null=True)
     bytes_sent = BigIntegerField(default=0)
     message = TextField(null=True)
+    code = CharField(null=True)
     started_at = TimeField(null=True)
     ended_at = TimeField(null=True)
     due_at = TimeField(null=True)

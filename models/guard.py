@@ -38,11 +38,12 @@ class Freeze(BaseModel):
 
 
 class Approval(BaseModel):
-    """One person agreed to a deploy that somebody else had asked for."""
+    """One person agreed to a deploy that somebody else had asked for, by the digest of its plan."""
 
     deploy = ForeignKeyField(Deploy, backref="approvals", on_delete="CASCADE")
     approved_by = CharField()
     comment = TextField(null=True)
+    digest = CharField()
     created_at = TimeField()
 
     class Meta:

@@ -11,7 +11,8 @@ from models.release import Release
 class Plan(BaseModel):
     """What was asked for; `snapshot` is the target as it was then, its variables sealed inside.
 
-    `is_kept` marks one that a deploy without a plan keeps of itself, to show what it did.
+    `is_kept` marks one that a deploy without a plan keeps of itself, to show what it did; any other binds the deploys of it.
+    `skipped` are the hosts that were out of service: [{"host", "reason"}]; they have no row of their own.
     """
 
     application = ForeignKeyField(Application, backref="plans", on_delete="CASCADE")
@@ -19,6 +20,7 @@ class Plan(BaseModel):
     release = ForeignKeyField(Release, backref="plans", on_delete="CASCADE")
     strategy = JSONField()
     snapshot = JSONField()
+    skipped = JSONField(default=list)
     is_kept = BooleanField(default=False)
     requested_by = CharField()
     created_at = TimeField()

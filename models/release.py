@@ -15,7 +15,7 @@ class Release(BaseModel):
     is what the application says of other systems ("build", "artifacts"), as it was when the release was asked for;
     `foreign_build` how far a build there is, `bundle` where the release was published. `due_at` is when a build that waits
     for another system is looked at again, `attempts` how often it was begun since it last got anywhere, `missed` how often
-    its source was away.
+    its source was away. `cancel_requested_by` wants its build to end.
     """
 
     application = ForeignKeyField(Application, backref="releases", on_delete="CASCADE")
@@ -39,6 +39,7 @@ class Release(BaseModel):
     foreign_build = JSONField(null=True)
     bundle = JSONField(null=True)
     requested_by = CharField()
+    cancel_requested_by = CharField(null=True)
     created_at = TimeField()
     ended_at = TimeField(null=True)
     due_at = TimeField(null=True)

@@ -123,6 +123,13 @@ class HostError(Answer):
     remedy: str
 
 
+class SkippedHost(Answer):
+    """A host that is left out, and why."""
+
+    host: str
+    reason: str
+
+
 class Plan(Answer):
     """What deploying a release to a target will change, host by host."""
 
@@ -136,6 +143,7 @@ class Plan(Answer):
     unchanged: bool = Field(description="Nothing is to be done on any host.")
     maintenance: MaintenanceInShort | None = Field(description="The target is closed now, and a deploy leaves it so.")
     hosts: list[HostChanges]
+    skipped: list[SkippedHost] = Field(description="Hosts in maintenance: a deploy of the plan leaves them out.")
     errors: list[HostError]
     requested_by: str
     created_at: Time

@@ -153,20 +153,18 @@ def bytes_to_send(wanted, application, after, packed_sizes):
 
 
 def configuration_changes(wanted, application, slot, is_warm):
-    """Return [{"file", "diff"}] of the files outside the host's root that will be written otherwise than they are."""
-    wanted_texts = (
-        {}
-        if is_warm
-        else {f"supervisor-{slot}": (wanted["supervisor"][slot]["path"], wanted["supervisor"][slot]["text"])}
-    )
+    """Return [{"file", "diff"}]: how the files outside the host's root that will be written differ from what is in force.
+
+    A slot's program follows the one of the slot that answers, so it is compared with that, as if it were for that slot, too.
+    """
+    texts, listed = application["texts"], []
+    if not is_warm:
+        answers = application["active"] or slot
+        text = wanted["supervisor"][answers]["text"]
+        listed.append((wanted["supervisor"][slot]["path"], texts.get(f"supervisor-{answers}"), text))
     if wanted["nginx"]:
-        wanted_texts["nginx"] = (wanted["nginx"]["path"], spec.site_text(wanted, slot))
-    listed = []
-    for what, (name, text) in wanted_texts.items():
-        there = application["texts"].get(what)
-        if there != text:
-            listed.append({"file": name, "diff": unified(name, there, text)})
-    return listed
+        listed.append((wanted["nginx"]["path"], texts.get("nginx"), spec.site_text(wanted, slot)))
+    return [{"file": name, "diff": unified(name, there, text)} for name, there, text in listed if there != text]
 
 
 def unified(name, before, after):

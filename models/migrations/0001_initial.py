@@ -53,6 +53,7 @@ def up(migrator, db):
         foreign_build = JSONField(null=True)
         bundle = JSONField(null=True)
         requested_by = CharField()
+        cancel_requested_by = CharField(null=True)
         created_at = TimeField()
         ended_at = TimeField(null=True)
         due_at = TimeField(null=True)
@@ -73,6 +74,7 @@ def up(migrator, db):
         release = ForeignKeyField(Release, on_delete='CASCADE')
         strategy = JSONField()
         snapshot = JSONField()
+        skipped = JSONField(default=list)
         is_kept = BooleanField(default=False)
         requested_by = CharField()
         created_at = TimeField()
@@ -116,6 +118,7 @@ def up(migrator, db):
         deploy = ForeignKeyField(Deploy, on_delete='CASCADE')
         approved_by = CharField()
         comment = TextField(null=True)
+        digest = CharField()
         created_at = TimeField()
         class Meta:
             database = db
@@ -432,6 +435,7 @@ def up(migrator, db):
         before = JSONField(null=True)
         bytes_sent = BigIntegerField(default=0)
         message = TextField(null=True)
+        code = CharField(null=True)
         started_at = TimeField(null=True)
         ended_at = TimeField(null=True)
         due_at = TimeField(null=True)

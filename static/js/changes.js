@@ -19,8 +19,11 @@ export class Changes {
 
   show() {
     return this.shell.attempt(async () => {
-      const { hosts } = await get(["plans", this.plan()]);
-      this.hosts(hosts.map((host) => ({ name: host.host, summary: summary(host), text: plainLines(host).join("\n") })));
+      const { hosts, skipped } = await get(["plans", this.plan()]);
+      this.hosts([
+        ...hosts.map((host) => ({ name: host.host, summary: summary(host), text: plainLines(host).join("\n") })),
+        ...(skipped ?? []).map(({ host, reason }) => ({ name: host, summary: `left out, ${reason}`, text: "" })),
+      ]);
       this.isShown(true);
     });
   }

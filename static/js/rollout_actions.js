@@ -64,6 +64,19 @@ export function askCancel(shell, deploy, done) {
   });
 }
 
+/** Ask, then end the build of a release (API shape). */
+export function askCancelBuild(shell, { application, version, build }, done) {
+  shell.confirm.ask({
+    title: `Cancel the build of ${version}?`,
+    facts: [{ name: "Application", value: application }, { name: "Built by", value: build?.integration }],
+    warning: "The release fails. To try again, make another one.",
+    action: "Cancel this build",
+    isDangerous: true,
+    run: (key) => change("POST", ["applications", application, "releases", version, "cancel"], undefined, { key }),
+    done,
+  });
+}
+
 /** Ask, then try the failed hosts of a deploy again. */
 export function askRetry(shell, deploy, done) {
   shell.confirm.ask({
@@ -100,7 +113,13 @@ export function askResume(shell, deploy, done) {
   });
 }
 
-/** Ask, then agree to a deploy that somebody else asked for: to exactly what its plan says, where it came with one. */
+/** Say how far a plan is: nobody can agree to one that does not say everything yet. */
+function toldPlan({ digest, errors }) {
+  if (digest) return `digest ${digest.slice(0, DIGEST_SHOWN)}`;
+  return errors?.length ? `could not look at ${errors.map(({ host }) => host).join(", ")}` : "still looks at the hosts";
+}
+
+/** Ask, then agree to a deploy that somebody else asked for: to exactly what its plan says. */
 export async function askApprove(shell, deploy, done) {
   const { needed, given } = deploy.approvals;
   await shell.attempt(async () => {
@@ -111,12 +130,12 @@ export async function askApprove(shell, deploy, done) {
         ...factsOf(deploy),
         { name: "Asked for by", value: deploy.requested_by },
         { name: "Instead of", value: deploy.previous_release },
-        { name: "Plan", value: plan?.digest ? `#${plan.id}, digest ${plan.digest.slice(0, DIGEST_SHOWN)}` : "" },
+        { name: "Plan", value: plan ? `#${plan.id}, ${toldPlan(plan)}` : "" },
         { name: "Approvals", value: `${given.length} of ${needed}` },
       ],
       warning: given.length + 1 >= needed ? "It goes into the queue with your approval." : "It waits for others to approve it, too.",
       action: "Approve",
-      run: (key) => change("POST", ["deploys", deploy.id, "approve"], undefined, { key }),
+      run: (key) => change("POST", ["deploys", deploy.id, "approve"], plan?.digest ? { digest: plan.digest } : undefined, { key }),
       done,
     });
   });

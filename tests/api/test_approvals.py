@@ -2,8 +2,8 @@
 
 import pytest
 
-from controllers import conduct, dispatch, sessions, sweep
-from models import Approval, Deploy, Environment, Token, User
+from controllers import conduct, dispatch, plans, sessions, sweep
+from models import Approval, AuditEntry, Deploy, Environment, Plan, PlanHost, Token, User
 from models.db import clock
 from tests import factories
 from tests.client import ApiClient, assert_problem
@@ -45,9 +45,12 @@ def protect(api, **fields):
     return changed.json
 
 
-def ask(caller, **more):
+def ask(caller, is_seen=True, **more):
+    """Ask for a deploy; its plan has looked at the hosts then, unless that is to come."""
     made = caller.post("/deploys", {**WANTED, **more})
     assert made.status_code == 201, made.text
+    if is_seen:
+        PlanHost.update(state="ready", digest="moves-nothing", changes={"unchanged": True}).execute()
     return made.json
 
 
@@ -68,7 +71,9 @@ def test_a_deploy_waits_for_as_many_others_as_the_environment_says(api, person, 
         ("cat", None),
     ]
     assert bells[-1] == ("windlass.conduct", (deploy["id"],))
-    assert "approved by bob: looks right" in api.get(f"{path}/log").text
+    digest = api.get(f"/plans/{deploy['plan']}").json["digest"]
+    assert {approval["digest"] for approval in second.json["approvals"]["given"]} == {digest}
+    assert f"plan {deploy['plan']} ({digest[:12]}) is approved by bob: looks right" in api.get(f"{path}/log").text
     conduct.conduct(deploy["id"])
     assert api.get("/deploys").json["items"][0]["state"] == "running"
 
@@ -84,6 +89,43 @@ def test_nobody_approves_their_own_deploy_or_twice_or_too_late(api, person):
     person("cat").post(f"{path}/approve")
     assert_problem(person("dan").post(f"{path}/approve"), 409, "not-approvable")
     assert_problem(bob.post("/deploys/99/approve"), 404, "not-found")
+
+
+def test_a_plan_is_drawn_up_at_once_and_nobody_agrees_before_it_says_everything(api, person, bells):
+    protect(api, approvals=1)
+    deploy = ask(api, is_seen=False)
+    row = PlanHost.get()
+    assert ("windlass.plan_host", (row.id,)) in bells and row.plan_id == deploy["plan"]
+    path, bob = f"/deploys/{deploy['id']}/approve", person("bob")
+    assert "wait a moment" in assert_problem(bob.post(path), 409, "plan-not-ready")["detail"]
+    PlanHost.update(state="failed", error={"code": "x", "message": "m", "remedy": "r"}).execute()
+    assert "ask again" in assert_problem(bob.post(path), 409, "plan-not-ready")["detail"]
+    assert Approval.select().count() == 0
+    PlanHost.update(state="ready", digest="moves-nothing", changes={"unchanged": True}).execute()
+    assert bob.post(path).json["state"] == "queued"
+
+
+def test_one_agrees_to_the_plan_one_has_read(api, person):
+    protect(api, approvals=1)
+    deploy = ask(api)
+    path, bob = f"/deploys/{deploy['id']}/approve", person("bob")
+    digest = api.get(f"/plans/{deploy['plan']}").json["digest"]
+    problem = assert_problem(bob.post(path, {"digest": "0" * 64}), 409, "plan-changed")
+    assert digest in problem["detail"] and Approval.select().count() == 0
+    assert_problem(bob.post(path, {"digest": "what I read"}), 422, "invalid")
+    assert bob.post(path, {"digest": digest}).json["approvals"]["given"][0]["digest"] == digest
+    entry = AuditEntry.select().order_by(AuditEntry.number.desc()).get()
+    assert (entry.action, entry.data["digest"]) == ("deploy.approve", digest)
+
+
+def test_a_deploy_of_a_plan_is_approved_by_that_plan(api, person, monkeypatch):
+    protect(api, approvals=1)
+    monkeypatch.setattr(plans, "PATIENCE_S", 0)
+    plan = api.post("/plans", WANTED).json["id"]
+    PlanHost.update(state="ready", digest="moves-nothing", changes={"unchanged": True}).execute()
+    deploy = ask(api, plan=plan)
+    assert deploy["plan"] == plan and Plan.select().count() == 1
+    assert person("bob").post(f"/deploys/{deploy['id']}/approve").json["state"] == "queued"
 
 
 def test_what_waits_holds_nobody_up_and_can_be_cancelled(api, person, bells):

@@ -133,6 +133,27 @@ def test_a_target_without_hosts_is_refused(api, target):
     assert Deploy.select().count() == 0
 
 
+def test_a_host_in_maintenance_is_skipped_with_its_reason_and_the_others_go(api, target):
+    api.post("/hosts/web-1/maintenance", {"reason": "new disk"})
+    deploy = api.post("/deploys", WANTED).json
+    runs = api.get(f"/deploys/{deploy['id']}/hosts").json["items"]
+    assert [(run["host"], run["state"], run["message"]) for run in runs] == [
+        ("web-2", "pending", None),
+        ("web-1", "skipped", "in maintenance: new disk"),
+    ]
+
+
+def test_a_target_whose_hosts_are_all_in_maintenance_is_refused(api, target, bells):
+    for name in ("web-1", "web-2"):
+        api.post(f"/hosts/{name}/maintenance", {"reason": "new disks"})
+    refused = assert_problem(api.post("/deploys", WANTED), 409, "no-hosts")
+    assert "shop in production" in refused["detail"]
+    old, new = factories.release(), factories.release()
+    back = ended(release=new, previous_release=old)
+    assert_problem(api.post(f"/deploys/{back.id}/rollback"), 409, "no-hosts")
+    assert (Deploy.select().count(), bells) == (1, [])
+
+
 def test_everything_that_is_wrong_is_told_at_once(api, target):
     answer = api.post(
         "/deploys",

@@ -146,6 +146,8 @@ def test_an_administrator_overrides_with_a_reason_that_is_in_the_history(api, bo
     assert_problem(api.post("/deploys", {**WANTED, "override": ""}), 422, "invalid")
     deploy = api.post("/deploys", {**WANTED, "override": "leaking cards"}).json
     assert deploy["override"] == "leaking cards"
+    entry = api.get("/audit").json["items"][0]
+    assert (entry["action"], entry["data"]["override"]) == ("deploy.create", "leaking cards")
     assert "freezes are overridden by admin: leaking cards" in api.get(f"/deploys/{deploy['id']}/log").text
     conduct.conduct(deploy["id"])
     assert api.get(f"/deploys/{deploy['id']}").json["state"] == "running"

@@ -82,7 +82,7 @@ def test_a_lock_is_over_when_its_time_has_come(api, bob):
 
 
 @pytest.mark.parametrize("method", ["put", "delete"])
-def test_breaking_takes_force_and_is_logged(api, bob, caplog, method):
+def test_breaking_takes_force_and_is_in_the_audit_trail(api, bob, caplog, method):
     api.put(PATH, {"reason": "migration"})
     body = {"reason": "urgent"} if method == "put" else None
     assert_problem(bob.request(method.upper(), PATH, body), 409, "locked")
@@ -91,6 +91,9 @@ def test_breaking_takes_force_and_is_logged(api, bob, caplog, method):
         done = bob.put(PATH, {**body, "force": True}) if body else bob.delete(f"{PATH}?force=true")
     assert done.status_code == (201 if body else 204)
     assert "bob broke a lock" in caplog.text and "locked by admin: migration" in caplog.text
+    entry = api.get("/audit").json["items"][0]
+    assert entry["actor"] == "bob" and entry["subject"] == "shop/production"
+    assert (entry["data"]["broken_lock_of"], entry["data"]["its_reason"]) == ("admin", "migration")
 
 
 def test_a_deploy_that_has_not_begun_waits_for_the_end_of_a_lock(api, bob):

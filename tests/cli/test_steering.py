@@ -32,13 +32,31 @@ def number(api):
     return api.a_deploy("v2", "production")["id"]
 
 
-def test_approve_tells_what_is_still_needed(windlass, api, number, monkeypatch):
-    answer = {**api.deploys[number], "state": "pending_approval", "approvals": {"needed": 2, "given": [{"by": "ada"}]}}
+@pytest.fixture
+def to_be_approved(api, number, monkeypatch):
+    """A deploy that two others must agree to; its plan is observing the first time it is asked for."""
+    api.deploys[number].update(state="pending_approval", plan=7)
+    answer = {**api.deploys[number], "approvals": {"needed": 2, "given": [{"by": "ada"}]}}
     monkeypatch.setitem(ROUTES, r"POST /deploys/(\d+)/approve", lambda api, request, number: (200, answer))
-    told = windlass("approve", number, "--comment", "looks right")
+    plan = {"id": 7, "application": "shop", "release": "v2", "environment": "production", "hosts": []}
+    states = iter([{"state": "observing", "digest": None}])
+    ready = {"state": "ready", "digest": "d" * 64}
+    monkeypatch.setitem(ROUTES, r"GET /plans/7", lambda api, request: (200, {**plan, **next(states, ready)}))
+    return number
+
+
+def test_approve_shows_the_plan_and_agrees_to_it_and_tells_what_is_still_needed(windlass, api, to_be_approved):
+    told = windlass("approve", to_be_approved, "--comment", "looks right")
     assert told.code == 0
+    assert told.out.startswith("plan 7  shop v2 → production")
     assert "pending_approval" in told.out and "1 more approval" in told.err
-    assert api.sent("POST", f"/deploys/{number}/approve")[0].body == {"comment": "looks right"}
+    sent = api.sent("POST", f"/deploys/{to_be_approved}/approve")[0].body
+    assert sent == {"comment": "looks right", "digest": "d" * 64}
+
+
+def test_approve_agrees_to_the_plan_somebody_has_read_before(windlass, api, to_be_approved):
+    windlass("approve", to_be_approved, "--digest", "e" * 64)
+    assert api.sent("POST", f"/deploys/{to_be_approved}/approve")[0].body == {"digest": "e" * 64}
 
 
 def test_an_environment_is_protected_and_freed_again(windlass, api, monkeypatch):

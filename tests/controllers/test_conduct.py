@@ -226,6 +226,59 @@ def test_tolerated_failures_do_not_stop_the_rollout_but_are_told(bells, hosts):
     assert "app3" in ended.reason
 
 
+# No host runs it: never a success, whatever the strategy tolerates.
+
+
+def test_a_tolerated_failure_on_the_only_host_is_no_success(bells, hosts):
+    deploy = factories.deploy(hosts[:1], {"max_failures": 1})
+    tick(deploy)
+    end(runs_of(deploy)[0], "failed", message="app1: connect: gone.")
+    ended = tick(deploy)
+    assert (ended.state, ended.reason) == ("failed", "no host runs the release: app1: connect: gone.")
+
+
+def test_where_every_host_was_put_back_it_is_rolled_back_though_all_failures_are_tolerated(bells, hosts):
+    deploy = factories.deploy(hosts[:2], {"max_failures": "100%"})
+    tick(deploy)
+    for run in runs_of(deploy):
+        end(run, "failed", message="no", before={"active": "a", "current": "1" * 64, "restored": True})
+    ended = tick(deploy)
+    assert (ended.state, ended.reason) == ("rolled_back", "no host runs the release: no (2 of 2 hosts failed.)")
+
+
+def test_where_every_host_turned_unhealthy_under_watch_they_go_back_though_all_failures_are_tolerated(bells, hosts):
+    deploy = factories.deploy(hosts[:1], {"max_failures": 1, "bake_s": 60})
+    tick(deploy)
+    end(runs_of(deploy)[0], "succeeded")
+    states.move_host_run(runs_of(deploy)[0], "failed", message="the health check fails.", was_switched=True)
+    going_back = tick(deploy)
+    assert (going_back.state, going_back.reason) == (
+        "rolling_back",
+        "no host runs the release well: the health check fails.",
+    )
+    end(runs_of(deploy)[0], "rolled_back")
+    assert tick(deploy).state == "rolled_back"
+
+
+@pytest.mark.parametrize("outcome, reason", [("failed", "no"), ("skipped", "left out: app1, app2")])
+def test_a_deploy_that_left_hosts_out_and_switched_none_is_no_success(bells, hosts, outcome, reason):
+    deploy = factories.deploy(hosts[:2], {"max_failures": 1})
+    tick(deploy)
+    for run, state in zip(runs_of(deploy), ("skipped", outcome), strict=True):
+        end(run, state, message="no")
+    ended = tick(deploy)
+    assert (ended.state, ended.reason) == ("failed", f"no host runs the release: {reason}")
+    assert ended.ended_at
+
+
+def test_after_a_deploy_that_no_host_runs_the_next_one_begins(bells, hosts):
+    first, second = factories.deploy(hosts[:1]), factories.deploy(hosts[:1])
+    tick(first)
+    end(runs_of(first)[0], "skipped")
+    assert tick(first).state == "failed"
+    assert ("windlass.conduct", (second.id,), None) in bells
+
+
 def test_a_second_deploy_of_the_same_target_waits_for_the_first(bells, hosts):
     first, second = factories.deploy(hosts[:1]), factories.deploy(hosts[:1])
     tick(first)

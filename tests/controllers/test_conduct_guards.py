@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from controllers import bake, conduct, dispatch, hostrun, pauses, states
+from controllers import bake, conduct, deploys, dispatch, events, hostrun, pauses, states, watching
 from controllers.actor import Actor
 from controllers.errors import Conflict, NotFound
 from models import Deploy, HostRun, Target
@@ -199,12 +199,17 @@ def one_failed(bells, hosts):
     end(first, "succeeded")
     tick(deploy)
     pauses.pause(ANN, deploy.id)
-    end(second, "failed", message="app2 broke.")
+    end(second, "failed", message="app2 broke.", code="check-failed")
     return deploy
 
 
 def test_a_failed_host_is_tried_again_once_resumed(bells, one_failed):
-    assert pauses.retry_host(ANN, one_failed.id, "app2")["state"] == "pending"
+    failed = runs_of(one_failed)[1]
+    assert watching.describe_run(failed, [])["code"] == "check-failed"
+    told = [event["data"] for event in events.read(f"deploy-{one_failed.id}") if event.get("host") == "app2"]
+    assert told[-1]["code"] == "check-failed" and "code" not in told[0]
+    retried = pauses.retry_host(ANN, one_failed.id, "app2")
+    assert (retried["state"], retried["code"]) == ("pending", None)
     assert tick(one_failed).state == "paused"
     pauses.resume(ANN, one_failed.id)
     assert tick(one_failed).state == "running"
@@ -222,6 +227,19 @@ def test_a_failed_host_that_is_left_out_no_longer_counts(bells, one_failed):
     end(runs_of(one_failed)[2], "succeeded")
     ended = tick(one_failed)
     assert (ended.state, ended.reason) == ("succeeded", "left out: app2, app4")
+
+
+def test_a_deploy_whose_only_host_was_left_out_is_no_success_and_can_be_tried_again(bells, hosts):
+    deploy = factories.deploy(hosts[:1])
+    tick(deploy)
+    pauses.pause(ANN, deploy.id)
+    pauses.skip_host(ANN, deploy.id, "app1")
+    pauses.resume(ANN, deploy.id)
+    ended = tick(deploy)
+    assert (ended.state, ended.reason) == ("failed", "no host runs the release: left out: app1")
+    assert deploys.previous_release(deploy, deploy.release) is None
+    assert deploys.retry(ANN, deploy.id)["state"] == "running"
+    assert states_of(deploy) == ["pending"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from controllers import dispatch, planned, plans
 from controllers.actor import Actor
 from controllers.errors import NotFound
-from models import Plan, PlanHost
+from models import HostRun, Plan, PlanHost
 from models.db import clock
 from tests import factories
 
@@ -77,6 +77,37 @@ def test_a_plan_s_digest_tells_other_changes_and_other_strategies_apart():
         planned.write_changes(rows[0], found(digest), {})
         digests.add(plans.get(ANN, plan.id)["digest"])
     assert len(digests) == 3
+
+
+def test_hosts_that_were_left_out_are_told_and_part_of_the_digest():
+    digests = set()
+    for skipped in ([], [{"host": "web-2", "reason": "in maintenance: disk"}]):
+        plan, rows = make(1, skipped=skipped)
+        PlanHost.update(host_name="web-1").where(PlanHost.id == rows[0].id).execute()
+        planned.write_changes(rows[0], found(), {})
+        told = plans.get(ANN, plan.id)
+        assert (told["state"], told["skipped"]) == ("ready", skipped)
+        digests.add(told["digest"])
+    assert len(digests) == 2
+
+
+def test_a_host_that_a_plan_left_out_is_stale_when_it_comes_back():
+    host = factories.host()
+    plan, _ = make(1, skipped=[{"host": host.name, "reason": "in maintenance: disk"}])
+    run = HostRun.get(HostRun.deploy == factories.deploy([host], plan=plan))
+    (item,) = planned.hold(run, found(), {})
+    assert item["what"] == "host" and "the plan does not know this host" in item["message"]
+    assert "in maintenance: disk" in item["message"]
+
+
+def test_what_a_deploy_did_on_a_host_that_it_had_left_out_at_first_is_kept():
+    host = factories.host()
+    plan, (row,) = make(1, skipped=[{"host": host.name, "reason": "in maintenance: disk"}], is_kept=True)
+    planned.write_changes(row, found(), {})
+    run = HostRun.get(HostRun.deploy == factories.deploy([host], plan=plan))
+    assert planned.hold(run, found("d2"), {}) == []
+    told = plans.get(ANN, plan.id)
+    assert (told["state"], len(told["hosts"]), told["skipped"]) == ("ready", 2, [])
 
 
 def test_lost_messages_are_sent_again_and_hosts_that_nobody_looks_at_are_given_up(rung):

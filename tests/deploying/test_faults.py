@@ -40,7 +40,7 @@ def check_error(stack, deploy, host, step, *words):
     for word in words:
         assert word in reason, reason
     run = stack.host_runs(deploy)[host.name]
-    assert run["state"] in ("failed", "unreachable")
+    assert run["state"] in ("failed", "unreachable") and run["code"]
     assert {entry["name"]: entry["state"] for entry in run["steps"]}[step] == "failed"
 
 

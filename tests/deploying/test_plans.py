@@ -98,7 +98,7 @@ def test_a_plan_tells_code_packages_configuration_and_variables_and_a_deploy_of_
         diffs = {item["file"]: item["diff"].splitlines() for item in host["configuration"]}
         assert f"-    server_name {name}.example.com;" in diffs[f"windlass-{name}.conf"]
         assert f"+    server_name www.{name}.example.com;" in diffs[f"windlass-{name}.conf"]
-        assert diffs[f"windlass-{name}-b.conf"][0] == "--- /dev/null"
+        assert list(diffs) == [f"windlass-{name}.conf"], "the program is started as the one that runs"
 
     text = cli("plan", name, release, "--to", "production")
     for said in (
@@ -174,9 +174,12 @@ def test_a_host_edited_by_hand_stops_the_plan_there_and_says_what_moved(stack, h
 
     runs = stack.host_runs(deploy)
     assert [runs[host.name]["state"] for host in hosts] == ["succeeded", "failed", "succeeded"]
-    assert (
-        "plan-stale" in runs[hosts[1].name]["message"] and "nginx's site was edited" in runs[hosts[1].name]["message"]
-    )
+    assert [runs[host.name]["code"] for host in hosts] == [None, "plan-stale", None]
+    assert "nginx's site was edited" in runs[hosts[1].name]["message"]
+    history = stack.call("GET", f"/deploys/{deploy['id']}/events?limit=1000")["items"]
+    (told,) = [event["data"] for event in history if event["kind"] == "host" and event["data"]["state"] == "failed"]
+    assert told["code"] == "plan-stale"
+    assert told["moved"] == [{"what": "nginx", "message": "nginx's site was edited"}]
     assert {path: about for path, about in fingerprint(hosts[1]).items() if "/state" not in path} == edited, (
         "nothing there was touched"
     )
@@ -244,6 +247,33 @@ def test_a_plan_is_refused_for_anything_but_what_it_is_for(stack, hosts, deploye
     variables(stack, deployed, COLOUR="green")
     refused = stack.request("POST", "/deploys", json=wish(deployed, release, plan=made["id"]))
     assert (refused.status_code, refused.json()["code"]) == (409, "plan-stale")
+
+
+def test_a_dead_host_in_maintenance_hinders_no_plan_and_is_not_touched_by_a_deploy_of_it(
+    stack, hosts, deployed, repository, cli
+):
+    repository.commit(applications.plain("two"))
+    release = stack.release(deployed)["version"]
+    dead, strategy = hosts[2], {"on_failure": "continue", "max_failures": 1}
+    in_maintenance = f"/hosts/{dead.name}/maintenance"
+    stack.call("POST", in_maintenance, {"reason": "new disk"})
+    dead.stop_sshd()
+    try:
+        made = plan(stack, deployed, release, strategy=strategy)
+        text = cli("plan", deployed, release, "--to", "production").stdout
+        deploy = stack.deploy(release, deployed, plan=made["id"])
+    finally:
+        dead.start_sshd()
+    assert (made["state"], made["skipped"]) == ("ready", [{"host": dead.name, "reason": "in maintenance: new disk"}])
+    assert f"{dead.name} is left out: in maintenance: new disk" in text
+    runs = stack.host_runs(deploy)
+    assert [runs[host.name]["state"] for host in hosts] == ["succeeded", "succeeded", "skipped"]
+
+    made = plan(stack, deployed, "v1", strategy=strategy)
+    stack.call("POST", in_maintenance, {"enabled": False})
+    back = stack.host_runs(stack.deploy("v1", deployed, plan=made["id"]))
+    assert [back[host.name]["state"] for host in hosts] == ["succeeded", "succeeded", "failed"]
+    assert back[dead.name]["code"] == "plan-stale" and "does not know this host" in back[dead.name]["message"]
 
 
 def test_a_host_that_cannot_be_reached_is_named_and_the_plan_cannot_be_deployed(stack, hosts, deployed, cli):

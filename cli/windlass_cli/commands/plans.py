@@ -58,6 +58,8 @@ def show_plan(output, made):
     closed = made.get("maintenance")
     if closed:
         output.line(f"in maintenance since {closed['since']} by {closed['holder']}: a deploy leaves the page in place")
+    for item in made.get("skipped", ()):
+        output.line(f"{item['host']} is left out: {clean(item['reason'])}")
     for names, host in alike(made["hosts"]):
         output.line("")
         output.line(Text(clean(", ".join(names)), style="bold"))

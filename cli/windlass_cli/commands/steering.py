@@ -3,9 +3,11 @@
 import click
 
 from windlass_cli import options
+from windlass_cli.commands.plans import show_plan
 from windlass_cli.commands.rollouts import finish, show_deploy
 from windlass_cli.invocation import Command
 from windlass_cli.output import state
+from windlass_cli.rollouts import complete_plan, having
 
 host_argument = click.argument("host", metavar="HOST")
 
@@ -13,19 +15,30 @@ host_argument = click.argument("host", metavar="HOST")
 @click.command(cls=Command)
 @options.deploy
 @click.option("--comment", metavar="TEXT", help="What you say to it, for whoever reads the history.")
+@click.option("--digest", metavar="TEXT", help="Agree only if its plan has this digest.")
+@options.timeout
 @click.pass_obj
-def approve(invocation, number, comment):
-    """Agree to a deploy that somebody else asked for.
+def approve(invocation, number, comment, digest, deadline):
+    """Show what a deploy that somebody else asked for will change, and agree to exactly that.
 
     In a protected environment it begins when as many people have agreed as the environment needs.
     """
-    body = {"comment": comment} if comment else {}
-    approved = invocation.client.post("deploys", number, "approve", body=body)
-    show_deploy(invocation.output, approved)
+    client, output = invocation.client, invocation.output
+    deploy = having(client.get("deploys", number), "id")
+    if deploy["state"] == "pending_approval":
+        plan = complete_plan(client, having(client.get("plans", deploy["plan"]), "id"), deadline)
+        digest = digest or plan["digest"]
+        if not output.as_json:
+            show_plan(output, plan)
+            output.line("")
+    invocation.confirm(f"Approve deploy {number}?")
+    body = {name: value for name, value in (("comment", comment), ("digest", digest)) if value}
+    approved = client.post("deploys", number, "approve", body=body)
+    show_deploy(output, approved)
     approvals = approved.get("approvals") or {}
     lacking = approvals.get("needed", 0) - len(approvals.get("given") or [])
     if lacking > 0:
-        invocation.output.hint(f"It needs {lacking} more approval{'s' if lacking > 1 else ''}.")
+        output.hint(f"It needs {lacking} more approval{'s' if lacking > 1 else ''}.")
 
 
 @click.command(cls=Command)

@@ -143,16 +143,32 @@ def test_a_slot_that_still_runs_the_release_is_only_switched_to():
     assert told["processes"] == {"start": [{"name": "worker", "slot": "b"}], "stop": [{"name": "worker", "slot": "a"}]}
     assert told["configuration"] == []
     edited = state(**{**warm, "texts": {**RUNNING["texts"], "supervisor-b": "edited\n"}})
-    assert [item["file"] for item in found(edited)["configuration"]] == ["app-b.conf"], (
+    assert {"name": "web", "slot": "b"} in found(edited)["processes"]["start"], (
         "an edited program file makes it start anew"
     )
 
 
+def configuration_of(seen, want=None):
+    return {item["file"]: item["diff"] for item in found(seen, want)["configuration"]}
+
+
 def test_configuration_is_compared_with_what_is_really_there():
-    told = found(state(**{**RUNNING, "texts": {"supervisor-a": "program of a\n", "nginx": "edited\n"}}))
-    by_file = {item["file"]: item["diff"] for item in told["configuration"]}
-    assert by_file["app.conf"] == "--- app.conf\n+++ app.conf\n@@ -1 +1 @@\n-edited\n+site\n"
-    assert by_file["app-b.conf"].startswith("--- /dev/null\n+++ app-b.conf\n")
+    edited = {**RUNNING, "texts": {"supervisor-a": "edited program\n", "nginx": "edited\n"}}
+    assert configuration_of(state(**edited)) == {
+        "app-b.conf": "--- app-b.conf\n+++ app-b.conf\n@@ -1 +1 @@\n-edited program\n+program of a\n",
+        "app.conf": "--- app.conf\n+++ app.conf\n@@ -1 +1 @@\n-edited\n+site\n",
+    }
+    assert configuration_of(state())["app-a.conf"].startswith("--- /dev/null\n+++ app-a.conf\n")
+
+
+def test_a_program_is_compared_with_the_one_that_runs_and_not_with_what_its_slot_held_before():
+    ran_before_last = {**RUNNING["texts"], "supervisor-b": "what slot b held two releases ago\n"}
+    seen = state(**{**RUNNING, "b": held("older", "s-older", up=()), "texts": ran_before_last})
+    assert configuration_of(seen) == {}
+    more = {slot: {"path": f"app-{slot}.conf", "text": f"program of {slot}\nbeat\n"} for slot in "ab"}
+    assert configuration_of(seen, wanted(supervisor=more)) == {
+        "app-b.conf": "--- app-b.conf\n+++ app-b.conf\n@@ -1 +1,2 @@\n program of a\n+beat\n"
+    }
 
 
 def test_variables_are_named_and_never_shown():

@@ -1,0 +1,54 @@
+"""/plans as callers see them, before any host was looked at."""
+
+import pytest
+
+from controllers import dispatch, plans
+from models import Plan, PlanHost
+from tests import factories
+from tests.client import assert_problem
+
+WANTED = {"application": "shop", "release": "v1", "environment": "production"}
+
+
+@pytest.fixture(autouse=True)
+def bells(monkeypatch):
+    """What is rung for; nobody answers, and nobody waits for an answer."""
+    rung = []
+    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
+    monkeypatch.setattr(plans, "PATIENCE_S", 0)
+    return rung
+
+
+@pytest.fixture
+def target(api):
+    """A target of two hosts, and a release that is ready."""
+    factories.application("shop")
+    factories.environment("production")
+    for name in ("web-1", "web-2"):
+        factories.host(name)
+    factories.release()
+    api.put("/applications/shop/targets/production", {"hosts": ["web-1", "web-2"]})
+
+
+def test_a_host_in_maintenance_is_not_looked_at_and_told_apart(api, target, bells):
+    api.post("/hosts/web-1/maintenance", {"reason": "new disk"})
+    made = api.post("/plans", WANTED)
+    assert (made.status_code, made.json["state"]) == (201, "observing")
+    assert made.json["skipped"] == [{"host": "web-1", "reason": "in maintenance: new disk"}]
+    rows = list(PlanHost.select())
+    assert [row.host_name for row in rows] == ["web-2"]
+    assert bells == [("windlass.plan_host", (rows[0].id,))]
+
+
+def test_what_a_deploy_keeps_of_itself_waits_for_no_host_in_maintenance(api, target):
+    api.post("/hosts/web-1/maintenance", {"reason": "new disk"})
+    kept = api.get(f"/plans/{api.post('/deploys', WANTED).json['plan']}").json
+    assert [item["host"] for item in kept["skipped"]] == ["web-1"]
+    assert [row.host_name for row in PlanHost.select()] == ["web-2"]
+
+
+def test_without_a_host_in_service_there_is_nothing_to_plan(api, target, bells):
+    for name in ("web-1", "web-2"):
+        api.post(f"/hosts/{name}/maintenance", {"reason": "new disks"})
+    assert_problem(api.post("/plans", WANTED), 409, "no-hosts")
+    assert (Plan.select().count(), bells) == (0, [])
