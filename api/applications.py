@@ -1,10 +1,12 @@
 """Routes of /applications."""
 
-from api import route
-from api.schemas.applications import Application, ApplicationChanges, ApplicationFields
+from api import FOREIGN, route
+from api.schemas.applications import Application, ApplicationChanges, ApplicationFields, PackageVersion, Ref
+from api.schemas.lists import ChoiceQuery
 from api.shapes import ListQuery, Page
-from controllers import applications
+from controllers import applications, choices
 from utils.decorators import auth, validate
+from utils.decorators import request_cache as cache
 
 
 @route("GET", "/applications", summary="List applications", returns=Page[Application])
@@ -43,6 +45,36 @@ def show_application(actor, name):
 def change_application(actor, name, fields, if_match):
     """What is named is replaced whole; the rest stays."""
     return applications.update(actor, name, fields, if_match)
+
+
+@route(
+    "GET",
+    "/applications/<name>/refs",
+    summary="List the branches and tags an application can be built from",
+    returns=Page[Ref],
+    errors=FOREIGN,
+)
+@auth()
+@validate(query=ChoiceQuery)
+@cache(10)
+def list_refs(actor, name, query):
+    """As its repository has them now: branches, then tags, with their commits; those with the query in their names."""
+    return choices.refs(actor, name, **query)
+
+
+@route(
+    "GET",
+    "/applications/<name>/versions",
+    summary="List the versions of an application's package",
+    returns=Page[PackageVersion],
+    errors=FOREIGN,
+)
+@auth()
+@validate(query=ChoiceQuery)
+@cache(10)
+def list_versions(actor, name, query):
+    """As its package index has them now, newest first; those with the query in them."""
+    return choices.versions(actor, name, **query)
 
 
 @route("DELETE", "/applications/<name>", summary="Delete an application", status=204)

@@ -1,10 +1,20 @@
 """Routes of /integrations."""
 
-from api import route
-from api.schemas.inventory import Drivers, Integration, IntegrationChanges, IntegrationFields, Proof, ProofFields
+from api import FOREIGN, route
+from api.schemas.inventory import (
+    Drivers,
+    Integration,
+    IntegrationChanges,
+    IntegrationFields,
+    Proof,
+    ProofFields,
+    Repository,
+)
+from api.schemas.lists import ChoiceQuery
 from api.shapes import ListQuery, Page
-from controllers import integrations
+from controllers import choices, integrations
 from utils.decorators import auth, validate
+from utils.decorators import request_cache as cache
 
 
 @route("GET", "/integrations", summary="List integrations", returns=Page[Integration])
@@ -58,6 +68,21 @@ def change_integration(actor, name, fields, if_match):
 def test_integration(actor, name, fields):
     """Prove that URL and credentials work; what does not is among the checks. Nothing is changed there."""
     return integrations.prove(actor, name, **fields)
+
+
+@route(
+    "GET",
+    "/integrations/<name>/repositories",
+    summary="List the repositories an integration can see",
+    returns=Page[Repository],
+    errors=FOREIGN,
+)
+@auth()
+@validate(query=ChoiceQuery)
+@cache(10)
+def list_repositories(actor, name, query):
+    """As the system tells now; those with the query in their names. Refused where the system keeps none or cannot list them."""
+    return choices.repositories(actor, name, **query)
 
 
 @route("DELETE", "/integrations/<name>", summary="Delete an integration", status=204)

@@ -44,7 +44,9 @@ REASONS = {
     415: "The body is not JSON.",
     422: "Some fields cannot be used.",
     429: "Too many attempts.",
+    502: "Another system did not do what it was asked.",
     503: "Something Windlass needs does not answer.",
+    504: "Another system did not answer in time.",
 }
 
 
@@ -181,7 +183,7 @@ def responses(endpoint, references):
 
 def errors_of(endpoint):
     """Return the statuses of the errors that a route can answer with."""
-    statuses = {400, 422, 503}
+    statuses = {400, 422, 503, *endpoint.errors}
     if endpoint.marks.get("auth") or endpoint.method != "GET":
         statuses |= {401, 403}
     if "<" in endpoint.path or endpoint.marks.get("fields") is not None:

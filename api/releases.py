@@ -1,7 +1,7 @@
 """Routes of /applications/<name>/releases."""
 
 from api import Stream, route
-from api.schemas.deploys import EventList, EventQuery, StreamQuery
+from api.schemas.deploys import EventList, EventQuery, NoFields, StreamQuery
 from api.schemas.releases import Comparison, Release, ReleaseFields, ReleaseInFull, ReleaseQuery
 from api.shapes import Page
 from api.sse import as_stream, place
@@ -40,6 +40,14 @@ def create_release(actor, name, fields):
 def show_release(actor, name, version):
     """By its version such as v12, or latest for the newest one that is ready."""
     return releases.get(actor, name, version)
+
+
+@route("POST", RELEASE + "/cancel", summary="Cancel a release that is being built", returns=Release)
+@auth()
+@validate(NoFields)
+def cancel_release(actor, name, version, fields):
+    """Its build ends, here and in the other system that does it, and the release fails: cancelled by whoever asked."""
+    return releases.cancel(actor, name, version)
 
 
 @route("GET", RELEASE + "/events", summary="Show a build's events", returns=EventList)

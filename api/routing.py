@@ -22,6 +22,7 @@ from utils.urlkit import fill_path
 PREFIX = "/api/v1"
 HEADER_ARGUMENTS = {"if_match": "HTTP_IF_MATCH", "last_event_id": "HTTP_LAST_EVENT_ID"}
 ENDPOINTS = []
+FOREIGN = (409, 502, 504)  # What asking another system can lead to, beside what every route has.
 
 site = bottle.Bottle()
 site.catchall = False  # api.envelope answers what nobody foresaw, for HTML routes as well.
@@ -44,6 +45,7 @@ class Endpoint:
     produces: str
     location: str | None
     also: dict
+    errors: tuple
 
     @property
     def marks(self):
@@ -114,12 +116,14 @@ def route(
     produces="application/json",
     location=None,
     also=None,
+    errors=(),
 ):
     """Register a handler under /api/v1; its docstring and decorators go into openapi.json with what is said here.
 
     `path` is Bottle's rule without the prefix; `returns` a pydantic model of the answer and `produces` its media type;
     `location` a template such as "/hosts/{name}", filled from the answer, for the header Location; `also` are further
-    statuses that an `Outcome` may give, with their models.
+    statuses that an `Outcome` may give, with their models; `errors` statuses of problems beside those every route of its
+    kind has.
     Path parameters come as keyword arguments; a handler that declares `if_match` or `last_event_id` gets that header or None.
     """
 
@@ -127,7 +131,9 @@ def route(
         wanted = inspect.signature(handler).parameters
         mark(handler, header_arguments=tuple(name for name in HEADER_ARGUMENTS if name in wanted))
         asks = query or handler.marks.get("query")
-        endpoint = Endpoint(method, path, handler, summary, status, returns, asks, produces, location, also or {})
+        endpoint = Endpoint(
+            method, path, handler, summary, status, returns, asks, produces, location, also or {}, errors
+        )
         ENDPOINTS.append(endpoint)
         site.route(PREFIX + path, method, endpoint.__call__)
         return handler

@@ -12,6 +12,10 @@ PARTNERS = {
     "artifacts": "artifacts",
     "tracker": "tracker",
 }  # Fields that name an integration of a role.
+NO_FILES = (
+    "Builds of '{}' (driver {}) leave no file that could be the release's code: leave artifact out, which makes it the "
+    "commit's own tree, or name an integration whose builds leave one."
+)
 
 
 def describe(application):
@@ -48,7 +52,7 @@ def complete_source(source):
 
 
 def check_integration(field, name, role):
-    """Raise Invalid unless there is an integration of this name whose driver has the role that a field needs."""
+    """Return the driver of the integration of this name; raises Invalid unless it has the role that a field needs."""
     found = Integration.get_or_none(Integration.name == name)
     if found is None:
         raise Invalid([(f"{field}.integration", f"There is no integration '{name}'; make it first, or leave it out.")])
@@ -63,6 +67,7 @@ def check_integration(field, name, role):
                 )
             ]
         )
+    return driver
 
 
 def partners(fields):
@@ -70,7 +75,9 @@ def partners(fields):
     given = {field: fields[field] for field in PARTNERS if field in fields}
     for field, value in given.items():
         if value is not None:
-            check_integration(field, value["integration"], field)
+            driver = check_integration(field, value["integration"], field)
+            if field == "build" and value.get("artifact") and not driver.leaves_files:
+                raise Invalid([("build.artifact", NO_FILES.format(value["integration"], driver.name))])
     return given
 
 

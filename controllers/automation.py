@@ -7,18 +7,20 @@ release that a rule wants becomes a row that waits for its build, and then for t
 import fnmatch
 import logging
 
+from peewee import Case
+
 from controllers import deploys, dispatch, foreign, leases, paging, releases, rows
 from controllers.actor import Actor
 from controllers.errors import Conflict, WindlassError
-from controllers.foreign import ForeignError
 from models import Application, Automation, Deploy, Release, Target
 from models.db import clock, database, now
 from utils.datekit import rfc3339
 
 AUTOMATION = Actor("automation")
 WAITED_FOR = frozenset({"locked", "frozen"})  # What hinders now and may be over soon; everything else is final.
-LOOK_AGAIN_MS = 10_000
+LOOK_AGAIN_MS = 10_000  # The first pause; each is twice the one before, because hooks tell what is new anyway.
 LOOK_AGAIN_LATER_MS = 60_000
+LONGEST_PAUSE_MS = 300_000  # What pauses grow to; a longer one is what a system itself asked for.
 GIVE_UP_AFTER_MS = 24 * 3_600_000
 
 log = logging.getLogger(__name__)
@@ -63,15 +65,22 @@ def on_published(integration, published):
 
 
 def on_build(integration, build):
-    """Look again at once at what waits for a build that has ended; returns what was done, as sentences."""
-    waiting = Automation.select(Automation.id).join(Release).where(Automation.state == "waiting")
+    """Look again at once at what waits for a build that has ended; returns what was done, as sentences.
+
+    What a system asked to be left alone for is not cut short.
+    """
+    is_ours_to_end = Automation.due_at.is_null() | (Automation.due_at <= now() + LONGEST_PAUSE_MS)
+    waiting = Automation.select(Automation.id).join(Release).where(Automation.state == "waiting", is_ours_to_end)
     building = Release.select(Release.id).where(Release.state == "building", Release.foreign_build.is_null(False))
     if build.commit:
         waiting, building = (query.where(Release.commit == build.commit) for query in (waiting, building))
     done = []
-    for model, query, task in ((Automation, waiting, "windlass.automation"), (Release, building, "windlass.build")):
+    for model, query, task, news in (
+        (Automation, waiting, "windlass.automation", {"due_at": None, "attempts": 0}),
+        (Release, building, "windlass.build", {"due_at": None}),
+    ):
         numbers = [row.id for row in query]
-        model.update(due_at=None).where(model.id.in_(numbers)).execute()
+        model.update(**news).where(model.id.in_(numbers)).execute()
         for number in numbers:
             dispatch.ring(task, number)
         if numbers:
@@ -154,7 +163,9 @@ def ring_due():
 
 def advance(automation_id):
     """Carry an automatic deploy one step further; safe to call at any time."""
-    row = leases.claim(Automation, automation_id, Automation.state == "waiting", attempts=Automation.attempts + 1)
+    is_due = leases.is_due(Automation)
+    is_waiting = Automation.state == "waiting"
+    row = leases.claim(Automation, automation_id, is_waiting, is_due, attempts=Automation.attempts + 1)
     if row is None:
         return
     with leases.heartbeats(row, lost=lambda: log.warning("automation %s was taken over", row.id)):
@@ -171,10 +182,22 @@ def settle(row, state, outcome=None, again_ms=None, deploy=None):
     if state == "waiting" and clock() - row.created_at > GIVE_UP_AFTER_MS:
         changes.update(state="skipped", outcome=f"given up after a day: {outcome}")
     if changes["state"] == "waiting":
-        changes["due_at"] = now() + (again_ms or LOOK_AGAIN_MS)
+        changes["due_at"] = due_after(row, again_ms or pause_of(row))
     else:
         changes["ended_at"] = now()
     leases.release(row, deploy=deploy, **changes)
+
+
+def pause_of(row):
+    """Return for how many milliseconds a row is left alone that has been looked at so often since there was news."""
+    return min(LOOK_AGAIN_MS * 2 ** min(row.attempts - 1, 10), LONGEST_PAUSE_MS)
+
+
+def due_after(row, pause_ms):
+    """Return when a row is due after a pause: at once where news came during this look, unless a system wants its peace."""
+    if pause_ms > LONGEST_PAUSE_MS:
+        return now() + pause_ms
+    return Case(None, [(Automation.attempts == row.attempts, now() + pause_ms)])
 
 
 def decide(row):
@@ -185,18 +208,25 @@ def decide(row):
     if release.state == "failed":
         return {"state": "skipped", "outcome": f"the release could not be built: {release.error}"}
     if row.rule.get("require_green_build"):
-        verdict = build_verdict(release)
+        verdict = build_verdict(row)
         if verdict is not None:
             return verdict
     return start(row)
 
 
-def build_verdict(release):
-    """Return what becomes of a release whose commit is not known to be green: the arguments of `settle`; None: it is."""
+def build_verdict(row):
+    """Return what becomes of a row whose commit is not known to be green: the arguments of `settle`; None: it is."""
+    release = row.release
     try:
-        state = foreign.driver_for(release.source).build_state(release.source["repository"], release.commit)
-    except ForeignError as error:
-        return {"state": "waiting", "outcome": error.detail, "again_ms": LOOK_AGAIN_LATER_MS}
+        driver = foreign.driver_for(release.source)
+        if not driver.has_statuses:
+            told = f"{driver.name} knows of no builds: take require_green_build out of the rule"
+            return {"state": "skipped", "outcome": told}
+        state = driver.build_state(release.source["repository"], release.commit)
+    except WindlassError as error:
+        asked_ms = 1000 * (getattr(error, "retry_after_s", None) or 0)
+        again_ms = max(pause_of(row), LOOK_AGAIN_LATER_MS, asked_ms)
+        return {"state": "waiting", "outcome": error.detail, "again_ms": int(again_ms)}
     if state == "success":
         return None
     if state == "failure":

@@ -1,84 +1,124 @@
-"""Changelogs: what a deploy brings against what ran before, found out once by a worker and kept on the deploy."""
+"""Changelogs: what a deploy brings against what ran before, found out once by a worker and kept on the deploy.
+
+What a foreign system does not tell is a gap, (what is not known, the error): people read it in the notes. Where asking again
+may help, the worker does so later (deliveries.py), and what is known by then is kept.
+"""
 
 from controllers import deploys, foreign, outbox
 from controllers.building import compare
-from controllers.foreign import ForeignError
-from models import Deploy
+from controllers.foreign import ForeignError, WindlassError
+from models import Delivery, Deploy
 from models.db import database
 
 LISTED_ISSUES = 100
+NOTHING = {"commits": None, "is_going_back": False, "authors": [], "issues": [], "pull_requests": [], "notes": []}
 
 
 def get(actor, deploy_id):
-    """Return a deploy's changelog; its "state" is "pending" until a worker has made it. Raises NotFound."""
+    """Return a deploy's changelog; its "state" is "pending" while a worker is still to find things out. Raises NotFound."""
+    # Looked at first: once it has ended, the deploy that is read after it has the changelog.
+    errand = Delivery.get_or_none(Delivery.deploy == deploy_id, Delivery.action == outbox.CHANGELOG)
     row = deploys.find(deploy_id)
-    names = {
+    is_pending = errand.state == "waiting" if errand else row.changelog is None
+    missed = [note("The commits", errand.error)] if errand and errand.error else []
+    return {
         "deploy": row.id,
         "from": row.previous_release.version if row.previous_release_id else None,
         "to": row.release.version,
+        "state": "pending" if is_pending else "ready",
+        **(row.changelog or {**NOTHING, "notes": missed}),
     }
-    if row.changelog is None:
-        nothing = {
-            "commits": None,
-            "is_going_back": False,
-            "authors": [],
-            "issues": [],
-            "pull_requests": [],
-            "notes": [],
-        }
-        return {**names, "state": "pending", **nothing}
-    return {**names, "state": "ready", **row.changelog}
 
 
 def make(deploy):
-    """Find out what a deploy brings, keep it, and write what was waiting for it; returns it. Safe to do twice."""
-    found = gather(deploy)
+    """Find out what a deploy brings, keep it, and write what was waiting for it; returns it. Safe to do twice.
+
+    Raises ForeignError where a system may tell more later; without the commits nothing is kept.
+    """
+    gaps = []
+    found = gather(deploy, gaps)
     with database.atomic():
         Deploy.update(changelog=found).where(Deploy.id == deploy.id).execute()
         outbox.on_changelog(Deploy.get_by_id(deploy.id))
+    passing = [error for _, error in gaps if may_pass(error)]
+    if passing:
+        raise max(passing, key=lambda error: error.retry_after_s or 0)
     return found
 
 
-def gather(deploy):
+def gather(deploy, gaps):
     """Return {"commits", "is_going_back", "authors", "issues", "pull_requests", "notes"} of a deploy.
 
-    `commits` is None where they are not known; what a foreign system would not tell is named in the notes.
+    `commits` is None where they are not known. Raises ForeignError where they may be later.
     """
-    notes = []
-    commits, is_going_back = commits_of(deploy)
+    known = deploy.changelog or NOTHING
+    try:
+        commits, is_going_back = commits_of(deploy)
+    except WindlassError as error:
+        if may_pass(error):
+            raise
+        gaps.append(("The commits", error))
+        commits, is_going_back = None, is_older(deploy)
     return {
         "commits": commits,
         "is_going_back": is_going_back,
         "authors": sorted({commit["author"] for commit in commits or ()}),
-        "issues": issues_in(deploy.application.tracker, commits or (), notes),
-        "pull_requests": pull_requests_of(deploy.release, commits or (), notes),
-        "notes": notes,
+        "issues": issues_in(deploy.application.tracker, commits or (), known["issues"], gaps),
+        "pull_requests": pull_requests_of(deploy.release, commits or (), known["pull_requests"], gaps),
+        "notes": list(dict.fromkeys(note(what, error.detail) for what, error in gaps)),
     }
 
 
+def note(what, why):
+    """Return what people read of a gap."""
+    return f"{what} are not known: {why}"
+
+
+def may_pass(error):
+    """Say whether asking again later may help."""
+    return isinstance(error, ForeignError) and error.may_pass
+
+
 def commits_of(deploy):
-    """Return (the commits that a deploy brings, newest first, or takes away; whether it takes them away)."""
+    """Return (the commits that a deploy brings, newest first, or takes away; whether it takes them away).
+
+    (None, False) where nothing ran before. Raises ForeignError, NotFound where the commits are not known.
+    """
     before, after = deploy.previous_release, deploy.release
     if before is None:
         return None, False
-    commits = compare.commits_between(before, after)
-    if commits == [] and before.commit != after.commit:
-        return compare.commits_between(after, before), True
-    return commits, False
+    brought = compare.find_commits(before, after, may_fetch=True)
+    if brought or before.commit == after.commit:
+        return brought, not brought and is_older(deploy)
+    return compare.find_commits(after, before, may_fetch=True), True
 
 
-def issues_in(tracker, commits, notes):
-    """Return the issues that commits name: [{"key", "title", "state", "url"}], in the order they are named first."""
+def is_older(deploy):
+    """Say whether a deploy's release is older than the one before: where no commit does, this tells that it goes back."""
+    return deploy.release.number < deploy.previous_release.number
+
+
+def issues_in(tracker, commits, known, gaps):
+    """Return the issues that commits name: [{"key", "title", "state", "url"}], in the order they are named first.
+
+    `known` are those of an earlier look.
+    """
     if not tracker:
         return []
     try:
         driver = foreign.driver_named(tracker["integration"], "tracker")
-    except foreign.WindlassError as error:
-        notes.append(error.detail)
+    except WindlassError as error:
+        gaps.append(("The issues", error))
         return []
-    keys = list(dict.fromkeys(key for commit in commits for key in driver.keys_in(text_of(commit))))
+    keys = keys_in(driver, tracker, commits)[:LISTED_ISSUES]
+    return list(described(driver, keys, {issue["key"]: issue for issue in known}, gaps))
+
+
+def keys_in(driver, tracker, commits):
+    """Return the keys of the issues that commits name, each once, of the project alone that the tracker's settings name."""
+    keys = dict.fromkeys(key for commit in commits for key in driver.keys_in(text_of(commit)))
     wanted = tracker.get("project")
-    return [look_up(driver, key, notes) for key in keys if not wanted or driver.is_of(key, wanted)][:LISTED_ISSUES]
+    return [key for key in keys if not wanted or driver.is_of(key, wanted)]
 
 
 def text_of(commit):
@@ -86,24 +126,34 @@ def text_of(commit):
     return commit.get("message") or commit["subject"]
 
 
-def look_up(driver, key, notes):
-    """Return an issue as the tracker describes it, or with its key alone where the tracker does not say."""
-    try:
-        issue = driver.issue(key)
-    except ForeignError as error:
-        if error.detail not in notes:
-            notes.append(error.detail)
-        return {"key": key, "title": None, "state": None, "url": None}
-    return {"key": issue.key, "title": issue.title, "state": issue.state, "url": issue.url}
+def described(driver, keys, known, gaps):
+    """Yield issues as the tracker describes them, else as they were known, or with their keys alone.
+
+    A tracker that is away is asked no more.
+    """
+    is_away = False
+    for key in keys:
+        issue = known.get(key) or {"key": key, "title": None, "state": None, "url": None}
+        if not is_away:
+            try:
+                told = driver.issue(key)
+                issue = {"key": told.key, "title": told.title, "state": told.state, "url": told.url}
+            except ForeignError as error:
+                gaps.append(("Titles and states of issues", error))
+                is_away = error.is_away
+        yield issue
 
 
-def pull_requests_of(release, commits, notes):
-    """Return the pull requests that brought commits, where the source knows such: [{"number", "title", "url", "author"}]."""
+def pull_requests_of(release, commits, known, gaps):
+    """Return the pull requests that brought commits, where the source knows such: [{"number", "title", "url", "author"}].
+
+    `known` are those of an earlier look.
+    """
     if not commits:
         return []
     try:
         driver = foreign.driver_for(release.source)
         return driver.pull_requests(release.source["repository"], [commit["commit"] for commit in commits])
-    except foreign.WindlassError as error:
-        notes.append(error.detail)
-        return []
+    except WindlassError as error:
+        gaps.append(("The pull requests", error))
+        return known

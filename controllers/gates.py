@@ -59,7 +59,7 @@ def require_open(actor, deploy):
 
 
 def hindrance(deploy):
-    """Return why a deploy that was accepted must not begin now, as people read it, or None."""
+    """Return why a deploy that was accepted must not begin now, as people read it, or None; call it when it is to begin."""
     lock = locks.on(deploy.application_id, deploy.environment_id)
     if lock is not None and lock.holder != deploy.requested_by:
         return f"waits: {locks.told(lock)}"
@@ -71,9 +71,15 @@ def hindrance(deploy):
 
 
 def unready_issues(deploy):
-    """Return why a deploy waits for its issues, or None; a worker looks at them (outbound.required_states)."""
-    if outbox.required_states(deploy) is None or (deploy.issues_check or {}).get("ok"):
+    """Return why a deploy waits for its issues, or None. What a worker found (outbound.required_states) counts for a while;
+    then it is asked again, so that a deploy begins on no old answer and waits for none that was given up.
+    """
+    if outbox.required_states(deploy) is None:
         return None
-    if deploy.issues_check is None:
+    found = deploy.issues_check
+    is_old = found is None or found["until"] <= clock()
+    if is_old:
+        outbox.ask_for_states(deploy)
+    if is_old and (found is None or found["ok"]):
         return f"waits: the tracker {deploy.application.tracker['integration']} is asked about the states of its issues"
-    return f"waits: {deploy.issues_check['told']}"
+    return None if found["ok"] else f"waits: {found['told']}"

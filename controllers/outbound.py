@@ -8,14 +8,16 @@ import os
 
 import scratch
 from controllers import changelogs, foreign, outbox, states
-from controllers.building import bundles, kept
-from controllers.errors import Conflict
+from controllers.building import bundles, compare, kept
+from controllers.errors import Conflict, WindlassError
 from controllers.foreign.artifacts.base import Digests
 from controllers.foreign.notify.base import Message
 from controllers.foreign.source.base import Status
 from models import Delivery, Deploy, Release
+from models.db import clock
 
-LOOK_AT_ISSUES_S = 30
+READY_FOR_S = 60  # So long issues that were found ready count as ready.
+ASK_AGAIN_S = 30
 
 
 class NotYet(Exception):
@@ -41,28 +43,65 @@ def system(delivery, role):
 
 
 def changelog(delivery):
-    """Find out what the deploy brings, and write down what could not be said before."""
+    """Find out what the deploy brings, and write down what could not be said before; again while a system is away."""
     made = changelogs.make(delivery.deploy)
     return {"commits": len(made["commits"] or ()), "issues": len(made["issues"])}
 
 
 def required_states(delivery):
-    """Look whether the issues of a deploy are in the states that its environment requires, until they are."""
+    """Look whether the issues of a deploy are in the states that its environment requires, and tell its gate.
+
+    The gate asks again once what it was told has grown old, whatever became of this.
+    """
     deploy = Deploy.get_by_id(delivery.deploy_id)
-    states_wanted = outbox.required_states(deploy)
-    if states_wanted is None or deploy.state not in states.DEPLOY_WAITING | {"queued"}:
+    if deploy.state not in states.DEPLOY_WAITING | {"queued"}:
         raise Superseded("The deploy does not wait for its issues any more.")
-    if deploy.changelog is None:
-        raise NotYet("The deploy's changelog is not known yet.", pause_s=2)
-    tracker = system(delivery, "tracker")
-    issues = [tracker.issue(issue["key"]) for issue in deploy.changelog["issues"]]
-    wanted = {state.lower() for state in states_wanted}
-    lacking = [f"{issue.key} is {issue.state}" for issue in issues if issue.state.lower() not in wanted]
-    told = f"{', '.join(lacking)}; {deploy.environment.name} requires {' or '.join(states_wanted)}" if lacking else None
-    Deploy.update(issues_check={"ok": not lacking, "told": told}).where(Deploy.id == deploy.id).execute()
-    if lacking:
-        raise NotYet(f"{told}.", pause_s=LOOK_AT_ISSUES_S)
-    return {"issues": len(issues)}
+    wanted = outbox.required_states(deploy)
+    if wanted is None or deploy.application.tracker["integration"] != delivery.integration:
+        return {"told": "The application requires nothing of this tracker now."}
+    try:
+        tracker = system(delivery, "tracker")
+        issues = [tracker.issue(key) for key in issues_brought(deploy, tracker)]
+    except Exception as error:
+        own = f"Windlass itself failed: {type(error).__name__}; its worker's log tells more."
+        detail = error.detail if isinstance(error, WindlassError) else own
+        told = f"its commits or the states of their issues are not known: {detail}"
+        tell_gate(deploy, max(ASK_AGAIN_S, getattr(error, "retry_after_s", None) or 0), told)
+        raise
+    ready = {state.lower() for state in wanted}
+    lacking = [f"{issue.key} is {issue.state}" for issue in issues if issue.state.lower() not in ready]
+    if not lacking:
+        tell_gate(deploy, READY_FOR_S)
+        return {"issues": len(issues)}
+    told = f"{', '.join(lacking)}; {deploy.environment.name} requires {' or '.join(wanted)}."
+    # A second more for each issue, so that many do not use up what a tracker allows.
+    tell_gate(deploy, ASK_AGAIN_S + len(issues), told)
+    return {"issues": len(issues), "told": told}
+
+
+def tell_gate(deploy, counts_for_s, told=None):
+    """Write down that a deploy's issues are ready, or what keeps it waiting, and for how many seconds that counts."""
+    if told is not None:
+        told += " This is looked at again. An administrator may cancel it and deploy again with an override."
+    found = {"ok": told is None, "told": told, "until": clock() + int(counts_for_s * 1000)}
+    Deploy.update(issues_check=found).where(Deploy.id == deploy.id).execute()
+
+
+def issues_brought(deploy, tracker):
+    """Return the keys of all issues that a deploy's commits name; one that goes back, or is the first, brings none.
+
+    Raises ForeignError, NotFound where its commits are not known, Conflict where these are not all.
+    """
+    known = deploy.changelog or {}
+    if known.get("commits") is None:
+        commits, is_going_back = changelogs.commits_of(deploy)
+    else:
+        commits, is_going_back = known["commits"], known["is_going_back"]
+    if deploy.previous_release is None or is_going_back:
+        return []
+    if len(commits) >= compare.MOST_COMMITS:
+        raise Conflict(f"{deploy.release.version} brings more commits than Windlass looks at ({compare.MOST_COMMITS}).")
+    return changelogs.keys_in(tracker, deploy.application.tracker, commits)
 
 
 def commit_status(delivery):
@@ -136,20 +175,36 @@ def promote(delivery):
     return system(delivery, "artifacts").promote(bundle["path"], delivery.payload["properties"])
 
 
+def tracker_of_issue(delivery):
+    """Return the tracker that is told about an issue. Raises Superseded where a later deploy has told of it, or taken it back."""
+    deploy = delivery.deploy
+    later = Deploy.select(Deploy.id, Deploy.changelog).where(
+        Deploy.application == deploy.application_id,
+        Deploy.environment == deploy.environment_id,
+        Deploy.id > deploy.id,
+        Deploy.state == "succeeded",
+    )
+    for row in later:
+        if delivery.subject in {issue["key"] for issue in (row.changelog or {}).get("issues", ())}:
+            raise Superseded(f"Deploy {row.id} has come after it, and tells of {delivery.subject} what is so now.")
+    return system(delivery, "tracker")
+
+
 def transition(delivery):
     """Move an issue to the state that the application's tracker settings name."""
-    return system(delivery, "tracker").transition(delivery.subject, delivery.payload["to"])
+    return tracker_of_issue(delivery).transition(delivery.subject, delivery.payload["to"])
 
 
 def comment(delivery):
     """Comment on an issue, once."""
-    return system(delivery, "tracker").comment(delivery.subject, delivery.payload["text"], delivery.payload["marker"])
+    content = delivery.payload
+    return tracker_of_issue(delivery).comment(delivery.subject, content["text"], content["marker"])
 
 
 def remote_link(delivery):
     """Link an issue to the deploy's page; a later deploy to the same environment changes that link."""
     content = delivery.payload
-    return system(delivery, "tracker").link(delivery.subject, content["global_id"], content["url"], content["title"])
+    return tracker_of_issue(delivery).link(delivery.subject, content["global_id"], content["url"], content["title"])
 
 
 def release_version(delivery):

@@ -9,7 +9,7 @@ import hashlib
 
 from config import settings
 from controllers import foreign
-from models import Delivery, Integration
+from models import Delivery, Deploy, Integration
 from models.db import database, now
 from utils.datekit import rfc3339
 
@@ -37,10 +37,9 @@ TOLD = {
 
 def on_created(deploy):
     """Write what follows from a new deploy; call it in the transaction that makes it."""
-    found = [item(deploy, CHANGELOG, deploy.release.source.get("integration"))]
+    write(deploy, [item(deploy, CHANGELOG, deploy.release.source.get("integration"))])
     if required_states(deploy):
-        found.append(item(deploy, REQUIRE, deploy.application.tracker["integration"]))
-    write(deploy, found)
+        ask_for_states(deploy)
     on_state(deploy, deploy.state)
 
 
@@ -51,6 +50,15 @@ def required_states(deploy):
     return ((deploy.application.tracker or {}).get("require") or {}).get(deploy.environment.name)
 
 
+def ask_for_states(deploy):
+    """Have a worker look now whether a deploy's issues are in the states they must be in, however the look before ended."""
+    wanted = item(deploy, REQUIRE, deploy.application.tracker["integration"])
+    insert([wanted])
+    Delivery.update(state="waiting", attempts=0, due_at=None, ended_at=None).where(
+        Delivery.key == wanted["key"], Delivery.state != "superseded"
+    ).execute()
+
+
 def on_state(deploy, state, reason=None):
     """Write what is to be said about a deploy's new state; call it in the transaction that changes it."""
     configured = {
@@ -58,7 +66,8 @@ def on_state(deploy, state, reason=None):
     }
     found = [*commit_status(deploy, state, configured), *messages(deploy, state, reason, configured)]
     if state == "succeeded":
-        found += [*promotion(deploy, configured), *tracker_items(deploy)]
+        # The changelog may have been made since the deploy was read.
+        found += [*promotion(deploy, configured), *tracker_items(Deploy.get_by_id(deploy.id))]
     write(deploy, found)
 
 
@@ -200,29 +209,40 @@ def promotion(deploy, configured):
 def tracker_items(deploy):
     """Return what a succeeded deploy says to the tracker: for each issue that its commits name, and the version.
 
-    Nothing before the changelog is known.
+    Going back moves no issue, for people decide what becomes of it, and releases no version. Nothing before the changelog
+    is known.
     """
     tracker = deploy.application.tracker
     if not tracker or deploy.changelog is None:
         return []
-    integration, environment, url = tracker["integration"], deploy.environment.name, address(deploy)
-    text = f"{deploy.application.name} {deploy.release.version} runs in {environment} (deploy {deploy.id})."
-    to = (tracker.get("transitions") or {}).get(environment)
+    application, environment, release = deploy.application.name, deploy.environment.name, deploy.release.version
+    issues = [issue["key"] for issue in deploy.changelog["issues"]]
+    if deploy.changelog["is_going_back"]:
+        text = f"Taken back from {environment} with the return of {application} to {release} (deploy {deploy.id})."
+        return told_of_issues(deploy, tracker, issues, text)
+    text = f"{application} {release} runs in {environment} (deploy {deploy.id})."
+    found = told_of_issues(deploy, tracker, issues, text, (tracker.get("transitions") or {}).get(environment))
+    version = (tracker.get("versions") or {}).get(environment)
+    if version and tracker.get("project"):
+        name = version.replace("{application}", application).replace("{release}", release)
+        about = {"project": tracker["project"], "text": text}
+        found.append(item(deploy, VERSION, tracker["integration"], name, about))
+    return found
+
+
+def told_of_issues(deploy, tracker, issues, text, to=None):
+    """Return what is said about issues (their keys): the state `to` that each is moved to, a comment, a link."""
+    integration, url = tracker["integration"], address(deploy)
+    comment = {"text": f"{text} {url}", "marker": f"windlass-deploy-{deploy.id}"}
+    place = f"windlass-{deploy.application.name}-{deploy.environment.name}"
     found = []
-    for issue in deploy.changelog["issues"]:
-        key = issue["key"]
+    for key in issues:
         if to:
             found.append(item(deploy, TRANSITION, integration, key, {"to": to}))
         if tracker.get("comment", True):
-            comment = {"text": f"{text} {url}", "marker": f"windlass-deploy-{deploy.id}"}
             found.append(item(deploy, COMMENT, integration, key, comment))
         if tracker.get("link", True):
-            link = {"global_id": f"windlass-{deploy.application.name}-{environment}", "url": url, "title": text}
-            found.append(item(deploy, LINK, integration, key, link))
-    version = (tracker.get("versions") or {}).get(environment)
-    if version and tracker.get("project"):
-        name = version.replace("{application}", deploy.application.name).replace("{release}", deploy.release.version)
-        found.append(item(deploy, VERSION, integration, name, {"project": tracker["project"], "text": text}))
+            found.append(item(deploy, LINK, integration, key, {"global_id": place, "url": url, "title": text}))
     return found
 
 

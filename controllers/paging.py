@@ -1,6 +1,7 @@
 """Lists a page at a time: a cursor holds the key of the last item, opaque to clients."""
 
 import base64
+from itertools import islice
 
 from peewee import IntegerField, Tuple
 
@@ -8,6 +9,7 @@ from controllers.errors import Invalid
 from utils.core import from_json, to_json
 
 LIMIT = 50
+FARTHEST = 1_000_000  # Items of what another system lists that are counted through.
 
 
 def page(query, key, describe, limit=LIMIT, after=None, newest_first=False):
@@ -29,6 +31,19 @@ def page(query, key, describe, limit=LIMIT, after=None, newest_first=False):
     return {"items": [describe(row) for row in rows], "next": cursor}
 
 
+def part(ask, describe, limit=LIMIT, after=None):
+    """Return {"items", "next"} for one page of what another system lists; the cursor counts what comes before it.
+
+    `ask()` returns any iterable, which is read no further than needed. Raises Invalid for a cursor that no list gave.
+    """
+    (start,) = read_cursor(after, (IntegerField(),)) if after is not None else (0,)
+    if not 0 <= start <= FARTHEST:
+        raise no_cursor()
+    found = list(islice(ask(), start, start + limit + 1))
+    cursor = write_cursor([start + limit]) if len(found) > limit else None
+    return {"items": [describe(item) for item in found[:limit]], "next": cursor}
+
+
 def write_cursor(values):
     """Return the cursor for the values of an item's key."""
     return base64.urlsafe_b64encode(to_json(values)).decode().rstrip("=")
@@ -42,5 +57,10 @@ def read_cursor(cursor, fields):
         values = None
     wanted = [int if isinstance(field, IntegerField) else str for field in fields]
     if not isinstance(values, list) or [type(value) for value in values] != wanted or "\0" in "".join(map(str, values)):
-        raise Invalid([("after", 'is not a cursor of this list: take it from the "next" of the page before')])
+        raise no_cursor()
     return values
+
+
+def no_cursor():
+    """Return the error for a cursor that no list gave."""
+    return Invalid([("after", 'is not a cursor of this list: take it from the "next" of the page before')])

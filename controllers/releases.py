@@ -2,7 +2,7 @@
 
 from peewee import IntegrityError, fn
 
-from controllers import audit, dispatch, events, idempotency, latches, leases, paging, rows, states
+from controllers import audit, choices, dispatch, events, idempotency, latches, leases, paging, rows, states
 from controllers.building import build as building
 from controllers.building import compare as comparing
 from controllers.building import locks
@@ -91,6 +91,7 @@ def describe(release, application):
         "bundle": release.bundle,
         "error": release.error,
         "requested_by": release.requested_by,
+        "cancel_requested_by": release.cancel_requested_by,
         "created_at": rfc3339(release.created_at),
         "ended_at": rfc3339(release.ended_at),
     }
@@ -115,6 +116,7 @@ def create(actor, application, fields):
     """Ask for a release of `ref`, of `package_version`, or of what is newest; returns it, building. Raises NotFound, Invalid."""
     row = rows.named(Application, application, "application")
     check_fields(row.source, fields)
+    check_ref_is_there(row.source, fields.get("ref"))
     source = {**row.source, "upgrade_dependencies": True} if fields.get("upgrade_dependencies") else row.source
     ref = None if is_package(row) else fields.get("ref") or row.source.get("branch")
     with audit.change(actor, "release.create", row.name, **{**fields, "ref": ref}) as made:
@@ -138,6 +140,13 @@ def check_fields(source, fields):
             raise Invalid([("ref", "Use a branch, a tag or a commit.")]) from None
     if fields.get("package_version") is not None and not source.get("package"):
         raise Invalid([("package_version", "The application has a repository: give a ref.")])
+
+
+def check_ref_is_there(source, ref):
+    """Raise Invalid for a ref that the repository says at once it has not."""
+    mistake = choices.no_such_ref(source, ref) if ref is not None else None
+    if mistake:
+        raise Invalid([("ref", mistake)])
 
 
 def is_package(application):
@@ -170,6 +179,29 @@ def insert(application, **columns):
         except IntegrityError:
             continue
     raise Conflict("Too many releases of this application are asked for at once; try again.", code="busy")
+
+
+def cancel(actor, application, version):
+    """Ask for the end of a release's build; the release fails. Raises NotFound, Conflict when it is not being built."""
+    release = find(application, version)
+    with audit.change(actor, "release.cancel", application, version=release.version):
+        row = rows.for_change(Release.select().where(Release.id == release.id), Release).get()
+        if row.state != "building":
+            raise Conflict(
+                f"Release {row.version} of {application} is {row.state}: nothing is being built that could be cancelled.",
+                code="not-cancellable",
+            )
+        by = row.cancel_requested_by or actor.name
+        Release.update(cancel_requested_by=by, due_at=None).where(Release.id == row.id).execute()
+        if not may_be_elsewhere(row):
+            states.move_release(row, "failed", guard=leases.is_free(Release), error=f"cancelled by {by}", **leases.FREE)
+    dispatch.ring("windlass.build", release.id)
+    return describe(Release.get_by_id(release.id), application)
+
+
+def may_be_elsewhere(release):
+    """Return whether a build in another system may have been begun, which only a worker can end."""
+    return bool(release.partners.get("build")) and release.epoch > 0
 
 
 # Building.

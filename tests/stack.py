@@ -41,6 +41,7 @@ class Stack:
             "WINDLASS_ADMIN_TOKEN": self.token,
             "WINDLASS_GIT_LOCAL_PATHS": json.dumps([str(self.repositories)]),
             "WINDLASS_ANSIBLE_PLAYBOOKS": json.dumps([str(self.playbooks)]),
+            "WINDLASS_PUPPET_MANIFESTS": json.dumps([str(self.playbooks)]),
             **(environment or {}),
         }
         self.http = requests.Session()

@@ -1,7 +1,7 @@
 """Bodies and answers of /applications."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -178,3 +178,19 @@ class Application(Answer):
     processes: dict[str, str]
     created_at: Time
     updated_at: Time
+
+
+class Ref(Answer):
+    """A branch or a tag of an application's repository."""
+
+    kind: Literal["branch", "tag"]
+    name: str
+    commit: str
+
+
+class PackageVersion(Answer):
+    """A version of an application's package."""
+
+    version: str
+    is_prerelease: bool
+    files: list[str]

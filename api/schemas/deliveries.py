@@ -69,10 +69,12 @@ class Changelog(Answer):
     deploy: int
     from_: str | None = Field(alias="from")
     to: str
-    state: str = Field(description="pending until a worker has made it, then ready.")
-    commits: list[Commit] | None = Field(description="Newest first; null: not known.")
+    state: str = Field(description="pending while a worker is still to find things out, then ready.")
+    commits: list[Commit] | None = Field(
+        description="Newest first; null: not known, for the reason in notes, or nothing ran there before."
+    )
     is_going_back: bool = Field(description="The commits are taken away, not brought.")
     authors: list[str]
     issues: list[Issue]
     pull_requests: list[PullRequest]
-    notes: list[str] = Field(description="What foreign systems would not tell, and why.")
+    notes: list[str] = Field(description="What is not known, and why.")

@@ -25,13 +25,19 @@ class DeployFields(Fields):
     ] = None
     comment: Paragraph = None
     start_at: When = Field(default=None, description="When it is to begin; left out: at once.")
-    override: Reason = Field(default=None, description="Why it may begin during a freeze; administrators only.")
+    override: Reason = Field(
+        default=None,
+        description="Why it may begin during a freeze or before its issues are ready; administrators only.",
+    )
 
 
 class ApprovalFields(Fields):
     """What one says when agreeing to a deploy."""
 
     comment: Paragraph = None
+    digest: Annotated[
+        str | None, Field(pattern="^[0-9a-f]{64}$", description="Agree only to the plan that has this digest.")
+    ] = None
 
 
 class NoFields(Fields):
@@ -61,11 +67,12 @@ class Progress(Answer):
 
 
 class Approval(Answer):
-    """Who agreed, and when."""
+    """Who agreed, when, and to the plan of which digest."""
 
     by: str
     at: Time
     comment: str | None
+    digest: str
 
 
 class Approvals(Answer):
@@ -122,6 +129,7 @@ class HostRun(Answer):
     steps: list[Step]
     bytes_sent: int
     message: str | None
+    code: str | None = Field(description="Of a failure, such as plan-stale; null where there is none.")
 
 
 class Event(Answer):

@@ -184,6 +184,14 @@ class Drivers(Answer):
     on_hosts: list[HostDriver]
 
 
+class Repository(Answer):
+    """A repository that an integration can see."""
+
+    name: str = Field(description="As an application's source has it.")
+    url: str | None = Field(description="Where people see it.")
+    default_branch: str | None
+
+
 class ProofFields(Fields):
     """What to try an integration with."""
 

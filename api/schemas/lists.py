@@ -9,6 +9,12 @@ from api.shapes import ListQuery, Query
 Filter = Annotated[str, Field(max_length=100)]
 
 
+class ChoiceQuery(ListQuery):
+    """A page of what another system has to choose from."""
+
+    query: Annotated[Filter, Field(description="Only what has this in its name.")] | None = None
+
+
 class HostQuery(ListQuery):
     """A page of hosts."""
 

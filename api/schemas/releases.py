@@ -50,6 +50,7 @@ class Release(Answer):
     bundle: dict | None = Field(description="Where the release was published: integration, path, sha256, size_bytes.")
     error: str | None
     requested_by: str
+    cancel_requested_by: str | None = Field(description="Who wants its build to end.")
     created_at: Time
     ended_at: Time | None
 

@@ -42,6 +42,14 @@ zone = click.argument("zone", metavar="ZONE", shell_complete=_zones)
 deploy = click.argument("number", metavar="DEPLOY", type=click.IntRange(min=1), shell_complete=_deploys)
 
 
+def chosen_from(command):
+    """Add --query and --limit to a command that lists what another system has to choose from."""
+    return together(
+        click.option("--query", metavar="TEXT", help="Only those with this in their names."),
+        click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many to list."),
+    )(command)
+
+
 def together(*made):
     """Return several options as one decorator, for commands that share them; they keep their order."""
 

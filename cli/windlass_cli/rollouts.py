@@ -50,6 +50,19 @@ def await_release(client, application, version, show, deadline):
 
     Raises BuildFailed when it could not be built, and WaitTimedOut at the deadline.
     """
+    release = await_build_end(client, application, version, show, deadline)
+    if release.get("state") == "failed":
+        why = release.get("error") or "the build's output says why"
+        raise BuildFailed(
+            f"Release {version} of {application} could not be built: {why}",
+            release,
+            remedy=f"See the whole build: windlass releases show {application} {version} --log",
+        )
+    return release
+
+
+def await_build_end(client, application, version, show, deadline):
+    """Wait until the release is built or has failed, as ``await_release`` does, and return it; raises WaitTimedOut."""
     last = 0
     while True:
         # The release is read before its events: once it has ended, no event comes after those read then.
@@ -57,13 +70,6 @@ def await_release(client, application, version, show, deadline):
         for event in client.items("applications", application, "releases", version, "events", after=last):
             last = max(last, number_of(event))
             show(event)
-        if release.get("state") == "failed":
-            why = release.get("error") or "the build's output says why"
-            raise BuildFailed(
-                f"Release {version} of {application} could not be built: {why}",
-                release,
-                remedy=f"See the whole build: windlass releases show {application} {version} --log",
-            )
         if release.get("state") != "building":
             return release
         deadline.sleep(BUILD_PAUSE_S)
@@ -87,7 +93,11 @@ def make_plan(client, application, release, environment, strategy, deadline):
     body = {"application": application, "release": release, "environment": environment}
     if strategy:
         body["strategy"] = strategy
-    plan = having(client.post("plans", body=body), "id")
+    return complete_plan(client, having(client.post("plans", body=body), "id"), deadline)
+
+
+def complete_plan(client, plan, deadline):
+    """Return a plan once all its hosts were looked at; raises WaitTimedOut at the deadline."""
     while plan.get("state") == "observing":
         deadline.sleep(BUILD_PAUSE_S)
         plan = having(client.get("plans", plan["id"]), "id")

@@ -32,7 +32,10 @@ def watch_build(client, output, application, release, deadline):
     Raises BuildFailed, Interrupted or WaitTimedOut.
     """
     version = release["version"]
-    remedy = f"See how it ends: windlass releases show {application} {version}"
+    remedy = (
+        f"See how it ends: windlass releases show {application} {version}   "
+        f"Cancel it: windlass releases cancel {application} {version}"
+    )
     try:
         output.note(f"Building release {version} of {application}.")
         return await_release(client, application, version, lambda event: _show_build(output, event), deadline)

@@ -58,42 +58,52 @@ class Build:
         self.work = Work(self.output, settings.build.timeout_s, tick=self.output.tick)
 
     def carry_out(self):
-        """Build and write down how it ended, whatever happens."""
+        """Build and write down how it ended, whatever happens; what somebody cancels meanwhile ends as cancelled."""
         with leases.heartbeats(self.release, lost=self.work.stop.set, look=self.look):
             try:
-                self.end("ready", **self.make())
-            except (Interrupted, commands.Stopped):
-                leases.release(self.release)
-            except external.Postponed as later:
-                self.put_off(later.seconds)
+                if self.release.cancel_requested_by is None:
+                    self.attempt()
+                self.call_off()
             except (OperationalError, InterfaceError) as error:
                 log.warning(
                     "the build of release %s could not reach the database (%s); it is done again",
                     self.release.id,
                     error,
                 )
-            except BuildFailed as error:
-                self.fail(str(error), error.tail)
-            except commands.CommandError as error:
-                self.fail(str(error), error.tail)
-            except ForeignError as error:
-                self.missed(error)
-            except (WindlassError, store.StoreError) as error:
-                self.fail(str(error))
-            except OSError as error:
-                self.fail(sentence_of(error))
-            except Exception as error:
-                log.exception("the build of release %s failed inside Windlass", self.release.id)
-                self.fail(
-                    f"Windlass itself failed: {type(error).__name__}. See the worker's log for release {self.release.id}."
-                )
+
+    def attempt(self):
+        """Build, and write down how that ended; only a database that is away is left to the caller."""
+        try:
+            self.end("ready", **self.make())
+        except (OperationalError, InterfaceError):
+            raise
+        except (Interrupted, commands.Stopped):
+            self.give_back(attempts=Release.attempts - 1)
+        except external.Postponed as later:
+            self.put_off(later.seconds)
+        except BuildFailed as error:
+            self.fail(str(error), error.tail)
+        except commands.CommandError as error:
+            self.fail(str(error), error.tail)
+        except ForeignError as error:
+            self.missed(error)
+        except (WindlassError, store.StoreError) as error:
+            self.fail(str(error))
+        except OSError as error:
+            self.fail(sentence_of(error))
+        except Exception as error:
+            log.exception("the build of release %s failed inside Windlass", self.release.id)
+            self.fail(
+                f"Windlass itself failed: {type(error).__name__}. See the worker's log for release {self.release.id}."
+            )
 
     def look(self):
-        """Called at every heartbeat: a worker that is told to leave hands the build over."""
+        """Called at every heartbeat: a cancelled build ends, a worker that is told to leave hands it over."""
         from controllers import workers
 
-        if workers.leaving.is_set():
+        if workers.leaving.is_set() or self.cancelled_by():
             self.work.stop.set()
+            failpoints.reach("build.stop")
 
     # What is done, in order.
 
@@ -144,9 +154,13 @@ class Build:
             checkout = self.check_out(driver)
             if wanted is None:
                 return checkout.digest
-        elsewhere = external.ForeignBuild(self.release, self.output, self.keep, settings.build.foreign_timeout_s)
+        elsewhere = self.elsewhere()
         elsewhere.advance()
         return elsewhere.fetch_tree(self.work) if wanted.get("artifact") else self.check_out(driver).digest
+
+    def elsewhere(self):
+        """Return the build in another system that the release waits for."""
+        return external.ForeignBuild(self.release, self.output, self.keep, settings.build.foreign_timeout_s)
 
     def check_out(self, driver):
         """Put the tree of the commit into the store; returns a Checkout."""
@@ -243,7 +257,15 @@ class Build:
     def put_off(self, seconds, **columns):
         """Give the release back until it is looked at again; it got somewhere, so no attempt is used up."""
         self.output.flush()
-        leases.release(self.release, due_at=db.now() + int(seconds * 1000), attempts=0, **columns)
+        self.give_back(due_at=db.now() + int(seconds * 1000), attempts=0, **columns)
+
+    def give_back(self, **columns):
+        """Give the lease back, for whoever goes on."""
+        Release.update(**leases.FREE, **columns).where(self.is_wanted()).execute()
+
+    def is_wanted(self):
+        """Return the condition that the lease is held and that nobody cancelled the build."""
+        return leases.is_held(self.release) & Release.cancel_requested_by.is_null()
 
     def missed(self, error):
         """Put the build off while the source is away; what asking again cannot mend, or has not mended, fails it."""
@@ -259,18 +281,37 @@ class Build:
     def fail(self, sentence, tail=()):
         """End the build as failed, saying why."""
         tail = [line for line in tail if line.strip() and line.strip() not in sentence][-TAIL_LINES:]
-        error = "\n".join([self.output.mask(sentence), *map(self.output.mask, tail)])
-        try:
-            self.end("failed", error=error)
-        except (OperationalError, InterfaceError) as away:
-            log.warning(
-                "the failure of release %s could not be written down (%s); it is built again", self.release.id, away
-            )
+        self.end("failed", error="\n".join([self.output.mask(sentence), *map(self.output.mask, tail)]))
 
     def end(self, state, **columns):
-        """Make the change of state, unless the lease was lost: then the outcome is the other worker's."""
+        """Make the change of state, unless the lease was lost, so that the outcome is another worker's, or it was cancelled."""
         self.output.flush()
-        states.move_release(self.release, state, guard=leases.is_held(self.release), **leases.FREE, **columns)
+        states.move_release(self.release, state, guard=self.is_wanted(), **leases.FREE, **columns)
+
+    def cancelled_by(self):
+        """Return who cancelled the build, None where nobody did or the lease was lost."""
+        return Release.select(Release.cancel_requested_by).where(leases.is_held(self.release)).scalar()
+
+    def call_off(self):
+        """End what somebody cancelled, however far it came: the build in the other system first, the release after it."""
+        by = self.cancelled_by()
+        if by is None:
+            return
+        try:
+            # What has killed its worker again and again is not tried for ever.
+            unstopped = self.stop_elsewhere() if self.release.attempts <= MOST_ATTEMPTS else None
+        except Interrupted:  # Another worker has it.
+            return
+        except external.Postponed as later:
+            leases.release(self.release, due_at=db.now() + int(later.seconds * 1000), attempts=0)
+            return
+        self.output.flush()
+        error = f"cancelled by {by}" + (f"; {self.output.mask(unstopped)}" if unstopped else "")
+        states.move_release(self.release, "failed", guard=leases.is_held(self.release), **leases.FREE, error=error)
+
+    def stop_elsewhere(self):
+        """End the build in the other system, if one may have been begun; returns a sentence where it goes on, else None."""
+        return self.elsewhere().stop() if self.release.partners.get("build") and self.release.commit else None
 
 
 def described(lock, digest):

@@ -3,7 +3,7 @@
 import store
 from controllers import foreign
 from controllers.building import locks
-from controllers.errors import WindlassError
+from controllers.errors import NotFound, WindlassError
 
 MOST_COMMITS = 200
 MOST_FILES = 2000
@@ -28,15 +28,24 @@ def compare(older, newer):
 
 def commits_between(older, newer):
     """Return the commits `newer` has and `older` has not, newest first, or None where they are not known here."""
-    if older.commit is None or newer.commit is None:
-        return None
-    if older.commit == newer.commit:
-        return []
     try:
-        driver = foreign.driver_for(newer.source)
-        return driver.commits(newer.source["repository"], older.commit, newer.commit, MOST_COMMITS)
+        return find_commits(older, newer)
     except WindlassError:
         return None  # The integration or the folder is gone; what is known of files and dependencies is still worth telling.
+
+
+def find_commits(older, newer, may_fetch=False):
+    """Return the commits `newer` has and `older` has not, newest first, fetching what is not here if that is allowed.
+
+    None where they are not known without fetching. Raises NotFound for a release without a commit, ForeignError.
+    """
+    for release in (older, newer):
+        if release.commit is None:
+            raise NotFound(f"{release.version} comes from a package, which has none.")
+    if older.commit == newer.commit:
+        return []
+    driver = foreign.driver_for(newer.source)
+    return driver.commits(newer.source["repository"], older.commit, newer.commit, MOST_COMMITS, may_fetch)
 
 
 def file_changes(older, newer):

@@ -12,12 +12,18 @@ from controllers import foreign
 from controllers.building import bundles
 from controllers.building.output import MOST_LINES
 from controllers.building.work import BuildFailed
+from controllers.errors import NotFound
 from controllers.foreign import ForeignError
+from controllers.foreign.errors import NOT_FOUND
 from models.db import clock, database
 
 LOOK_AGAIN_S = 2
 AWAY_S = (2, 5, 15, 30, 60)  # Pauses while the system is away.
+LONGEST_WAIT_S = 600  # Of a release that somebody cancelled, for a system that wants to be left alone.
 DEFAULT_PARAMETERS = {"WINDLASS_COMMIT": "{commit}", "WINDLASS_REF": "{ref}"}
+MOST_WHYS = 20
+LONGEST_WHY = 300  # Characters.
+MOST_NAMED = 20
 ENDED = frozenset({"success", "failure", "aborted"})
 
 
@@ -59,14 +65,19 @@ class ForeignBuild:
             self.hold_to_time(driver)
             raise Postponed(LOOK_AGAIN_S)
 
+    @property
+    def key(self):
+        """What the build is known by there."""
+        # Another Windlass, or one set up anew, may have a release of the same number: the time tells them apart.
+        return f"windlass-release-{self.release.id}-{self.release.created_at}"
+
     def start(self, driver):
         """Start the build, unless an earlier attempt whose answer was lost has done so."""
-        # Another Windlass, or one set up anew, may have a release of the same number: the time tells them apart.
-        job, key = self.wanted["job"], f"windlass-release-{self.release.id}-{self.release.created_at}"
-        handle = driver.find(job, key)
+        job = self.wanted["job"]
+        handle = driver.find(job, self.key)
         if handle is None:
             self.output(f"Starting {job} in {driver.access.name}.")
-            handle = driver.start(job, self.parameters(), key)
+            handle = driver.start(job, self.parameters(), self.key)
         self.write(handle=handle, state="queued", missed=0)
 
     def parameters(self):
@@ -87,11 +98,20 @@ class ForeignBuild:
             if seen.state != self.known.get("state"):
                 where = f" {seen.url}" if seen.url else ""
                 self.output(f"{self.wanted['job']} in {driver.access.name} is {seen.state}.{where}")
+            self.tell_why(seen.why)
             self.tell(seen.text)
             self.write(handle=seen.handle, position=seen.position, state=seen.state, url=seen.url, missed=0)
         if seen.state in ENDED and seen.state != "success":
             where = f": {seen.url}" if seen.url else "."
             raise BuildFailed(f"{self.wanted['job']} in {driver.access.name} ended with {seen.state}{where}")
+
+    def tell_why(self, why):
+        """Pass on why it waits: each reason once, and no more of them than people read."""
+        why = " ".join(commands.TERMINAL_CODES.sub("", why or "").split())[:LONGEST_WHY]
+        told = self.known.get("whys", [])
+        if why and why not in told and len(told) < MOST_WHYS:
+            self.output(f"{self.wanted['job']} waits: {why}")
+            self.known["whys"] = [*told, why]
 
     def tell(self, text):
         """Pass on what is new in the log, as long as it is no longer than what is kept of any build."""
@@ -127,6 +147,33 @@ class ForeignBuild:
             f"{self.wanted['job']} took longer than {self.time_limit_s} s (setting build.foreign_timeout_s)."
         )
 
+    def stop(self):
+        """End the build there, also one whose start was never answered; returns None, or a sentence where it may go on.
+
+        Raises Postponed while the system is away, as often as AWAY_S has pauses.
+        """
+        if self.known.get("state") in ENDED:
+            return None
+        job, tried = self.wanted["job"], self.known.get("stops", 0)
+        try:
+            driver = foreign.driver_named(self.wanted["integration"], "build")
+            self.output.hide(driver.access.secrets())
+            handle = self.known.get("handle") or driver.find(job, self.key)
+            if handle is not None:
+                driver.abort(handle)
+                self.output(f"{job} in {driver.access.name} was stopped.")
+                self.write(state="aborted")
+        except NotFound as error:
+            return f"{job} could not be stopped: {error.detail}"
+        except ForeignError as error:
+            wait_s = max(AWAY_S[min(tried, len(AWAY_S) - 1)], error.retry_after_s or 0)
+            if not error.may_pass or tried >= len(AWAY_S) or wait_s > LONGEST_WAIT_S:
+                return f"{job} could not be stopped: {error.detail}"
+            self.output(f"{job} could not be stopped: {error.detail} Trying again.")
+            self.write(stops=tried + 1)
+            raise Postponed(wait_s) from error
+        return None
+
     def write(self, **changes):
         """Write down how far it is, after what was read of its log."""
         self.known.update(changes)
@@ -138,18 +185,34 @@ class ForeignBuild:
 
         Raises BuildFailed, and Postponed while the system is away.
         """
-        path = self.wanted["artifact"]
+        path, handle = self.wanted["artifact"], self.known["handle"]
         with scratch.folder("artifact") as folder, open(folder / "artifact", "w+b") as file:
             try:
                 driver = foreign.driver_named(self.wanted["integration"], "build")
                 self.output.hide(driver.access.secrets())
                 self.output(f"Fetching {path} of that build.")
-                driver.fetch(self.known["handle"], path, file)
+                try:
+                    driver.fetch(handle, path, file)
+                except ForeignError as error:
+                    if error.kind != NOT_FOUND:
+                        raise
+                    raise BuildFailed(self.lacking(path, driver.artifacts(handle))) from error
             except ForeignError as error:
                 self.missed(error)
             work.check()
             file.seek(0)
             return bundles.take_tree(file, only_folder=True)
+
+    def lacking(self, path, files):
+        """Return what to say of a build that left `files`, and not the one at `path`."""
+        lacks = (
+            f"{self.wanted['job']} in {self.wanted['integration']} left no {path} (the application's build.artifact)"
+        )
+        if not files:
+            return f"{lacks}, nor any other artifact: have the job archive it."
+        names = sorted(file.path for file in files)
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        return f"{lacks}. It left {', '.join(names[:MOST_NAMED])}{more}."
 
 
 def filled(text, known):

@@ -8,11 +8,13 @@ A driver class has `name`, `role`, `Settings` and `Credentials` (pydantic models
 
 import functools
 import importlib
+import inspect
 import ipaddress
 import json
 import pkgutil
 import ssl
-from dataclasses import asdict, dataclass, field
+import time
+from dataclasses import asdict, dataclass, field, replace
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,10 +22,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import network
 import secretbox
 from controllers.errors import NotFound, WindlassError
+from controllers.foreign import answers, circuits
 from controllers.foreign import credentials as kinds
 from controllers.foreign.errors import ForeignError
 from models import Integration
 
+ABOUT_HOOKS = (
+    "is_ping",
+    "verify_hook",
+    "read_hook",
+)  # They read what comes in, and tell what is wrong with it by ValueError.
 ROLES = ("source", "build", "artifacts", "tracker", "configurator", "notify")
 __all__ = ["ROLES", "Access", "Check", "Driver", "DriverSettings", "ForeignError", "Proof", "WindlassError"]
 
@@ -33,7 +41,8 @@ class Access:
     """What is configured of a foreign system; an empty one is nobody's: no URL, no credentials.
 
     circuit: the state of its circuit (circuits.py) when this was read; keep_circuit(state) keeps another one; is_trial:
-    somebody wants to know, so it is asked whatever that state is.
+    somebody wants to know, so it is asked whatever that state is. until: when whoever asks waits no longer, as
+    time.monotonic() has it.
     """
 
     name: str | None = None
@@ -44,10 +53,26 @@ class Access:
     circuit: dict | None = None
     keep_circuit: object = field(default=None, repr=False, compare=False)
     is_trial: bool = False
+    until: float | None = None
+
+    @functools.cached_property
+    def breaker(self):
+        """The circuit of the integration, which all that is asked of it with this Access goes through."""
+        return circuits.Circuit(self)
+
+    def with_login(self, settings, credentials):
+        """Return the same system's Access as another program takes settings and credentials; the circuit is the same."""
+        made = replace(self, settings=settings, credentials=credentials)
+        made.__dict__["breaker"] = self.breaker
+        return made
 
     def secrets(self):
         """Return the values that must never be shown."""
         return [value for key, value in self.credentials.items() if key not in kinds.NOT_SECRET]
+
+    def left_s(self, usual_s):
+        """Return the seconds that something may take which usually may take `usual_s`; 0 when nobody waits any longer."""
+        return usual_s if self.until is None else max(0, min(usual_s, self.until - time.monotonic()))
 
 
 @dataclass(frozen=True)
@@ -59,7 +84,7 @@ class Check:
     message: str
 
 
-@dataclass(frozen=True)
+@answers.told
 class Proof:
     """What trying an integration showed: the version that answered, where it tells it, and each Check."""
 
@@ -108,6 +133,15 @@ class Driver:
     def __init__(self, access):
         self.access = access
 
+    def __init_subclass__(cls, **options):
+        """Have every driver's methods tell of answers that they cannot make out by a ForeignError (answers.py)."""
+        super().__init_subclass__(**options)
+        if cls.runs_on_workers:  # It speaks to programs of this machine and to no foreign system.
+            return
+        for name, method in list(vars(cls).items()):
+            if inspect.isfunction(method) and not name.startswith("_") and name not in ABOUT_HOOKS:
+                setattr(cls, name, answers.is_read_by(method))
+
     @classmethod
     def mistakes_together(cls, url, settings, credentials):
         """Return [(field, message)] for what does not fit together although each part is right."""
@@ -121,9 +155,9 @@ class Driver:
         return mistakes + kinds.mistakes_in(credentials, cls.Credentials.kinds)
 
     def prove(self, **hints):
-        """Try out whether the URL and the credentials work, changing nothing; returns a Proof. Never raises ForeignError.
+        """Try out whether the URL and the credentials work, changing nothing; returns a Proof.
 
-        hints: what people gave to try with, such as `repository`.
+        hints: what people gave to try with, such as `repository`. Raises ForeignError for an answer that proves nothing.
         """
         raise NotImplementedError
 
@@ -272,19 +306,30 @@ def row_of(integration_name):
     return row
 
 
-def driver_named(integration_name, role):
-    """Return the driver of an integration, which must have the role. Raises NotFound, ForeignError."""
+def driver_named(integration_name, role, patience_s=None):
+    """Return the driver of an integration, which must have the role. Raises NotFound, ForeignError.
+
+    patience_s: seconds after which whoever asks waits no longer for what the driver does, all of it together.
+    """
     row = row_of(integration_name)
     driver = drivers().get(row.driver)
     if driver is None or driver.role != role:
         raise ForeignError(
             f"The integration '{integration_name}' is of driver {row.driver}, which cannot give {role}; choose another."
         )
-    return driver(access_of(row))
+    return driver(hurried(access_of(row), patience_s))
 
 
-def driver_for(source):
-    """Return the driver that serves an application's source, made with what is configured. Raises NotFound, ForeignError."""
+def hurried(access, patience_s):
+    """Return an Access that ends in `patience_s` seconds; None: when the settings have it."""
+    return access if patience_s is None else replace(access, until=time.monotonic() + patience_s)
+
+
+def driver_for(source, patience_s=None):
+    """Return the driver that serves an application's source, made with what is configured. Raises NotFound, ForeignError.
+
+    patience_s: as driver_named has it.
+    """
     role, own = ("artifacts", "package-index") if source.get("package") else ("source", "git")
     name = source.get("integration")
-    return drivers()[own](Access()) if name is None else driver_named(name, role)
+    return drivers()[own](hurried(Access(), patience_s)) if name is None else driver_named(name, role, patience_s)

@@ -97,6 +97,18 @@ class Circuit:
         finally:
             self.counts.slots.release()
 
+    @contextlib.contextmanager
+    def watching(self):
+        """Have what is done in a `with` block asked only of a system that is not left alone, and note how it ended."""
+        self.check()
+        try:
+            yield
+        except ForeignError as error:
+            if error.kind in COUNTED:
+                self.failed(error)
+            raise
+        self.succeeded()
+
     def succeeded(self):
         """Note that the system answered."""
         self.counts.failures = self.counts.pauses = 0

@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError as TransferError
 
 import network
 from config import settings
-from controllers.foreign import circuits, errors, transport, vendor_messages
+from controllers.foreign import answers, circuits, errors, transport, vendor_messages
 from controllers.foreign.credentials import headers_of
 from controllers.foreign.errors import ForeignError, Unclear
 from masking import Masker
@@ -100,7 +100,7 @@ class Http:
         login = headers_of(access.credentials) if login is None else login
         self.own_headers = {**(headers or {}), **login}
         self.mask = Masker([*access.secrets(), *(value.rpartition(" ")[2] for value in login.values())])
-        self.circuit = circuits.Circuit(access)
+        self.circuit = access.breaker
         if not self.base_url:
             raise self.error(errors.UNUSABLE, f"{self.who} has no URL: give it one.")
         try:
@@ -173,16 +173,29 @@ class Http:
             else settings.foreign.total_timeout_s
         )
         limit = limit or settings.foreign.max_answer_bytes
-        with self.circuit.slot(total_s):
+        with self.circuit.slot(self.allowed_s(total_s)):
             try:
                 answer = self.followed(method, self.url_of(path), params, headers or {}, data, limit, sink, total_s)
                 self.check(method, answer, also)
             except ForeignError as error:
-                if error.kind in circuits.COUNTED:
+                if error.kind in circuits.COUNTED and not self.is_our_haste(error):
                     self.circuit.failed(error)
                 raise
         self.circuit.succeeded()
         return answer
+
+    def is_our_haste(self, error):
+        """Say whether a system was only slower than somebody was ready to wait, which is no failure of its own."""
+        return error.kind == errors.TIMED_OUT and error.vendor_status is None and self.access.until is not None
+
+    def allowed_s(self, usual_s):
+        """Return the seconds that a request may take. Raises ForeignError when whoever asks waits no longer."""
+        left_s = self.access.left_s(usual_s)
+        if not left_s:
+            raise self.error(
+                errors.TIMED_OUT, f"{self.who} did not answer everything in the time there is for this: ask for less."
+            )
+        return left_s
 
     def followed(self, method, url, params, headers, data, limit, sink, total_s):
         """Make a request, and follow the redirects of a GET."""
@@ -211,7 +224,8 @@ class Http:
                 if pause_s is not None and lost.kind == errors.UNAVAILABLE:
                     time.sleep(pause_s)
                     continue
-                sentence = f"{self.who} cannot be used now: {self.mask(str(lost))} It is asked again later."
+                hint = "It is asked again later; look whether it is well."
+                sentence = f"{self.who} cannot be used now: {self.mask(str(lost))} {hint}"
                 if lost.was_sent and method not in IDEMPOTENT:
                     raise Unclear(
                         f"{self.who} was sent a request and its answer was lost: {self.mask(str(lost))} "
@@ -225,7 +239,10 @@ class Http:
         if sink is not None:
             sink.seek(0)
             sink.truncate()
-        timeouts = (settings.foreign.connect_timeout_s, settings.foreign.read_timeout_s)
+        total_s = self.allowed_s(total_s)
+        timeouts = [
+            min(total_s, usual_s) for usual_s in (settings.foreign.connect_timeout_s, settings.foreign.read_timeout_s)
+        ]
         was_sent = False
         with transport.Exchange(total_s) as exchange:
             try:
@@ -235,7 +252,7 @@ class Http:
                     params=params,
                     headers={**(self.own_headers if self.is_own(url) else {}), **headers},
                     data=data,
-                    timeout=timeouts,
+                    timeout=tuple(timeouts),
                     allow_redirects=False,
                     stream=True,
                 ) as response:
@@ -266,7 +283,7 @@ class Http:
     def lost(self, error, exchange, was_sent, total_s):
         """Return the ConnectionLost for what the HTTP library raised, or the ForeignError for what no attempt can mend."""
         if exchange.is_over:
-            return ConnectionLost(f"it took longer than {total_s} s.", was_sent, errors.TIMED_OUT)
+            return ConnectionLost(f"it took longer than {round(total_s, 1)} s.", was_sent, errors.TIMED_OUT)
         failure = exchange.failure
         if isinstance(failure, network.Refused):
             return self.error(errors.UNUSABLE, f"{self.who} cannot be asked: {failure}")
@@ -337,7 +354,7 @@ class Http:
 
     def bad_answer(self, why):
         """Return the ForeignError for an answer that cannot be used; drivers raise it for what they miss in one."""
-        return self.error(errors.BAD_ANSWER, f"{self.who} gave an answer that cannot be used: {why}. Check its URL.")
+        return answers.bad_answer(self.access, why, self.who)
 
     def error(self, kind, sentence):
         """Return a ForeignError of this system."""
@@ -348,7 +365,7 @@ class Http:
     @property
     def who(self):
         """The system, at the beginning of a sentence."""
-        return f"The integration '{self.access.name}'" if self.access.name else f"The system at {self.base_url}"
+        return answers.named(self.access, f"The system at {self.base_url}")
 
     def url_of(self, path):
         """Return the URL of a path below base_url, or a whole URL as it is."""

@@ -8,8 +8,12 @@ VERSION = re.compile(r"v?(\d{1,9}(?:\.\d{1,9}){0,3})(\D.*)?", re.S)
 
 def nearest(word, words):
     """Return the one of `words` that was probably meant by `word`, or None."""
-    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
-    return found[0] if found else None
+    return next(iter(near(word, words, 1)), None)
+
+
+def near(word, words, most):
+    """Return up to `most` of `words` that may have been meant by `word`, the likeliest first."""
+    return difflib.get_close_matches(word, list(words), n=most, cutoff=0.5)
 
 
 def version_key(text):

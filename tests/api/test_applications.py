@@ -96,6 +96,25 @@ def test_an_integration_must_exist_and_serve_such_a_source(api):
     assert made.json["source"]["integration"] == "pypi"
 
 
+def test_an_artifact_of_a_build_that_leaves_none_is_refused(api):
+    api.post("/integrations", {"name": "here", "driver": "local"})
+    login = {"username": "deploy", "token": "geheim"}
+    api.post(
+        "/integrations",
+        {"name": "ci", "driver": "jenkins", "url": "https://ci.example.net", "credentials": login},
+    )
+    build = {"integration": "ci", "job": "team/shop", "artifact": "dist/shop.tar.gz"}
+    assert make(api, build=build).json["build"] == build
+    problem = assert_problem(
+        api.patch("/applications/shop", {"build": {**build, "integration": "here"}}), 422, "invalid"
+    )
+    assert [error["field"] for error in problem["errors"]] == ["build.artifact"]
+    assert "'here'" in problem["errors"][0]["message"] and "leave artifact out" in problem["errors"][0]["message"]
+    assert api.get("/applications/shop").json["build"] == build, "nothing was changed"
+    moved = {"integration": "here", "job": "team/shop"}
+    assert api.patch("/applications/shop", {"build": moved}).json["build"] == moved
+
+
 def test_a_repository_that_no_build_could_read_is_refused_at_once(api):
     url, login = "https://git.example.net/team", {"username": "deploy", "password": "geheim"}
     assert (

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 import secretbox
-from controllers import foreign, integrations
+from controllers import choices, foreign, integrations
 from controllers.foreign import circuits
 from models import Integration
 from tests import factories
@@ -240,3 +240,40 @@ def test_the_password_of_a_mail_server_does_not_follow_to_another_server(api):
     assert api.patch("/integrations/mail", {"settings": {**mail, "to": ["dev@example.net"]}}).status_code == 200
     moved = {"settings": {**mail, "host": "new.example.net"}, "credentials": login}
     assert api.patch("/integrations/mail", moved).json["settings"]["host"] == "new.example.net"
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_several_of_one_driver_have_nothing_in_common(api, gitea, tmp_path, monkeypatch):
+    monkeypatch.setattr(choices, "PATIENCE_S", 100)  # A machine may be busy.
+    other = Repository(tmp_path / "others" / "shop")
+    other.commit({"app.py": "another"})
+    with Gitea(other) as second:
+        for name, standin, token in (("one", gitea, "wrong-token"), ("two", second, TOKEN)):
+            make(api, name=name, driver="gitea", url=standin.url, credentials={"token": token})
+            source = {"integration": name, "repository": standin.name, "branch": "main"}
+            factories.application(f"shop-{name}", source=source)
+        secrets = {name: api.post(f"/integrations/{name}/hook", {}).json["secret"] for name in ("one", "two")}
+        assert_problem(api.get("/applications/shop-one/refs"), 502, "foreign-refused-credentials")
+        asked = len(gitea.requests)
+        assert_problem(api.get("/applications/shop-one/refs"), 502, "foreign-refused-credentials")
+        assert len(gitea.requests) == asked, "its circuit is open"
+        told = api.get("/applications/shop-two/refs")
+        assert told.json["items"] == [{"kind": "branch", "name": "main", "commit": other.git("rev-parse", "main")}]
+        assert [api.get(f"/integrations/{name}").json["circuit"]["state"] for name in ("one", "two")] == [
+            "open",
+            "closed",
+        ]
+        answers = {}
+        for name in ("one", "two"):
+            for owner, secret in secrets.items():
+                headers, body = second.push_hook(secret, [("branch", "main", "a" * 40)])
+                sent = api.request("POST", f"/hooks/{name}", data=body, headers={**headers, "Authorization": ""})
+                answers[name, owner] = sent.status_code
+        taken = {(name, owner): 202 if name == owner else 401 for name, owner in answers}
+        assert answers == taken, "each takes hooks with its own secret alone, also of one delivery id"
+        assert [len(api.get(f"/integrations/{name}/hooks").json["items"]) for name in ("one", "two")] == [1, 1]
+        api.delete("/integrations/one/hook")
+        headers, body = second.push_hook(secrets["two"], [("branch", "main", "b" * 40)])
+        headers |= {"x-gitea-delivery": "delivery-2", "Authorization": ""}
+        assert api.request("POST", "/hooks/one", data=body, headers=headers).status_code == 404
+        assert api.request("POST", "/hooks/two", data=body, headers=headers).status_code == 202

@@ -28,7 +28,7 @@ from tests.conftest import ADMIN_TOKEN, forget_what_depends_on_settings
 load()
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 # These go out to hosts and foreign systems, or answer as long as somebody listens; they have tests of their own.
-ELSEWHERE = r"/(check|observe|trust|test|stream)$"
+ELSEWHERE = r"/(check|observe|trust|test|stream|repositories|refs|versions)$"
 KNOWN = {
     "name": "shop",
     "environment": "production",

@@ -90,6 +90,24 @@ def test_nobody_sees_anything_without_logging_in(anonymous):
     assert Release.select().count() == 0
 
 
+def test_a_build_is_cancelled(api, anonymous, shop):
+    api.post("/applications/shop/releases", {})
+    path = "/applications/shop/releases/v1/cancel"
+    assert_problem(anonymous.post(path, {}), 401, "unauthenticated")
+    assert_problem(api.post(path, {"force": True}), 422, "invalid")
+    answers = [api.post(path, {}, headers={"Idempotency-Key": "once"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200] and answers[0].json == answers[1].json
+    assert answers[0].json == {**api.get("/applications/shop/releases").json["items"][0], "state": "failed"}
+    assert (answers[0].json["error"], answers[0].json["cancel_requested_by"]) == ("cancelled by admin", "admin")
+    problem = assert_problem(api.post(path, {}), 409, "not-cancellable")
+    assert problem["detail"] == "Release v1 of shop is failed: nothing is being built that could be cancelled."
+    assert_problem(api.post("/applications/shop/releases/v2/cancel", {}), 404, "not-found")
+    entries = api.get("/audit?action=release.cancel").json["items"]
+    assert [(entry["actor"], entry["subject"], entry["data"]) for entry in entries] == [
+        ("admin", "shop", {"version": "v1"})
+    ]
+
+
 def test_releases_are_listed_and_compared(api, shop):
     factories.release(shop, lock="flask==3.0\n")
     factories.release(shop, lock="flask==3.1\n")

@@ -60,6 +60,7 @@ class World:
     targets: dict = field(default_factory=dict)
     status: list = field(default_factory=list)
     releases: dict = field(default_factory=dict)
+    choices: list = field(default_factory=list)
     hosts: list = field(default_factory=list)
     deploys: dict = field(default_factory=dict)
     runs: dict = field(default_factory=dict)
@@ -284,6 +285,9 @@ class StandIn(Outside):
             return named(targets, rest[2], "target", "environment") if rest[2:] else {"items": targets, "next": None}
         if rest[1:2] == ["releases"]:
             return self.get_releases(asked, rest[0], rest[2:])
+        if rest[1:2] in (["refs"], ["versions"]):
+            wanted = asked.query.get("query", "")
+            return {"items": [item for item in self.world.choices if wanted in str(item)], "next": None}
         return found
 
     def get_releases(self, asked, application, rest):
@@ -296,7 +300,11 @@ class StandIn(Outside):
         return named(releases, rest[0], "release", "version")
 
     def post_applications(self, asked, rest):
-        """POST /applications and /applications/<name>/releases."""
+        """POST /applications, /applications/<name>/releases and /applications/<name>/releases/<version>/cancel."""
+        if rest[3:] == ["cancel"]:
+            found = named(self.world.releases[rest[0]], rest[2], "release", "version")
+            found.update(cancel_requested_by="admin", state="failed", error="cancelled by admin")
+            return found
         if rest:
             made = data.release(f"v{13 + len(self.world.releases.get(rest[0], []))}", "building", **asked.body)
             self.world.releases.setdefault(rest[0], []).insert(0, made)

@@ -62,6 +62,20 @@ def test_release_is_made_from_a_ref_and_its_build_is_watched(page, stand_in, wor
     expect(release_row(page, "v15")).to_contain_text("beefbeefbe")
 
 
+def test_a_build_is_cancelled(page, stand_in, world):
+    world.releases["shop"].insert(0, data.release("v14", "building"))
+    page.goto(f"{stand_in.url}/applications/shop")
+    expect(page.get_by_role("button", name="Cancel the build of v12")).to_be_hidden()
+    page.get_by_role("button", name="Cancel the build of v14").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("shop")
+    dialog.get_by_role("button", name="Cancel this build").click()
+    expect(release_row(page, "v14")).to_contain_text("failed")
+    expect(page.get_by_text("cancelled by admin")).to_be_visible()
+    assert len(stand_in.asked_for("applications/shop/releases/v14/cancel", "POST")) == 1
+    expect(page.get_by_role("button", name="Cancel the build of v14")).to_be_hidden()
+
+
 def test_without_a_ref_the_branch_of_the_application_is_built(page, stand_in, world):
     world.applications[0]["source"]["branch"] = "trunk"
     page.goto(f"{stand_in.url}/applications/shop")
@@ -85,6 +99,27 @@ def test_refused_ref_is_said_beside_the_field(page, stand_in, world):
     expect(field).to_have_accessible_description("there is no branch, tag or commit nowhere")
     expect(field).to_have_attribute("aria-invalid", "true")
     assert field.input_value() == "nowhere"
+
+
+def test_refs_are_suggested_and_asked_for_again_while_somebody_types(page, stand_in, world):
+    world.choices = [{"kind": "branch", "name": name, "commit": "a" * 40} for name in ("main", "feature/basket", "v1")]
+    page.goto(f"{stand_in.url}/applications/shop")
+    field = page.get_by_label("Make a release from a branch, tag or commit")
+    expect(field).to_be_editable()
+    assert not stand_in.asked_for("applications/shop/refs")
+    field.focus()
+    suggested = page.locator("datalist#refs option")
+    expect(suggested).to_have_count(3)
+    assert [option.get_attribute("value") for option in suggested.all()] == ["main", "feature/basket", "v1"]
+    field.fill("feat")
+    expect(suggested).to_have_count(1)
+    expect(suggested).to_have_attribute("value", "feature/basket")
+    stand_in.fail("applications/shop/refs", 504, detail="The integration 'stash' did not answer in time.")
+    field.fill("other")
+    expect(suggested).to_have_count(0)
+    expect(page.get_by_role("alert").filter(has_text="stash")).to_have_count(0)
+    page.get_by_role("button", name="Make a release").click()
+    expect(page.get_by_role("heading", name="Build of v15")).to_be_visible()
 
 
 def test_package_is_built_from_a_version(page, stand_in, world):

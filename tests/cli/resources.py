@@ -102,6 +102,16 @@ def create_release(api, request, name):
     return 202, answer
 
 
+def cancel_release(api, request, name, version):
+    release = find_release(api, name, version)
+    if release["state"] != "building":
+        raise Refused(409, "not-cancellable", f"Release {version} of {name} is {release['state']}.")
+    release["cancel_requested_by"] = "admin"
+    answer = dict(release)
+    release.update(state="failed", error="cancelled by admin")
+    return 200, answer
+
+
 def create_deploy(api, request):
     body = only(request.body, "application", "release", "environment", "strategy", "comment")
     if find_release(api, body["application"], body["release"])["state"] != "ready":
@@ -286,6 +296,7 @@ ROUTES = {
         200,
         find_release(api, name, version),
     ),
+    "POST /applications/([^/]+)/releases/([^/]+)/cancel": cancel_release,
     "GET /applications/([^/]+)/releases/([^/]+)/events": lambda api, request, name, version: event_page(
         api.release_events[name, version], request
     ),

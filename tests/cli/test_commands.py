@@ -316,6 +316,17 @@ def test_a_reference_that_cannot_be_built_is_told_field_by_field(windlass):
     assert "ref: no-such-branch is not in the repository" in answer.err
 
 
+def test_a_build_is_cancelled_and_waited_for(windlass, api):
+    api.releases["shop"] = [api.a_release(version, "building") for version in ("v3", "v4")]
+    answer = windlass("releases", "cancel", "shop", "v3")
+    assert answer.code == 0 and "building" in answer.out and "windlass releases show shop v3" in answer.err
+    answer = windlass("releases", "cancel", "shop", "v4", "--wait")
+    assert answer.code == 0 and "cancelled by admin" in answer.out and "failed" in answer.out
+    answer = windlass("releases", "cancel", "shop", "v4")
+    assert answer.code == 1 and "is failed" in answer.err
+    assert windlass("releases", "cancel", "shop", "v4", "--timeout", "5").code == 2
+
+
 def test_compare_shows_what_differs_and_what_nobody_knows_any_more(windlass, api):
     api.changes = {
         "commits": [{"commit": "0123456789abcdef", "subject": "Sell \x1b[2Jmore", "author": "Ada"}],

@@ -61,3 +61,35 @@ def test_trying_out_says_what_works_and_fails_where_it_does_not(windlass, stash,
 def test_drivers_are_listed(windlass, windlass_json):
     assert "gitea" in windlass("integrations", "drivers").out
     assert windlass_json("integrations", "drivers")["items"] == [DRIVER]
+
+
+def test_what_there_is_to_choose_from_is_listed(windlass, windlass_json, monkeypatch):
+    repositories = [{"name": f"SHOP/web{number}", "url": None, "default_branch": "main"} for number in range(3)]
+    refs = [
+        {"kind": "branch", "name": "release/2", "commit": "a" * 40},
+        {"kind": "tag", "name": "v1", "commit": "b" * 40},
+    ]
+    versions = [{"version": "2.0rc1", "is_prerelease": True, "files": ["shop-2.0rc1-py3-none-any.whl"]}]
+    asked = []
+
+    def listing(rows):
+        def answer(api, request):
+            asked.append(request.query)
+            return resources.page(rows, request)
+
+        return answer
+
+    monkeypatch.setitem(ROUTES, "GET /integrations/stash/repositories", listing(repositories))
+    monkeypatch.setitem(ROUTES, "GET /applications/shop/refs", listing(refs))
+    monkeypatch.setitem(ROUTES, "GET /applications/shop/versions", listing(versions))
+    listed = windlass("integrations", "repositories", "stash", "--query", "web", "--limit", "2")
+    assert "SHOP/web1" in listed.out and "SHOP/web2" not in listed.out
+    assert asked.pop() == {"query": "web", "limit": "2"}
+    assert windlass_json("integrations", "repositories", "stash")["items"] == repositories
+    listed = windlass("applications", "refs", "shop", "--query", "release/").out
+    assert "release/2" in listed and "branch" in listed and "a" * 40 in listed
+    assert windlass_json("applications", "refs", "shop")["items"] == refs
+    assert "2.0rc1" in windlass("applications", "versions", "shop").out
+    assert windlass_json("applications", "versions", "shop")["items"] == versions
+    refs.clear()
+    assert "no such branch or tag" in windlass("applications", "refs", "shop", "--query", "x").err

@@ -85,8 +85,12 @@ def test_a_changelog_names_commits_issues_and_requests(windlass, windlass_json, 
     )
     assert "v1 → v2: brings 1 commit." in told.err and "jira could not be asked." in told.err
     assert windlass_json("deploys", "changelog", 3) == CHANGELOG
-    answer("GET", "/deploys/3/changelog", body={**CHANGELOG, "state": "pending", "commits": None})
-    assert "being found out" in windlass("deploys", "changelog", 3).err
+    answer("GET", "/deploys/3/changelog", body={**CHANGELOG, "state": "pending"})
+    found_so_far = windlass("deploys", "changelog", 3)
+    assert found_so_far.out == told.out and "being found out" in found_so_far.err
+    assert "jira could not be asked." in found_so_far.err
+    answer("GET", "/deploys/3/changelog", body={**CHANGELOG, "commits": None, "issues": [], "pull_requests": []})
+    assert "v1 → v2; the commits between them are not known." in windlass("deploys", "changelog", 3).err
 
 
 def test_a_webhook_is_made_with_its_secret_on_stdout_and_deleted(windlass, windlass_json, api, answer):

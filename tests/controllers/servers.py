@@ -49,7 +49,7 @@ class GitHandler(http.server.BaseHTTPRequestHandler):
         if self.server.redirect_to and not self.path.startswith("/moved/"):
             return self.finish_with(302, {"Location": self.server.redirect_to + self.path})
         if self.server.login and login != self.server.login:
-            return self.finish_with(403 if login else 401, {"WWW-Authenticate": 'Basic realm="git"'})
+            return self.finish_with(401, {"WWW-Authenticate": 'Basic realm="git"'})
         path, _, query = self.path.removeprefix("/moved").partition("?")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         environment = {

@@ -242,7 +242,7 @@ def test_issues_are_told_once_the_deploy_has_succeeded_and_its_changelog_is_know
     deploy.application.save()
     issues = [{"key": "SHOP-1", "title": None, "state": None, "url": None}]
     moved(deploy, "running")
-    Deploy.update(changelog={"commits": [], "issues": issues}).execute()
+    Deploy.update(changelog={"commits": [], "is_going_back": False, "issues": issues}).execute()
     outbox.on_changelog(Deploy.get_by_id(deploy.id))
     assert waiting() == []
     moved(Deploy.get_by_id(deploy.id), "succeeded")
@@ -264,3 +264,13 @@ def test_a_page_of_deliveries_tells_what_each_is_about(deploy, webhook, administ
     first, second = deliveries.listing(administrator)["items"]
     assert (first["action"], first["environment"], first["release"]) == ("publish", None, "v1")
     assert (second["action"], second["environment"], second["application"]) == ("message", "production", "shop")
+
+
+@pytest.mark.parametrize("state", ["waiting", "delivered", "failed"])
+def test_the_tracker_is_asked_again_however_the_look_before_ended(deploy, state):
+    deploy.application.tracker = {"integration": "jira", "require": {"production": ["Done"]}}
+    outbox.ask_for_states(deploy)
+    Delivery.update(state=state, attempts=7, due_at=now() + 60_000, ended_at=now()).execute()
+    outbox.ask_for_states(deploy)
+    (row,) = waiting()
+    assert (row.action, row.attempts, row.ended_at, deliveries.due()) == ("require-states", 0, None, [row.id])

@@ -32,6 +32,9 @@ WAIT = """\
     - name: wait long
       command: sh -c 'echo $$ > {{ windlass_root }}/waiting; exec sleep 600'
 """
+MANIFEST = (
+    'file { "${windlass_root}/puppet": content => "${word} ${windlass_release} ${windlass_variables[\'PASSWORD\']}" }\n'
+)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +102,27 @@ def test_playbooks_run_at_their_places_and_a_plan_names_them(stack, hosts, playb
     stack.wait(f"/plans/{plan['id']}", lambda shown: shown["state"] == "ready")
     (playbooks / before["run"]).write_text(BREAK)
     stale = stack.deploy(plan["release"], name, plan=plan["id"], state="failed")
-    assert "plan-stale" in stale["reason"]
+    assert "plan-stale" in stale["reason"] and stack.host_runs(stale)[host.name]["code"] == "plan-stale"
+
+
+def test_a_manifest_is_applied_by_the_hosts_puppet(stack, hosts, playbooks, repository, name):
+    host = hosts[0]
+    (playbooks / "site.pp").write_text(MANIFEST)
+    settings = {"folder": str(playbooks), "command": host.puppet_command()}
+    stack.call("POST", "/integrations", {"name": "puppet", "driver": "puppet", "settings": settings})
+    manifest = {"integration": "puppet", "run": "site.pp", "before": "ship", "variables": {"word": "well"}}
+    set_target(stack, hosts, name, manifest)
+    repository.commit(applications.plain("one"))
+    release = stack.release(name)["version"]
+
+    deploy = stack.deploy(release, name)
+    assert host.get(server_name=f"{name}.example.com") == (200, "one")
+    assert (host.root / "puppet").read_text() == f"well {release} open-sesame"
+    steps = {step["name"]: step["message"] for step in stack.host_runs(deploy)[host.name]["steps"]}
+    assert steps["puppet:site.pp"] == "changed the host"
+    events = told(stack, deploy)
+    assert [item["data"]["state"] for item in events if item["kind"] == "task"] == ["changed"]
+    assert "open-sesame" not in str(events)
 
 
 def test_what_fails_fails_the_host_in_the_playbooks_words(stack, hosts, playbooks, repository, name):

@@ -1,6 +1,9 @@
 """What one host goes through: warm rollback, the release process, workers, ports, variables, retention, concurrent asks."""
 
+import contextlib
+import http.client
 import json
+import socket
 
 import pytest
 import requests
@@ -269,3 +272,28 @@ def test_a_host_that_another_windlass_deployed_to_before_is_taken_over(stack, ho
     ship(stack, repository, applications.plain("two"), name)
     assert served(hosts[0], name).text == "two"
     assert json.loads(seen.read_text())["epoch"] > 1000
+
+
+def test_an_application_on_a_host_without_a_web_server_answers_on_its_switched_socket(stack, hosts, name, repository):
+    host, root = hosts[0], hosts[0].folder / "without-nginx"
+    root.mkdir()
+    settings = {**host.settings, "nginx": None}
+    stack.add_host(host, name="bare", root=str(root), settings=settings)
+    stack.call("PUT", f"/applications/{name}/targets/production", {"hosts": ["bare"]})
+    ship(stack, repository, applications.plain("one"), name)
+    assert asked_directly(root, name) == (200, "one")
+    assert not list((host.folder / "nginx" / "sites").glob(f"*{name}*"))
+    second = ship(stack, repository, applications.plain("two"), name)
+    assert asked_directly(root, name) == (200, "two")
+    stack.rollback(second)
+    assert asked_directly(root, name) == (200, "one")
+
+
+def asked_directly(root, name):
+    """Ask what listens on the switched socket for its page; returns (status, body)."""
+    with contextlib.closing(http.client.HTTPConnection("localhost", timeout=60)) as connection:
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(root / name / "run" / "current.sock"))
+        connection.request("GET", "/")
+        response = connection.getresponse()
+        return response.status, response.read().decode()

@@ -74,6 +74,11 @@ class Host:
         """The argv of supervisorctl."""
         return [str(self.folder / "bin" / "supervisorctl"), "-c", str(self.folder / "supervisor" / "supervisord.conf")]
 
+    def puppet_command(self):
+        """Return the argv of a puppet that is this host's alone."""
+        self.write_script("bin/puppet", texts.puppet_script(self.folder))
+        return [str(self.folder / "bin" / "puppet")]
+
     @property
     def url(self):
         """Where its nginx listens once a site is there."""

@@ -1,6 +1,7 @@
 """The configuration of a host's daemons, as text. Nothing here touches the machine."""
 
 BARE_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+PUPPET_PLACES = {"confdir": "etc", "vardir": "var", "codedir": "code", "rundir": "run", "logdir": "log"}
 
 
 def sshd_config(folder, address, port, use_pam):
@@ -104,4 +105,13 @@ import sys
 sys.path.insert(0, {str(vendor)!r})
 from supervisor.{program} import main
 main()
+"""
+
+
+def puppet_script(folder):
+    """Return a script that runs the machine's puppet, which keeps what it keeps in one host's folder."""
+    places = " ".join(f'--{name} "{folder}/puppet/{place}"' for name, place in PUPPET_PLACES.items())
+    return f"""\
+#!/bin/sh
+exec puppet "$@" {places}
 """

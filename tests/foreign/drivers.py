@@ -1,7 +1,7 @@
 """Every driver that speaks HTTP, with its stand-in, a look and a deed: for suites that hold all of them to the same."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from controllers import foreign
@@ -54,7 +54,7 @@ class Driver:
 
     def another(self):
         """Return the driver as another worker has it, which remembers nothing."""
-        return type(self.driver)(self.driver.access)
+        return type(self.driver)(replace(self.driver.access))
 
 
 def made(standin, name, url=None, credentials=None, settings=None):

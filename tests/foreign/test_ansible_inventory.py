@@ -1,4 +1,4 @@
-"""etc/ansible/inventory.py with the real ansible against real hosts: found in their groups, and believed by pinned key alone."""
+"""etc/ansible/inventory.py with the real ansible-playbook: it finds hosts in their groups, and believes pinned keys alone."""
 
 import json
 import os
@@ -12,6 +12,13 @@ import pytest
 from tests.stack import ROOT, running_stack
 
 SCRIPT = ROOT / "etc" / "ansible" / "inventory.py"
+PLAYBOOK = """\
+- hosts: {group}
+  gather_facts: false
+  tasks:
+    - name: write who it is
+      copy: {{content: "{{{{ inventory_hostname }}}}", dest: "{{{{ windlass_root }}}}/played"}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -57,22 +64,23 @@ def run(argv, environment):
     return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
 
 
-def ping(stack, environment, group):
-    """Let ansible log in to a group's hosts and run Python there."""
-    key = stack.data / "ssh" / "default.key"
-    argv = ["ansible", group, "-i", str(SCRIPT), "-m", "ping", "--private-key", str(key)]
-    return run(argv, environment)
+def play(stack, environment, group, folder):
+    """Let ansible-playbook log in to a group's hosts and write a file there."""
+    key, book = stack.data / "ssh" / "default.key", folder / "site.yml"
+    book.write_text(PLAYBOOK.format(group=group))
+    return run(["ansible-playbook", "-i", str(SCRIPT), str(book), "--private-key", str(key)], environment)
 
 
-def test_ansible_reaches_the_hosts_of_a_group(stack, hosts, environment):
-    done = ping(stack, environment, "tag_web")
+def test_a_playbook_reaches_the_hosts_of_a_group(stack, hosts, environment, tmp_path):
+    done = play(stack, environment, "tag_web", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{hosts[0].name} | SUCCESS" in done.stdout and hosts[1].name not in done.stdout
+    assert (hosts[0].root / "played").read_text() == hosts[0].name and not (hosts[1].root / "played").exists()
+    assert hosts[1].name not in done.stdout
 
 
-def test_a_host_that_shows_another_key_is_refused(stack, hosts, environment):
+def test_a_host_that_shows_another_key_is_refused(stack, hosts, environment, tmp_path):
     hosts[1].rotate_host_key()
-    done = ping(stack, environment, "tag_batch_jobs")
+    done = play(stack, environment, "tag_batch_jobs", tmp_path)
     assert done.returncode != 0 and "UNREACHABLE" in done.stdout, done.stdout + done.stderr
     assert "Host key verification failed" in done.stdout + done.stderr
 

@@ -33,19 +33,63 @@ def jfrog(artifactory):
     return foreign.drivers()["artifactory"](access)
 
 
-@pytest.fixture(params=["artifactory", "directory"])
-def driver(request, settings, tmp_path):
-    """Every driver that keeps files."""
-    if request.param == "artifactory":
-        return request.getfixturevalue("jfrog")
+@pytest.fixture
+def directory(settings, tmp_path):
     (tmp_path / "kept").mkdir()
     settings.artifacts.local_paths = [str(tmp_path)]
     access = foreign.Access("kept", None, {"folder": str(tmp_path / "kept")}, {}, "directory")
     return foreign.drivers()["directory"](access)
 
 
+@pytest.fixture(params=["jfrog", "directory"], ids=["artifactory", "directory"])
+def driver(request):
+    """Every driver that keeps files."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["jfrog", "directory", "package-index"], ids=["artifactory", "directory", "package-index"])
+def filled(request):
+    """Every driver there is, with two files of `shop`; returns (driver, their paths, the newest first)."""
+    if request.param != "package-index":
+        driver, paths = request.getfixturevalue(request.param), ["shop/1.10.tar.gz", "shop/1.9.tar.gz"]
+        for path in reversed(paths):
+            publish(driver, path, path.encode())
+        return driver, paths
+    packages, index = request.getfixturevalue("packages"), request.getfixturevalue("index")
+    for version in ("1.9", "1.10"):
+        wheel(packages, "shop", version)
+    paths = [f"shop/shop-{version}-py3-none-any.whl" for version in ("1.10", "1.9")]
+    return foreign.drivers()["package-index"](foreign.Access("kept", index.url, {}, {}, "package-index")), paths
+
+
 def publish(driver, path=PATH, content=CONTENT, properties=None, digests=None):
     return driver.publish(path, io.BytesIO(content), Digests(**(digests or digests_of(content))), properties)
+
+
+def test_versions_are_listed_newest_first(filled):
+    driver, paths = filled
+    assert [found.path for found in driver.versions("shop")] == paths
+    assert driver.versions("nothing") == []
+
+
+def test_a_version_is_fetched_as_its_digest_has_it(filled):
+    driver, paths = filled
+    for found in driver.versions("shop"):
+        file = io.BytesIO()
+        got = driver.fetch(found.path, file, found.sha256)
+        assert got.sha256 == found.sha256 == hashlib.sha256(file.getvalue()).hexdigest()
+        assert got.size == len(file.getvalue())
+    with pytest.raises(ForeignError) as failed:
+        driver.fetch(paths[0], io.BytesIO(), "0" * 64)
+    assert failed.value.kind == errors.BAD_ANSWER and "'kept'" in failed.value.detail
+
+
+def test_a_version_that_is_not_there_is_told(filled):
+    driver, paths = filled
+    with pytest.raises(ForeignError) as failed:
+        driver.fetch(paths[0].replace("1.10", "2.0"), io.BytesIO())
+    assert failed.value.kind == errors.NOT_FOUND and "'kept'" in failed.value.detail
+    assert driver.prove().describe()["ok"]
 
 
 def test_what_is_published_comes_back(driver):
@@ -57,6 +101,24 @@ def test_what_is_published_comes_back(driver):
         driver.fetch(PATH, io.BytesIO(), "0" * 64)
     assert failed.value.kind == errors.BAD_ANSWER
     assert driver.prove().describe()["ok"]
+
+
+def test_a_folder_that_is_away_is_waited_for_and_not_made_anew(settings, tmp_path):
+    settings.artifacts.local_paths = [str(tmp_path)]
+    access = foreign.Access("kept", None, {"folder": str(tmp_path / "kept")}, {}, "directory")
+    driver = foreign.drivers()["directory"](access)
+    for ask in (lambda: publish(driver), lambda: driver.promote(PATH, {}), lambda: driver.fetch(PATH, io.BytesIO())):
+        with pytest.raises(
+            ForeignError, match=r"'kept' cannot find its folder .* look whether it is mounted"
+        ) as failed:
+            ask()
+        assert failed.value.kind == errors.UNAVAILABLE and failed.value.may_pass
+    assert not (tmp_path / "kept").exists()
+    (tmp_path / "kept").mkdir()
+    publish(driver)
+    with pytest.raises(ForeignError, match=r"has no file .*gone: put it back, or build the release again") as failed:
+        driver.promote("gone", {})
+    assert failed.value.kind == errors.NOT_FOUND
 
 
 def test_the_very_same_again_changes_nothing_and_another_is_refused(driver):

@@ -159,7 +159,8 @@ def test_what_cannot_be_a_job_is_refused(jenkins, driver, job):
 
 def test_a_build_goes_from_the_queue_to_its_end(jenkins, driver):
     handle = driver.start("team/shop", PARAMETERS, "key-1")
-    assert driver.look(handle, None).state == QUEUED
+    seen = driver.look(handle, None)
+    assert (seen.state, seen.why) == (QUEUED, "Waiting for an executor")
     build = jenkins.begin(is_readable=False)
     seen = driver.look(handle, None)
     assert (seen.state, seen.handle["number"]) == (QUEUED, 1), "it has its number before it can be read"

@@ -14,9 +14,6 @@ from controllers.foreign.errors import FAILED, NOT_FOUND, STOPPED, TIMED_OUT, UN
 from tests.fleet.reaper import processes
 
 SECRET = 'hush-"it\'s"-{{ 6 * 7 }}-${hush}'
-PUPPET = """#!/bin/sh
-exec puppet "$@" --confdir "{0}/etc" --vardir "{0}/var" --codedir "{0}/code" --rundir "{0}/run" --logdir "{0}/log"
-"""
 
 
 class AnsibleCase:
@@ -55,8 +52,7 @@ class PuppetCase:
 
     def settings(self, host):
         """Return settings with which puppet keeps what it keeps in the host's own folder."""
-        host.write_script("bin/puppet", PUPPET.format(host.folder / "puppet"))
-        return {"command": [str(host.folder / "bin" / "puppet")]}
+        return {"command": host.puppet_command()}
 
 
 @pytest.fixture(scope="module")

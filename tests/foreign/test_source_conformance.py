@@ -472,8 +472,9 @@ def test_refused_credentials_are_told_and_not_tried_again(host, repository, hist
             )
             == 1
         )
-        with pytest.raises(ForeignError, match="refused the login"):
+        with pytest.raises(ForeignError, match=r"refuses the credentials.*It was not asked again"):
             driver.checkout(name, "main", "main", work)
+        assert [sent for sent in standin.requests if standin.is_git(sent)] == []
 
 
 def test_a_repository_that_is_not_there_is_told(hosted, work):

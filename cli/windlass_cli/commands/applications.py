@@ -162,6 +162,45 @@ def processes_of(texts):
     return dict(pairs)
 
 
+@applications.command("refs")
+@options.application
+@options.chosen_from
+@click.pass_obj
+def refs(invocation, application, query, limit):
+    """List the branches and tags that a release can be made of, with their commits.
+
+    \b
+      windlass applications refs shop --query release/
+    """
+    rows = list(invocation.client.items("applications", application, "refs", query=query, limit=limit))
+    if invocation.as_json:
+        invocation.output.json({"items": rows})
+        return
+    cells = [(row.get("name"), row.get("kind"), row.get("commit")) for row in rows]
+    invocation.output.table(
+        ("REF", "KIND", "COMMIT"), cells, f"The repository of {application} has no such branch or tag."
+    )
+
+
+@applications.command("versions")
+@options.application
+@options.chosen_from
+@click.pass_obj
+def versions(invocation, application, query, limit):
+    """List the versions of an application's package that a release can be made of, the newest first."""
+    rows = list(invocation.client.items("applications", application, "versions", query=query, limit=limit))
+    if invocation.as_json:
+        invocation.output.json({"items": rows})
+        return
+    cells = [
+        (row.get("version"), "yes" if row.get("is_prerelease") else "", " ".join(row.get("files") or []))
+        for row in rows
+    ]
+    invocation.output.table(
+        ("VERSION", "PRERELEASE", "FILES"), cells, f"The index has no such version of {application}."
+    )
+
+
 @applications.command("delete")
 @options.application
 @click.pass_obj

@@ -98,10 +98,8 @@ def changelog(invocation, number):
         return
     for text in found.get("notes") or []:
         output.warning(text)
-    if found.get("state") == "pending":
-        output.note("What it brings is being found out: ask again in a moment.")
-        return
-    output.note(_summary(found))
+    is_pending = found.get("state") == "pending"
+    output.note("What it brings is being found out: ask again in a moment." if is_pending else _summary(found))
     for commit in found.get("commits") or []:
         output.line(
             f"{clean(commit.get('commit'))[:SHORT]}  {clean(commit.get('subject'))} ({clean(commit.get('author'))})"

@@ -92,6 +92,25 @@ def test(invocation, integration, repository):
     invocation.output.note(f"{integration} works{version}.")
 
 
+@integrations.command("repositories")
+@options.integration
+@options.chosen_from
+@click.pass_obj
+def repositories(invocation, integration, query, limit):
+    """List the repositories that an integration can see, as an application's source names them.
+
+    \b
+      windlass integrations repositories stash --query web
+    """
+    rows = list(invocation.client.items("integrations", integration, "repositories", query=query, limit=limit))
+    if invocation.as_json:
+        invocation.output.json({"items": rows})
+        return
+    cells = [(row.get("name"), row.get("default_branch"), row.get("url")) for row in rows]
+    empty = f"{integration} shows no such repository. See what its credentials may: windlass integrations test {integration}"
+    invocation.output.table(("REPOSITORY", "DEFAULT BRANCH", "URL"), cells, empty)
+
+
 @integrations.command("drivers")
 @click.pass_obj
 def drivers(invocation):

@@ -7,7 +7,7 @@ from windlass_cli import options
 from windlass_cli.errors import BuildFailed
 from windlass_cli.invocation import Group
 from windlass_cli.output import ago, clean, size, state
-from windlass_cli.rollouts import create_release, find_release
+from windlass_cli.rollouts import await_build_end, create_release, find_release, having
 from windlass_cli.watching import watch_build
 
 COLUMNS = ("VERSION", "STATE", "FROM", "COMMIT", "SIZE", "CREATED")
@@ -16,7 +16,7 @@ SHORT = 10  # characters of a commit that tell it from the others
 
 @click.group(cls=Group)
 def releases():
-    """List, show, create and compare releases."""
+    """List, show, create, cancel and compare releases."""
 
 
 @releases.command("list")
@@ -103,6 +103,29 @@ def _built(client, output, application, release, deadline):
         raise
 
 
+@releases.command("cancel")
+@options.application
+@options.release()
+@click.option("--wait", is_flag=True, help="Wait until the build has ended.")
+@options.timeout
+@click.pass_obj
+def cancel(invocation, application, version, wait, deadline):
+    """End the build of a release, here and in the system that does it; the release fails.
+
+    \b
+      windlass releases cancel shop v12 --wait
+    """
+    if deadline.seconds is not None and not wait:
+        raise click.UsageError("--timeout needs --wait.")
+    client, output = invocation.client, invocation.output
+    release = having(client.post("applications", application, "releases", version, "cancel"), "version")
+    if wait:
+        release = await_build_end(client, application, version, lambda event: None, deadline)
+    show_release(output, release)
+    if release.get("state") == "building":
+        output.hint(f"It ends as soon as its build has: windlass releases show {application} {version}")
+
+
 @releases.command("compare")
 @options.application
 @options.release("old", metavar="OLD")
@@ -161,6 +184,7 @@ def show_release(output, release):
             ("Digest", release.get("digest")),
             ("Lock", release.get("lock_digest")),
             ("Size", size(release.get("size_bytes"))),
+            ("Cancelled by", release.get("cancel_requested_by")),
             ("Created", release.get("created_at")),
             ("Error", release.get("error")),
         )

@@ -31,7 +31,12 @@ from windlass_cli.watching import watch_build, watch_deploy
 )
 @click.option("--comment", metavar="TEXT", help="Why, for whoever reads the history.")
 @click.option("--at", "start_at", metavar="TIME", help="Begin then, such as 2026-12-01T06:00:00Z, and not at once.")
-@click.option("--override-freeze", "override", metavar="REASON", help="Begin even during a freeze; for administrators.")
+@click.option(
+    "--override-freeze",
+    "override",
+    metavar="REASON",
+    help="Begin even during a freeze or before its issues are ready; for administrators.",
+)
 @options.waiting
 @click.pass_obj
 def deploy(

@@ -7,13 +7,15 @@ Artifactory has anywhere is not sent again; AQL trims its answers and says so in
 import json
 import posixpath
 import re
+from dataclasses import replace
 from urllib.parse import quote, quote_plus
 
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 from pydantic import Field
 
-from controllers.foreign import Check, DriverSettings, Proof, attempt, errors
+from controllers.foreign import Check, DriverSettings, Proof, attempt, errors, paging
 from controllers.foreign.artifacts.base import Artifact, ArtifactDriver, Index
+from controllers.foreign.artifacts.package_index import PackageIndex
 from controllers.foreign.credentials import BASIC, HEADER, TOKEN, one_of
 from controllers.foreign.errors import ForeignError
 from controllers.foreign.hooks import Hook, Published, delivery_of, is_signed, is_token, parsed
@@ -62,6 +64,10 @@ class Artifactory(ArtifactDriver):
         login = {name: self.access.credentials.get(name) for name in ("username", "password", "token")}
         return Index(f"{self.access.url.rstrip('/')}/api/pypi/{self.wanted.pypi_repository}/simple", **login)
 
+    def package_versions(self, package):
+        """Return the PackageVersions of a package in the PyPI repository, newest first."""
+        return PackageIndex(replace(self.access, url=self.index().url)).package_versions(package)
+
     # Files.
 
     @property
@@ -101,7 +107,7 @@ class Artifactory(ArtifactDriver):
         below = {"$or": [{"path": path.rstrip("/")}, {"path": {"$match": path.rstrip("/") + "/*"}}]}
         wanted = json.dumps({"repo": self.repository, "type": "file", **below})
         found, offset = [], 0
-        while True:
+        for _ in range(paging.MOST_PAGES):
             query = (
                 f'items.find({wanted}).include("repo","path","name","size","sha256","created")'
                 f'.sort({{"$desc":["created","path","name"]}}).offset({offset}).limit({PAGE})'
@@ -118,6 +124,7 @@ class Artifactory(ArtifactDriver):
             is_cut = bool((page.get("range") or {}).get("notification"))
             if not items or (len(items) < PAGE and not is_cut):
                 return found
+        raise self.http.bad_answer("its list does not end")
 
     def described(self, item):
         """Return the Artifact of an item of a search."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from controllers.foreign import Driver
+from controllers.foreign.answers import told
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Digests:
     md5: str | None = None
 
 
-@dataclass(frozen=True)
+@told
 class Artifact:
     """A file that is kept: its path below the integration's URL, its size in bytes, its SHA-256 and where people see it."""
 
@@ -36,6 +37,15 @@ class Artifact:
     size: int | None = None
     sha256: str | None = None
     url: str | None = None
+
+
+@dataclass(frozen=True)
+class PackageVersion:
+    """A version of a package, and the names of its files."""
+
+    version: str
+    is_prerelease: bool
+    files: list
 
 
 class ArtifactDriver(Driver):
@@ -47,6 +57,13 @@ class ArtifactDriver(Driver):
 
     def index(self):
         """Return the Index packages are installed from. Raises ForeignError."""
+        raise NotImplementedError
+
+    def package_versions(self, package):
+        """Return the PackageVersions that can be installed from here, newest first; none of an unknown package.
+
+        Raises ForeignError.
+        """
         raise NotImplementedError
 
     def versions(self, path):

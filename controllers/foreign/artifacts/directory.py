@@ -16,6 +16,7 @@ from controllers.foreign.artifacts.base import Artifact, ArtifactDriver
 from controllers.foreign.credentials import one_of
 
 DESCRIPTION = ".windlass.json"
+LOOK = "look whether it is mounted and well. It is tried again later."
 
 
 class Directory(ArtifactDriver):
@@ -68,14 +69,18 @@ class Directory(ArtifactDriver):
         try:
             yield
         except FileNotFoundError as error:
-            raise self.error(f"has no file {error.filename}.", errors.NOT_FOUND) from None
+            if not self.folder.exists():  # A share that is not mounted, say: the files in it are not gone for that.
+                raise self.error(f"cannot find its folder {self.folder} now: {LOOK}", errors.UNAVAILABLE) from None
+            raise self.error(
+                f"has no file {error.filename}: put it back, or build the release again.", errors.NOT_FOUND
+            ) from None
         except PermissionError as error:
             raise self.error(
                 f"may not use {error.filename}: give Windlass's user the right to.", errors.NOT_PERMITTED
             ) from None
         except OSError as error:
             reason = f"{error.strerror} ({error.filename})" if error.filename else str(error)
-            raise self.error(f"cannot use its folder now: {reason}.", errors.UNAVAILABLE) from None
+            raise self.error(f"cannot use its folder now: {reason}; {LOOK}", errors.UNAVAILABLE) from None
 
     # What drivers of artifacts do.
 
@@ -100,12 +105,13 @@ class Directory(ArtifactDriver):
             raise self.error(
                 f"gave {path} with another content than it had: it was changed or damaged.", errors.BAD_ANSWER
             )
-        return Artifact(path, file.tell(), found, self.place(path).as_uri())
+        return Artifact(path, file.seek(0, os.SEEK_END), found, self.place(path).as_uri())
 
     def publish(self, path, file, digests, properties=None):
         """Put an open file there, complete or not at all; the very same again changes nothing. Returns its Artifact."""
         place = self.place(path)
         with self.told():
+            os.stat(self.folder)  # Where a share is not mounted, nothing is kept in its stead.
             place.parent.mkdir(parents=True, exist_ok=True)
             if not place.exists():
                 self.put(place, lambda made: shutil.copyfileobj(file, made), replaces=False)

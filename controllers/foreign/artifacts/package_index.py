@@ -1,5 +1,6 @@
 """Package indexes that speak PEP 503 or PEP 691: the Python Package Index, Artifactory, Nexus, devpi, pypiserver."""
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from config import settings
 from controllers.foreign import ForeignError, Proof, attempt, errors
 from controllers.foreign import credentials as kinds
-from controllers.foreign.artifacts.base import Artifact, ArtifactDriver, Index
+from controllers.foreign.artifacts.base import Artifact, ArtifactDriver, Index, PackageVersion
 from controllers.foreign.credentials import BASIC, TOKEN, one_of
 from controllers.foreign.http import Http
 
@@ -38,6 +39,14 @@ class PackageIndex(ArtifactDriver):
         model_config = ConfigDict(extra="forbid")
 
     Credentials = one_of(BASIC, TOKEN)
+
+    def __init__(self, access):
+        """Without an integration it is the index of the setting build.index_url."""
+        if access.name is None:
+            found = default_index()
+            login = {"username": found.username, "password": found.password} if found.password else {}
+            access = replace(access, url=found.url, credentials=login)
+        super().__init__(access)
 
     @classmethod
     def mistakes_together(cls, url, settings, credentials):
@@ -68,6 +77,14 @@ class PackageIndex(ArtifactDriver):
         ]
         known = [item for item in found if item[0] is not None]
         return [artifact for _, artifact in sorted(known, key=lambda item: (item[0], item[1].path), reverse=True)]
+
+    def package_versions(self, package):
+        """Return the PackageVersions of a package, newest first; none of an unknown one."""
+        found = {}
+        for artifact in self.versions(package):
+            name = artifact.path.rpartition("/")[2]
+            found.setdefault(version_in(name), []).append(name)
+        return [PackageVersion(str(version), version.is_prerelease, files) for version, files in found.items()]
 
     def page(self, package):
         """Return (the Answer, links as [(URL, file name, {algorithm: digest}, size)]) of a package's page; none without one.

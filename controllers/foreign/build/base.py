@@ -1,16 +1,15 @@
 """What a system that builds can do."""
 
-from dataclasses import dataclass
-
 from controllers.foreign import Driver
+from controllers.foreign.answers import told
 
 QUEUED, RUNNING, SUCCESS, FAILURE, ABORTED = "queued", "running", "success", "failure", "aborted"
 
 
-@dataclass(frozen=True)
+@told
 class Look:
     """What a look at a build shows: its handle from now on, log text since a position, the position after that, the state,
-    and where people see it.
+    where people see it, and why it waits, in the system's words.
     """
 
     handle: object
@@ -18,9 +17,10 @@ class Look:
     position: object
     state: str
     url: str | None = None
+    why: str | None = None
 
 
-@dataclass(frozen=True)
+@told
 class BuiltFile:
     """A file that a build left: its path in the system, its size in bytes and SHA-256 where they are known."""
 
@@ -30,9 +30,13 @@ class BuiltFile:
 
 
 class BuildDriver(Driver):
-    """A system that builds. A handle is plain JSON, so that another worker can go on with it."""
+    """A system that builds. A handle is plain JSON, so that another worker can go on with it.
+
+    leaves_files: its builds leave files, so that one of them can be a release's code; without, `fetch` is never called.
+    """
 
     role = "build"
+    leaves_files = True
 
     def start(self, job, parameters, key):
         """Start a build; `key` tells it from every other, so that it can be found again. Returns its handle.

@@ -17,6 +17,7 @@ from controllers.foreign.http import Http
 
 KEY = "WINDLASS_KEY"
 QUEUE_ITEM = re.compile(r"/queue/item/(\d+)/?")
+COUNTDOWN = re.compile(r"\.?\s*Expires in .*")  # Of a quiet period: it would be another reason at each look.
 RESULTS = {"SUCCESS": SUCCESS, "ABORTED": ABORTED}  # UNSTABLE, FAILURE and NOT_BUILT are failures.
 PARAMETERS = "actions[parameters[name,value]]"
 NEWEST_BUILDS = 100
@@ -114,9 +115,9 @@ class Jenkins(BuildDriver):
     def look(self, handle, position):
         """Return the Look at a build; position is {"start": bytes of the log that were read, "rest": hex of a line begun}."""
         if not handle.get("number"):
-            state, handle = self.look_at_queue(handle)
+            state, handle, why = self.look_at_queue(handle)
             if state:
-                return Look(handle, "", position, state)
+                return Look(handle, "", position, state, why=why)
         path = f"{self.job(handle['job'])}/{handle['number']}"
         answer = self.http.get(f"{path}/api/json", {"tree": "building,result,url"}, also=(404,))
         if answer.status == 404 and position is not None:
@@ -132,14 +133,14 @@ class Jenkins(BuildDriver):
         return Look(handle, text, {**position, "rest": ""}, RESULTS.get(result, FAILURE), build.get("url"))
 
     def look_at_queue(self, handle):
-        """Return (state, handle) of a build that had no number; the state is None when it has one now."""
+        """Return (state, handle, why it waits) of a build that had no number; the state is None when it has one now."""
         answer = self.http.get(f"queue/item/{handle['queue']}/api/json", also=(404,))
         item = self.http.json_of(answer, dict) if answer.status == 200 else {}
         if item.get("cancelled"):
-            return ABORTED, handle
+            return ABORTED, handle, None
         number = (item.get("executable") or {}).get("number")
         if number is None and answer.status == 200:
-            return QUEUED, handle
+            return QUEUED, handle, COUNTDOWN.sub("", item.get("why") or "")
         if number is None:  # The item was forgotten: the build is there, or was deleted.
             build = self.build_with(
                 handle["job"], lambda found: found.get("queueId") == handle["queue"] or key_in(found) == handle["key"]
@@ -147,7 +148,7 @@ class Jenkins(BuildDriver):
             number = build and build["number"]
         if number is None:
             raise self.gone(handle)
-        return None, {**handle, "number": number}
+        return None, {**handle, "number": number}, None
 
     def gone(self, handle):
         """Return the ForeignError for a build that is not there any more."""
@@ -204,7 +205,7 @@ class Jenkins(BuildDriver):
             answer = self.post(f"queue/cancelItem?id={handle['queue']}", also=(204, 404, 422))
             if answer.status in (200, 204, 302):
                 return
-            _, handle = self.look_at_queue(handle)
+            _, handle, _ = self.look_at_queue(handle)
         if handle.get("number"):
             self.post(f"{self.job(handle['job'])}/{handle['number']}/stop", also=(404,))
 

@@ -11,6 +11,7 @@ class Local(BuildDriver):
     """Windlass's own workers build, with nothing before; to take the place of another system without a further change."""
 
     name = "local"
+    leaves_files = False
     needs_url = False
     Credentials = one_of()
 

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from controllers.foreign import Driver
+from controllers.foreign import Driver, ForeignError
+from controllers.foreign.answers import told
+from controllers.foreign.errors import NOT_FOUND
 
 BRANCH, TAG = "branch", "tag"
 PENDING, SUCCESS, FAILURE = "pending", "success", "failure"
@@ -16,7 +18,7 @@ class Checkout:
     digest: str
 
 
-@dataclass(frozen=True)
+@told
 class Repository:
     """A repository: its name as an application's source has it, where people see it, and its default branch if it has one."""
 
@@ -25,7 +27,7 @@ class Repository:
     default_branch: str | None
 
 
-@dataclass(frozen=True)
+@told
 class Ref:
     """A branch or a tag (`kind`) and the commit it leads to."""
 
@@ -34,7 +36,7 @@ class Ref:
     commit: str
 
 
-@dataclass(frozen=True)
+@told
 class Commit:
     """A commit as its author wrote it; `at` is when, in RFC 3339."""
 
@@ -45,7 +47,7 @@ class Commit:
     message: str
 
 
-@dataclass(frozen=True)
+@told
 class Change:
     """A file that two commits have differently: `change` is added, removed or changed."""
 
@@ -53,7 +55,17 @@ class Change:
     change: str
 
 
-@dataclass(frozen=True)
+@told
+class PullRequest:
+    """A merged pull request (or merge request): its number there, its title, where people see it, and who made it."""
+
+    number: int
+    title: str
+    url: str | None
+    author: str | None
+
+
+@told
 class Status:
     """What is said about a commit: `key` tells it from others of the same commit; state: pending, success or failure."""
 
@@ -69,6 +81,7 @@ class SourceDriver(Driver):
 
     role = "source"
     has_statuses = False  # Whether set_status, statuses and build_state mean anything.
+    has_repositories = True  # Whether it can tell which repositories there are.
 
     def address_of(self, repository):
         """Return what a repository's name leads to. Raises ForeignError for a name the driver would never use."""
@@ -89,9 +102,21 @@ class SourceDriver(Driver):
         """Return an iterable of the Repositories that the credentials may see, those with `query` in their names."""
         raise NotImplementedError
 
-    def refs(self, repository):
-        """Return an iterable of a repository's Refs: branches, then tags. Raises ForeignError."""
+    def refs(self, repository, query=None):
+        """Return an iterable of a repository's Refs: branches, then tags. Raises ForeignError.
+
+        With `query` at least those with it in their names: systems that cannot look for some give all.
+        """
         raise NotImplementedError
+
+    def has_ref(self, repository, ref, branch=None):
+        """Say whether a repository has a ref, as `resolve` takes it; None where only fetching would tell. Raises ForeignError."""
+        try:
+            return bool(self.resolve(repository, ref, branch))
+        except ForeignError as error:
+            if error.kind != NOT_FOUND:
+                raise
+            return False
 
     def resolve(self, repository, ref, branch=None):
         """Return the Commit of a branch, a tag or a commit (also shortened). Raises ForeignError, of kind not-found.
@@ -100,10 +125,11 @@ class SourceDriver(Driver):
         """
         raise NotImplementedError
 
-    def commits(self, repository, older, newer, most):
+    def commits(self, repository, older, newer, most, may_fetch=False):
         """Return up to `most` commits that `newer` has and `older` has not, newest first, or None where they are not known here.
 
-        Each is {"commit", "author", "at", "subject", "message"}.
+        Each is {"commit", "author", "at", "subject", "message"}. With `may_fetch` they are known or ForeignError is raised,
+        however long that takes.
         """
         raise NotImplementedError
 

@@ -50,10 +50,11 @@ class BitbucketCloud(HostedSource):
             branch = (found.get("mainbranch") or {}).get("name")
             yield Repository(found["full_name"], f"{self.access.url.rstrip('/')}/{found['full_name']}", branch)
 
-    def refs(self, repository):
+    def refs(self, repository, query=None):
         """Return branches, then tags; a tag's target is always the commit."""
+        asked = {"pagelen": 100, **({"q": f'name ~ "{plain(query)}"'} if query else {})}
         for kind, path in ((BRANCH, "branches"), (TAG, "tags")):
-            for found in paging.by_next(self.http, f"{self.r(repository)}/refs/{path}", {"pagelen": 100}):
+            for found in paging.by_next(self.http, f"{self.r(repository)}/refs/{path}", asked):
                 yield Ref(kind, found["name"], found["target"]["hash"])
 
     def found(self, repository, kind, name):

@@ -57,10 +57,11 @@ class BitbucketServer(HostedSource):
             name = f"{found['project']['key']}/{found['slug']}"
             yield Repository(name, f"{self.access.url.rstrip('/')}/{self.shown(name)}", None)
 
-    def refs(self, repository):
+    def refs(self, repository, query=None):
         """Return branches, then tags. A tag's `hash` is the tag object's; `latestCommit` is what it leads to."""
+        asked = {"filterText": query} if query else None
         for kind, path in ((BRANCH, "branches"), (TAG, "tags")):
-            for found in paging.by_start(self.http, f"{self.r(repository)}/{path}"):
+            for found in paging.by_start(self.http, f"{self.r(repository)}/{path}", asked):
                 yield Ref(kind, found["displayId"], found["latestCommit"])
 
     def found(self, repository, kind, name):

@@ -11,11 +11,11 @@ import commands
 import network
 import scratch
 from config import settings
-from controllers.building.work import Work
-from controllers.foreign import DriverSettings, ForeignError, Proof, attempt
+from controllers.building.work import BuildFailed, Work
+from controllers.foreign import Check, DriverSettings, ForeignError, Proof, attempt
 from controllers.foreign import credentials as kinds
 from controllers.foreign.credentials import BASIC, SSH_KEY, TOKEN, USER_TOKEN, one_of
-from controllers.foreign.errors import BAD_ANSWER, NOT_FOUND, TIMED_OUT, UNAVAILABLE, UNUSABLE
+from controllers.foreign.errors import BAD_ANSWER, NOT_FOUND, REFUSED_CREDENTIALS, TIMED_OUT, UNAVAILABLE, UNUSABLE
 from controllers.foreign.source import git_address, git_commands, git_tree
 from controllers.foreign.source.base import BRANCH, TAG, Change, Checkout, Commit, Ref, SourceDriver
 from controllers.foreign.source.git_commands import MirrorBroken, git
@@ -25,6 +25,12 @@ from utils.datekit import rfc3339
 FULL_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 SHORT_COMMIT = re.compile(r"[0-9a-f]{7,63}")
 BAD_IN_REF = re.compile(r"\.\.|@\{|//|[\x00-\x20\x7f~^:?*\[\\]|\.lock(/|$)")
+FOLDERS = {BRANCH: "refs/heads/", TAG: "refs/tags/"}
+HINTS = {
+    UNAVAILABLE: "Look whether it is well.",
+    TIMED_OUT: "Look whether it is well.",
+    BAD_ANSWER: "Check its URL.",
+}
 REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 KEPT_REF = "refs/windlass/"  # Keeps what became a release from being pruned when its branch is rewritten.
 LISTED_BRANCHES = 8
@@ -45,6 +51,7 @@ class Git(SourceDriver):
 
     Credentials = one_of(BASIC, TOKEN, USER_TOKEN, SSH_KEY)
     needs_url = False
+    has_repositories = False
 
     @classmethod
     def mistakes_together(cls, url, settings, credentials):
@@ -65,59 +72,82 @@ class Git(SourceDriver):
         """
         address = self.address_of(repository)
         check_ref(ref)
+        return self.in_mirror(address, work, lambda mirror: mirror.checkout(ref, prefers_branch=ref == branch))
+
+    def in_mirror(self, address, work, look):
+        """Return look(mirror) of the mirror of a repository; a damaged one is made anew. Raises ForeignError."""
         with Mirror(address, self.access, work) as mirror:
             try:
-                return mirror.checkout(ref, prefers_branch=ref == branch)
+                return look(mirror)
             except MirrorBroken:
                 work.output("The local mirror of the repository is damaged and is made anew.")
                 mirror.make()
             try:
-                return mirror.checkout(ref, prefers_branch=ref == branch)
+                return look(mirror)
             except MirrorBroken as error:
                 raise mirror.not_fetched(str(error), BAD_ANSWER) from error  # A new mirror: it is the server that lies.
 
-    def commits(self, repository, older, newer, most):
-        """Return up to `most` commits that `newer` has and `older` has not, None where the mirror here lacks them."""
+    def commits(self, repository, older, newer, most, may_fetch=False):
+        """Return up to `most` commits that `newer` has and `older` has not; those that the mirror here lacks are fetched if
+        that is allowed, else None is returned. Raises ForeignError.
+        """
         if not (FULL_COMMIT.fullmatch(older or "") and FULL_COMMIT.fullmatch(newer or "")):
             return None
-        folder = git_commands.mirror_folder(self.address_of(repository).key(self.access.name))
-        if not folder.is_dir():
+        address = self.address_of(repository)
+        folder = git_commands.mirror_folder(address.key(self.access.name))
+        log = ("log", "-z", f"--max-count={most}", f"--format={LOG_FORMAT}", newer, f"^{older}", "--")
+        argv = git("-C", str(folder), *log)
+        if folder.is_dir():
+            with contextlib.suppress(commands.CommandError):
+                environment = git_commands.base_environment("/nonexistent")
+                return logged(commands.run(argv, environment=environment, timeout_s=20).output)
+
+        def fetched(mirror):
+            """Return the commits once the mirror has both."""
+            for commit in (older, newer):
+                mirror.commit_of(commit, prefers_branch=False)
+            return logged(mirror.run(argv).output)
+
+        if not may_fetch:
             return None
-        argv = git(
-            "-C", str(folder), "log", "-z", f"--max-count={most}", f"--format={LOG_FORMAT}", newer, f"^{older}", "--"
-        )
         try:
-            done = commands.run(argv, environment=git_commands.base_environment("/nonexistent"), timeout_s=20)
-        except commands.CommandError:
-            return None
-        return logged(done.output)
+            return self.in_mirror(address, quiet(), fetched)
+        except (BuildFailed, commands.CommandError):
+            raise ForeignError(
+                f"The commits of {address.url} could not be looked up in time, perhaps because a build uses its mirror.",
+                TIMED_OUT,
+                self.access,
+            ) from None
 
     def is_same_repository(self, repository, pushed):
         """Say whether two names lead to the same place."""
         return self.address_of(repository).url.removesuffix(".git") == self.address_of(pushed).url.removesuffix(".git")
 
-    def repositories(self, query=None):
-        """Return nothing: git itself cannot tell which repositories a server has."""
-        return []
-
-    def refs(self, repository):
+    def refs(self, repository, query=None):
         """Return branches, then tags with the commits they lead to, as the server tells now. Raises ForeignError."""
         address = self.address_of(repository)
         try:
-            done = remote_git(address, self.access, "ls-remote", "--heads", "--tags", "--end-of-options", address.url)
+            done = remote_git(address, self.access, "ls-remote", "--heads", "--tags", "--end-of-options")
         except commands.CommandError as error:
-            raise ForeignError(f"{address.url} could not be read: {error}", UNAVAILABLE, self.access) from None
+            kind = TIMED_OUT if isinstance(error, commands.TimedOut) else UNAVAILABLE
+            raise ForeignError(f"{address.url} could not be read: {error}", kind, self.access) from None
         found = {}
         for line in done.output.decode("utf-8", "replace").splitlines():
             commit, _, name = line.partition("\t")
             found[name.removesuffix("^{}")] = commit  # The line of what a tag object leads to comes after its own.
-        kinds_ = ((BRANCH, "refs/heads/"), (TAG, "refs/tags/"))
         return [
             Ref(kind, name.removeprefix(folder), commit)
-            for kind, folder in kinds_
+            for kind, folder in FOLDERS.items()
             for name, commit in found.items()
             if name.startswith(folder)
         ]
+
+    def has_ref(self, repository, ref, branch=None):
+        """Say whether a branch or a tag is there; None for what may be a commit, which only fetching would tell."""
+        check_ref(ref)
+        names = {name for found in self.refs(repository) for name in (found.name, FOLDERS[found.kind] + found.name)}
+        is_commit = SHORT_COMMIT.fullmatch(ref) or FULL_COMMIT.fullmatch(ref)
+        return True if ref in names else None if is_commit else False
 
     def resolve(self, repository, ref, branch=None):
         """Return the Commit of a branch, a tag or a commit, fetching it. Raises ForeignError."""
@@ -143,9 +173,11 @@ class Git(SourceDriver):
         if repository:
             check = attempt("repository", lambda: self.branches(repository), lambda count: f"It has {count} branches.")
             return Proof(None, [check])
-        return Proof(
-            None, [attempt("server", self.reach, lambda place: f"{place} answers; name a repository to try more.")]
-        )
+        checks = [attempt("server", self.reach, lambda place: f"{place} answers; name a repository to try more.")]
+        state = self.access.breaker.state
+        if state and state["kind"] == REFUSED_CREDENTIALS:
+            checks.append(Check("login", False, f"{state['reason']} Name a repository to try the credentials again."))
+        return Proof(None, checks)
 
     def reach(self):
         """Connect to the server of the integration's URL; returns its name. Raises ForeignError."""
@@ -167,7 +199,7 @@ class Git(SourceDriver):
         """Return how many branches a repository has, as its server tells. Raises ForeignError."""
         address = self.address_of(repository)
         try:
-            done = remote_git(address, self.access, "ls-remote", "--heads", "--end-of-options", address.url)
+            done = remote_git(address, self.access, "ls-remote", "--heads", "--end-of-options")
         except commands.CommandError as error:
             raise ForeignError(
                 f"The repository {address.url} could not be read: {error}", UNAVAILABLE, self.access
@@ -221,26 +253,36 @@ def quiet():
     return Work(lambda text: None, settings.git.timeout_s)
 
 
+def judged(address):
+    """Return the IP address with which ssh and git://, which do not go through the gate, are to reach a repository's server:
+    the one that the fence has judged, whatever the name leads to a moment later. None for all others, and where an
+    administrator's proxy decides. Raises network.NetworkError.
+    """
+    if address.protocol not in ("ssh", "git") or network.proxies():
+        return None
+    return network.addresses_of(address.host, address.port or network.DEFAULT_PORTS[address.protocol])[0][1][0]
+
+
 def remote_git(address, access, *arguments):
     """Run a git command that asks a repository's server, away from every mirror; returns commands.Done.
 
-    Raises ForeignError, commands.CommandError.
+    arguments: without the repository's URL, which is added. Raises ForeignError, commands.CommandError.
     """
-    if address.protocol in ("ssh", "git") and not network.proxies():
+    with access.breaker.watching(), scratch.folder("git") as folder, Gate() as gate:
         try:
-            network.addresses_of(address.host, address.port or network.DEFAULT_PORTS[address.protocol])
+            place = judged(address)
         except network.NetworkError as error:
-            raise ForeignError(str(error), UNAVAILABLE, access) from None
-    with scratch.folder("git") as folder, Gate() as gate:
-        environment = git_commands.remote_environment(address, access, folder, gate.variables())
-        argv = git(*arguments, follow_redirects="GIT_ASKPASS" not in environment)
+            raise ForeignError(str(error), git_commands.kind_of_barrier(error), access) from None
+        environment = git_commands.remote_environment(address, access, folder, gate.variables(), place)
+        argv = git(*arguments, address.url_at(place), follow_redirects="GIT_ASKPASS" not in environment)
         try:
-            return commands.run(argv, environment=environment, timeout_s=settings.foreign.total_timeout_s)
+            return commands.run(
+                argv, environment=environment, timeout_s=access.left_s(settings.foreign.total_timeout_s)
+            )
         except commands.Failed as error:
             meaning = git_commands.meaning_of(error.tail, gate.failures)
-            raise ForeignError(
-                f"The repository {address.url} could not be read: {meaning}", UNAVAILABLE, access
-            ) from None
+            kind = git_commands.kind_of(error.tail, gate, git_commands.is_own_login(address, access))
+            raise ForeignError(f"The repository {address.url} could not be read: {meaning}", kind, access) from None
 
 
 class Mirror:
@@ -322,49 +364,50 @@ class Mirror:
 
     def fetch(self, *refspecs):
         """Bring all branches and tags (or the given refspecs) here; raises ForeignError saying what went wrong."""
-        refspecs = refspecs or REFSPECS
-        if self.address.protocol in ("ssh", "git") and not network.proxies():
-            self.check_server()
-        with scratch.folder("git") as folder, Gate() as gate:
-            environment = git_commands.remote_environment(self.address, self.access, folder, gate.variables())
-            argv = git(
-                "-C",
-                str(self.folder),
-                "fetch",
-                "--prune" if refspecs == REFSPECS else "--no-prune",
-                "--no-tags",
-                "--force",
-                "--no-write-fetch-head",
-                "--no-recurse-submodules",
-                "--end-of-options",
-                self.address.url,
-                *refspecs,
-                follow_redirects="GIT_ASKPASS" not in environment,
-            )
+        with self.access.breaker.watching(), scratch.folder("git") as folder, Gate() as gate:
+            try:
+                place = judged(self.address)
+            except network.NetworkError as error:
+                raise self.not_fetched(str(error), git_commands.kind_of_barrier(error)) from None
+            environment = git_commands.remote_environment(self.address, self.access, folder, gate.variables(), place)
+            argv = self.fetching(self.address.url_at(place), refspecs, "GIT_ASKPASS" not in environment)
             try:
                 self.run(argv, environment, on_line=self.work.output)
             except commands.TimedOut as error:
                 raise self.not_fetched(str(error), TIMED_OUT) from error
             except commands.Failed as error:
                 meaning = git_commands.meaning_of(error.tail, gate.failures)
-                raise self.not_fetched(meaning, git_commands.kind_of(error.tail, gate)) from error
+                is_own_login = git_commands.is_own_login(self.address, self.access)
+                kind = git_commands.kind_of(error.tail, gate, is_own_login)
+                raise self.not_fetched(meaning, kind) from error
+
+    def fetching(self, url, refspecs, follow_redirects):
+        """Return the argv that brings refspecs (none: all branches and tags) here."""
+        return git(
+            "-C",
+            str(self.folder),
+            "fetch",
+            "--no-prune" if refspecs else "--prune",
+            "--no-tags",
+            "--force",
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+            "--end-of-options",
+            url,
+            *(refspecs or REFSPECS),
+            follow_redirects=follow_redirects,
+        )
 
     def not_fetched(self, why, kind=UNUSABLE):
         """Return the error for a repository that cannot be fetched."""
+        if kind in HINTS:
+            why = f"{why.rstrip('.')}. {HINTS[kind]}"
         return ForeignError(f"The repository {self.place} could not be fetched: {why}", kind, self.access)
 
     @property
     def place(self):
         """The repository's URL, and whose it is, as people read it."""
         return self.address.url + (f" of the integration '{self.access.name}'" if self.access.name else "")
-
-    def check_server(self):
-        """Raise ForeignError unless the fence lets ssh and git:// reach the server; they do not go through the gate."""
-        try:
-            network.addresses_of(self.address.host, self.address.port or network.DEFAULT_PORTS[self.address.protocol])
-        except network.NetworkError as error:
-            kind = UNUSABLE if isinstance(error, network.Refused) else UNAVAILABLE
-            raise self.not_fetched(str(error), kind) from None
 
     def fetch_commit(self, commit):
         """Fetch a commit that no branch or tag leads to; returns it, or None where the server does not give it."""

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from config import settings
 from controllers.foreign import ForeignError
+from network import DEFAULT_PORTS
 
 SCHEMES = ("https", "http", "ssh", "git")
 # user@host:path, git's short form of an SSH address. A path that begins with a digit and a slash would be a port's.
@@ -36,6 +37,18 @@ class Address:
         """The beginning that all URLs of the same server share, without user name and path."""
         host = f"[{self.host}]" if self.host and ":" in self.host else self.host
         return f"{self.protocol}://{host}{f':{self.port}' if self.port else ''}"
+
+    @property
+    def place(self):
+        """The host as files of host keys name it: with its port where that is not the usual one (sshd(8))."""
+        return f"[{self.host}]:{self.port}" if self.port not in (None, DEFAULT_PORTS["ssh"]) else self.host
+
+    def url_at(self, judged):
+        """Return the URL with which git goes to an IP address; ssh is told it otherwise, and None leaves the URL as it is."""
+        if judged is None or self.protocol != "git":
+            return self.url
+        host = f"[{judged}]" if ":" in judged else judged
+        return f"git://{host}{f':{self.port}' if self.port else ''}{self.path}"
 
     def key(self, integration_name):
         """Return the name of the mirror; what was fetched with somebody's credentials is nobody else's."""

@@ -10,9 +10,11 @@ import re
 import shlex
 from pathlib import Path
 
+import network
 from config import settings
 from controllers.foreign import ForeignError
-from controllers.foreign.errors import UNAVAILABLE, UNUSABLE
+from controllers.foreign.errors import NOT_PERMITTED, REFUSED_CREDENTIALS, UNAVAILABLE, UNUSABLE
+from controllers.foreign.source.git_address import address_of
 
 STALLED_S = 60  # A transfer below 1,000 bytes a second for this long is given up.
 KEPT_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "TMPDIR")
@@ -63,6 +65,9 @@ SSH_CONFIG = """Host *
     ServerAliveCountMax 3
 """
 
+REFUSED_LOGIN = r"Authentication failed|HTTP Basic: Access denied|Permission denied \(|error: 401|invalid credentials"
+NO_LOGIN = r"could not read (Username|Password)|terminal prompts disabled|unable to get password|error: 403"
+
 # What git, curl and ssh write, and what it means to whoever reads a build's error. The first that matches is told.
 MEANINGS = (
     (
@@ -70,9 +75,7 @@ MEANINGS = (
         "ssh refused the server's host key: compare it with the integration's setting known_hosts.",
     ),
     (
-        r"Authentication failed|could not read (Username|Password)|terminal prompts disabled|unable to get password|"
-        r"HTTP Basic: Access denied|"
-        r"Permission denied \(|error: 40[13]|invalid credentials",
+        f"{REFUSED_LOGIN}|{NO_LOGIN}",
         "the server refused the login: check the integration's credentials.",
     ),
     (
@@ -142,10 +145,11 @@ def base_environment(folder):
     }
 
 
-def remote_environment(address, access, folder, gate_variables):
+def remote_environment(address, access, folder, gate_variables, judged=None):
     """Return the variables of a git command that talks to a repository's server, writing into `folder` what it needs for that.
 
-    access: the integration (foreign.Access); gate_variables: those that send it through the fence. Raises ForeignError.
+    access: the integration (foreign.Access); gate_variables: those that send it through the fence; judged: the IP address
+    that ssh and git://, which go around it, are to use. Raises ForeignError.
     """
     allowed = "http:https" if address.protocol == "http" else address.protocol  # A redirect may only make it safer.
     variables = {**base_environment(folder), "GIT_ALLOW_PROTOCOL": allowed}
@@ -154,7 +158,9 @@ def remote_environment(address, access, folder, gate_variables):
         folders = "".join(f"\tdirectory = {quoted(path)}\n" for path in (address.path, f"{address.path}/.git"))
         return {**variables, "GIT_CONFIG_GLOBAL": write(folder / "gitconfig", f"[safe]\n{folders}")}
     if address.protocol == "ssh":
-        return {**variables, **ssh_variables(access, folder)}
+        return {**variables, **ssh_variables(address, access, folder, judged)}
+    if judged:
+        variables["GIT_OVERRIDE_VIRTUAL_HOST"] = address.origin.partition("://")[2]
     variables |= gate_variables
     if access.settings.get("ca"):
         variables["GIT_SSL_CAINFO"] = write(folder / "ca.pem", access.settings["ca"])
@@ -182,7 +188,18 @@ def login(address, access):
     return access.credentials.get("username") or address.username or TOKEN_USER, password
 
 
-def ssh_variables(access, folder):
+def is_own_login(address, access):
+    """Say whether an integration's credentials are what a repository's server is given, and nothing of whoever named the
+    repository: a wrong user name in its URL says nothing of the integration, which others use too.
+    """
+    if not access.credentials or address.password is not None:
+        return False
+    if address.protocol != "ssh" and access.credentials.get("username"):
+        return True
+    return address.username == (address_of(access.url).username if access.url else None)
+
+
+def ssh_variables(address, access, folder, judged):
     """Return the variables that make git use a configured key and pinned host keys alone. Raises ForeignError."""
     key, known_hosts = access.credentials.get("ssh_key"), access.settings.get("known_hosts")
     if not key or not known_hosts:
@@ -203,6 +220,10 @@ def ssh_variables(access, folder):
     hosts_file = write(folder / "known_hosts", known_hosts.replace("\r\n", "\n").rstrip("\n") + "\n")
     config = write(folder / "ssh_config", SSH_CONFIG.format(key=f'"{key_file}"', known_hosts=f'"{hosts_file}"'))
     wrapper = write(folder / "ssh", f'#!/bin/sh\nexec ssh -F {shlex.quote(config)} "$@"\n', 0o700)
+    if judged:  # The host keys are still those of the name.
+        place = f"    HostName {judged}\n    HostKeyAlias {address.place}\n"
+        with open(config, "a", encoding="utf-8") as file:
+            file.write(place)
     return {"GIT_SSH": wrapper, "GIT_SSH_VARIANT": "ssh"}
 
 
@@ -236,10 +257,22 @@ def meaning_of(tail, gate_failures=()):
     return complaint.removeprefix("fatal: ").removeprefix("error: ")
 
 
-def kind_of(tail, gate=None):
-    """Return the kind of error that the last lines a git command wrote mean: unavailable where asking again may help."""
-    if gate is not None and gate.failures:
+def kind_of_barrier(error):
+    """Return the kind of error that a network.NetworkError is: what the fence refuses it refuses for ever."""
+    return UNUSABLE if isinstance(error, network.Refused) else UNAVAILABLE
+
+
+def kind_of(tail, gate, is_own_login):
+    """Return the kind of error that the last lines a git command wrote mean: unavailable where asking again may help.
+
+    is_own_login: whether it was given the integration's credentials, which are then what is refused.
+    """
+    if gate.failures:
         return UNUSABLE if gate.has_refused else UNAVAILABLE
+    if is_own_login and re.search(REFUSED_LOGIN, "\n".join(tail), re.I):
+        return REFUSED_CREDENTIALS
+    if re.search(f"{REFUSED_LOGIN}|{NO_LOGIN}", "\n".join(tail), re.I):
+        return NOT_PERMITTED
     return UNAVAILABLE if MAY_PASS.search("\n".join(tail)) else UNUSABLE
 
 

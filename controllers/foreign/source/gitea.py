@@ -40,7 +40,7 @@ class Gitea(HostedSource):
             if not query or query.lower() in found["full_name"].lower():
                 yield Repository(found["full_name"], found["html_url"], found.get("default_branch"))
 
-    def refs(self, repository):
+    def refs(self, repository, query=None):
         """Return branches, then tags with their commits."""
         for found in paging.by_link(self.http, f"{self.r(repository)}/branches", {"limit": PAGE}):
             yield Ref(BRANCH, found["name"], found["commit"]["id"])

@@ -53,7 +53,7 @@ class GitHub(HostedSource):
             if not query or query.lower() in found["full_name"].lower():
                 yield Repository(found["full_name"], found["html_url"], found.get("default_branch"))
 
-    def refs(self, repository):
+    def refs(self, repository, query=None):
         """Return branches, then tags, whose list has the commit where a tag's ref has the tag object."""
         for kind, path in ((BRANCH, "branches"), (TAG, "tags")):
             for found in paging.by_link(self.http, f"{self.r(repository)}/{path}", {"per_page": PAGE}):
@@ -75,6 +75,8 @@ class GitHub(HostedSource):
         """Return the commits between two, newest first: the last page is read first, 250 would be all without pages."""
         first = self.compared(repository, older, newer, 1)
         last = max(1, -(-first["total_commits"] // PAGE))
+        if last > paging.MOST_PAGES:
+            raise self.http.bad_answer("its list does not end")
         for page in range(last, 0, -1):
             found = first if page == 1 else self.compared(repository, older, newer, page)
             yield from map(commit_of, reversed(found["commits"]))

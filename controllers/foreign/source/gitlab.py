@@ -48,10 +48,11 @@ class GitLab(HostedSource):
         for found in paging.by_link(self.http, "projects", asked):
             yield Repository(found["path_with_namespace"], found["web_url"], found.get("default_branch"))
 
-    def refs(self, repository):
+    def refs(self, repository, query=None):
         """Return branches, then tags with their commits."""
+        asked = {"per_page": PAGE, **({"search": query} if query else {})}
         for kind, path in ((BRANCH, "branches"), (TAG, "tags")):
-            for found in paging.by_link(self.http, f"{self.r(repository)}/repository/{path}", {"per_page": PAGE}):
+            for found in paging.by_link(self.http, f"{self.r(repository)}/repository/{path}", asked):
                 yield Ref(kind, found["name"], found["commit"]["id"])
 
     def found(self, repository, kind, name):

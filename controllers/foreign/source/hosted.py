@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from urllib.parse import quote
 
-from controllers.foreign import Access, ForeignError, Proof, attempt
+from controllers.foreign import ForeignError, Proof, attempt
 from controllers.foreign import credentials as kinds
 from controllers.foreign.errors import NOT_FOUND, REFUSED, UNUSABLE, Unclear
 from controllers.foreign.http import Http
@@ -22,6 +22,7 @@ from controllers.foreign.source.base import (
     SUCCESS,
     TAG,
     Commit,
+    PullRequest,
     SourceDriver,
 )
 from controllers.foreign.source.git import FULL_COMMIT, SHORT_COMMIT, Git, check_ref
@@ -136,7 +137,7 @@ class HostedSource(SourceDriver):
         secret = given.get("password") or given.get("token")
         login = {"username": self.git_login(given), "password": secret} if secret else {}
         settings = {name: value for name, value in self.access.settings.items() if name == "ca"}
-        return Git(Access(self.access.name, self.access.url, settings, login, self.access.driver))
+        return Git(self.access.with_login(settings, login))
 
     def git_login(self, given):
         """Return the user name git logs in with."""
@@ -146,7 +147,7 @@ class HostedSource(SourceDriver):
         """Put the tree of a ref into the content store; returns a Checkout. Raises ForeignError."""
         return self.git.checkout(self.clone_url(repository), ref, branch, work)
 
-    def commits(self, repository, older, newer, most):
+    def commits(self, repository, older, newer, most, may_fetch=False):
         """Return up to `most` commits between two, from the mirror here, else from the API. Raises ForeignError."""
         if not (FULL_COMMIT.fullmatch(older or "") and FULL_COMMIT.fullmatch(newer or "")):
             return None
@@ -280,4 +281,4 @@ def moment(text):
 
 def request_made(number, title, url, author):
     """Return a pull request in the shape of `pull_requests`."""
-    return {"number": number, "title": title, "url": url, "author": author}
+    return dataclasses.asdict(PullRequest(number, title, url, author))

@@ -1,11 +1,10 @@
 """What a tracker of issues can do."""
 
-from dataclasses import dataclass
-
 from controllers.foreign import Driver
+from controllers.foreign.answers import told
 
 
-@dataclass(frozen=True)
+@told
 class Issue:
     """An issue: `key` as people write it, `state` as the tracker names it."""
 

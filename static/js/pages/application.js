@@ -2,6 +2,7 @@
 import { change, get } from "../api.js";
 import { ApplicationForm } from "../application_form.js";
 import { BuildPanel } from "../build_panel.js";
+import { Choices } from "../choices.js";
 import { askDeleteApplication, askDeleteTarget } from "../deletions.js";
 import { DeployDialog } from "../deploy_dialog.js";
 import { showDeploys } from "../deploy_rows.js";
@@ -13,6 +14,7 @@ import ko from "../ko.js";
 import { Live } from "../live.js";
 import { LockForm } from "../lock_form.js";
 import { MaintenanceForm } from "../maintenance_form.js";
+import { askCancelBuild } from "../rollout_actions.js";
 import { ruleText } from "../rules.js";
 import { RulesDialog } from "../rules_dialog.js";
 import { start, subject } from "../shell.js";
@@ -23,6 +25,7 @@ import { VariablesDialog } from "../variables_dialog.js";
 
 const BUILDING_MS = 2000;
 const USUAL_MS = 15_000;
+const OFFERED = 100;
 
 class ReleaseRow {
   constructor(page) {
@@ -35,6 +38,9 @@ class ReleaseRow {
     this.error = of((release) => plain(release.error ?? ""));
     this.outputName = of((release) => `Show the build output of ${release.version}`);
     this.showOutput = () => page.build.show(this.data().version);
+    this.mayCancel = of((release) => release.state === "building" && !release.cancel_requested_by);
+    this.cancelName = of((release) => `Cancel the build of ${release.version}`);
+    this.cancel = () => askCancelBuild(page.shell, { ...this.data(), application: page.name }, () => page.live.refresh());
   }
 
   update(release) {
@@ -140,6 +146,8 @@ class ApplicationPage {
     this.maintenanceForm = new MaintenanceForm(shell, this.name, () => this.live.refresh());
     this.lockForm = new LockForm(shell, this.name, () => this.live.refresh());
     this.releaseForm = this.makeReleaseForm();
+    this.refs = this.offer("ref", "refs", "name");
+    this.versions = this.offer("package_version", "versions", "version");
     this.remove = () => askDeleteApplication(shell, this.application(), this.targets().map(({ environment }) => environment()));
     this.edit = () => this.applicationForm.show(this.application());
     this.describe();
@@ -162,6 +170,14 @@ class ApplicationPage {
     this.hasNoReleases = ko.pureComputed(() => !this.releases().length);
     this.hasNoDeploys = ko.pureComputed(() => !this.deploys().length);
     this.allDeploysHref = `/deploys?application=${encodeURIComponent(this.name)}`;
+  }
+
+  /** What a field of the form for releases may hold; `member` of what the API lists at `list`. */
+  offer(field, list, member) {
+    return new Choices(this.releaseForm.values[field], async (query) => {
+      const { items } = await get(["applications", this.name, list], { query, limit: OFFERED });
+      return items.map((item) => item[member]);
+    });
   }
 
   makeReleaseForm() {

@@ -7,7 +7,7 @@ import pytest
 
 import store
 from controllers import events, releases
-from controllers.building import build
+from controllers.building import build, external
 from models import Application, Release
 from tests.controllers.building.test_build import application, asked, bells, told
 from tests.foreign.conftest import foreign_settings
@@ -60,14 +60,32 @@ def test_a_release_waits_for_its_build_and_tells_its_log(release, jenkins):
     assert (row.state, row.lease_owner, row.attempts) == ("building", None, 0) and row.due_at
     assert jenkins.items[0].parameters["WINDLASS_COMMIT"] == row.commit
     made = jenkins.begin()
-    for step in (b"one\ntw", b"o\n", b"three"):
+    for step, told_by_then in ((b"one\ntw", ["one"]), (b"o\n", ["one", "two"]), (b"three", ["one", "two"])):
         made.log += step
-        look(release)
+        assert look(release).state == "building"
+        assert [line for line in lines(release) if line in ("one", "two", "three")] == told_by_then, "live"
     made.result = "SUCCESS"
     row = look(release)
     assert row.state == "ready", row.error
     assert [line for line in lines(row) if line in ("one", "two", "three")] == ["one", "two", "three"]
     assert len(jenkins.asked("^POST")) == 1 and jenkins.token not in told(row)
+
+
+def test_why_it_waits_is_told_once(release, jenkins):
+    look(release)
+    reasons = ["In the quiet period. Expires in 4.9 sec", "In the quiet period. Expires in 2 sec", None]
+    for why in [*reasons, "Waiting for next available executor\u001b[1m on\nlinux", "In the quiet period"]:
+        jenkins.items[0].why = why
+        look(release)
+    assert [line for line in lines(release) if "waits" in line] == [
+        "team/shop waits: In the quiet period",
+        "team/shop waits: Waiting for next available executor on linux",
+    ]
+    for number in range(external.MOST_WHYS):
+        jenkins.items[0].why = f"reason {number} " + "x" * 1000
+        look(release)
+    told_then = [line for line in lines(release) if "waits" in line]
+    assert len(told_then) == external.MOST_WHYS and len(told_then[-1]) < 400
 
 
 def test_it_is_started_once_though_the_answer_was_lost(release, jenkins):
@@ -159,3 +177,34 @@ def test_an_artifact_is_the_releases_code_also_after_an_absence(repository, jenk
     row = look(release)
     assert row.state == "ready", row.error
     assert [entry[0] for entry in store.manifest(row.digest)] == ["built.py"]
+
+
+@pytest.mark.parametrize(
+    "left, said",
+    [
+        (
+            [],
+            "left no dist/shop.zip (the application's build.artifact), nor any other artifact: have the job archive it.",
+        ),
+        (
+            ["dist/b.tar.gz", "a.log"],
+            "left no dist/shop.zip (the application's build.artifact). It left a.log, dist/b.tar.gz.",
+        ),
+        ([f"{number:02}.log" for number in range(50)], "17.log, 18.log, 19.log and 30 more."),
+    ],
+)
+def test_an_artifact_that_is_not_there_is_told_with_those_that_are(repository, jenkins, left, said):
+    release = wanted(repository, artifact="dist/shop.zip")
+    look(release)
+    jenkins.begin(files=dict.fromkeys(left, b"x")).result = "SUCCESS"
+    row = look(release)
+    assert row.state == "failed" and row.error.startswith("team/shop in ci left no dist/shop.zip") and said in row.error
+
+
+def test_what_a_build_left_is_looked_up_again_after_an_absence(repository, jenkins):
+    release = wanted(repository, artifact="dist/shop.zip")
+    look(release)
+    jenkins.begin(files={"a.log": b"x"}).result = "SUCCESS"
+    jenkins.fault("status", on="/artifact/", status=503, times=1)
+    assert look(release).state == "building"
+    assert "It left a.log." in look(release).error

@@ -79,7 +79,9 @@ class BitbucketCloud(CodeHost):
     def list_refs(self, request, workspace, slug, kind):
         self.check(workspace, slug)
         folder = "heads" if kind == "branches" else "tags"
-        return self.page(request, [self.ref_told(name, commit) for name, _, commit in self.refs(folder)])
+        wanted = request.query.get("q", 'name ~ ""').split('"')[1]
+        found = [(name, commit) for name, _, commit in self.refs(folder) if wanted in name]
+        return self.page(request, [self.ref_told(name, commit) for name, commit in found])
 
     @route("GET", R + "/refs/(?P<kind>branches|tags)/(?P<name>.+)")
     def one_ref(self, request, workspace, slug, kind, name):

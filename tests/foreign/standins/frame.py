@@ -209,6 +209,7 @@ class StandIn:
 
     def __init__(self):
         self.requests = []
+        self.done = []
         self.faults = []
         self.over = threading.Event()
         self.guard = threading.Lock()
@@ -270,7 +271,11 @@ class StandIn:
             for method, pattern, handler in self.table:
                 found = pattern.match(request.path)
                 if found and method == request.method:
-                    return handler(request, **{name: unquote(value or "") for name, value in found.groupdict().items()})
+                    reply = handler(
+                        request, **{name: unquote(value or "") for name, value in found.groupdict().items()}
+                    )
+                    self.done.append(request)
+                    return reply
             raise Reply(self.error(404), 404)
         except Reply as reply:
             return reply
@@ -284,4 +289,13 @@ class StandIn:
 
     def asked(self, pattern):
         """Return the requests whose "METHOD /path?query" a pattern finds."""
-        return [made for made in list(self.requests) if re.search(pattern, f"{made.method} {made.target}")]
+        return those(self.requests, pattern)
+
+    def did(self, pattern):
+        """Return those of them that were carried out, whether or not their answer arrived."""
+        return those(self.done, pattern)
+
+
+def those(requests, pattern):
+    """Return the requests whose "METHOD /path?query" a pattern finds."""
+    return [made for made in list(requests) if re.search(pattern, f"{made.method} {made.target}")]

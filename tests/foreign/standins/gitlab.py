@@ -63,9 +63,11 @@ class GitLab(CodeHost):
     def list_refs(self, request, project, kind):
         self.check(project)
         found = self.refs("heads" if kind == "branches" else "tags")
-        return by_link(
-            self, request, [{"name": name, "target": made, "commit": {"id": commit}} for name, made, commit in found]
-        )
+        wanted = request.query.get("search", "")
+        told = [
+            {"name": name, "target": made, "commit": {"id": commit}} for name, made, commit in found if wanted in name
+        ]
+        return by_link(self, request, told)
 
     @route("GET", R + "/repository/(?P<kind>branches|tags)/(?P<name>[^/]+)")
     def one_ref(self, request, project, kind, name):

@@ -36,6 +36,7 @@ class Item:
     build: Build | None = None
     is_cancelled: bool = False
     is_forgotten: bool = False
+    why: str | None = "Waiting for an executor"
 
     @property
     def actions(self):
@@ -164,9 +165,7 @@ class Jenkins(StandIn):
         if item is None:
             raise Reply(self.error(404), 404)
         if not item.has_left:
-            return Reply(
-                {"_class": "hudson.model.Queue$BuildableItem", "id": item.id, "why": "Waiting for an executor"}
-            )
+            return Reply({"_class": "hudson.model.Queue$BuildableItem", "id": item.id, "why": item.why})
         left = {"_class": "hudson.model.Queue$LeftItem", "id": item.id, "why": None, "cancelled": item.is_cancelled}
         build = item.build
         place = build and {"number": build.number, "url": self.url_of(build)}

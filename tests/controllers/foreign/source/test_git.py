@@ -13,7 +13,7 @@ import commands
 import store
 from controllers.building.work import BuildFailed, Interrupted, Work
 from controllers.foreign import Access, ForeignError
-from controllers.foreign.source.git import Git
+from controllers.foreign.source.git import Git, Mirror
 from controllers.foreign.source.git_commands import mirror_folder
 from tests.stack import AUTHOR, Repository
 
@@ -229,6 +229,26 @@ def test_commits_between_two_are_listed(repository, work):
     assert len(driver.commits(str(repository.folder), first, third, 1)) == 1
     assert driver.commits(str(repository.folder), "0" * 40, third, 10) is None
     assert driver.commits(str(repository.folder), "--output=/tmp/x", third, 10) is None
+
+
+def test_commits_that_are_not_here_are_fetched_where_that_is_allowed(repository):
+    first, second = repository.commit({"v": "1"}, "First"), repository.commit({"v": "2"}, "Second")
+    driver, name = Git(Access()), str(repository.folder)
+    assert [commit["subject"] for commit in driver.commits(name, first, second, 10, may_fetch=True)] == ["Second"]
+    third = repository.commit({"v": "3"}, "Third")
+    assert driver.commits(name, second, third, 10) is None
+    assert [commit["subject"] for commit in driver.commits(name, second, third, 10, may_fetch=True)] == ["Third"]
+    with pytest.raises(ForeignError, match="has no branch, tag or commit"):
+        driver.commits(name, "0" * 40, third, 10, may_fetch=True)
+
+
+def test_commits_are_not_waited_for_as_long_as_a_build_has_the_mirror(repository, settings, work):
+    first, second = repository.commit({"v": "1"}, "First"), repository.commit({"v": "2"}, "Second")
+    settings.git.timeout_s = 1
+    driver, name = Git(Access()), str(repository.folder)
+    with Mirror(driver.address_of(name), driver.access, work), pytest.raises(ForeignError, match="in time") as failed:
+        driver.commits(name, first, second, 10, may_fetch=True)
+    assert failed.value.may_pass
 
 
 # What must never happen.

@@ -127,6 +127,24 @@ def test_complaints_are_translated(tail, meaning):
     assert meaning in git_commands.meaning_of(tail)
 
 
+@pytest.mark.parametrize(
+    "repository, url, credentials, is_own",
+    [
+        ("https://h/shop", "https://h", {"username": "me", "password": "p"}, True),
+        ("https://you@h/shop", "https://h", {"username": "me", "password": "p"}, True),
+        ("https://h/shop", "https://h", {"token": "t"}, True),
+        ("https://you@h/shop", "https://h", {"token": "t"}, False),
+        ("https://you:yours@h/shop", "https://h", {"token": "t"}, False),
+        ("ssh://git@h/shop", "ssh://git@h", {"ssh_key": "k"}, True),
+        ("ssh://root@h/shop", "ssh://git@h", {"ssh_key": "k"}, False),
+        ("git@h:shop", None, {"ssh_key": "k"}, False),
+        ("https://h/shop", "https://h", {}, False),
+    ],
+)
+def test_a_login_that_somebody_else_named_is_not_the_integration_s(repository, url, credentials, is_own):
+    assert git_commands.is_own_login(address_of(repository), Access("main", url, {}, credentials)) is is_own
+
+
 def test_what_the_fence_refused_comes_first():
     assert (
         git_commands.meaning_of(["fatal: Can't complete SOCKS5 connection"], ["h is this machine itself"])

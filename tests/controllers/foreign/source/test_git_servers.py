@@ -1,5 +1,11 @@
 """Git repositories over HTTP and SSH: logins, redirects, and servers that refuse."""
 
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -7,10 +13,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import store
-from controllers.foreign import Access, ForeignError
+from controllers import foreign, integrations
+from controllers.actor import Actor
+from controllers.foreign import Access, ForeignError, circuits, errors
 from controllers.foreign.source.git import Git
 from tests.controllers.foreign.source.test_git import checkout
 from tests.controllers.servers import basic, git_server
+from tests.fleet.keeper import free_port
+from tests.stack import Repository
+
+ANN = Actor("ann")
 
 # Over HTTP.
 
@@ -180,3 +192,139 @@ def test_an_unknown_key_is_refused(ssh_server, repository, work):
 def test_ssh_needs_a_key_and_pinned_host_keys(repositories, work, settings_, credentials, lacks):
     with pytest.raises(ForeignError, match=f"'main' lacks the .*{lacks}"):
         checkout("git@127.0.0.1:shop.git", work, access=Access("main", None, settings_, credentials))
+
+
+# A login that is refused.
+
+
+@pytest.fixture
+def shop(integration, repositories, repository):
+    """Serve a repository to whoever knows the password; returns (server, driver(), what the integration says of its circuit)."""
+    repository.commit({"a": "b"})
+    circuits.forget()
+    with git_server(repositories, login=basic("deploy", "right-password")) as server:
+        integration("code", "git", server.url, {"username": "deploy", "password": "wrong-password"})
+
+        def driver():
+            return foreign.driver_named("code", "source")
+
+        yield server, driver, lambda: integrations.get(None, "code")["circuit"]
+    circuits.forget()
+
+
+def attempts(server):
+    """Return how often somebody tried to log in."""
+    return len([login for login in server.record.logins if login])
+
+
+def right(server):
+    """Return what mends the integration."""
+    return {"credentials": {"username": "deploy", "password": "right-password"}}
+
+
+@pytest.mark.parametrize("look", ["fetch", "refs"])
+def test_a_refused_login_is_not_repeated_until_the_credentials_are_others(shop, work, look):
+    server, driver, circuit = shop
+    looks = {"fetch": lambda: driver().checkout("shop", "main", "main", work), "refs": lambda: driver().refs("shop")}
+    for _ in range(3):
+        with pytest.raises(ForeignError, match="refused the login") as failed:
+            looks[look]()
+        assert failed.value.kind == errors.REFUSED_CREDENTIALS and not failed.value.may_pass
+    assert "It was not asked again" in failed.value.detail and "wrong-password" not in failed.value.detail
+    assert attempts(server) == 1
+    assert circuit()["state"] == "open" and "refused the login" in circuit()["reason"]
+    integrations.update(ANN, "code", right(server))
+    assert looks[look]() and circuit()["state"] == "closed"
+
+
+def test_a_test_that_succeeds_lets_the_login_be_used_again(shop, work):
+    server, driver, circuit = shop
+    with pytest.raises(ForeignError, match="refused the login"):
+        driver().checkout("shop", "main", "main", work)
+    checks = integrations.prove(ANN, "code")["checks"]
+    assert [check["ok"] for check in checks] == [True, False] and "Name a repository" in checks[1]["message"]
+    assert not integrations.prove(ANN, "code", "shop")["ok"] and attempts(server) == 2 and circuit()["state"] == "open"
+    server.login = basic("deploy", "wrong-password")
+    assert integrations.prove(ANN, "code", "shop")["ok"] and circuit()["state"] == "closed"
+    assert driver().checkout("shop", "main", "main", work)
+
+
+def test_who_has_no_login_shuts_nobody_out(shop, work, integration):
+    server, _, _ = shop
+    integration("open", "git", server.url)
+    for _ in range(2):
+        with pytest.raises(ForeignError, match="refused the login") as failed:
+            foreign.driver_named("open", "source").refs("shop")
+        assert failed.value.kind == errors.NOT_PERMITTED
+    assert integrations.get(None, "open")["circuit"]["state"] == "closed"
+
+
+# A name that leads elsewhere a moment later.
+
+
+@pytest.fixture
+def known_once(monkeypatch):
+    """Return a name for an address that only the fence can resolve: nothing that resolves it again gets anywhere."""
+    resolve, name = socket.getaddrinfo, "git.rebound.test"
+
+    def name_of(address):
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda host, *arguments, **options: resolve(address if host == name else host, *arguments, **options),
+        )
+        return name
+
+    return name_of
+
+
+def test_ssh_goes_to_the_address_that_was_judged(ssh_server, repository, work, known_once):
+    host, private, _ = ssh_server
+    commit = repository.commit({"a": "b"})
+    repository.git("config", "safe.directory", "*")
+    payload, name = host.api_payload(), known_once(host.address)
+    known = f"[{name}]:{payload['port']} {host.host_key}\n"
+    access = Access("main", None, {"known_hosts": known}, {"ssh_key": private})
+    url = f"ssh://{payload['user']}@{name}:{payload['port']}{repository.folder}"
+    assert checkout(url, work, access=access).commit == commit
+    assert [ref.commit for ref in Git(access).refs(url)] == [commit]
+    stranger = Access("main", None, {"known_hosts": known.replace(name, "other.test")}, {"ssh_key": private})
+    with pytest.raises(ForeignError, match="refused the server's host key"):
+        checkout(url, work, access=stranger)
+
+
+@pytest.fixture
+def git_daemon(repositories):
+    """git's own server; its repositories are below a folder named like the host that was asked for. Yields its port."""
+    port = free_port()
+    argv = ["git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1", f"--port={port}"]
+    argv += [f"--interpolated-path={repositories}/%H%D", str(repositories)]
+    environment = {
+        **os.environ,
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": "*",
+    }
+    with subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL, process_group=0) as daemon:
+        try:
+            ends_at = time.monotonic() + 60
+            while not is_open(port) and time.monotonic() < ends_at:
+                time.sleep(0.05)
+            yield port
+        finally:
+            os.killpg(daemon.pid, signal.SIGTERM)
+
+
+def is_open(port):
+    """Say whether something listens at a port of this machine."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
+    return False
+
+
+def test_git_s_own_protocol_goes_to_the_address_that_was_judged(git_daemon, repositories, work, known_once):
+    name = known_once("127.0.0.1")
+    commit = Repository(repositories / name / "shop").commit({"a": "b"})
+    url = f"git://{name}:{git_daemon}/shop"
+    assert checkout(url, work).commit == commit
+    assert [ref.commit for ref in Git(Access()).refs(url)] == [commit]
