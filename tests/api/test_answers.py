@@ -21,7 +21,7 @@ def serve(monkeypatch, database):
         site = bottle.Bottle()
         site.catchall = False
         mark(handler, header_arguments=())
-        site.route("/x", "GET", Endpoint("GET", "/x", handler, "", 200, None, None, "", None, {}).__call__)
+        site.route("/x", "GET", Endpoint("GET", "/x", handler, "", 200, None, None, "", None, {}, ()).__call__)
         seen = {}
 
         def start_response(status, headers, _exc_info=None):
