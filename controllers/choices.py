@@ -85,7 +85,7 @@ def is_wanted(name, query):
 def no_such_ref(source, ref):
     """Return the sentence for a ref that an application's repository has not; None where it has it, or does not say at once.
 
-    A source that is away, slow or refuses us keeps nobody from asking for a release: the build waits for it and tells.
+    A source that is away, slow or refuses us, or a full disk here, keeps nobody from asking for a release: the build tells.
     """
     repository = source["repository"]
     try:
@@ -93,7 +93,7 @@ def no_such_ref(source, ref):
         if driver.has_ref(repository, ref, source.get("branch")) is not False:
             return None
         meant = near(ref, [found.name for found in islice(driver.refs(repository), REFS_COMPARED)], NEAR_REFS)
-    except (NotFound, foreign.ForeignError):
+    except (NotFound, foreign.ForeignError, OSError):
         return None
     hint = f"did you mean {' or '.join(meant)}?" if meant else "GET /applications/<name>/refs lists what it has."
     return f"{repository} has no branch, tag or commit '{ref}'; {hint}"

@@ -45,6 +45,8 @@ def reading(access):
     try:
         yield
     except STUMBLES as error:
+        if isinstance(error, OSError):  # Such as a certificate's, which is a ValueError, too: no answer was read.
+            raise
         log.error(
             "%s: an answer could not be read.\n%s",
             named(access),

@@ -120,6 +120,7 @@ def test_a_webhook_is_added_edited_given_a_new_secret_switched_off_and_deleted(p
     dialog.get_by_label("URL").fill("https://elsewhere.example.net/1")
     expect(dialog.get_by_text("it is given a new secret")).to_be_visible()
     dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_label("The webhook's secret")).to_contain_text("whsec_")
     moved = dialog.get_by_label("The webhook's secret").inner_text()
     dialog.get_by_role("button", name="Done").click()
     assert stand_in.asked_for("webhooks/chat", "PATCH")[-1].body["secret"] == moved.strip()
