@@ -6,6 +6,7 @@ A queue's name is its routing key, so no table of bindings is needed.
 """
 
 import contextlib
+import logging
 import os
 import uuid
 from queue import Empty
@@ -13,6 +14,8 @@ from time import time_ns
 
 from kombu.transport import filesystem
 from kombu.utils.json import dumps, loads
+
+log = logging.getLogger(__name__)
 
 
 class Channel(filesystem.Channel):
@@ -49,10 +52,13 @@ class Channel(filesystem.Channel):
             taken = os.path.join(self.data_folder_in, f".{name}.{os.getpid()}")
             with contextlib.suppress(FileNotFoundError):  # Another worker was quicker.
                 os.rename(os.path.join(self.data_folder_in, name), taken)
-                with open(taken, encoding="utf-8") as file:
-                    text = file.read()
-                os.unlink(taken)
-                return loads(text)
+                try:
+                    with open(taken, encoding="utf-8") as file:
+                        return loads(file.read())
+                except ValueError:  # Cut short, as by a power cut. No worker may end of it; the sweep rings again.
+                    log.warning("a message that cannot be read is left out: %s", name)
+                finally:
+                    os.unlink(taken)
         raise Empty
 
 

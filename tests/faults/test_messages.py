@@ -57,10 +57,12 @@ class Echo(threading.Thread):
         for _ in range(TEN):
             copy = path.with_name(f"{random.randrange(10**9)}_{uuid.uuid4()}.{path.name.split('.', 1)[1]}")
             self.known.add(copy.name)
+            aside = copy.with_name(f".{copy.name}")
             try:
-                shutil.copy(path, copy)
+                shutil.copy(path, aside)
             except FileNotFoundError:  # The worker was faster.
                 return
+            aside.rename(copy)
             self.made += 1
 
 
@@ -73,9 +75,11 @@ def test_every_message_comes_ten_times(stack, hosts, name, second):
     echo = Echo(stack)
     echo.start()
     stack.worker = stack.start_worker()
-    deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
-    echo.over.set()
-    echo.join()
+    try:
+        deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
+    finally:
+        echo.over.set()
+        echo.join()
     assert echo.made >= TEN
     assert stack.host_runs(deploy)[hosts[0].name]["attempt"] == 1
 
@@ -130,6 +134,20 @@ def args_of(path):
     body = json.loads(path.read_text())["body"]
     text = base64.b64decode(body).decode()
     return json.loads(text.partition(".")[2])[0]
+
+
+@pytest.mark.fault("queue", "Messages cut short, as by a power cut", "left out and logged; no worker ends of them")
+def test_messages_that_were_cut_short(stack, hosts, name, second):
+    stack.worker.stop()
+    deploy_id = stack.ask(name, second)
+    (own,) = [path for path in messages(stack) if deploy_id in args_of(path)]
+    queue = own.name.partition(".")[2]
+    for number, part in enumerate(("", own.read_text()[:50])):
+        own.with_name(f"{number:020d}_cut.{queue}").write_text(part)  # Taken first.
+    stack.worker = stack.start_worker()
+    oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
+    assert worker_log(stack).count("a message that cannot be read is left out") == 2
+    assert stack.worker.is_running
 
 
 def forge_unsigned(stack, deploy_id):
