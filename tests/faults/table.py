@@ -69,8 +69,8 @@ def cells(line):
 
 
 def table(rows):
-    """Return the lines of a Markdown table of (area, case, what is seen, outcome), in the order of the areas' names."""
-    rows = sorted(dict.fromkeys(rows), key=lambda row: row[0])
+    """Return the lines of a Markdown table of (area, case, what is seen, outcome), in order."""
+    rows = sorted(dict.fromkeys(rows))  # Cases run by several processes come in any order.
     head = (*COLUMNS, "Outcome")
     return [
         f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
@@ -131,8 +131,8 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def show(terminalreporter, rows):
-    """Print rows as a table, in the order of the areas' names."""
-    rows = sorted(rows, key=lambda row: row[0])
+    """Print rows as a table, in order."""
+    rows = sorted(rows)
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     terminalreporter.section(f"{len(rows)} fault cases")
     for row in rows:
