@@ -16,7 +16,9 @@ from models.db import connection, now
 
 log = logging.getLogger(__name__)
 FREE = {"lease_owner": None, "lease_expires_at": None}  # The columns of a row that nobody holds.
+BEATS_PER_LEASE = 5
 OWNER = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+beating = set()  # An event for each heart of this process; setting it has the heart beat at once.
 
 
 def claim(model, row_id, *conditions, **changes):
@@ -65,27 +67,45 @@ def heartbeats(row, lost, look=None):
     `lost()` is called once from that thread when somebody else took over; `look()` is called at every beat, with a
     connection open, to notice what else was asked of this work in the meantime.
     """
-    over = threading.Event()
+    over, awake = threading.Event(), threading.Event()
 
     def beat():
-        while not over.wait(settings.worker.lease_s / 5):
-            try:
-                with connection():
-                    if not extend(row):
-                        lost()
-                        return
-                    if look:
-                        look()
-            except Exception as error:  # A database that is away for a moment is no reason to give the host up.
-                log.warning("no heartbeat for %s %s: %s", type(row).__name__, row.id, error)
+        while not over.is_set():
+            awake.wait(settings.worker.lease_s / BEATS_PER_LEASE)
+            awake.clear()
+            if not over.is_set() and not beat_once(row, lost, look):
+                return
 
     thread = threading.Thread(target=beat, name=f"lease-{type(row).__name__}-{row.id}", daemon=True)
+    beating.add(awake)
     thread.start()
     try:
         yield
     finally:
         over.set()
+        awake.set()
+        beating.discard(awake)
         thread.join(timeout=5)
+
+
+def beat_once(row, lost, look):
+    """Prolong a lease and look; returns False when it was lost."""
+    try:
+        with connection():
+            if not extend(row):
+                lost()
+                return False
+            if look:
+                look()
+    except Exception as error:  # A database that is away for a moment is no reason to give the host up.
+        log.warning("no heartbeat for %s %s: %s", type(row).__name__, row.id, error)
+    return True
+
+
+def beat_at_once():
+    """Have every heart of this process beat now, so that a worker that is told to leave need not wait for its next beats."""
+    for awake in list(beating):
+        awake.set()
 
 
 def extend(row):

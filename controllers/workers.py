@@ -6,7 +6,7 @@ import socket
 import threading
 
 from config import settings
-from controllers import connections, zonekeys
+from controllers import connections, leases, zonekeys
 from models import Worker, Zone, db
 from version import VERSION
 
@@ -72,5 +72,6 @@ def say_alive():
 
 
 def hand_over():
-    """Ask every rollout this process drives to stop where another worker can go on."""
+    """Ask everything this process has under way to stop at once where another worker can go on."""
     leaving.set()
+    leases.beat_at_once()

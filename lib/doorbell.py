@@ -22,6 +22,7 @@ CENTRAL = "windlass"
 SERIALIZER = "windlass-signed-json"
 CONTENT_TYPE = "application/x-windlass-signed-json"
 POLLING_S = 0.02
+LISTEN_S = 0.25
 MOST_PAUSE_S = 3  # Between two looks for a broker that is away.
 HEARTBEAT_S = 10  # Both ends of an AMQP connection find out within two of these that the other is gone.
 CONFIRM_S = 3
@@ -30,9 +31,10 @@ ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
 
 
 class PersistentConnection(Connection):
-    """A worker's connection that looks for an absent broker every few seconds for as long as it takes.
+    """A worker's connection that looks for an absent broker every few seconds, and never listens for long at a time.
 
-    Celery's own pauses grow to half a minute and cannot be set; so long a worker would be missing after the broker is back.
+    Celery's own times cannot be set: its pauses grow to half a minute, so long a worker would be missing after the broker
+    is back; and it listens for two seconds at a time, twice more after a worker was told to end.
     """
 
     def ensure_connection(self, *arguments, **options):
@@ -40,6 +42,10 @@ class PersistentConnection(Connection):
         return super().ensure_connection(
             *arguments, **{**options, "interval_start": 0.5, "interval_step": 0.5, "interval_max": MOST_PAUSE_S}
         )
+
+    def drain_events(self, timeout=None, **options):
+        """Take what comes in; raises socket.timeout when nothing does for `timeout` seconds, LISTEN_S at most; None: for ever."""
+        return super().drain_events(timeout=timeout and min(timeout, LISTEN_S), **options)
 
 
 class PersistentAMQP(AMQP):

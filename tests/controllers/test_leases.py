@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from controllers import leases
+from controllers import leases, workers
 from models import HostRun
 from models.db import connection, now
 from tests import factories
@@ -89,3 +89,15 @@ def test_the_heartbeat_keeps_a_lease_alive(run, settings):
         held, lost=lambda: None, look=lambda: HostRun.get_by_id(run.id).lease_expires_at > first and beaten.set()
     ):
         assert beaten.wait(60)
+
+
+def test_a_worker_that_is_told_to_leave_looks_at_once(run, settings, monkeypatch):
+    settings.worker.lease_s = 3600
+    monkeypatch.setattr(workers, "leaving", threading.Event())
+    seen = threading.Event()
+    with leases.heartbeats(
+        leases.claim(HostRun, run.id), lost=lambda: None, look=lambda: workers.leaving.is_set() and seen.set()
+    ):
+        workers.hand_over()
+        assert seen.wait(60)
+    assert not leases.beating

@@ -78,10 +78,24 @@ def slow(stack, repository, name, first):
     return stack.release(name)["version"]
 
 
+@pytest.fixture
+def unhurried(stack, worker):
+    """A worker whose lease is as long as in production instead; it need not wait for a beat of it to hand over."""
+    send(worker.pid, signal.SIGTERM)
+    await_end(worker, oracle.BOUND_S)
+    stack.worker = stack.start_worker(WINDLASS_WORKER_LEASE_S="15")
+    return stack.worker
+
+
+def await_end(worker, timeout_s=HANDED_OVER_WITHIN_S):
+    """Wait until the worker's process is gone."""
+    oracle.await_true(lambda: not is_running(worker.pid), "end of the worker", timeout_s)
+
+
 def replace(stack, worker):
     """Tell the worker to end, which it must do soon, and start another."""
     send(worker.pid, signal.SIGTERM)
-    oracle.await_true(lambda: not is_running(worker.pid), "end of the worker", HANDED_OVER_WITHIN_S)
+    await_end(worker)
     stack.worker = stack.start_worker()
 
 
@@ -96,10 +110,11 @@ def replace_at(stack, worker, point, noticed):
     stack.points.await_reached(point)
     stack.points.arm(noticed, "wait")
     send(worker.pid, signal.SIGTERM)
-    stack.points.await_reached(noticed)
+    stack.points.await_reached(noticed, HANDED_OVER_WITHIN_S)
     stack.points.let_go(noticed)
     stack.points.let_go(point)
-    replace(stack, worker)
+    await_end(worker)
+    stack.worker = stack.start_worker()
 
 
 @pytest.mark.fault("worker", "SIGTERM before step ship", HANDED_OVER)
@@ -123,19 +138,19 @@ def test_a_worker_hands_over_while_the_release_process_runs(stack, hosts, reposi
 
 
 @pytest.mark.fault("worker", "SIGTERM while the application starts", HANDED_OVER)
-def test_a_worker_hands_over_while_the_application_starts(stack, hosts, name, slow, worker):
+def test_a_worker_hands_over_while_the_application_starts(stack, hosts, name, slow, unhurried):
     deploy_id = stack.ask(name, slow)
     stack.step_of(deploy_id, "check")
-    replace(stack, worker)
+    replace(stack, unhurried)
     check_handed_over(stack, hosts, name, deploy_id)
 
 
 @pytest.mark.fault("build", "SIGTERM of the worker", HANDED_OVER)
-def test_a_worker_hands_a_build_over(stack, hosts, repository, name, first, worker):
+def test_a_worker_hands_a_build_over(stack, hosts, repository, name, first, unhurried):
     repository.commit(applications.plain("two"))
     stack.points.arm("build.checked-out", "wait")
     version = stack.call("POST", f"/applications/{name}/releases", {"ref": "main"})["version"]
-    replace_at(stack, worker, "build.checked-out", "build.stop")
+    replace_at(stack, unhurried, "build.checked-out", "build.stop")
     path = f"/applications/{name}/releases/{version}"
     assert stack.wait(path, lambda release: release["state"] != "building")["state"] == "ready"
     assert "attempt" not in str(stack.call("GET", f"{path}/events")["items"])
