@@ -50,15 +50,7 @@ def require_approvable(actor, row, state):
 def agreed_digest(row, seen):
     """Return the digest of a deploy's plan. Raises Conflict while it says nothing yet, or when another one was seen."""
     plan_hosts = planned.rows_of(row.plan)
-    state = planned.state_of(plan_hosts)
-    if state == "observing":
-        why = f"Its plan {row.plan_id} is still looking at the hosts: wait a moment, read it, then approve."
-        raise Conflict(why, code="plan-not-ready")
-    if state == "failed":
-        why = (
-            f"Its plan {row.plan_id} could not look at all hosts: see why there, cancel deploy {row.id} and ask again."
-        )
-        raise Conflict(why, code="plan-not-ready")
+    planned.require_ready(row.plan, plan_hosts, f"cancel deploy {row.id} and ask again")
     digest = planned.digest(row.plan, plan_hosts)
     if seen not in (None, digest):
         raise Conflict(

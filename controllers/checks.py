@@ -18,13 +18,8 @@ def ask(host, request, patience_s):
     errand = done[0]
     if errand.answer is not None:
         return errand.answer
-    if errand.worker is not None:
-        message = f"Worker {errand.worker} has not got an answer from {host.name} within {patience_s} s: see the worker's log."
-        raise Unavailable(message, code="host-slow")
-    message = (
-        f"No worker of zone {errand.zone} had time for it within {patience_s} s: start one, or see what keeps it busy."
-    )
-    raise Unavailable(message, code="no-worker")
+    why = errands.unanswered(errand, patience_s)
+    raise Unavailable(f"Host {host.name}: {why}", code="no-worker" if errand.worker is None else "host-slow")
 
 
 def check(actor, name):

@@ -6,7 +6,7 @@ from itertools import islice
 from controllers import foreign, paging, rows
 from controllers.errors import Conflict, NotFound
 from models import Application, Integration
-from utils.stringkit import near
+from utils.stringkit import has, near
 
 PATIENCE_S = 20  # Somebody waits for the answer.
 GLANCE_S = 5  # What is asked for waits for the answer.
@@ -44,7 +44,7 @@ def refs(actor, application, query=None, limit=paging.LIMIT, after=None):
         )
     driver = foreign.driver_for(source, PATIENCE_S)
     return paging.part(
-        lambda: (ref for ref in driver.refs(source["repository"], query) if is_wanted(ref.name, query)),
+        lambda: (ref for ref in driver.refs(source["repository"], query) if has(ref.name, query)),
         asdict,
         limit,
         after,
@@ -70,16 +70,11 @@ def versions(actor, application, query=None, limit=paging.LIMIT, after=None):
         )
     package = source["package"].partition("[")[0]
     return paging.part(
-        lambda: (found for found in driver.package_versions(package) if is_wanted(found.version, query)),
+        lambda: (found for found in driver.package_versions(package) if has(found.version, query)),
         asdict,
         limit,
         after,
     )
-
-
-def is_wanted(name, query):
-    """Say whether a name has the text of a query in it, in capitals or not; not every system can look for that itself."""
-    return not query or query.lower() in name.lower()
 
 
 def no_such_ref(source, ref):

@@ -185,8 +185,8 @@ def start(actor, target, release, asked, rollback_of=None, is_automatic=False):
         idempotency.note_made("deploy", deploy.id)
         told.update(deploy=deploy.id, release=release.version, comment=deploy.comment, override=deploy.override)
     failpoints.reach("deploy.created.before-enqueue")
-    if deploy.approvals_needed and not asked.get("plan"):
-        planned.ring(planned.rows_of(plan))
+    if not plan.is_kept:
+        planned.ring([plan.id])
     dispatch.ring("windlass.conduct", deploy.id)
     failpoints.reach("deploy.created.after-enqueue")
     return get(actor, deploy.id)

@@ -37,14 +37,15 @@ def ring(task, *ids, zone=None):
     return True
 
 
-def ring_on_hosts(task, model, *conditions, most=None):
+def ring_on_hosts(task, model, *conditions, most=None, again_ms=RING_AGAIN_MS):
     """Ring for the rows about a host that meet conditions and were not rung for just now, each in its host's zone.
 
-    `most` is for how many at once, the oldest first; None: for all.
+    `most` is for how many at once, the oldest first; None: for all. `again_ms`: milliseconds after which a bell counts as lost.
     """
     at = clock()
-    is_unrung = model.rung_at.is_null() | (model.rung_at < at - RING_AGAIN_MS)
-    query = model.select(model, Host, Zone).join(Host).join(Zone).where(is_unrung, *conditions)
-    for row in list(query.order_by(model.id).limit(most)):
-        model.update(rung_at=at).where(model.id == row.id).execute()
-        ring(task, row.id, zone=row.host.zone.name)
+    is_unrung = model.rung_at.is_null() | (model.rung_at < at - again_ms)
+    query = model.select(model.id, Zone.name).join(Host).join(Zone).where(is_unrung, *conditions)
+    due = list(query.order_by(model.id).limit(most).tuples())
+    model.update(rung_at=at).where(model.id.in_([row_id for row_id, _ in due])).execute()
+    for row_id, zone in due:
+        ring(task, row_id, zone=zone)

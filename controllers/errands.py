@@ -20,16 +20,16 @@ def send(task, zones, patience_s, **columns):
     `columns` are those of Errand that say what it is about. An errand without `answer` was taken by `worker`, or by nobody.
     """
     Errand.delete().where(Errand.created_at < clock() - FORGET_AFTER_MS).execute()
-    made = [Errand.create(task=task, zone=zone, created_at=clock(), **columns) for zone in zones]
+    made = [Errand.create(zone=zone, created_at=clock(), **columns) for zone in zones]
     mine = Errand.id.in_([errand.id for errand in made])
     try:
-        await_answers(mine, patience_s)
+        await_answers(task, mine, patience_s)
         return list(Errand.select().where(mine).order_by(Errand.zone))
     finally:
         Errand.delete().where(mine).execute()
 
 
-def await_answers(mine, patience_s):
+def await_answers(task, mine, patience_s):
     """Ring for what nobody has taken, until all is answered or the time is over."""
     begun, rung_at = time.monotonic(), None
     while Errand.select().where(mine, Errand.answer.is_null()).exists():
@@ -39,8 +39,15 @@ def await_answers(mine, patience_s):
         if rung_at is None or waited - rung_at > RING_AGAIN_S:
             rung_at = waited
             for errand in Errand.select().where(mine, Errand.worker.is_null()):
-                dispatch.ring(errand.task, errand.id, zone=errand.zone)
+                dispatch.ring(task, errand.id, zone=errand.zone)
         time.sleep(LOOK_EVERY_S)
+
+
+def unanswered(errand, patience_s):
+    """Return the sentence for an errand that had no answer in time: by the worker that took it, or by nobody at all."""
+    if errand.worker is not None:
+        return f"Worker {errand.worker} had no answer within {patience_s} s: see its log."
+    return f"No worker of zone {errand.zone} had time for it within {patience_s} s: start one there, or see what keeps it busy."
 
 
 def carry_out(errand_id, find_out):

@@ -55,9 +55,12 @@ def is_held(row):
     return (model.id == row.id) & (model.epoch == row.epoch) & (model.lease_owner == OWNER)
 
 
-def release(row, **columns):
-    """Give a lease back at once, so that nobody has to wait for its end, and set more columns with it, while it is ours."""
-    type(row).update(**FREE, **columns).where(is_held(row)).execute()
+def release(row, *conditions, **columns):
+    """Give a lease back at once, so that nobody has to wait for its end, and set more columns with it.
+
+    Nothing happens unless it is ours and `conditions` hold.
+    """
+    type(row).update(**FREE, **columns).where(is_held(row), *conditions).execute()
 
 
 @contextlib.contextmanager

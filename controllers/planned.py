@@ -7,9 +7,11 @@ from controllers import configure, dispatch, snapshots, targets, wanted
 from controllers.building import trees
 from controllers.errors import Conflict, Invalid
 from controllers.rollout import changes
-from models import BuiltEnvironment, Host, Plan, PlanHost, Release, Zone
+from models import BuiltEnvironment, Host, Plan, PlanHost, Release
 from models.db import now
 from remote.session import AgentError
+
+RING_AGAIN_MS = 30_000  # Whoever a bell has reached has this time for a look.
 
 
 class Stale(AgentError):
@@ -121,13 +123,13 @@ def write(actor, target, release, strategy, snapshot, is_kept):
     return plan
 
 
-def ring(plan_hosts):
-    """Ask the workers of the hosts' zones to look at them. Call it after the rows are committed."""
-    PlanHost.update(rung_at=now()).where(PlanHost.id.in_([row.id for row in plan_hosts])).execute()
-    hosts = [row.host_id for row in plan_hosts]
-    zones = dict(Host.select(Host.id, Zone.name).join(Zone).where(Host.id.in_(hosts)).tuples())
-    for row in plan_hosts:
-        dispatch.ring("windlass.plan_host", row.id, zone=zones[row.host_id])
+def ring(plans):
+    """Ask the workers of the hosts' zones to look at what is to be looked at of `plans`, one or a query of several.
+
+    Call it after the rows are committed.
+    """
+    is_open = PlanHost.state == "observing"
+    dispatch.ring_on_hosts("windlass.plan_host", PlanHost, is_open, PlanHost.plan.in_(plans), again_ms=RING_AGAIN_MS)
 
 
 def rows_of(plan):
@@ -185,19 +187,19 @@ def accept(plan_id, target, release, strategy):
         raise Invalid([("plan", f"Plan {plan_id} is for {meant}; deploy that, or make another plan.")])
     if strategy and {**plan.strategy, **strategy} != plan.strategy:
         raise Invalid([("strategy", f"Plan {plan_id} has another strategy; leave it out, or make another plan.")])
-    require_ready(plan)
+    require_ready(plan, rows_of(plan), "make a new one")
     require_same_target(plan, target)
     return plan
 
 
-def require_ready(plan):
-    """Raise Conflict unless every host of a plan has been looked at."""
-    state = state_of(plan.plan_hosts)
+def require_ready(plan, plan_hosts, remedy):
+    """Raise Conflict unless every host of a plan has been looked at; `remedy`: what to do where that was not possible."""
+    state = state_of(plan_hosts)
     if state != "ready":
         why = (
-            "is still looking at its hosts; wait a moment"
+            "is still looking at its hosts: wait a moment, and read it then"
             if state == "observing"
-            else "could not look at all its hosts; see it, then make a new one"
+            else f"could not look at all its hosts: see why there, then {remedy}"
         )
         raise Conflict(f"Plan {plan.id} {why}.", code="plan-not-ready")
 

@@ -14,7 +14,6 @@ from utils.datekit import rfc3339
 PATIENCE_S = 25
 LOOK_EVERY_S = 0.1
 OBSERVE_S = 60
-RING_AGAIN_MS = 30_000
 GIVE_UP_AFTER_MS = 15 * 60_000
 
 
@@ -29,7 +28,7 @@ def create(actor, fields):
         snapshot = snapshots.take(target)
         strategy = targets.complete_strategy(fields.get("strategy") or {}, snapshot["strategy"])
         plan = planned.write(actor, target, release, strategy, snapshot, is_kept=False)
-    planned.ring(planned.rows_of(plan))
+    planned.ring([plan.id])
     await_hosts(plan)
     return get(actor, plan.id)
 
@@ -121,18 +120,9 @@ def look(row):
 
 def ring_due():
     """Ring again for hosts that nobody has looked at; those that nobody looks at for long are given up."""
-    open_rows = (
-        PlanHost.select(PlanHost, Plan)
-        .join(Plan)
-        .where(
-            PlanHost.state == "observing",
-            Plan.is_kept == False,  # noqa: E712
-            PlanHost.rung_at.is_null() | (PlanHost.rung_at < clock() - RING_AGAIN_MS),
-        )
-    )
-    waiting = list(open_rows)
-    given_up = [row for row in waiting if row.host_id is None or row.plan.created_at < clock() - GIVE_UP_AFTER_MS]
-    for row in given_up:
+    is_forgotten = PlanHost.host.is_null() | (Plan.created_at < clock() - GIVE_UP_AFTER_MS)
+    binding = Plan.is_kept == False  # noqa: E712
+    for row in PlanHost.select().join(Plan).where(PlanHost.state == "observing", binding, is_forgotten):
         planned.write_error(
             row,
             {
@@ -141,5 +131,4 @@ def ring_due():
                 "remedy": "Start a worker there, then make a new plan.",
             },
         )
-    if len(given_up) < len(waiting):
-        planned.ring([row for row in waiting if row not in given_up])
+    planned.ring(Plan.select(Plan.id).where(binding))

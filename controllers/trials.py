@@ -41,8 +41,7 @@ def together(done):
     checks, versions = [], []
     for errand in done:
         if errand.answer is None:
-            whose = f"No worker of zone {errand.zone}" if errand.worker is None else f"Worker {errand.worker} has not"
-            why = f"{whose} answered within {PATIENCE_S} s: start one there, or see what keeps it busy."
+            why = errands.unanswered(errand, PATIENCE_S)
             checks.append(foreign.Check(f"worker of zone {errand.zone}", False, why))
             continue
         versions += [errand.answer["version"]] if errand.answer["version"] not in (None, *versions) else []

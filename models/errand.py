@@ -10,7 +10,6 @@ from models.inventory import Host, Integration
 class Errand(BaseModel):
     """Something that a worker of a zone is to find out; `worker` is the one that took it. Gone once somebody has its answer."""
 
-    task = CharField()
     zone = CharField()
     host = ForeignKeyField(Host, null=True, on_delete="CASCADE")
     integration = ForeignKeyField(Integration, null=True, on_delete="CASCADE")

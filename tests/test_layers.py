@@ -44,7 +44,7 @@ SQL = re.compile(
     re.I | re.S,
 )
 
-RUNG = r'(?:ring\(|send\(|append\(\()"(windlass\.\w+)"'
+RUNG = r'(?:ring(?:_on_hosts)?\(|send\(|append\(\()"(windlass\.\w+)"'
 
 
 def files(layer):

@@ -261,7 +261,7 @@ class Build:
 
     def give_back(self, **columns):
         """Give the lease back, for whoever goes on."""
-        Release.update(**leases.FREE, **columns).where(self.is_wanted()).execute()
+        leases.release(self.release, Release.cancel_requested_by.is_null(), **columns)
 
     def is_wanted(self):
         """Return the condition that the lease is held and that nobody cancelled the build."""

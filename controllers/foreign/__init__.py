@@ -60,9 +60,9 @@ class Access:
         """The circuit of the integration, which all that is asked of it with this Access goes through."""
         return circuits.Circuit(self)
 
-    def with_login(self, settings, credentials):
-        """Return the same system's Access as another program takes settings and credentials; the circuit is the same."""
-        made = replace(self, settings=settings, credentials=credentials)
+    def sharing(self, **changes):
+        """Return this Access with some fields changed, for what is the same system; the circuit is the same one."""
+        made = replace(self, **changes)
         made.__dict__["breaker"] = self.breaker
         return made
 

@@ -104,10 +104,14 @@ class Circuit:
         try:
             yield
         except ForeignError as error:
-            if error.kind in COUNTED:
+            if error.kind in COUNTED and not self.is_our_haste(error):
                 self.failed(error)
             raise
         self.succeeded()
+
+    def is_our_haste(self, error):
+        """Say whether a system was only slower than somebody was ready to wait, which is no failure of its own."""
+        return error.kind == TIMED_OUT and error.vendor_status is None and self.access.until is not None
 
     def succeeded(self):
         """Note that the system answered."""

@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError as TransferError
 
 import network
 from config import settings
-from controllers.foreign import answers, circuits, errors, transport, vendor_messages
+from controllers.foreign import answers, errors, transport, vendor_messages
 from controllers.foreign.credentials import headers_of
 from controllers.foreign.errors import ForeignError, Unclear
 from masking import Masker
@@ -166,27 +166,17 @@ class Http:
 
         Raises ForeignError, and Unclear where a POST or PATCH may have been carried out.
         """
-        self.circuit.check()
+        self.circuit.check()  # Before anybody waits for a slot; what has happened meanwhile is looked at again after it.
         total_s = (
             settings.foreign.transfer_timeout_s
             if sink is not None or hasattr(data, "read")
             else settings.foreign.total_timeout_s
         )
         limit = limit or settings.foreign.max_answer_bytes
-        with self.circuit.slot(self.allowed_s(total_s)):
-            try:
-                answer = self.followed(method, self.url_of(path), params, headers or {}, data, limit, sink, total_s)
-                self.check(method, answer, also)
-            except ForeignError as error:
-                if error.kind in circuits.COUNTED and not self.is_our_haste(error):
-                    self.circuit.failed(error)
-                raise
-        self.circuit.succeeded()
+        with self.circuit.slot(self.allowed_s(total_s)), self.circuit.watching():
+            answer = self.followed(method, self.url_of(path), params, headers or {}, data, limit, sink, total_s)
+            self.check(method, answer, also)
         return answer
-
-    def is_our_haste(self, error):
-        """Say whether a system was only slower than somebody was ready to wait, which is no failure of its own."""
-        return error.kind == errors.TIMED_OUT and error.vendor_status is None and self.access.until is not None
 
     def allowed_s(self, usual_s):
         """Return the seconds that a request may take. Raises ForeignError when whoever asks waits no longer."""

@@ -16,6 +16,11 @@ def near(word, words, most):
     return difflib.get_close_matches(word, list(words), n=most, cutoff=0.5)
 
 
+def has(text, part):
+    """Say whether a text has a part somewhere, in capitals or not; every text has a part that is empty or None."""
+    return not part or part.lower() in text.lower()
+
+
 def version_key(text):
     """Return a key that orders version numbers such as "1.10.2" or "2.0rc1"; None when `text` is no version.
 

@@ -351,7 +351,6 @@ def up(migrator, db):
     db.create_tables([Integration])
 
     class Errand(Model):
-        task = CharField()
         zone = CharField()
         host = ForeignKeyField(Host, null=True, on_delete='CASCADE')
         integration = ForeignKeyField(Integration, null=True, on_delete='CASCADE')

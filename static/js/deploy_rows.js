@@ -1,22 +1,17 @@
 /** Deploys as rows of a table; views/deploy_rows.html shows them. */
-import ko from "./ko.js";
+import { DataRow } from "./data_row.js";
 import { updateKeyed } from "./keyed.js";
 
-class DeployRow {
+class DeployRow extends DataRow {
   constructor() {
-    this.data = ko.observable({});
-    const of = (read) => ko.pureComputed(() => read(this.data()));
-    this.href = of((deploy) => `/deploys/${deploy.id}`);
-    this.label = of((deploy) => `#${deploy.id}`);
-    this.applicationHref = of((deploy) => `/applications/${encodeURIComponent(deploy.application)}`);
-    this.length = { from: of((deploy) => deploy.started_at), to: of((deploy) => deploy.ended_at) };
-    this.progress = of(({ progress }) => (progress ? `${progress.done}/${progress.total}` : ""));
-    this.failed = of(({ progress }) => (progress?.failed ? `${progress.failed} failed` : ""));
-    this.note = of((deploy) => deploy.reason || deploy.comment || "");
-  }
-
-  update(deploy) {
-    this.data(deploy);
+    super();
+    this.href = this.of((deploy) => `/deploys/${deploy.id}`);
+    this.label = this.of((deploy) => `#${deploy.id}`);
+    this.applicationHref = this.of((deploy) => `/applications/${encodeURIComponent(deploy.application)}`);
+    this.length = { from: this.of((deploy) => deploy.started_at), to: this.of((deploy) => deploy.ended_at) };
+    this.progress = this.of(({ progress }) => (progress ? `${progress.done}/${progress.total}` : ""));
+    this.failed = this.of(({ progress }) => (progress?.failed ? `${progress.failed} failed` : ""));
+    this.note = this.of((deploy) => deploy.reason || deploy.comment || "");
   }
 }
 

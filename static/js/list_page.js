@@ -1,4 +1,4 @@
-/** What the pages with one live list share: the list, whether there is anything in it, and rows that show what the API tells. */
+/** What the pages with one live list share: the list, and whether there is anything in it. */
 import ko from "./ko.js";
 import { Live } from "./live.js";
 
@@ -18,16 +18,5 @@ export class ListPage {
     this.shell.follow(this.live);
     this.live.start();
     return this;
-  }
-}
-
-export class DataRow {
-  constructor() {
-    this.data = ko.observable({});
-    this.of = (read) => ko.pureComputed(() => read(this.data()));
-  }
-
-  update(data) {
-    this.data(data);
   }
 }

@@ -1,9 +1,9 @@
 /** The webhooks: who is told what, and what can be done about each. */
 import { change, getAll } from "./api.js";
+import { DataRow } from "./data_row.js";
 import { updateKeyed } from "./keyed.js";
 import ko from "./ko.js";
 import { reasonOf, stateOf } from "./circuit.js";
-import { DataRow } from "./list_page.js";
 import { CHOICES, WebhookForm } from "./webhook_form.js";
 
 class WebhookRow extends DataRow {

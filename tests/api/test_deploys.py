@@ -23,23 +23,6 @@ def bells(monkeypatch):
     return rung
 
 
-@pytest.fixture
-def target(api):
-    """A target of two hosts, and a release that is ready."""
-    factories.application("shop")
-    factories.environment("production")
-    for name in ("web-1", "web-2"):
-        factories.host(name)
-    factories.release()
-    assert (
-        api.put(
-            "/applications/shop/targets/production",
-            {"hosts": ["web-1", "web-2"], "strategy": {"kind": "rolling", "batch": 1, "pause_s": 3}},
-        ).status_code
-        == 201
-    )
-
-
 def ended(state="succeeded", **columns):
     """Make a deploy that has ended, with its history."""
     deploy = factories.deploy([], state="running", **columns)

@@ -4,7 +4,6 @@ import pytest
 
 from controllers import dispatch, plans
 from models import Plan, PlanHost
-from tests import factories
 from tests.client import assert_problem
 
 WANTED = {"application": "shop", "release": "v1", "environment": "production"}
@@ -17,17 +16,6 @@ def bells(monkeypatch):
     monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
     monkeypatch.setattr(plans, "PATIENCE_S", 0)
     return rung
-
-
-@pytest.fixture
-def target(api):
-    """A target of two hosts, and a release that is ready."""
-    factories.application("shop")
-    factories.environment("production")
-    for name in ("web-1", "web-2"):
-        factories.host(name)
-    factories.release()
-    api.put("/applications/shop/targets/production", {"hosts": ["web-1", "web-2"]})
 
 
 def test_a_host_in_maintenance_is_not_looked_at_and_told_apart(api, target, bells):

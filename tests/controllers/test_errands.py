@@ -103,7 +103,7 @@ def test_a_worker_that_waits_for_the_host_is_named(bell, host):
     with pytest.raises(Unavailable) as refused:
         checks.check(ANN, "web-1")
     assert refused.value.code == "host-slow"
-    assert "machine:7 has not got an answer from web-1" in str(refused.value)
+    assert "web-1: Worker machine:7 had no answer within" in str(refused.value)
     assert len(bell.rung) == 1, "what a worker has taken is not given to another"
 
 
@@ -115,7 +115,7 @@ def test_a_host_that_is_deleted_meanwhile(bell, host):
 
 def test_what_nobody_waits_for_is_forgotten_and_a_late_message_does_nothing(bell, host):
     old = clock() - errands.FORGET_AFTER_MS - 1
-    left = Errand.create(task="windlass.observe_host", zone="default", host=host, created_at=old)
+    left = Errand.create(zone="default", host=host, created_at=old)
     bell.answer = lambda errand_id: errands.carry_out(errand_id, lambda errand: {})
     errands.send("windlass.observe_host", ["default"], 10, host=host)
     assert Errand.select().count() == 0

@@ -112,9 +112,9 @@ def test_what_a_deploy_did_on_a_host_that_it_had_left_out_at_first_is_kept():
 
 def test_lost_messages_are_sent_again_and_hosts_that_nobody_looks_at_are_given_up(rung):
     _, fresh = make(1)
-    _, lost = make(1, age_ms=plans.RING_AGAIN_MS + 1000)
+    _, lost = make(1, age_ms=planned.RING_AGAIN_MS + 1000)
     _, old = make(1, age_ms=plans.GIVE_UP_AFTER_MS + 1000)
-    _, kept = make(1, age_ms=plans.RING_AGAIN_MS + 1000, is_kept=True)
+    _, kept = make(1, age_ms=planned.RING_AGAIN_MS + 1000, is_kept=True)
     plans.ring_due()
     plans.ring_due()
     assert rung == [("windlass.plan_host", lost[0].id, "default")]
@@ -123,7 +123,7 @@ def test_lost_messages_are_sent_again_and_hosts_that_nobody_looks_at_are_given_u
 
 
 def test_a_host_that_was_deleted_meanwhile_is_given_up(rung):
-    plan, rows = make(1, age_ms=plans.RING_AGAIN_MS + 1000)
+    plan, rows = make(1, age_ms=planned.RING_AGAIN_MS + 1000)
     rows[0].host.delete_instance()
     plans.observe(rows[0].id)
     plans.ring_due()

@@ -70,7 +70,7 @@ def test_a_zone_without_a_worker_is_told(rung, manifests, monkeypatch):
     monkeypatch.setattr(trials, "PATIENCE_S", 0)
     factories.host(zone=factories.zone("lab"))
     ok, message = checks(integrations.prove(ANN, "puppet"))["worker of zone lab"]
-    assert not ok and "No worker of zone lab answered" in message and "start one there" in message
+    assert not ok and "No worker of zone lab had time for it" in message and "start one" in message
     assert Errand.select().count() == 0
 
 

@@ -4,6 +4,7 @@ A push arrives at Bitbucket Server's hook; Jenkins builds it, its log live; the 
 takes it by a rule, JIRA's issue moves; production takes it on three hosts; statuses, links and messages go back out.
 """
 
+import copy
 import hashlib
 import re
 
@@ -149,10 +150,17 @@ def told_once(world, deploy, release, issue):
 
 
 def going_back_leaves_issues_alone(stack, world, hosts, deploy, issue):
-    """Roll production back; an issue that somebody has taken up again stays where it is."""
-    world.jira.issues[issue]["state"] = "In Progress"
-    world.await_told(stack.rollback(deploy), "commit-status", "message", "promote", "changelog")
-    assert world.jira.issues[issue]["state"] == "In Progress"
+    """Roll production back; an issue that somebody has taken up again stays where it is, and is told. No version changes."""
+    found, versions = world.jira.issues[issue], copy.deepcopy(world.jira.versions)
+    found["state"] = "In Progress"
+    back = stack.rollback(deploy)
+    told = world.await_told(back, "comment", "remote-link", "commit-status", "message", "promote", "changelog")
+    assert not {"transition", "release-version"} & set(told), told
+    assert (found["state"], world.jira.versions) == ("In Progress", versions)
+    text = f"Taken back from production with the return of {world.name} to {back['release']} (deploy {back['id']})."
+    (taken,) = [comment["body"] for comment in found["comments"] if "Taken back from production" in comment["body"]]
+    assert taken.startswith(text)
+    assert found["links"][f"windlass-{world.name}-production"]["title"] == text
     assert [host.get(server_name=names_of(world)[0]) for host in hosts[1:]] == [(200, "two")] * 3
 
 

@@ -19,9 +19,16 @@ SLOW_START = "import time; time.sleep({})"
 
 
 @pytest.fixture
-def guarded(stack, hosts, repository, name, first):
-    """Release "two" with a `release` process that leaves its mark and takes a second; returns its version."""
-    repository.commit(applications.plain("two", processes={"release": f"{oracle.leave_mark(hosts, name)}; sleep 1"}))
+def ends(tmp_path):
+    """The file to which the `release` process of `guarded` writes a line at its very end."""
+    return tmp_path / "ends"
+
+
+@pytest.fixture
+def guarded(stack, hosts, repository, name, first, ends):
+    """Release "two" with a `release` process that leaves its mark, takes a second and says so; returns its version."""
+    process = f"{oracle.leave_mark(hosts, name)}; sleep 1; echo done >> {ends}"
+    repository.commit(applications.plain("two", processes={"release": process}))
     return stack.release(name)["version"]
 
 
@@ -48,11 +55,14 @@ def test_the_worker_dies_while_the_release_process_runs(stack, hosts, name, guar
 
 
 @pytest.mark.fault("worker", "SIGKILL after the release process", "the next attempt does not run it again")
-def test_the_worker_dies_after_the_release_process(stack, hosts, name, guarded):
+def test_the_worker_dies_after_the_release_process(stack, hosts, name, guarded, ends):
     stack.points.arm("hostrun.start.after")
     deploy_id = stack.ask(name, guarded)
     stack.points.await_reached("hostrun.start.after")
+    assert ends.read_text().split() == ["done"], "it had not come to its end when the worker died"
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
+    assert oracle.times_run(hosts, name) == {(deploy_id, 0): 1}
+    assert ends.read_text().split() == ["done"]
 
 
 @pytest.mark.fault(

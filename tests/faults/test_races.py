@@ -51,8 +51,10 @@ def wish(name, release):
 
 @pytest.fixture
 def succeeded(stack, name, second, first):
-    """Release "two" runs; returns its deploy."""
-    return stack.deploy(second, name)
+    """Release "two" runs, and was seen to; returns its deploy."""
+    deploy = stack.deploy(second, name)
+    first.await_version("two")
+    return deploy
 
 
 @pytest.mark.fault(
@@ -80,6 +82,8 @@ def test_eight_rollbacks(stack, hosts, name, succeeded, first):
     results = at_once(*[posting(stack, f"/deploys/{succeeded['id']}/rollback")] * 8)
     assert sorted(status for status, _ in results) == [201, *[409] * 7], results
     (made,) = [body for status, body in results if status == 201]
+    oracle.await_rest(stack, made["id"], ("succeeded",))
+    first.await_version("one")
     oracle.check(stack, hosts, name, made["id"], states=("succeeded",))
 
 

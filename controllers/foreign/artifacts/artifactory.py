@@ -7,7 +7,6 @@ Artifactory has anywhere is not sent again; AQL trims its answers and says so in
 import json
 import posixpath
 import re
-from dataclasses import replace
 from urllib.parse import quote, quote_plus
 
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
@@ -66,7 +65,7 @@ class Artifactory(ArtifactDriver):
 
     def package_versions(self, package):
         """Return the PackageVersions of a package in the PyPI repository, newest first."""
-        return PackageIndex(replace(self.access, url=self.index().url)).package_versions(package)
+        return PackageIndex(self.access.sharing(url=self.index().url)).package_versions(package)
 
     # Files.
 

@@ -126,11 +126,7 @@ class Git(SourceDriver):
     def refs(self, repository, query=None):
         """Return branches, then tags with the commits they lead to, as the server tells now. Raises ForeignError."""
         address = self.address_of(repository)
-        try:
-            done = remote_git(address, self.access, "ls-remote", "--heads", "--tags", "--end-of-options")
-        except commands.CommandError as error:
-            kind = TIMED_OUT if isinstance(error, commands.TimedOut) else UNAVAILABLE
-            raise ForeignError(f"{address.url} could not be read: {error}", kind, self.access) from None
+        done = remote_git(address, self.access, "ls-remote", "--heads", "--tags", "--end-of-options")
         found = {}
         for line in done.output.decode("utf-8", "replace").splitlines():
             commit, _, name = line.partition("\t")
@@ -197,13 +193,7 @@ class Git(SourceDriver):
 
     def branches(self, repository):
         """Return how many branches a repository has, as its server tells. Raises ForeignError."""
-        address = self.address_of(repository)
-        try:
-            done = remote_git(address, self.access, "ls-remote", "--heads", "--end-of-options")
-        except commands.CommandError as error:
-            raise ForeignError(
-                f"The repository {address.url} could not be read: {error}", UNAVAILABLE, self.access
-            ) from None
+        done = remote_git(self.address_of(repository), self.access, "ls-remote", "--heads", "--end-of-options")
         return len(done.output.splitlines())
 
     def address_of(self, repository):
@@ -266,8 +256,12 @@ def judged(address):
 def remote_git(address, access, *arguments):
     """Run a git command that asks a repository's server, away from every mirror; returns commands.Done.
 
-    arguments: without the repository's URL, which is added. Raises ForeignError, commands.CommandError.
+    arguments: without the repository's URL, which is added. Raises ForeignError.
     """
+
+    def unread(why, kind):
+        return ForeignError(f"The repository {address.url} could not be read: {why}", kind, access)
+
     with access.breaker.watching(), scratch.folder("git") as folder, Gate() as gate:
         try:
             place = judged(address)
@@ -282,7 +276,11 @@ def remote_git(address, access, *arguments):
         except commands.Failed as error:
             meaning = git_commands.meaning_of(error.tail, gate.failures)
             kind = git_commands.kind_of(error.tail, gate, git_commands.is_own_login(address, access))
-            raise ForeignError(f"The repository {address.url} could not be read: {meaning}", kind, access) from None
+            raise unread(meaning, kind) from None
+        except commands.TimedOut as error:
+            raise unread(error, TIMED_OUT) from None
+        except commands.CommandError as error:
+            raise unread(error, UNAVAILABLE) from None
 
 
 class Mirror:

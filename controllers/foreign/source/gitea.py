@@ -7,6 +7,7 @@ from controllers.foreign.credentials import TOKEN, one_of
 from controllers.foreign.source.base import BRANCH, FAILURE, PENDING, SUCCESS, TAG, Change, Ref, Repository, Status
 from controllers.foreign.source.github import build_of, commit_of, push_of
 from controllers.foreign.source.hosted import HostedSource, request_made
+from utils.stringkit import has
 
 PAGE = 50  # Gitea's own upper limit, unless it was raised.
 STATES = {"success": SUCCESS, "failure": FAILURE, "error": FAILURE, "warning": SUCCESS, "pending": PENDING}
@@ -37,7 +38,7 @@ class Gitea(HostedSource):
     def repositories(self, query=None):
         """Return the repositories the token's owner has access to."""
         for found in paging.by_link(self.http, "user/repos", {"limit": PAGE}):
-            if not query or query.lower() in found["full_name"].lower():
+            if has(found["full_name"], query):
                 yield Repository(found["full_name"], found["html_url"], found.get("default_branch"))
 
     def refs(self, repository, query=None):

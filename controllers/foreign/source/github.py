@@ -7,6 +7,7 @@ from controllers.foreign.credentials import TOKEN, one_of
 from controllers.foreign.http import Http
 from controllers.foreign.source.base import BRANCH, FAILURE, PENDING, SUCCESS, TAG, Change, Ref, Repository, Status
 from controllers.foreign.source.hosted import HostedSource, commit_made, request_made
+from utils.stringkit import has
 
 HOME, HOME_API = "https://github.com", "https://api.github.com"
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
@@ -50,7 +51,7 @@ class GitHub(HostedSource):
     def repositories(self, query=None):
         """Return the repositories the token may see."""
         for found in paging.by_link(self.http, "user/repos", {"per_page": PAGE}):
-            if not query or query.lower() in found["full_name"].lower():
+            if has(found["full_name"], query):
                 yield Repository(found["full_name"], found["html_url"], found.get("default_branch"))
 
     def refs(self, repository, query=None):

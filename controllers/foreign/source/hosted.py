@@ -137,7 +137,7 @@ class HostedSource(SourceDriver):
         secret = given.get("password") or given.get("token")
         login = {"username": self.git_login(given), "password": secret} if secret else {}
         settings = {name: value for name, value in self.access.settings.items() if name == "ca"}
-        return Git(self.access.with_login(settings, login))
+        return Git(self.access.sharing(settings=settings, credentials=login))
 
     def git_login(self, given):
         """Return the user name git logs in with."""

@@ -3,6 +3,7 @@ import { change, get } from "../api.js";
 import { ApplicationForm } from "../application_form.js";
 import { BuildPanel } from "../build_panel.js";
 import { Choices } from "../choices.js";
+import { DataRow } from "../data_row.js";
 import { askDeleteApplication, askDeleteTarget } from "../deletions.js";
 import { DeployDialog } from "../deploy_dialog.js";
 import { showDeploys } from "../deploy_rows.js";
@@ -27,24 +28,19 @@ const BUILDING_MS = 2000;
 const USUAL_MS = 15_000;
 const OFFERED = 100;
 
-class ReleaseRow {
+class ReleaseRow extends DataRow {
   constructor(page) {
-    this.data = ko.observable({});
-    const of = (read) => ko.pureComputed(() => read(this.data()));
-    this.from = of(fromText);
-    this.commit = of((release) => short(release.commit));
-    this.noCommit = of((release) => !release.commit);
-    this.size = of((release) => bytes(release.size_bytes));
-    this.error = of((release) => plain(release.error ?? ""));
-    this.outputName = of((release) => `Show the build output of ${release.version}`);
+    super();
+    this.from = this.of(fromText);
+    this.commit = this.of((release) => short(release.commit));
+    this.noCommit = this.of((release) => !release.commit);
+    this.size = this.of((release) => bytes(release.size_bytes));
+    this.error = this.of((release) => plain(release.error ?? ""));
+    this.outputName = this.of((release) => `Show the build output of ${release.version}`);
     this.showOutput = () => page.build.show(this.data().version);
-    this.mayCancel = of((release) => release.state === "building" && !release.cancel_requested_by);
-    this.cancelName = of((release) => `Cancel the build of ${release.version}`);
+    this.mayCancel = this.of((release) => release.state === "building" && !release.cancel_requested_by);
+    this.cancelName = this.of((release) => `Cancel the build of ${release.version}`);
     this.cancel = () => askCancelBuild(page.shell, { ...this.data(), application: page.name }, () => page.live.refresh());
-  }
-
-  update(release) {
-    this.data(release);
   }
 }
 

@@ -1,5 +1,6 @@
 /** A one-off command: what it is, how it goes on each host, and what it says, live. */
 import { change, get } from "../api.js";
+import { DataRow } from "../data_row.js";
 import { Feed } from "../feed.js";
 import { updateKeyed } from "../keyed.js";
 import ko from "../ko.js";
@@ -9,19 +10,14 @@ import { start, subject } from "../shell.js";
 import { look } from "../states.js";
 import { lineOf } from "../words.js";
 
-class HostRow {
+class HostRow extends DataRow {
   constructor() {
-    this.data = ko.observable({});
-    const of = (read) => ko.pureComputed(() => read(this.data()));
-    this.href = of((run) => `/hosts/${encodeURIComponent(run.host)}`);
-    this.status = of((run) => (run.exit_code === null ? "" : String(run.exit_code)));
-    this.message = of((run) => run.message ?? "");
-    this.logName = of((run) => `Show the output of ${run.host}`);
-    this.length = { from: of((run) => run.started_at), to: of((run) => run.ended_at) };
-  }
-
-  update(run) {
-    this.data(run);
+    super();
+    this.href = this.of((run) => `/hosts/${encodeURIComponent(run.host)}`);
+    this.status = this.of((run) => (run.exit_code === null ? "" : String(run.exit_code)));
+    this.message = this.of((run) => run.message ?? "");
+    this.logName = this.of((run) => `Show the output of ${run.host}`);
+    this.length = { from: this.of((run) => run.started_at), to: this.of((run) => run.ended_at) };
   }
 }
 

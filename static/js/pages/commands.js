@@ -1,9 +1,10 @@
 /** One-off commands, newest first; administrators run them from here. */
 import { get } from "../api.js";
 import { CommandForm } from "../command_form.js";
+import { DataRow } from "../data_row.js";
 import { updateKeyed } from "../keyed.js";
 import ko from "../ko.js";
-import { DataRow, ListPage } from "../list_page.js";
+import { ListPage } from "../list_page.js";
 import { start } from "../shell.js";
 import { lineOf } from "../words.js";
 

@@ -1,10 +1,11 @@
 /** Times in which nobody deploys; administrators make and delete them. */
 import { change, getAll } from "../api.js";
+import { DataRow } from "../data_row.js";
 import { FreezeForm } from "../freeze_form.js";
 import { absolute } from "../formats.js";
 import { updateKeyed } from "../keyed.js";
 import ko from "../ko.js";
-import { DataRow, ListPage } from "../list_page.js";
+import { ListPage } from "../list_page.js";
 import { start } from "../shell.js";
 
 class FreezeRow extends DataRow {

@@ -1,10 +1,11 @@
 /** All hosts with their state and what is wrong with them. */
 import { getAll } from "../api.js";
+import { DataRow } from "../data_row.js";
 import { counted } from "../formats.js";
 import { HostForm } from "../host_form.js";
 import { updateKeyed } from "../keyed.js";
 import ko from "../ko.js";
-import { DataRow, ListPage } from "../list_page.js";
+import { ListPage } from "../list_page.js";
 import { start } from "../shell.js";
 
 class HostRow extends DataRow {

@@ -1,12 +1,13 @@
 /** The foreign systems: what they are for, whether they are asked now, and whether they work. */
 import { change, getAll } from "../api.js";
 import { reasonOf, stateOf } from "../circuit.js";
+import { DataRow } from "../data_row.js";
 import { HookDialog } from "../hook_dialog.js";
 import { IntegrationForm } from "../integration_form.js";
 import { IntegrationTest } from "../integration_test.js";
 import { updateKeyed } from "../keyed.js";
 import ko from "../ko.js";
-import { DataRow, ListPage } from "../list_page.js";
+import { ListPage } from "../list_page.js";
 import { start } from "../shell.js";
 import { WebhookList } from "../webhook_list.js";
 

@@ -1,8 +1,9 @@
 /** Tokens: what programs and people prove themselves with; made, and revoked. */
 import { change, getAll } from "../api.js";
+import { DataRow } from "../data_row.js";
 import { updateKeyed } from "../keyed.js";
 import ko from "../ko.js";
-import { DataRow, ListPage } from "../list_page.js";
+import { ListPage } from "../list_page.js";
 import { start } from "../shell.js";
 import { TokenForm } from "../token_form.js";
 

@@ -8,7 +8,7 @@ from controllers.errors import Conflict
 from models import AuditEntry, BuiltEnvironment, Integration, Release
 from models.db import clock, now
 from tests.controllers.building.test_build import ACTOR, application, asked, bells, told
-from tests.controllers.building.test_external import Died, foreign_settings, jenkins, look, release
+from tests.controllers.building.test_external import foreign_settings, jenkins, look, look_and_die, release
 from tests.controllers.servers import source_distribution
 from tests.lib.test_commands import await_end
 
@@ -188,13 +188,7 @@ def test_a_start_whose_answer_was_lost_is_ended_too(release, jenkins):
 
 
 def test_a_start_whose_worker_died_is_ended_by_the_next(release, jenkins, monkeypatch):
-    def die(self, **columns):
-        raise Died()
-
-    with monkeypatch.context() as patched:
-        patched.setattr(build.Build, "keep", die)
-        with pytest.raises(Died):
-            look(release)
+    look_and_die(release, monkeypatch)
     assert cancel(release)["state"] == "building"
     look(release)
     assert_cancelled(release)

@@ -51,6 +51,18 @@ def look(release):
     return Release.get_by_id(release.id)
 
 
+def look_and_die(release, monkeypatch):
+    """Let a worker look that dies before it keeps what it has done."""
+
+    def die(self, **columns):
+        raise Died()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(build.Build, "keep", die)
+        with pytest.raises(Died):
+            look(release)
+
+
 def lines(release):
     return [event["text"] for event in events.read(f"release-{release.id}", limit=10_000) if event["kind"] == "output"]
 
@@ -96,13 +108,7 @@ def test_it_is_started_once_though_the_answer_was_lost(release, jenkins):
 
 
 def test_it_is_started_once_though_the_worker_died(release, jenkins, monkeypatch):
-    def die(self, **columns):
-        raise Died()
-
-    with monkeypatch.context() as patched:
-        patched.setattr(build.Build, "keep", die)
-        with pytest.raises(Died):
-            look(release)
+    look_and_die(release, monkeypatch)
     look(release)
     assert len(jenkins.asked("^POST")) == 1 and len(jenkins.items) == 1
 
@@ -110,14 +116,7 @@ def test_it_is_started_once_though_the_worker_died(release, jenkins, monkeypatch
 def test_no_line_is_told_twice_though_the_worker_died(release, jenkins, monkeypatch):
     look(release)
     jenkins.begin().log = b"".join(b"line %d\n" % number for number in range(300))
-
-    def die(self, **columns):
-        raise Died()
-
-    with monkeypatch.context() as patched:
-        patched.setattr(build.Build, "keep", die)
-        with pytest.raises(Died):
-            look(release)
+    look_and_die(release, monkeypatch)
     look(release)
     assert [line for line in lines(release) if line.startswith("line ")] == [f"line {number}" for number in range(300)]
 
