@@ -141,6 +141,36 @@ def test_rules_are_shown_and_replaced_and_nothing_else_of_the_target(windlass, w
     assert windlass("targets", "rules", "shop", "production", "--green").code == 2
 
 
+def test_playbooks_are_shown_and_replaced_and_nothing_else_of_the_target(windlass, windlass_json, api, answer):
+    tidy = {"integration": "puppet", "run": "tidy.pp", "after": "clean", "variables": {"POOL": "blue"}, "check": True}
+    site = {"integration": "ansible", "run": "site.yml", "before": "ship", "variables": {"POOL": "blue"}, "check": True}
+    answer("GET", ONE_TARGET, body={**TARGET, "configure": [tidy]})
+    answer("PUT", ONE_TARGET, body={**TARGET, "configure": [site, tidy]})
+    shown = windlass("targets", "playbooks", "shop", "production").out
+    assert all(word in shown for word in ("after clean", "puppet", "tidy.pp", "POOL=blue", "only checked"))
+    given = [
+        "--after",
+        "clean",
+        "puppet",
+        "tidy.pp",
+        "--before",
+        "ship",
+        "ansible",
+        "site.yml",
+        "--variable",
+        "POOL=blue",
+    ]
+    assert windlass_json("targets", "playbooks", "shop", "production", *given, "--check") == {"configure": [site, tidy]}
+    sent = api.sent("PUT", "/applications/shop/targets/production")[0].body
+    assert sent["configure"] == [site, tidy] and sent["rules"] == TARGET["rules"]
+    assert (sent["hosts"], sent["strategy"]) == (["web1"], {"kind": "rolling", "pause_s": 5})
+    assert windlass("targets", "playbooks", "shop", "production", "--none").code == 0
+    assert api.sent("PUT", "/applications/shop/targets/production")[1].body["configure"] == []
+    for wrong in (["--none", *given], ["--check"], ["--variable", "A=1"], [*given, "--variable", "A"]):
+        assert windlass("targets", "playbooks", "shop", "production", *wrong).code == 2
+    assert len(api.sent("PUT", "/applications/shop/targets/production")) == 2, "nothing was changed by these"
+
+
 def test_what_rules_wanted_is_listed(windlass, answer):
     wanted = {
         "release": "v2",

@@ -232,16 +232,11 @@ def rules(invocation, application, environment, branches, tags, versions, green,
         raise click.UsageError("--none and rules exclude each other.")
     if green and not (branches or tags):
         raise click.UsageError("--green needs --branch or --tag.")
-    path = ("applications", application, "targets", environment)
     wanted = [{"branch": pattern} for pattern in branches] + [{"tag": pattern} for pattern in tags]
     wanted = [{**rule, "require_green_build": True} if green else rule for rule in wanted]
     wanted += [{"version": pattern} for pattern in versions]
-    target, tag = invocation.client.get_with_tag(*path)
-    if wanted or none:
-        before = {name: target[name] for name in SETTABLE if target.get(name) is not None}
-        strategy = {name: value for name, value in (before.get("strategy") or {}).items() if value is not None}
-        target = invocation.client.put(*path, body={**before, "strategy": strategy, "rules": wanted}, if_match=tag)
-    found = target.get("rules") or []
+    path = ("applications", application, "targets", environment)
+    found = _list_after(invocation.client, path, "rules", wanted if wanted or none else None)
     if invocation.as_json:
         invocation.output.json({"rules": found})
         return
@@ -252,6 +247,80 @@ def rules(invocation, application, environment, branches, tags, versions, green,
         if rule.get(kind)
     ]
     invocation.output.table(("NEWS", "PATTERN", ""), rows, f"Nothing is deployed by itself to {environment}.")
+
+
+@targets.command("playbooks")
+@options.application
+@options.environment_argument
+@click.option(
+    "--before",
+    "before",
+    nargs=3,
+    multiple=True,
+    metavar="STEP INTEGRATION FILE",
+    help="Run it before a step: connect, ship, environment or configure.",
+)
+@click.option(
+    "--after",
+    "after",
+    nargs=3,
+    multiple=True,
+    metavar="STEP INTEGRATION FILE",
+    help="Run it after a step: preflight, ship, environment or clean.",
+)
+@click.option(
+    "--variable", "variables", metavar="NAME=VALUE", multiple=True, help="Give it to all of them; not for secrets."
+)
+@click.option("--check", is_flag=True, help="Only have them say what they would change.")
+@click.option("--none", is_flag=True, help="Run none any more.")
+@click.pass_obj
+def playbooks(invocation, application, environment, before, after, variables, check, none):
+    """Show the playbooks and manifests that run on its hosts in a deploy, after changing them.
+
+    Those that are given replace the former ones; --before and --after may be given several times, and run in this order.
+
+    \b
+      windlass targets playbooks shop production --before ship ansible site.yml --after clean puppet tidy.pp
+      windlass targets playbooks shop production --none
+    """
+    places = [("before", *words) for words in before] + [("after", *words) for words in after]
+    if none and places:
+        raise click.UsageError("--none and playbooks exclude each other.")
+    if (variables or check) and not places:
+        raise click.UsageError("--variable and --check are for playbooks that are given: --before or --after.")
+    more = {"variables": _assignments(variables, "--variable")} if variables else {}
+    more |= {"check": True} if check else {}
+    wanted = [{"integration": integration, "run": run, when: step, **more} for when, step, integration, run in places]
+    path = ("applications", application, "targets", environment)
+    found = _list_after(invocation.client, path, "configure", wanted if wanted or none else None)
+    if invocation.as_json:
+        invocation.output.json({"configure": found})
+        return
+    rows = [
+        (
+            f"{when} {entry[when]}",
+            entry.get("integration"),
+            entry.get("run"),
+            ", ".join(f"{name}={value}" for name, value in (entry.get("variables") or {}).items()),
+            "only checked" if entry.get("check") else "",
+        )
+        for entry in found
+        for when in ("before", "after")
+        if entry.get(when)
+    ]
+    invocation.output.table(
+        ("WHEN", "INTEGRATION", "FILE", "VARIABLES", ""), rows, f"No playbook runs in deploys to {environment}."
+    )
+
+
+def _list_after(client, path, member, wanted):
+    """Return a list of a target after replacing it by ``wanted``, and nothing else of the target; None replaces nothing."""
+    target, tag = client.get_with_tag(*path)
+    if wanted is not None:
+        before = {name: target[name] for name in SETTABLE if target.get(name) is not None}
+        strategy = {name: value for name, value in (before.get("strategy") or {}).items() if value is not None}
+        target = client.put(*path, body={**before, "strategy": strategy, member: wanted}, if_match=tag)
+    return target.get(member) or []
 
 
 @targets.command("automations")
@@ -281,11 +350,11 @@ def automations(invocation, application, environment, limit):
     invocation.output.table(("RELEASE", "STATE", "DEPLOY", "BECAUSE", "OUTCOME", "CREATED"), cells, empty)
 
 
-def _assignments(texts):
+def _assignments(texts, option="--set"):
     """Return {name: value} of texts such as ``WORKERS=4``; UsageError for one without a name."""
     pairs = [text.partition("=") for text in texts]
     if not all(name and equals for name, equals, _ in pairs):
-        raise click.UsageError("--set takes a name and a value: --set WORKERS=4")
+        raise click.UsageError(f"{option} takes a name and a value: {option} WORKERS=4")
     return {name: value for name, _, value in pairs}
 
 
