@@ -112,8 +112,10 @@ class HostRunDriver:
                 self.not_reached(error)
             except ConnectionLost as error:
                 self.cut_off(error)
-            except ForeignError as error:  # Only what keeps the release, and only where it is away; see obtaining.py.
-                self.await_keeper(error)
+            except (
+                ForeignError
+            ) as error:  # Only what the release comes from, and only where it is away; see obtaining.py.
+                self.await_origin(error)
             except (OperationalError, InterfaceError) as error:
                 log.warning("host run %s: the database did not take a write (%s); it goes on later", self.run.id, error)
                 # Where that fails too, it is taken up when the lease is over.
@@ -220,9 +222,10 @@ class HostRunDriver:
         """Have here what is to be sent to the host; returns the virtualenv as it is here."""
         if release.digest not in state["application"]["releases"] or "release" in damaged:
             self.obtain()
-        if environment.name in state["application"]["environments"] and "environment" not in damaged:
-            return environment
-        return wanted.environment_for(release, state["facts"], self.obtaining.say, with_files=True)[1]
+        if environment.name not in state["application"]["environments"] or "environment" in damaged:
+            environment = wanted.environment_for(release, state["facts"], self.obtaining.say, with_files=True)[1]
+        self.waits_no_longer()
+        return environment
 
     def obtain(self):
         """Have the release's files here, unless the run is to stop. Raises ForeignError while what keeps them is away."""
@@ -231,8 +234,13 @@ class HostRunDriver:
         self.look()
         self.leave_if_stopped("preflight")
         self.obtaining.obtain()
+        self.waits_no_longer()
+
+    def waits_no_longer(self):
+        """Forget that what the release comes from was away."""
         if self.run.away:
             HostRun.update(away=None, message=None).where(leases.is_held(self.run)).execute()
+            self.run.away = None
 
     def heard_first(self, event):
         """The agent's first word shows that the host has a Python that runs it."""
@@ -432,8 +440,8 @@ class HostRunDriver:
         else:
             self.try_again(str(error))
 
-    def await_keeper(self, error):
-        """The place that keeps the release is away: wait for it, the host untouched, for as long as is bearable."""
+    def await_origin(self, error):
+        """What the release comes from is away: wait for it, the host untouched, for as long as is bearable."""
         if self.stopped_because:
             self.refused(AgentError("aborted", "preflight", f"stopped while it waited: {self.stopped_because}", ""))
             return

@@ -1,4 +1,7 @@
-"""Have a release's files on the worker that ships them, and wait for the place that keeps them while that is away."""
+"""Have a release's files on the worker that ships them, and wait for what they come from while that is away.
+
+That is the place that keeps the release, and the package index where a virtualenv has to be built.
+"""
 
 from config import settings
 from controllers.building import kept
@@ -55,7 +58,7 @@ class Obtaining:
             raise self.too_long(error)
         until = rfc3339(away["since"] + settings.artifacts.patience_s * 1000)
         message = (
-            f"{self.release.version} cannot be fetched now: {error.detail} Trying again in {pause_s} s, until {until}; "
+            f"{self.release.version} cannot be had now: {error.detail} Trying again in {pause_s} s, until {until}; "
             "nothing is done to the host meanwhile."
         )
         return pause_s, self.record.masked(message), {**away, "missed": away["missed"] + 1}
@@ -63,11 +66,10 @@ class Obtaining:
     def too_long(self, error):
         """Return the error of a run that waits no longer."""
         message = (
-            f"{self.release.version} could not be fetched, and a deploy waits no longer than "
+            f"{self.release.version} could not be had, and a deploy waits no longer than "
             f"{settings.artifacts.patience_s} s for it (setting artifacts.patience_s). The last time: {error.detail}"
         )
-        remedy = (
-            f"{self.untouched}. See that it answers (windlass integrations test {error.system}), then retry the deploy"
-        )
+        test = f" (windlass integrations test {error.system})" if error.system else ""
+        remedy = f"{self.untouched}. See that it answers{test}, then retry the deploy"
         self.record.step("preflight", "failed", message)
         return AgentError("release-kept-away", "preflight", message, remedy)

@@ -5,6 +5,7 @@ import time
 
 from controllers import deploys, maintenance, placements, planned, snapshots, targets, transports, wanted
 from controllers.errors import NotFound
+from controllers.foreign import ForeignError
 from models import Plan, PlanHost
 from models.db import clock, database
 from remote.session import AgentError, ConnectionLost
@@ -85,6 +86,9 @@ def observe(plan_host_id):
         return
     try:
         planned.write_changes(row, *look(row))
+    except ForeignError as error:
+        remedy = "Make a new plan once it answers"
+        planned.write_error(row, {"code": error.code, "message": error.detail, "remedy": remedy})
     except (Unreachable, AgentError, ConnectionLost) as error:
         planned.write_error(
             row,
@@ -97,7 +101,10 @@ def observe(plan_host_id):
 
 
 def look(row):
-    """Return (the changes on a host, the texts of its configuration files). Raises Unreachable, AgentError, ConnectionLost."""
+    """Return (the changes on a host, the texts of its configuration files).
+
+    Raises Unreachable, AgentError, ConnectionLost, ForeignError.
+    """
     plan, host = row.plan, row.host
     with contextlib.closing(transports.open_host(host)) as session:
         state = session.request(

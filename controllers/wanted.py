@@ -13,7 +13,7 @@ def environment_for(release, facts, output, with_files=False):
     """Return (python, built environment) for a host, building it where no build for its platform exists yet.
 
     `output` takes the lines of a build; with_files: it is built as well where only other machines have its files. Raises
-    AgentError.
+    AgentError, and ForeignError while the package index is away.
     """
     version = release.python_version or ".".join(facts["python"].split(".")[:2])
     interpreter = facts["pythons"].get(version)

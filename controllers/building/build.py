@@ -27,7 +27,7 @@ MOST_ATTEMPTS = 5
 MOST_PREVIOUS_LOCKS = 20
 TAIL_LINES = 15
 PACKAGE_FILE = "windlass-package.json"
-AWAY_S = (2, 5, 15, 30, 60, 120)  # Pauses while the source is away; then the build has failed.
+AWAY_S = (2, 5, 15, 30, 60, 120)  # Pauses while the source or the package index is away; then the build has failed.
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 
 log = logging.getLogger(__name__)
@@ -268,7 +268,7 @@ class Build:
         return leases.is_held(self.release) & Release.cancel_requested_by.is_null()
 
     def missed(self, error):
-        """Put the build off while the source is away; what asking again cannot mend, or has not mended, fails it."""
+        """Put the build off while the source or the package index is away; it fails where asking again is no use, or was none."""
         missed = self.release.missed
         # A commit that was told of by a hook, or seen before, exists, although the server may not show it at the moment.
         may_pass = error.may_pass or (error.kind == NOT_FOUND and self.release.commit is not None)

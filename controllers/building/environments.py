@@ -50,14 +50,18 @@ def known(release, platform):
 def ensure(release, platform, output):
     """Return the BuiltEnvironment of a release for a platform, building it where this machine does not have it.
 
-    output(text) takes lines for people. An empty lock has a virtualenv too, an empty one. Raises BuildFailed.
+    output(text) takes lines for people. An empty lock has a virtualenv too, an empty one. Raises BuildFailed,
+    and ForeignError while the package index is away.
     """
     work = Work(output, settings.build.timeout_s)
     return ensure_for(lock_of(release), platform, index_for(release.source), work)
 
 
 def ensure_for(lock, platform, index, work):
-    """Return the BuiltEnvironment of a Lock for a platform, built within `work`. Raises BuildFailed, Interrupted."""
+    """Return the BuiltEnvironment of a Lock for a platform, built within `work`.
+
+    Raises BuildFailed, Interrupted, ForeignError.
+    """
     name = name_of(lock.digest, platform)
     built = find(name)
     if built:
@@ -105,7 +109,7 @@ def install(lock, wanted, index, work, folder, prefix):
     try:
         uv.run([*arguments, "--offline"], quiet, index, folder, CACHE_MISS)
         work.output("All packages were in the cache of earlier builds.")
-    except BuildFailed:
+    except (BuildFailed, foreign.ForeignError):
         uv.run(arguments, work, index, folder, what)
 
 

@@ -71,7 +71,7 @@ def settle(project, python, index, work, previous=(), upgrade=False):
     """Return the Lock of a project for a version of Python.
 
     index: where packages come from (foreign.artifacts.base.Index); previous: texts of earlier locks of the application,
-    newest first; upgrade: resolve anew although nothing changed. Raises BuildFailed, Interrupted.
+    newest first; upgrade: resolve anew although nothing changed. Raises BuildFailed, Interrupted, ForeignError.
     """
     question = ask(project, python)
     if question is None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import commands
 from config import data_path
 from controllers.building.work import BuildFailed, Interrupted
+from controllers.foreign.errors import UNAVAILABLE, ForeignError
 from gate import Gate
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -47,6 +48,8 @@ SETTINGS = {
 }  # fmt: skip
 MOST_CAUSES = 4
 NOISE = re.compile(r"Using (CPython|Python)|Resolved \d|warning: The `--pylock`")
+# What asking again later may help against, as uv's HTTP client (reqwest) says it.
+AWAY = re.compile(r"HTTP status (server error \(50[0234]|client error \(429)|client error \(Connect\)")
 SAID = re.compile(r"error:|cause:|hint:")  # What the sentence holds already.
 
 
@@ -182,7 +185,7 @@ class Complaint:
 def run(arguments, work, index, folder, what):
     """Run uv in a private folder behind the fence; `what` says in an error what could not be done.
 
-    Raises BuildFailed, Interrupted.
+    Raises BuildFailed, Interrupted, and ForeignError while the index is away.
     """
     complaint = Complaint(work.output)
     with Gate() as gate:
@@ -204,7 +207,11 @@ def run(arguments, work, index, folder, what):
                 f"{what}: the build took longer than {work.time_limit_s:.0f} s (setting build.timeout_s).", error.tail
             ) from None
         except commands.CommandError as error:
+            sentence = gate.failures[-1] if gate.failures else complaint.sentence()
+            is_away = not gate.has_refused if gate.failures else AWAY.search(sentence or "")
+            if is_away:
+                raise ForeignError(f"{what}: {sentence}", UNAVAILABLE) from None
             if gate.failures:
-                raise BuildFailed(f"{what}: {gate.failures[-1]}") from None
+                raise BuildFailed(f"{what}: {sentence}") from None
             tail = [line for line in error.tail if not NOISE.match(line.strip()) and not SAID.match(line.strip())]
-            raise BuildFailed(f"{what}: {complaint.sentence() or error}", tail) from None
+            raise BuildFailed(f"{what}: {sentence or error}", tail) from None

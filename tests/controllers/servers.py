@@ -130,13 +130,18 @@ class QuietHandler(wsgiref.simple_server.WSGIRequestHandler):
 
 @contextlib.contextmanager
 def package_index(folder, login=None):
-    """Serve the packages in a folder with pypiserver; yields the server, which has `url` and `record`."""
+    """Serve the packages in a folder with pypiserver; yields the server, which has `url`, `record`, and `away`: a status line
+    with which it answers everything as long as that is set.
+    """
     application = pypiserver.app(roots=[folder], disable_fallback=True, authenticate=[], password_file=".")
     record = Recording()
 
     def guarded(environ, start_response):
         given = environ.get("HTTP_AUTHORIZATION")
         record.note(environ["PATH_INFO"], given)
+        if server.away:
+            start_response(server.away, [("Content-Length", "0")])
+            return [b""]
         if login and given != login:
             start_response(
                 "401 Unauthorized", [("WWW-Authenticate", 'Basic realm="packages"'), ("Content-Length", "0")]
@@ -145,7 +150,7 @@ def package_index(folder, login=None):
         return application(environ, start_response)
 
     server = wsgiref.simple_server.make_server("127.0.0.1", 0, guarded, IndexServer, QuietHandler)
-    server.record = record
+    server.record, server.away = record, None
     server.url = f"http://127.0.0.1:{server.server_port}/simple/"
     with serving(server):
         yield server

@@ -79,7 +79,7 @@ def test_what_keeps_the_release_is_asked_again_while_it_is_away(run, artifactory
     for missed in (1, 2):
         waits = attempt(run)
         assert (waits.state, waits.lease_owner, waits.attempt, waits.away["missed"]) == ("pending", None, 0, missed)
-        assert waits.due_at > clock() and waits.message.startswith("v1 cannot be fetched now: The integration 'kept'")
+        assert waits.due_at > clock() and waits.message.startswith("v1 cannot be had now: The integration 'kept'")
         assert said(run)[-1] == waits.message and "nothing is done to the host meanwhile" in waits.message
     assert Deploy.get_by_id(run.deploy_id).state == "running"
     shown = watching.hosts(Actor("ann"), run.deploy_id)["items"][0]
@@ -115,7 +115,7 @@ def test_one_that_stays_away_fails_the_run_which_says_what_to_do(run, artifactor
 
 def told_failed(run):
     """Hold a failed run to saying where, which system, that nothing happened, and what to do."""
-    assert run.state == "failed" and run.message.startswith("web-1: preflight: v1 could not be fetched")
+    assert run.state == "failed" and run.message.startswith("web-1: preflight: v1 could not be had")
     for words in ("'kept'", "artifacts.patience_s", "Nothing was touched.", "windlass integrations test kept", "retry"):
         assert words in run.message, run.message
 

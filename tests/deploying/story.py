@@ -27,15 +27,19 @@ DELIVERY = {"stash": "x-request-id", "hub": "x-github-delivery"}  # Headers that
 def stack(tmp_path_factory):
     """A Windlass that may go to the stand-ins on this machine, and keep releases in a folder."""
     folder = tmp_path_factory.mktemp("stack")
-    allowed = {
+    with running_stack(folder, allowed(folder)) as running:
+        yield running
+
+
+def allowed(folder):
+    """Return the settings by which a Windlass in `folder` may go to the stand-ins, and keep releases in a folder."""
+    return {
         "WINDLASS_NETWORK_ALLOW": '["127.0.0.0/8"]',
         "WINDLASS_ARTIFACTS_LOCAL_PATHS": json.dumps([str(folder / "kept")]),
         "WINDLASS_FOREIGN_READ_TIMEOUT_S": "3",
         "WINDLASS_GIT_TIMEOUT_S": "8",
         "WINDLASS_WORKER_ZONES": '["default"]',
     }
-    with running_stack(folder, allowed) as running:
-        yield running
 
 
 @pytest.fixture

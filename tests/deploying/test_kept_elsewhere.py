@@ -1,20 +1,47 @@
 """A worker that has no file of a release fetches it from where it is kept, and says what is wrong with that place."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
 
+import pytest
+
 from devkit import serve
+from tests.controllers.servers import package_index, wheel
 from tests.deploying import applications
-from tests.deploying.story import names_of, stack, world
+from tests.deploying.story import allowed, names_of, world
 from tests.fleet.keeper import Keeper
-from tests.stack import ENDED, ROOT
+from tests.stack import ENDED, ROOT, running_stack
 
-__all__ = ["stack", "world"]
+__all__ = ["world"]
 
 
-def test_a_worker_with_a_folder_of_its_own_fetches_releases_from_where_they_are_kept(stack, world, fleet_factory):
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """The folder of the packages that the index has."""
+    return tmp_path_factory.mktemp("packages")
+
+
+@pytest.fixture(scope="module")
+def index(packages):
+    """The package index of all builds."""
+    with package_index(packages) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory, index):
+    """A Windlass that may go to the stand-ins on this machine, and to the index."""
+    folder = tmp_path_factory.mktemp("stack")
+    with running_stack(folder, {**allowed(folder), "WINDLASS_BUILD_INDEX_URL": index.url}) as running:
+        yield running
+
+
+def test_a_worker_with_a_folder_of_its_own_fetches_releases_from_where_they_are_kept(
+    stack, world, fleet_factory, index, packages
+):
     with Keeper() as keeper:
         start_worker(keeper, stack, "dmz")
         stack.call("POST", "/zones", {"name": "dmz"})
@@ -39,9 +66,12 @@ def test_a_worker_with_a_folder_of_its_own_fetches_releases_from_where_they_are_
         assert "artifacts.patience_s" in refused(stack, world, release), "it is not waited for a day"
         plan = same_plan_of_both(stack, world, host, release)
         world.artifactory.recover()
-        deploy = away_for_a_while(stack, world, host, release, plan)
+        with faulty(world.artifactory, on=f"^GET .*{world.name}", status=503):
+            deploy = asked_while_away(stack, world, release, f"'{world.of('artifactory')}'", plan=plan)
+            assert not os.path.lexists(f"{host.root}/{world.name}/current"), "nothing was done to the host"
+        stack.await_end(deploy, "succeeded")
         assert host.get(server_name=f"{world.name}.example.com") == (200, "one")
-        log = stack.request("GET", f"/deploys/{deploy['id']}/log").text
+        log = stack.request("GET", f"/deploys/{deploy}/log").text
         assert f"Fetching {release} from {world.of('artifactory')}" in log
         tried = stack.call("POST", f"/integrations/{world.of('site')}/test", {})["checks"]
         assert any(check["name"] == "folder in zone dmz" and "seen by worker" in check["message"] for check in tried), (
@@ -53,6 +83,7 @@ def test_a_worker_with_a_folder_of_its_own_fetches_releases_from_where_they_are_
         stack.wait(f"/applications/{world.name}/releases/{later}", lambda shown: shown["bundle"])
         stack.deploy(later, world.name, plan=same_plan_of_both(stack, world, host, later))
         assert host.get(server_name=f"{world.name}.example.com") == (200, "two")
+        wait_for_the_index(stack, world, host, index, packages)
         # What the host has still needs nobody who keeps it.
         world.artifactory.fault("status", status=503)
         shutil.rmtree(stack.folder / "data-dmz" / "store")
@@ -75,17 +106,37 @@ def same_plan_of_both(stack, world, host, release):
     return other["id"]
 
 
-def away_for_a_while(stack, world, host, release, plan):
-    """Deploy while what keeps the release is away, until it is back; returns the deploy."""
-    world.artifactory.fault("status", on=f"^GET .*{world.name}", status=503)
-    made = stack.call("POST", "/deploys", {**wish(world, release), "plan": plan})
+def wait_for_the_index(stack, world, host, index, packages):
+    """Deploy what needs a virtualenv that this worker has to build while the package index is away, until it is back."""
+    digest = wheel(packages, "helper")
+    files = {**applications.plain("three"), "requirements.txt": f"helper==1.0 --hash=sha256:{digest}\n"}
+    world.repository.commit(files)
+    release = stack.release(world.name)["version"]
+    stack.wait(f"/applications/{world.name}/releases/{release}", lambda shown: shown["bundle"])
+    index.away = "503 Service Unavailable"
+    deploy = asked_while_away(stack, world, release, "503 Service Unavailable")
+    assert host.get(server_name=f"{world.name}.example.com") == (200, "two")
+    index.away = None
+    stack.await_end(deploy, "succeeded")
+    assert host.get(server_name=f"{world.name}.example.com") == (200, "three")
+
+
+@contextlib.contextmanager
+def faulty(standin, **fault):
+    """Let a stand-in answer with a status for the length of a block."""
+    standin.fault("status", **fault)
+    yield
+    standin.recover()
+
+
+def asked_while_away(stack, world, release, named, **more):
+    """Ask for a deploy while what its release comes from is away; returns its number once it waits, and says for what."""
+    made = stack.call("POST", "/deploys", {**wish(world, release), **more})
     path = f"/deploys/{made['id']}/hosts"
-    page = stack.wait(path, lambda page: "cannot be fetched now" in (page["items"][0]["message"] or ""))
-    assert f"'{world.of('artifactory')}'" in page["items"][0]["message"]
+    page = stack.wait(path, lambda page: "cannot be had now" in (page["items"][0]["message"] or ""))
+    assert named in page["items"][0]["message"]
     assert stack.call("GET", f"/deploys/{made['id']}")["state"] == "running"
-    assert not os.path.lexists(f"{host.root}/{world.name}/current"), "nothing was done to the host"
-    world.artifactory.recover()
-    return stack.await_end(made["id"], "succeeded")
+    return made["id"]
 
 
 def wish(world, release):

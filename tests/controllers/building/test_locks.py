@@ -6,6 +6,7 @@ import pytest
 
 from controllers.building import locks, project
 from controllers.building.work import BuildFailed
+from controllers.foreign import ForeignError
 from controllers.foreign.artifacts.base import Index
 from tests.controllers.building.test_project import tree
 from tests.controllers.servers import basic, package_index, source_distribution, wheel
@@ -89,8 +90,9 @@ def test_an_index_that_does_not_answer_is_told(settings, work, packages):
     settings.network.allow = ["127.0.0.0/8"]
     with package_index(packages) as server:
         url = server.url
-    with pytest.raises(BuildFailed, match=r"127\.0\.0\.1, port \d+, cannot be reached: connection refused"):
+    with pytest.raises(ForeignError, match=r"127\.0\.0\.1, port \d+, cannot be reached: connection refused") as away:
         locks.settle(project.read(tree({"requirements.txt": "helper\n"})), "3.11", Index(url), work)
+    assert away.value.is_away
 
 
 def test_an_index_behind_the_fence_is_refused(index, work, settings, packages):
