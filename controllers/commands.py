@@ -199,7 +199,7 @@ def new_run(command, host, is_of_target):
         "host": host,
         "host_name": host.name,
         "state": "skipped" if is_left_out else "pending",
-        "message": f"in maintenance: {host.maintenance_reason}" if is_left_out else None,
+        "message": host.why_left_out if is_left_out else None,
     }
 
 

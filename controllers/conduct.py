@@ -155,7 +155,24 @@ class Tick:
         if self.deploy.cancel_requested_by:
             self.cancel_before_start()
         elif not others_ahead(self.deploy) and not self.is_hindered():
+            self.leave_out()
             states.move_deploy(self.deploy, "running", started_at=now(), reason=None)
+
+    def leave_out(self):
+        """Leave out the hosts that were taken out of service since the deploy was asked for, and put the others into waves anew:
+        the one that was to lead may be missing. One that is taken out later is left out when its turn comes (hostrun.py).
+        """
+        pending = self.select(HostRun, Host, where=[HostRun.state == "pending"]).join(Host)
+        runs = list(pending.order_by(HostRun.wave, HostRun.id))
+        left_out = [run for run in runs if run.host.maintenance_reason]
+        if not left_out:
+            return
+        for run in left_out:
+            states.move_host_run(run, "skipped", message=run.host.why_left_out)
+        leads = snapshots.has_release_process(self.deploy)
+        groups = waves.batches([run for run in runs if run not in left_out], self.deploy.strategy, leads)
+        for wave, members in [*enumerate(groups), (waves.wave_left_out(groups, leads), left_out)]:
+            HostRun.update(wave=wave).where(HostRun.id.in_([run.id for run in members])).execute()
 
     def is_hindered(self):
         """Say whether something keeps the deploy from beginning now, and write down what."""

@@ -269,8 +269,8 @@ def write_host_runs(deploy, hosts, lead_host):
             "deploy": deploy,
             "host": host,
             "state": "skipped",
-            "wave": 0,
-            "message": f"in maintenance: {host.maintenance_reason}",
+            "wave": waves.wave_left_out(by_wave, lead_host),
+            "message": host.why_left_out,
         }
         for host in hosts
         if host.maintenance_reason

@@ -1,6 +1,7 @@
 """Drive one host through its part of a deploy: claim the run, open one connection, go through the steps, say how it ended."""
 
 import contextlib
+import functools
 import logging
 
 from peewee import InterfaceError, OperationalError
@@ -53,6 +54,8 @@ def carry_out(host_run_id):
         return
     if run.attempt > MOST_DEATHS:
         give_up(run)
+    elif is_out_of_service(run):
+        leave_out(run)
     else:
         HostRunDriver(run).drive()
     conduct.conduct(run.deploy_id)  # At once and not through the queue: what follows should not wait for a message.
@@ -75,6 +78,26 @@ def give_up(run):
         "nothing needs cleaning up, so retry when they are well."
     )
     states.move_host_run(run, "failed", guard=leases.is_held(run), message=message, **leases.FREE)
+
+
+def is_out_of_service(run):
+    """Say whether a run's host was taken out of service before anything was done to it."""
+    if run.goal != "deploy" or not run.host.maintenance_reason:
+        return False
+    return run.before is None or not run.steps.exists()
+
+
+def leave_out(run):
+    """End the run of a host that is out of service; where all others rely on its `release` process it has failed."""
+    end = functools.partial(states.move_host_run, run, guard=leases.is_held(run), **leases.FREE)
+    if run.wave > 0 or not snapshots.has_release_process(run.deploy):
+        end("skipped", message=run.host.why_left_out)
+        return
+    message = (
+        f"{run.host.name}: {run.host.why_left_out}, and it is to run the release process, which all other hosts rely on. "
+        "Put it back into service, then retry the deploy."
+    )
+    end("failed", message=message, code="in-maintenance")
 
 
 def may_be_carried_out():

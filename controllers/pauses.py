@@ -55,6 +55,10 @@ def retry_host(actor, deploy_id, host):
                 f"Host {host} is {run.state}; only one that failed or was left out can be tried again.",
                 code="not-retryable",
             )
+        if run.host.maintenance_reason:
+            raise Conflict(
+                f"Host {host} is {run.host.why_left_out}. Put it back into service first.", code="in-maintenance"
+            )
         deploys.begin_again(run.deploy, HostRun.id == run.id)
     return watching.describe_run(HostRun.get_by_id(run.id), [])
 

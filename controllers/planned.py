@@ -111,9 +111,7 @@ def write(actor, target, release, strategy, snapshot, is_kept):
         release=release,
         strategy=strategy,
         snapshot=snapshot,
-        skipped=[
-            {"host": host.name, "reason": f"in maintenance: {host.maintenance_reason}"} for host in out_of_service
-        ],
+        skipped=[{"host": host.name, "reason": host.why_left_out} for host in out_of_service],
         is_kept=is_kept,
         requested_by=actor.name,
         created_at=now(),

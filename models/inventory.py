@@ -90,6 +90,11 @@ class Host(BaseModel):
     created_at = TimeField()
     updated_at = TimeField()
 
+    @property
+    def why_left_out(self):
+        """Why rollouts and commands leave this host out while it is out of service, as people read it."""
+        return f"in maintenance: {self.maintenance_reason}"
+
 
 class Target(BaseModel):
     """An application in an environment: where it goes and how.

@@ -46,6 +46,11 @@ def batches(hosts, strategy, lead_host=False):
     return waves
 
 
+def wave_left_out(waves, lead_host):
+    """Return the wave of hosts that are left out of these waves: should they be tried after all, they never lead."""
+    return max(len(waves) - 1, 1 if lead_host else 0)
+
+
 def tolerated(strategy, total):
     """Return how many hosts may fail before the rollout stops."""
     return share(strategy["max_failures"], total)

@@ -1,0 +1,148 @@
+"""Hosts that are taken out of service after a deploy was asked for: left out as long as nothing was done to them."""
+
+import pytest
+
+import secretbox
+from controllers import deploys, hostrun, pauses, transports
+from controllers.actor import Actor
+from controllers.errors import Conflict
+from models import Deploy, Host, HostRun, Step
+from models.db import now
+from remote.ssh import Unreachable
+from tests import factories
+from tests.controllers.test_conduct import bells, end, hosts, rung_hosts, runs_of, tick
+
+__all__ = ["bells", "hosts"]
+pytestmark = pytest.mark.usefixtures("database")
+ANN = Actor("ann")
+LEFT_OUT = "in maintenance: new disk"
+
+
+@pytest.fixture
+def unspoken_to(monkeypatch):
+    """The hosts that somebody wanted to speak to; none of them can be reached."""
+    wanted = []
+
+    def open_host(host):
+        wanted.append(host.name)
+        raise Unreachable("no route", "unreachable", "None.")
+
+    monkeypatch.setattr(transports, "open_host", open_host)
+    return wanted
+
+
+def take_out(*hosts, reason="new disk"):
+    """Take hosts out of service, or put them back (reason=None)."""
+    Host.update(maintenance_reason=reason).where(Host.id.in_([host.id for host in hosts])).execute()
+
+
+def told(deploy):
+    """Return {host: (state, wave, message)} of a deploy's runs."""
+    return {run.host.name: (run.state, run.wave, run.message) for run in runs_of(deploy)}
+
+
+def with_release_process(hosts, **columns):
+    """Return a deploy that has a `release` process, which its first host runs."""
+    release = factories.release(processes={"release": "migrate"})
+    return factories.deploy(hosts, lead_host=True, release=release, **columns)
+
+
+def test_one_that_is_out_of_service_when_the_deploy_begins_is_skipped_and_the_others_go(bells, hosts):
+    deploy = factories.deploy(hosts[:2], {"kind": "rolling", "batch": 1})
+    take_out(hosts[0])
+    tick(deploy)
+    assert told(deploy) == {"app1": ("skipped", 0, LEFT_OUT), "app2": ("pending", 0, None)}
+    assert rung_hosts(bells) == [runs_of(deploy)[1].id]
+    end(runs_of(deploy)[1], "succeeded")
+    ended = tick(deploy)
+    assert (ended.state, ended.reason) == ("succeeded", "left out: app1")
+
+
+def test_another_host_leads_then_and_alone_runs_the_release_process(bells, hosts):
+    deploy = with_release_process(hosts, strategy={"kind": "rolling", "batch": 2})
+    take_out(hosts[0])
+    tick(deploy)
+    assert {name: wave for name, (_, wave, _) in told(deploy).items()} == {"app1": 1, "app2": 0, "app3": 1, "app4": 1}
+    assert rung_hosts(bells) == [runs_of(deploy)[1].id]
+
+
+def test_one_that_is_out_of_service_when_the_deploy_is_asked_for_never_leads_either(bells, hosts):
+    release = factories.release(processes={"release": "migrate"})
+    deploy = factories.deploy([], release=release)
+    take_out(hosts[1])
+    deploys.write_host_runs(deploy, [Host.get_by_id(host.id) for host in hosts[:2]], lead_host=True)
+    assert told(deploy) == {"app1": ("pending", 0, None), "app2": ("skipped", 1, LEFT_OUT)}
+
+
+def test_one_that_is_taken_out_during_the_rollout_is_skipped_when_its_turn_comes(bells, hosts, unspoken_to):
+    deploy = factories.deploy(hosts[:3], {"kind": "rolling", "batch": 1})
+    tick(deploy)
+    take_out(hosts[1])
+    end(runs_of(deploy)[0], "succeeded")
+    tick(deploy)
+    hostrun.carry_out(runs_of(deploy)[1].id)
+    assert told(deploy)["app2"] == ("skipped", 1, LEFT_OUT)
+    assert rung_hosts(bells) == [run.id for run in runs_of(deploy)], "the next one follows at once"
+
+
+def test_one_that_a_worker_has_changed_goes_on(bells, hosts, unspoken_to):
+    snapshot = {"processes": {}, "variables": secretbox.seal('{"values": {}, "secrets": []}')}
+    deploy = factories.deploy(hosts[:1], snapshot=snapshot)
+    tick(deploy)
+    (run,) = runs_of(deploy)
+    HostRun.update(before={"active": "a", "current": None}, state="running").where(HostRun.id == run.id).execute()
+    Step.create(host_run=run, attempt=1, position=0, name="ship", state="running", started_at=now())
+    take_out(hosts[0])
+    hostrun.carry_out(run.id)
+    assert unspoken_to == ["app1"], "another attempt was begun"
+
+
+def test_one_that_is_to_go_back_goes_back(bells, hosts):
+    deploy = factories.deploy(hosts[:2], {"kind": "rolling", "batch": 1})
+    tick(deploy)
+    end(runs_of(deploy)[0], "succeeded", before={"active": "a"})
+    tick(deploy)
+    end(runs_of(deploy)[1], "failed", message="app2 broke.")
+    take_out(*hosts[:2])
+    bells.clear()
+    assert tick(deploy).state == "rolling_back"
+    assert rung_hosts(bells) == [runs_of(deploy)[0].id] and told(deploy)["app1"][0] == "pending"
+
+
+def test_without_the_host_that_is_to_lead_nothing_begins(bells, hosts, unspoken_to):
+    deploy = with_release_process(hosts[:2])
+    tick(deploy)
+    take_out(hosts[0])
+    hostrun.carry_out(runs_of(deploy)[0].id)
+    ended = Deploy.get_by_id(deploy.id)
+    assert ended.state == "failed" and [state for state, _, _ in told(deploy).values()] == ["failed", "skipped"]
+    assert "app1: in maintenance: new disk, and it is to run the release process" in ended.reason
+    assert runs_of(deploy)[0].code == "in-maintenance" and unspoken_to == []
+
+
+def test_a_retry_leaves_them_out_and_takes_those_in_that_are_back(bells, hosts, unspoken_to):
+    deploy = factories.deploy(hosts[:3])
+    take_out(hosts[0])
+    tick(deploy)
+    for run in runs_of(deploy)[1:]:
+        HostRun.update(before={"active": "a"}).where(HostRun.id == run.id).execute()
+        end(run, "failed", message="broke.")
+    assert tick(deploy).state == "failed"
+    take_out(hosts[0], reason=None)
+    take_out(hosts[1])
+    deploys.retry(ANN, deploy.id)
+    tick(deploy)
+    hostrun.carry_out(runs_of(deploy)[1].id)
+    assert [told(deploy)[host.name][0] for host in hosts[:3]] == ["pending", "skipped", "pending"]
+    assert unspoken_to == []
+
+
+def test_trying_one_again_by_name_is_refused(bells, hosts):
+    deploy = factories.deploy(hosts[:2], {"max_failures": 1})
+    tick(deploy)
+    pauses.pause(ANN, deploy.id)
+    end(runs_of(deploy)[0], "failed", message="broke.")
+    take_out(hosts[0])
+    with pytest.raises(Conflict, match=r"in maintenance: new disk\. Put it back into service first") as refused:
+        pauses.retry_host(ANN, deploy.id, "app1")
+    assert refused.value.code == "in-maintenance" and told(deploy)["app1"][0] == "failed"
