@@ -46,6 +46,7 @@ def ring_on_hosts(task, model, *conditions, most=None, again_ms=RING_AGAIN_MS):
     is_unrung = model.rung_at.is_null() | (model.rung_at < at - again_ms)
     query = model.select(model.id, Zone.name).join(Host).join(Zone).where(is_unrung, *conditions)
     due = list(query.order_by(model.id).limit(most).tuples())
-    model.update(rung_at=at).where(model.id.in_([row_id for row_id, _ in due])).execute()
+    if due:  # A statement that changes nothing would wait for SQLite's one writer all the same.
+        model.update(rung_at=at).where(model.id.in_([row_id for row_id, _ in due])).execute()
     for row_id, zone in due:
         ring(task, row_id, zone=zone)
