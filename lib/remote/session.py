@@ -269,7 +269,7 @@ class Session:
                 self.write(code)
                 if self.aborting:
                     self.write(self.abort_line())
-            except ConnectionLost:
+            except RemoteError:
                 return
             self.is_started.set()
 
@@ -296,7 +296,7 @@ class Session:
                 pinged_at = now
                 try:
                     self.write(b'{"do": "ping"}\n')
-                except ConnectionLost:
+                except RemoteError:
                     return
                 finally:
                     self.write_lock.release()

@@ -15,6 +15,7 @@ from remote import session as sessions
 from remote.local import open_local
 from remote.session import AgentError, ConnectionLost, Session
 
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 NO_SETTINGS = {"supervisor": {"programs": "/nowhere", "command": ["/nowhere/supervisorctl"]}, "nginx": None}
 HELLO = b'{"event": "hello", "agent": 1, "python": "3.11"}\n'
 
