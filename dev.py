@@ -53,9 +53,9 @@ def test(arguments):
 def lock():
     """Resolve the dependencies and write the three locks; returns the exit code."""
     setup.ensure()
-    from devkit import locks
+    from devkit import lockfiles
 
-    locks.lock()
+    lockfiles.lock()
     return 0
 
 

@@ -10,9 +10,9 @@ config.load()
 from celery import bootsteps, signals  # noqa: E402  (after the configuration)
 
 import logs  # noqa: E402
+from broker import CENTRAL, zone_queue  # noqa: E402
 from config import settings  # noqa: E402
 from controllers import dispatch, sweep, workers  # noqa: E402
-from doorbell import CENTRAL, zone_queue  # noqa: E402
 
 QUEUE_LOOK_S = 1.0
 HEARTBEAT_S = 5.0

@@ -1,4 +1,4 @@
-"""Celery tasks of a few lines: ids in, one controller call. Each may come late, twice or never (see lib/doorbell.py)."""
+"""Celery tasks of a few lines: ids in, one controller call. Each may come late, twice or never (see lib/broker.py)."""
 
 from controllers import (
     automation,

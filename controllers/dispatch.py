@@ -3,7 +3,7 @@
 import functools
 import logging
 
-import doorbell
+import broker
 from models import Host, Zone
 from models.db import clock, database
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 @functools.cache
 def celery():
     """Return this process's Celery application."""
-    return doorbell.make_celery()
+    return broker.make_celery()
 
 
 def ring(task, *ids, zone=None):
@@ -26,10 +26,10 @@ def ring(task, *ids, zone=None):
     """
     if database.in_transaction():
         raise RuntimeError(f"{task} rung inside a transaction")
-    queue = doorbell.zone_queue(zone) if zone else doorbell.CENTRAL
+    queue = broker.zone_queue(zone) if zone else broker.CENTRAL
     try:
         celery().send_task(
-            task, ids, queue=queue, retry=True, retry_policy=doorbell.ONCE_MORE, confirm_timeout=doorbell.CONFIRM_S
+            task, ids, queue=queue, retry=True, retry_policy=broker.ONCE_MORE, confirm_timeout=broker.CONFIRM_S
         )
     except Exception as error:  # kombu's transports raise their own libraries' errors, with no common base.
         log.warning("the broker does not answer (%s); the sweep will find this work: %s %s", error, task, ids)

@@ -10,9 +10,9 @@ import logging
 
 from peewee import InterfaceError, OperationalError
 
-import commands
 import failpoints
 import store
+import subprocesses
 from config import settings
 from controllers import foreign, leases, states
 from controllers.building import environments, external, locks, platforms, project, trees
@@ -77,13 +77,13 @@ class Build:
             self.end("ready", **self.make())
         except (OperationalError, InterfaceError):
             raise
-        except (Interrupted, commands.Stopped):
+        except (Interrupted, subprocesses.Stopped):
             self.give_back(attempts=Release.attempts - 1)
         except external.Postponed as later:
             self.put_off(later.seconds)
         except BuildFailed as error:
             self.fail(str(error), error.tail)
-        except commands.CommandError as error:
+        except subprocesses.CommandError as error:
             self.fail(str(error), error.tail)
         except ForeignError as error:
             self.missed(error)

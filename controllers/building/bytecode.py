@@ -11,8 +11,8 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-import commands
 import store
+import subprocesses
 
 JOBS = 2
 SCHEME = b"1"  # Raise it when the same source would be compiled to something else than before.
@@ -82,8 +82,8 @@ def compile_files(sources, prefix, interpreter, work):
     environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
     options = {"timeout_s": work.remaining_s(), "stop": work.stop, "on_tick": work.tick}
     try:
-        commands.run(argv, environment=environment, stdin=names, merged=True, **options)
-    except commands.Failed as error:
+        subprocesses.run(argv, environment=environment, stdin=names, merged=True, **options)
+    except subprocesses.Failed as error:
         work.output(
             "Some files could not be compiled to bytecode; Python compiles them when they are used: "
             + "; ".join(line.strip() for line in error.tail[:3])

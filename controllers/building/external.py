@@ -6,8 +6,8 @@ look off; so a look can be lost or repeated, and a worker may die at any point.
 
 import re
 
-import commands
 import scratch
+import subprocesses
 from controllers import foreign
 from controllers.building import bundles
 from controllers.building.output import MOST_LINES
@@ -107,7 +107,7 @@ class ForeignBuild:
 
     def tell_why(self, why):
         """Pass on why it waits: each reason once, and no more of them than people read."""
-        why = " ".join(commands.TERMINAL_CODES.sub("", why or "").split())[:LONGEST_WHY]
+        why = " ".join(subprocesses.TERMINAL_CODES.sub("", why or "").split())[:LONGEST_WHY]
         told = self.known.get("whys", [])
         if why and why not in told and len(told) < MOST_WHYS:
             self.output(f"{self.wanted['job']} waits: {why}")
@@ -115,7 +115,7 @@ class ForeignBuild:
 
     def tell(self, text):
         """Pass on what is new in the log, as long as it is no longer than what is kept of any build."""
-        lines = commands.TERMINAL_CODES.sub("", text).splitlines()
+        lines = subprocesses.TERMINAL_CODES.sub("", text).splitlines()
         left = MOST_LINES - self.known.get("lines", 0)
         for line in lines[: max(left, 0)]:
             self.output(line)

@@ -11,7 +11,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 
-import commands
+import subprocesses
 from controllers.building.work import BuildFailed
 
 PROBE_TIMEOUT_S = 10
@@ -98,12 +98,12 @@ def interpreter(python_version):
     if not found:
         return None
     try:
-        done = commands.run(
+        done = subprocesses.run(
             [found, "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
             environment={"PATH": os.environ.get("PATH", "")},
             timeout_s=PROBE_TIMEOUT_S,
         )
-    except commands.CommandError:
+    except subprocesses.CommandError:
         return None
     return found if done.output.decode().strip() == python_version else None
 

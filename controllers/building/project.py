@@ -5,7 +5,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 
-import processes
+import procfile
 import store
 from controllers.building.work import BuildFailed
 
@@ -78,17 +78,17 @@ def read(digest):
     """Return the Project in a tree. Raises BuildFailed naming file and place of what cannot be used."""
     tree = Tree(digest)
     try:
-        procfile = processes.parse_procfile(tree.read("Procfile") or "")
-        description = processes.parse_windlass_json(tree.read("windlass.json") or "{}")
+        processes = procfile.parse_procfile(tree.read("Procfile") or "")
+        description = procfile.parse_windlass_json(tree.read("windlass.json") or "{}")
         python = python_version(tree, description)
-    except processes.BadDescription as error:
+    except procfile.BadDescription as error:
         raise BuildFailed(str(error)) from None
     project = Project(
         tree=tree,
-        processes=processes.processes_of(procfile, description),
+        processes=procfile.processes_of(processes, description),
         python=python,
         lowest_python=lowest_python(tree),
-        settings={key: value for key, value in description.items() if key not in ("processes", processes.RELEASE)},
+        settings={key: value for key, value in description.items() if key not in ("processes", procfile.RELEASE)},
         dependencies=dependency_file(tree, description),
         extras=tuple(description.get("extras", ())),
         groups=tuple(description.get("groups", ())),
@@ -100,8 +100,8 @@ def read(digest):
 def python_version(tree, description):
     """Return the version of Python that is asked for ("3.11"): windlass.json's, else .python-version's, or None."""
     if "python" in description:
-        return processes.PYTHON_VERSION.fullmatch(description["python"])[1]
-    return processes.python_version_in(tree.read(".python-version") or "")
+        return procfile.PYTHON_VERSION.fullmatch(description["python"])[1]
+    return procfile.python_version_in(tree.read(".python-version") or "")
 
 
 def lowest_python(tree):

@@ -9,11 +9,11 @@ import shutil
 import sys
 from pathlib import Path
 
-import commands
+import subprocesses
 from config import data_path
 from controllers.building.work import BuildFailed, Interrupted
 from controllers.foreign.errors import UNAVAILABLE, ForeignError
-from gate import Gate
+from egress_proxy import EgressProxy
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 # What an administrator may set for every build. UV_… ones that name indexes count only where Windlass names none.
@@ -188,11 +188,11 @@ def run(arguments, work, index, folder, what):
     Raises BuildFailed, Interrupted, and ForeignError while the index is away.
     """
     complaint = Complaint(work.output)
-    with Gate() as gate:
+    with EgressProxy() as proxy:
         try:
-            commands.run(
+            subprocesses.run(
                 [program(), *arguments],
-                environment=environment(folder, index, gate.variables()),
+                environment=environment(folder, index, proxy.variables()),
                 folder=folder,
                 timeout_s=work.remaining_s(),
                 merged=True,
@@ -200,18 +200,18 @@ def run(arguments, work, index, folder, what):
                 stop=work.stop,
                 on_tick=work.tick,
             )
-        except commands.Stopped:
+        except subprocesses.Stopped:
             raise Interrupted() from None
-        except commands.TimedOut as error:
+        except subprocesses.TimedOut as error:
             raise BuildFailed(
                 f"{what}: the build took longer than {work.time_limit_s:.0f} s (setting build.timeout_s).", error.tail
             ) from None
-        except commands.CommandError as error:
-            sentence = gate.failures[-1] if gate.failures else complaint.sentence()
-            is_away = not gate.has_refused if gate.failures else AWAY.search(sentence or "")
+        except subprocesses.CommandError as error:
+            sentence = proxy.failures[-1] if proxy.failures else complaint.sentence()
+            is_away = not proxy.has_refused if proxy.failures else AWAY.search(sentence or "")
             if is_away:
                 raise ForeignError(f"{what}: {sentence}", UNAVAILABLE) from None
-            if gate.failures:
+            if proxy.failures:
                 raise BuildFailed(f"{what}: {sentence}") from None
             tail = [line for line in error.tail if not NOISE.match(line.strip()) and not SAID.match(line.strip())]
             raise BuildFailed(f"{what}: {sentence or error}", tail) from None

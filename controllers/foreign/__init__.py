@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-import network
+import egress
 import secretbox
 from controllers.errors import NotFound, WindlassError
 from controllers.foreign import answers, circuits
@@ -244,8 +244,8 @@ def mistakes_in(driver_name, url, settings, credentials):
 def forbidden_places(url):
     """Return the mistake of a URL with an address where Windlass may not go; names are judged when they are used."""
     try:
-        network.check_address(str(ipaddress.ip_address(urlsplit(url or "").hostname or "")))
-    except network.Refused as error:
+        egress.check_address(str(ipaddress.ip_address(urlsplit(url or "").hostname or "")))
+    except egress.Refused as error:
         return [("url", str(error))]
     except ValueError:
         pass

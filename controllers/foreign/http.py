@@ -16,7 +16,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError as TransferError
 
-import network
+import egress
 from config import settings
 from controllers.foreign import answers, errors, transport, vendor_messages
 from controllers.foreign.credentials import headers_of
@@ -275,7 +275,7 @@ class Http:
         if exchange.is_over:
             return ConnectionLost(f"it took longer than {round(total_s, 1)} s.", was_sent, errors.TIMED_OUT)
         failure = exchange.failure
-        if isinstance(failure, network.Refused):
+        if isinstance(failure, egress.Refused):
             return self.error(errors.UNUSABLE, f"{self.who} cannot be asked: {failure}")
         if failure is not None:
             return ConnectionLost(str(failure), False)
@@ -377,4 +377,4 @@ def origin(url):
         port = parts.port
     except ValueError:
         port = None
-    return parts.scheme.lower(), (parts.hostname or "").lower(), port or network.DEFAULT_PORTS.get(parts.scheme.lower())
+    return parts.scheme.lower(), (parts.hostname or "").lower(), port or egress.DEFAULT_PORTS.get(parts.scheme.lower())

@@ -18,7 +18,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
-import network
+import egress
 from version import VERSION
 
 _current = threading.local()
@@ -65,8 +65,8 @@ class Fenced:
     def _new_conn(self):
         seconds = self.timeout if isinstance(self.timeout, (int, float)) else None
         try:
-            plug = network.connect(self._dns_host, self.port, seconds)
-        except network.NetworkError as error:
+            plug = egress.connect(self._dns_host, self.port, seconds)
+        except egress.NetworkError as error:
             exchange = getattr(_current, "exchange", None)
             if exchange:
                 exchange.failure = error
@@ -135,7 +135,7 @@ def session(ca=None, keeps_cookies=False):
     made.headers.update({"User-Agent": f"windlass/{VERSION}", "Accept": "application/json"})
     if not keeps_cookies:
         made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    proxies = network.proxies()
+    proxies = egress.proxies()
     if proxies:
         everywhere = proxies.get("all_proxy")
         made.proxies = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from werkzeug.test import Client
 
-import processes
+import procfile
 from controllers.building import requirements
 
 HELLO = Path(__file__).resolve().parents[2] / "examples" / "hello"
@@ -45,10 +45,10 @@ def test_a_variable_changes_the_greeting(client, monkeypatch):
 
 
 def test_windlass_takes_it():
-    procfile = processes.parse_procfile((HELLO / "Procfile").read_text())
-    assert processes.binding_of(procfile["web"]) == "port", "it must be reachable where there is no nginx"
-    assert processes.shell_line(procfile["web"]).startswith("exec gunicorn ")
-    description = processes.parse_windlass_json((HELLO / "windlass.json").read_text())
+    processes = procfile.parse_procfile((HELLO / "Procfile").read_text())
+    assert procfile.binding_of(processes["web"]) == "port", "it must be reachable where there is no nginx"
+    assert procfile.shell_line(processes["web"]).startswith("exec gunicorn ")
+    description = procfile.parse_windlass_json((HELLO / "windlass.json").read_text())
     assert description["health"]["path"] == "/healthz"
     locked = requirements.read("requirements.txt", {"requirements.txt": (HELLO / "requirements.txt").read_text()}.get)
     requirements.check_pins(locked)

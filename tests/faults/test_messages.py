@@ -153,8 +153,8 @@ def test_messages_that_were_cut_short(stack, hosts, name, second):
 def forge_unsigned(stack, deploy_id):
     """Ring as anybody could who may write to the queue: with JSON that is not signed."""
     folder = str(stack.data / "broker")
-    TRANSPORT_ALIASES["folders"] = "folders:Transport"
-    forger = Celery("forger", broker="folders://localhost/")
+    TRANSPORT_ALIASES["embedded"] = "filesystem_broker:Transport"
+    forger = Celery("forger", broker="embedded://localhost/")
     forger.conf.update(
         broker_transport_options={"data_folder_in": folder, "data_folder_out": folder},
         task_serializer="json",

@@ -16,8 +16,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import commands
 import scratch
+import subprocesses
 from config import settings
 from controllers import zonekeys
 from controllers.foreign.errors import BAD_ANSWER, FAILED, STOPPED, TIMED_OUT, UNAVAILABLE, UNUSABLE, ForeignError
@@ -130,7 +130,7 @@ def play(playbook, place, *, variables=None, heard=None, time_limit_s, stop=None
         listener = Listener(heard, Masker(secrets))
         argv = [*guarded(reading_end), *runner_argv(folder, Path(playbook), check, verbosity)]
         try:
-            commands.run(
+            subprocesses.run(
                 argv,
                 environment=environment_in(folder),
                 folder=folder,
@@ -141,17 +141,17 @@ def play(playbook, place, *, variables=None, heard=None, time_limit_s, stop=None
                 stop=stop,
             )
             status = 0
-        except commands.Stopped:
+        except subprocesses.Stopped:
             raise ForeignError(f"The playbook {Path(playbook).name} was stopped.", STOPPED) from None
-        except commands.TimedOut:
+        except subprocesses.TimedOut:
             raise ForeignError(
                 f"The playbook {Path(playbook).name} did not end within {time_limit_s:.0f} s, so it was stopped"
                 f"{listener.where()}.",
                 TIMED_OUT,
             ) from None
-        except commands.NotStarted as error:
+        except subprocesses.NotStarted as error:
             raise ForeignError(f"{error} {REMEDY}", UNUSABLE) from None
-        except commands.Failed as error:
+        except subprocesses.Failed as error:
             status = error.status
     return listener.outcome(place, Path(playbook).name, status)
 
@@ -160,8 +160,8 @@ def installed(timeout_s=30):
     """Return {"ansible-runner": version, "ansible-core": version} of what is there to play with. Raises ForeignError."""
     tell = "import importlib.metadata as m; print(m.version('ansible-runner')); print(m.version('ansible-core'))"
     try:
-        done = commands.run([python(), "-I", "-c", tell], environment={"PATH": SYSTEM_PATH}, timeout_s=timeout_s)
-    except commands.CommandError as error:
+        done = subprocesses.run([python(), "-I", "-c", tell], environment={"PATH": SYSTEM_PATH}, timeout_s=timeout_s)
+    except subprocesses.CommandError as error:
         why = next((line for line in error.tail[-1:]), str(error))
         raise ForeignError(f"ansible-runner cannot be used ({why.rstrip('.')}). {REMEDY}", UNUSABLE) from None
     return dict(zip(("ansible-runner", "ansible-core"), done.output.decode().split(), strict=False))
@@ -327,7 +327,7 @@ class Listener:
 
     def say(self, text):
         """Hand on one line of output."""
-        text = self.masked(commands.TERMINAL_CODES.sub("", text)).rstrip()[:MOST_LINE]
+        text = self.masked(subprocesses.TERMINAL_CODES.sub("", text)).rstrip()[:MOST_LINE]
         if text:
             self.last = [*self.last[1 - KEPT_LINES :], text]
             self.heard({"kind": "output", "text": text})

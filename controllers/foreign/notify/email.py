@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-import network
+import egress
 from config import settings
 from controllers.foreign import Check, ForeignError, Proof, circuits, errors, transport
 from controllers.foreign.credentials import BASIC, one_of
@@ -104,7 +104,7 @@ class Email(NotifyDriver):
         kind = TLSServer if wanted.security == "tls" else PlainServer
         try:
             server = kind(wanted.host, wanted.port or PORTS[wanted.security], seconds, context, exchange)
-        except network.Refused as error:
+        except egress.Refused as error:
             raise ForeignError(
                 f"The integration '{self.access.name}' cannot be asked: {error}", access=self.access
             ) from None
@@ -167,10 +167,10 @@ class PlainServer(smtplib.SMTP):
 
     def _get_socket(self, host, port, timeout):
         try:
-            plug = network.connect(host, port, timeout)
-        except network.Refused:
+            plug = egress.connect(host, port, timeout)
+        except egress.Refused:
             raise
-        except network.NetworkError as error:
+        except egress.NetworkError as error:
             raise OSError(str(error).rstrip(".")) from None
         plug.settimeout(timeout)
         return plug

@@ -7,9 +7,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import commands
-import network
+import egress
 import scratch
+import subprocesses
 from config import settings
 from controllers.building.work import BuildFailed, Work
 from controllers.foreign import Check, DriverSettings, ForeignError, Proof, attempt
@@ -19,7 +19,7 @@ from controllers.foreign.errors import BAD_ANSWER, NOT_FOUND, REFUSED_CREDENTIAL
 from controllers.foreign.source import git_address, git_commands, git_tree
 from controllers.foreign.source.base import BRANCH, TAG, Change, Checkout, Commit, Ref, SourceDriver
 from controllers.foreign.source.git_commands import MirrorBroken, git
-from gate import Gate
+from egress_proxy import EgressProxy
 from utils.datekit import rfc3339
 
 FULL_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
@@ -98,9 +98,9 @@ class Git(SourceDriver):
         log = ("log", "-z", f"--max-count={most}", f"--format={LOG_FORMAT}", newer, f"^{older}", "--")
         argv = git("-C", str(folder), *log)
         if folder.is_dir():
-            with contextlib.suppress(commands.CommandError):
+            with contextlib.suppress(subprocesses.CommandError):
                 environment = git_commands.base_environment("/nonexistent")
-                return logged(commands.run(argv, environment=environment, timeout_s=20).output)
+                return logged(subprocesses.run(argv, environment=environment, timeout_s=20).output)
 
         def fetched(mirror):
             """Return the commits once the mirror has both."""
@@ -112,7 +112,7 @@ class Git(SourceDriver):
             return None
         try:
             return self.in_mirror(address, quiet(), fetched)
-        except (BuildFailed, commands.CommandError):
+        except (BuildFailed, subprocesses.CommandError):
             raise ForeignError(
                 f"The commits of {address.url} could not be looked up in time, perhaps because a build uses its mirror.",
                 TIMED_OUT,
@@ -182,12 +182,12 @@ class Git(SourceDriver):
         address = git_address.address_of(self.access.url)
         if address.protocol != "file":
             try:
-                network.connect(
+                egress.connect(
                     address.host,
-                    address.port or network.DEFAULT_PORTS[address.protocol],
+                    address.port or egress.DEFAULT_PORTS[address.protocol],
                     settings.foreign.connect_timeout_s,
                 ).close()
-            except network.NetworkError as error:
+            except egress.NetworkError as error:
                 raise ForeignError(str(error), UNAVAILABLE, self.access) from None
         return address.host or address.path
 
@@ -244,13 +244,13 @@ def quiet():
 
 
 def judged(address):
-    """Return the IP address with which ssh and git://, which do not go through the gate, are to reach a repository's server:
+    """Return the IP address with which ssh and git://, which do not go through the proxy, are to reach a repository's server:
     the one that the fence has judged, whatever the name leads to a moment later. None for all others, and where an
     administrator's proxy decides. Raises network.NetworkError.
     """
-    if address.protocol not in ("ssh", "git") or network.proxies():
+    if address.protocol not in ("ssh", "git") or egress.proxies():
         return None
-    return network.addresses_of(address.host, address.port or network.DEFAULT_PORTS[address.protocol])[0][1][0]
+    return egress.addresses_of(address.host, address.port or egress.DEFAULT_PORTS[address.protocol])[0][1][0]
 
 
 def remote_git(address, access, *arguments):
@@ -262,24 +262,24 @@ def remote_git(address, access, *arguments):
     def unread(why, kind):
         return ForeignError(f"The repository {address.url} could not be read: {why}", kind, access)
 
-    with access.breaker.watching(), scratch.folder("git") as folder, Gate() as gate:
+    with access.breaker.watching(), scratch.folder("git") as folder, EgressProxy() as proxy:
         try:
             place = judged(address)
-        except network.NetworkError as error:
+        except egress.NetworkError as error:
             raise ForeignError(str(error), git_commands.kind_of_barrier(error), access) from None
-        environment = git_commands.remote_environment(address, access, folder, gate.variables(), place)
+        environment = git_commands.remote_environment(address, access, folder, proxy.variables(), place)
         argv = git(*arguments, address.url_at(place), follow_redirects="GIT_ASKPASS" not in environment)
         try:
-            return commands.run(
+            return subprocesses.run(
                 argv, environment=environment, timeout_s=access.left_s(settings.foreign.total_timeout_s)
             )
-        except commands.Failed as error:
-            meaning = git_commands.meaning_of(error.tail, gate.failures)
-            kind = git_commands.kind_of(error.tail, gate, git_commands.is_own_login(address, access))
+        except subprocesses.Failed as error:
+            meaning = git_commands.meaning_of(error.tail, proxy.failures)
+            kind = git_commands.kind_of(error.tail, proxy, git_commands.is_own_login(address, access))
             raise unread(meaning, kind) from None
-        except commands.TimedOut as error:
+        except subprocesses.TimedOut as error:
             raise unread(error, TIMED_OUT) from None
-        except commands.CommandError as error:
+        except subprocesses.CommandError as error:
             raise unread(error, UNAVAILABLE) from None
 
 
@@ -314,7 +314,7 @@ class Mirror:
     def run(self, argv, environment=None, **options):
         """Run git. It inherits the lock, so that a git that outlives a killed worker keeps others from the mirror."""
         try:
-            return commands.run(
+            return subprocesses.run(
                 argv,
                 environment=environment or git_commands.base_environment("/nonexistent"),
                 timeout_s=git_commands.time_limit(self.work.remaining_s()),
@@ -323,7 +323,7 @@ class Mirror:
                 on_tick=self.work.tick,
                 **options,
             )
-        except commands.Failed as error:
+        except subprocesses.Failed as error:
             if git_commands.is_mirror_broken(error.tail):
                 raise MirrorBroken(git_commands.meaning_of(error.tail)) from error
             raise
@@ -337,7 +337,7 @@ class Mirror:
             self.run(git("init", "--quiet", "--bare", "--template=", str(aside)))
             shutil.rmtree(self.folder, ignore_errors=True)
             os.rename(aside, self.folder)
-        except commands.Failed as error:
+        except subprocesses.Failed as error:
             raise self.not_fetched(git_commands.meaning_of(error.tail)) from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -362,21 +362,21 @@ class Mirror:
 
     def fetch(self, *refspecs):
         """Bring all branches and tags (or the given refspecs) here; raises ForeignError saying what went wrong."""
-        with self.access.breaker.watching(), scratch.folder("git") as folder, Gate() as gate:
+        with self.access.breaker.watching(), scratch.folder("git") as folder, EgressProxy() as proxy:
             try:
                 place = judged(self.address)
-            except network.NetworkError as error:
+            except egress.NetworkError as error:
                 raise self.not_fetched(str(error), git_commands.kind_of_barrier(error)) from None
-            environment = git_commands.remote_environment(self.address, self.access, folder, gate.variables(), place)
+            environment = git_commands.remote_environment(self.address, self.access, folder, proxy.variables(), place)
             argv = self.fetching(self.address.url_at(place), refspecs, "GIT_ASKPASS" not in environment)
             try:
                 self.run(argv, environment, on_line=self.work.output)
-            except commands.TimedOut as error:
+            except subprocesses.TimedOut as error:
                 raise self.not_fetched(str(error), TIMED_OUT) from error
-            except commands.Failed as error:
-                meaning = git_commands.meaning_of(error.tail, gate.failures)
+            except subprocesses.Failed as error:
+                meaning = git_commands.meaning_of(error.tail, proxy.failures)
                 is_own_login = git_commands.is_own_login(self.address, self.access)
-                kind = git_commands.kind_of(error.tail, gate, is_own_login)
+                kind = git_commands.kind_of(error.tail, proxy, is_own_login)
                 raise self.not_fetched(meaning, kind) from error
 
     def fetching(self, url, refspecs, follow_redirects):
@@ -427,7 +427,7 @@ class Mirror:
         """Return the full commit a name stands for in the mirror, or None."""
         try:
             done = self.run(git("-C", str(self.folder), "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"))
-        except commands.Failed:
+        except subprocesses.Failed:
             return None
         return done.output.decode().strip()
 

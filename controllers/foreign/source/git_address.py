@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from config import settings
 from controllers.foreign import ForeignError
-from network import DEFAULT_PORTS
+from egress import DEFAULT_PORTS
 
 SCHEMES = ("https", "http", "ssh", "git")
 # user@host:path, git's short form of an SSH address. A path that begins with a digit and a slash would be a port's.

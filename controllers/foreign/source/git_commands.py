@@ -10,7 +10,7 @@ import re
 import shlex
 from pathlib import Path
 
-import network
+import egress
 from config import settings
 from controllers.foreign import ForeignError
 from controllers.foreign.errors import NOT_PERMITTED, REFUSED_CREDENTIALS, UNAVAILABLE, UNUSABLE
@@ -259,16 +259,16 @@ def meaning_of(tail, gate_failures=()):
 
 def kind_of_barrier(error):
     """Return the kind of error that a network.NetworkError is: what the fence refuses it refuses for ever."""
-    return UNUSABLE if isinstance(error, network.Refused) else UNAVAILABLE
+    return UNUSABLE if isinstance(error, egress.Refused) else UNAVAILABLE
 
 
-def kind_of(tail, gate, is_own_login):
+def kind_of(tail, proxy, is_own_login):
     """Return the kind of error that the last lines a git command wrote mean: unavailable where asking again may help.
 
     is_own_login: whether it was given the integration's credentials, which are then what is refused.
     """
-    if gate.failures:
-        return UNUSABLE if gate.has_refused else UNAVAILABLE
+    if proxy.failures:
+        return UNUSABLE if proxy.has_refused else UNAVAILABLE
     if is_own_login and re.search(REFUSED_LOGIN, "\n".join(tail), re.I):
         return REFUSED_CREDENTIALS
     if re.search(f"{REFUSED_LOGIN}|{NO_LOGIN}", "\n".join(tail), re.I):

@@ -7,8 +7,8 @@ files costs three files. Formats: git-ls-tree(1) with -z, git-cat-file(1) with -
 import re
 from dataclasses import dataclass, field
 
-import commands
 import store
+import subprocesses
 from controllers.foreign import ForeignError
 from controllers.foreign.source.git_commands import MirrorBroken, git
 
@@ -178,7 +178,7 @@ def put_into_store(mirror, commit, index, run, output):
     commands.Done; output(text): tells people what they should know. Raises ForeignError, MirrorBroken and commands.CommandError.
     """
     listing = run(
-        git("-C", str(mirror), "ls-tree", "-r", "-z", "--full-tree", commit), most_output=commands.MOST_OUTPUT
+        git("-C", str(mirror), "ls-tree", "-r", "-z", "--full-tree", commit), most_output=subprocesses.MOST_OUTPUT
     )
     tree = parse_tree(listing.output)
     known = known_blobs(index)

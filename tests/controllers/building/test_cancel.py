@@ -10,7 +10,7 @@ from models.db import clock, now
 from tests.controllers.building.test_build import ACTOR, application, asked, bells, told
 from tests.controllers.building.test_external import foreign_settings, jenkins, look, look_and_die, release
 from tests.controllers.servers import source_distribution
-from tests.lib.test_commands import await_end
+from tests.lib.test_subprocesses import await_end
 
 __all__ = ["bells", "foreign_settings", "jenkins", "release"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import commands
 import store
+import subprocesses
 from controllers.building.work import BuildFailed, Interrupted, Work
 from controllers.foreign import Access, ForeignError
 from controllers.foreign.source.git import Git, Mirror
@@ -84,9 +84,9 @@ def test_only_new_files_are_read_again(repository, work, monkeypatch):
     checkout(repository, work)
     repository.commit({"f7.txt": "changed"})
     asked = []
-    real = commands.run
+    real = subprocesses.run
     monkeypatch.setattr(
-        commands,
+        subprocesses,
         "run",
         lambda argv, **options: (asked.append(options["stdin"]) if "cat-file" in argv else None, real(argv, **options))[
             1
@@ -339,7 +339,7 @@ def test_a_repository_of_another_user_can_be_read(repository, work):
 def test_a_build_that_is_stopped_ends_its_git(repositories, repository, work):
     repository.commit({"a": "b"})
     work.stop.set()
-    with pytest.raises((Interrupted, commands.Stopped)):
+    with pytest.raises((Interrupted, subprocesses.Stopped)):
         checkout(repository, work)
     fresh = Work(work.lines.append, 60)
     assert tree_of(checkout(repository, fresh).digest) == {"a": 0o644}

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-import commands
+import subprocesses
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 
@@ -15,7 +15,7 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 def run(script, **options):
     """Run a Python script as a command."""
     options = {"environment": ENVIRONMENT, "timeout_s": 20, **options}
-    return commands.run([sys.executable, "-I", "-u", "-c", script], **options)
+    return subprocesses.run([sys.executable, "-I", "-u", "-c", script], **options)
 
 
 def await_end(pid):
@@ -55,7 +55,7 @@ def test_no_variable_of_ours_reaches_the_command(monkeypatch):
 
 
 def test_arguments_are_not_read_by_a_shell():
-    done = commands.run(["/bin/echo", "$HOME; echo two"], environment=ENVIRONMENT, timeout_s=10)
+    done = subprocesses.run(["/bin/echo", "$HOME; echo two"], environment=ENVIRONMENT, timeout_s=10)
     assert done.output == b"$HOME; echo two\n"
 
 
@@ -70,42 +70,42 @@ def test_a_command_that_does_not_read_its_input_is_no_failure():
 
 
 def test_a_failure_has_its_status_and_its_last_lines():
-    with pytest.raises(commands.Failed) as caught:
+    with pytest.raises(subprocesses.Failed) as caught:
         run("import sys; [print(n, file=sys.stderr) for n in range(500)]; sys.exit(3)")
     assert caught.value.status == 3
     assert caught.value.tail[-1] == "499"
-    assert len(caught.value.tail) <= commands.TAIL_LINES
+    assert len(caught.value.tail) <= subprocesses.TAIL_LINES
 
 
 def test_a_death_by_signal_is_told():
-    with pytest.raises(commands.Failed, match="signal 9") as caught:
+    with pytest.raises(subprocesses.Failed, match="signal 9") as caught:
         run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     assert caught.value.status == -signal.SIGKILL
 
 
 def test_a_missing_program_is_told_by_name():
-    with pytest.raises(commands.NotStarted, match="no-such-program"):
-        commands.run(["no-such-program"], environment=ENVIRONMENT, timeout_s=5)
+    with pytest.raises(subprocesses.NotStarted, match="no-such-program"):
+        subprocesses.run(["no-such-program"], environment=ENVIRONMENT, timeout_s=5)
 
 
 def test_the_time_limit_ends_the_command():
-    with pytest.raises(commands.TimedOut, match="longer than"):
+    with pytest.raises(subprocesses.TimedOut, match="longer than"):
         run("import time; time.sleep(600)", timeout_s=0.3)
 
 
 def test_silence_is_limited_apart_from_the_whole_time():
-    with pytest.raises(commands.TimedOut, match="said nothing"):
+    with pytest.raises(subprocesses.TimedOut, match="said nothing"):
         run("import time; print('begun'); time.sleep(600)", timeout_s=60, silence_s=0.5)
 
 
 def test_a_command_that_ignores_term_is_killed(monkeypatch):
-    monkeypatch.setattr(commands, "GRACE_S", 0.2)
+    monkeypatch.setattr(subprocesses, "GRACE_S", 0.2)
     pids = []
     script = (
         "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid()); time.sleep(600)"
     )
     stop = threading.Event()
-    with pytest.raises(commands.Stopped):
+    with pytest.raises(subprocesses.Stopped):
         run(script, merged=True, on_line=lambda line: (pids.append(int(line)), stop.set()), stop=stop)
     await_end(pids[0])
 
@@ -117,7 +117,7 @@ def test_grandchildren_end_with_the_command():
         "print(child.pid); time.sleep(600)"
     )
     stop = threading.Event()
-    with pytest.raises(commands.Stopped):
+    with pytest.raises(subprocesses.Stopped):
         run(script, merged=True, on_line=lambda line: (pids.append(int(line)), stop.set()), stop=stop)
     await_end(pids[0])
 
@@ -133,14 +133,14 @@ def test_a_left_behind_child_that_holds_the_pipes_does_not_hold_us():
 
 
 def test_output_is_bounded():
-    with pytest.raises(commands.TooMuchOutput):
+    with pytest.raises(subprocesses.TooMuchOutput):
         run("import sys\nwhile True: sys.stdout.write('x' * 65536)", most_output=1_000_000)
 
 
 def test_a_line_without_end_is_cut():
     lines = []
     run("print('x' * 100_000); print('after')", merged=True, on_line=lines.append)
-    assert max(map(len, lines)) < commands.LONGEST_LINE + 100
+    assert max(map(len, lines)) < subprocesses.LONGEST_LINE + 100
     assert lines[-1] == "after"
     assert sum(line.count("x") for line in lines) <= 100_000
 

@@ -10,20 +10,20 @@ import pytest
 from kombu import Connection, Queue
 from kombu.exceptions import OperationalError
 
-import doorbell
+import broker
 from tests.fleet.keeper import free_port
 
 
 @pytest.fixture
-def broker(settings):
+def connection(settings):
     """The embedded broker of this test."""
-    url, options = doorbell.transport()
+    url, options = broker.transport()
     with Connection(url, transport_options=options) as connection:
         yield connection
 
 
 def test_what_is_signed_comes_back(settings):
-    assert doorbell.loads(doorbell.dumps([[1, 2], {}, None])) == [[1, 2], {}, None]
+    assert broker.loads(broker.dumps([[1, 2], {}, None])) == [[1, 2], {}, None]
 
 
 @pytest.mark.parametrize(
@@ -38,52 +38,52 @@ def test_what_is_signed_comes_back(settings):
     ids=["unsigned", "another key", "changed", "empty signature", "nothing"],
 )
 def test_a_message_that_windlass_did_not_write_is_refused(settings, forge):
-    text = doorbell.dumps([[1], {}, None])
+    text = broker.dumps([[1], {}, None])
     forged = forge(text)
     if forged == text:
         pytest.skip("nothing to change in this signature")
-    with pytest.raises(doorbell.BadSignature):
-        doorbell.loads(forged)
+    with pytest.raises(broker.BadSignature):
+        broker.loads(forged)
 
 
 def test_another_installations_messages_are_refused(settings, tmp_path):
     import secretbox
 
-    text = doorbell.dumps([[1], {}, None])
+    text = broker.dumps([[1], {}, None])
     settings.secret.key_file = str(tmp_path / "other.key")
     secretbox.box_of.cache_clear()
-    with pytest.raises(doorbell.BadSignature):
-        doorbell.loads(text)
+    with pytest.raises(broker.BadSignature):
+        broker.loads(text)
 
 
 def test_only_signed_messages_are_accepted_by_the_worker(settings):
-    assert doorbell.make_celery().conf.accept_content == [doorbell.SERIALIZER]
+    assert broker.make_celery().conf.accept_content == [broker.SERIALIZER]
 
 
-def test_messages_keep_their_order_and_leave_no_file(broker, settings):
-    inbox = broker.SimpleQueue("windlass")
+def test_messages_keep_their_order_and_leave_no_file(connection, settings):
+    inbox = connection.SimpleQueue("windlass")
     for number in range(20):
         inbox.put({"number": number})
     assert [inbox.get(timeout=60).payload["number"] for _ in range(20)] == list(range(20))
     with pytest.raises(queue.Empty):
         inbox.get_nowait()
-    assert not list(doorbell.data_path("broker", "x").parent.iterdir())
+    assert not list(broker.data_path("broker", "x").parent.iterdir())
 
 
-def test_queues_are_apart(broker):
-    broker.SimpleQueue("zone.a").put({"for": "a"})
+def test_queues_are_apart(connection):
+    connection.SimpleQueue("zone.a").put({"for": "a"})
     with pytest.raises(queue.Empty):
-        broker.SimpleQueue("zone.b").get_nowait()
-    assert broker.SimpleQueue("zone.a").get(timeout=60).payload == {"for": "a"}
+        connection.SimpleQueue("zone.b").get_nowait()
+    assert connection.SimpleQueue("zone.a").get(timeout=60).payload == {"for": "a"}
 
 
-def test_a_message_that_has_no_room_leaves_nothing_behind(broker, settings, monkeypatch):
-    inbox = broker.SimpleQueue("windlass")
+def test_a_message_that_has_no_room_leaves_nothing_behind(connection, settings, monkeypatch):
+    inbox = connection.SimpleQueue("windlass")
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("folders.dumps", full)
+    monkeypatch.setattr("filesystem_broker.dumps", full)
     with pytest.raises(OSError, match="No space left"):
         inbox.channel._put("windlass", {})
     assert list(Path(settings.data, "broker").iterdir()) == []
@@ -91,7 +91,7 @@ def test_a_message_that_has_no_room_leaves_nothing_behind(broker, settings, monk
 
 def test_rabbitmq_confirms_and_whoever_rings_does_not_wait_for_one_that_is_away(settings):
     settings.broker.url = f"amqp://windlass:secret@127.0.0.1:{free_port()}//"
-    url, options = doorbell.transport()
+    url, options = broker.transport()
     with pytest.raises(OperationalError), Connection(url, transport_options=options) as connection:
         connection.default_channel.close()
     assert options["confirm_publish"] is True
@@ -105,14 +105,14 @@ def write_many(url, options, first):
             outbox.put({"number": number, "padding": "x" * 5000})
 
 
-def test_a_reader_never_sees_half_a_message_of_writers_in_other_processes(broker, settings):
-    doorbell.make_celery()
-    url, options = doorbell.transport()
+def test_a_reader_never_sees_half_a_message_of_writers_in_other_processes(connection, settings):
+    broker.make_celery()
+    url, options = broker.transport()
     context = multiprocessing.get_context("fork")
     writers = [context.Process(target=write_many, args=(url, options, first)) for first in (0, 100, 200)]
     for writer in writers:
         writer.start()
-    inbox = broker.SimpleQueue(Queue("windlass", routing_key="windlass"))
+    inbox = connection.SimpleQueue(Queue("windlass", routing_key="windlass"))
     numbers = {inbox.get(timeout=30).payload["number"] for _ in range(300)}
     for writer in writers:
         writer.join()
@@ -120,4 +120,4 @@ def test_a_reader_never_sees_half_a_message_of_writers_in_other_processes(broker
 
 
 def test_a_signed_body_is_plain_json_behind_its_signature(settings):
-    assert json.loads(doorbell.dumps([[7], {}, None]).partition(".")[2]) == [[7], {}, None]
+    assert json.loads(broker.dumps([[7], {}, None]).partition(".")[2]) == [[7], {}, None]

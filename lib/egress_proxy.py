@@ -11,7 +11,7 @@ import logging
 import socket
 import threading
 
-import network
+import egress
 
 CONNECT_TIMEOUT_S = 15
 HANDSHAKE_TIMEOUT_S = 10
@@ -24,7 +24,7 @@ NOWHERE = b"\x00\x01\x00\x00\x00\x00\x00\x00"  # Reserved, IPv4, 0.0.0.0:0: no c
 log = logging.getLogger(__name__)
 
 
-class Gate:
+class EgressProxy:
     """A proxy for the length of a `with` block; `failures` tells, oldest first, why connections were not opened.
 
     `has_refused` is true when the fence was the reason of one: asking again is pointless then.
@@ -39,7 +39,7 @@ class Gate:
 
     def __enter__(self):
         self._listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._accept, name="gate", daemon=True).start()
+        threading.Thread(target=self._accept, name="egress-proxy", daemon=True).start()
         return self
 
     def __exit__(self, *_):
@@ -50,8 +50,8 @@ class Gate:
             shut(plug)
 
     def variables(self):
-        """Return the environment variables that send git (libcurl) and uv (reqwest) through the gate."""
-        configured = network.proxies()
+        """Return the environment variables that send git (libcurl) and uv (reqwest) through the proxy."""
+        configured = egress.proxies()
         if configured:
             return {**configured, **{name.upper(): value for name, value in configured.items()}}
         url = f"socks5h://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -64,10 +64,12 @@ class Gate:
             except OSError:
                 return
             if self._keep(client):
-                threading.Thread(target=self._serve, args=(client,), name="gate-connection", daemon=True).start()
+                threading.Thread(
+                    target=self._serve, args=(client,), name="egress-proxy-connection", daemon=True
+                ).start()
 
     def _keep(self, plug):
-        """Remember a socket so that it is closed with the gate; returns False when that is closed already."""
+        """Remember a socket so that it is closed with the proxy; returns False when that is closed already."""
         with self._guard:
             if not self._closed:
                 self._open.add(plug)
@@ -83,13 +85,13 @@ class Gate:
                 return
             client.settimeout(None)
             client.sendall(bytes((VERSION, GRANTED)) + NOWHERE)
-            other_way = threading.Thread(target=pump, args=(client, server), name="gate-pump", daemon=True)
+            other_way = threading.Thread(target=pump, args=(client, server), name="egress-proxy-pump", daemon=True)
             other_way.start()
             pump(server, client)
             other_way.join()
             self._forget(server)
         except (OSError, ValueError) as error:
-            log.debug("a connection through the gate ended: %s", error)
+            log.debug("a connection through the proxy ended: %s", error)
         finally:
             self._forget(client)
 
@@ -112,11 +114,11 @@ class Gate:
             client.sendall(bytes((VERSION, BAD_COMMAND)) + NOWHERE)
             return None
         try:
-            return network.connect(host, port, CONNECT_TIMEOUT_S)
-        except network.NetworkError as error:
+            return egress.connect(host, port, CONNECT_TIMEOUT_S)
+        except egress.NetworkError as error:
             self.failures.append(str(error))
-            self.has_refused |= isinstance(error, network.Refused)
-            code = REFUSED if isinstance(error, network.Refused) else UNREACHABLE
+            self.has_refused |= isinstance(error, egress.Refused)
+            code = REFUSED if isinstance(error, egress.Refused) else UNREACHABLE
             client.sendall(bytes((VERSION, code)) + NOWHERE)
             return None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from bottle import SimpleTemplate
 
 from config import ROOT
-from processes import binding_of, shell_line
+from procfile import binding_of, shell_line
 
 TEMPLATES = Path(ROOT) / "etc" / "templates"
 SLOTS = ("a", "b")

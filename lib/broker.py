@@ -88,9 +88,9 @@ def transport():
     url = settings.broker.url
     if not url:
         folder = data_path("broker", "x").parent
-        TRANSPORT_ALIASES["folders"] = "folders:Transport"
+        TRANSPORT_ALIASES["embedded"] = "filesystem_broker:Transport"
         options = {"data_folder_in": str(folder), "data_folder_out": str(folder), "polling_interval": POLLING_S}
-        return "folders://localhost/", options
+        return "embedded://localhost/", options
     if url.startswith("amqp"):
         # A bell counts as rung once RabbitMQ says that it has it. Without max_retries whoever rings would wait for a
         # broker that is away; those who answer wait for it in any case.

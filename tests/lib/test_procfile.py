@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import processes
-from processes import BadDescription
+import procfile
+from procfile import BadDescription
 
 
 def test_a_procfile_is_read():
@@ -17,7 +17,7 @@ def test_a_procfile_is_read():
         "\ufeff# what runs\nweb: gunicorn app:app --bind unix:$SOCKET\n\n"
         "  worker:   celery -A app worker  \r\nrelease:flask db upgrade\n"
     )
-    assert processes.parse_procfile(text) == {
+    assert procfile.parse_procfile(text) == {
         "web": "gunicorn app:app --bind unix:$SOCKET",
         "worker": "celery -A app worker",
         "release": "flask db upgrade",
@@ -41,13 +41,13 @@ def test_a_procfile_is_read():
 )
 def test_a_bad_procfile_names_line_and_reason(text, place, says):
     with pytest.raises(BadDescription) as caught:
-        processes.parse_procfile(text)
+        procfile.parse_procfile(text)
     assert place in str(caught.value) and says in str(caught.value)
 
 
 def test_too_many_processes_are_refused():
     with pytest.raises(BadDescription, match="21 processes"):
-        processes.parse_procfile("".join(f"p{number}: x\n" for number in range(21)))
+        procfile.parse_procfile("".join(f"p{number}: x\n" for number in range(21)))
 
 
 def test_a_whole_windlass_json_is_read():
@@ -60,7 +60,7 @@ def test_a_whole_windlass_json_is_read():
         "extras": ["prod"],
         "groups": ["server"],
     }
-    assert processes.parse_windlass_json(json.dumps(document)) == document
+    assert procfile.parse_windlass_json(json.dumps(document)) == document
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_a_whole_windlass_json_is_read():
 )
 def test_a_bad_windlass_json_names_the_key(document, says):
     with pytest.raises(BadDescription) as caught:
-        processes.parse_windlass_json(json.dumps(document))
+        procfile.parse_windlass_json(json.dumps(document))
     assert says in str(caught.value)
 
 
 def test_every_mistake_is_named_at_once():
     with pytest.raises(BadDescription) as caught:
-        processes.parse_windlass_json('{"pyton": "3.11", "health": {"path": 1}, "extras": 1}')
+        procfile.parse_windlass_json('{"pyton": "3.11", "health": {"path": 1}, "extras": 1}')
     assert all(key in str(caught.value) for key in ("'pyton'", "'health.path'", "'extras'"))
 
 
@@ -110,12 +110,12 @@ def test_every_mistake_is_named_at_once():
 )
 def test_what_is_no_json_object_is_refused(text, says):
     with pytest.raises(BadDescription, match=says):
-        processes.parse_windlass_json(text)
+        procfile.parse_windlass_json(text)
 
 
 @given(st.text(max_size=200))
 def test_no_text_makes_the_readers_fail_in_another_way(text):
-    for read in (processes.parse_procfile, processes.parse_windlass_json, processes.python_version_in):
+    for read in (procfile.parse_procfile, procfile.parse_windlass_json, procfile.python_version_in):
         try:
             assert isinstance(read(text), dict | str | None)
         except BadDescription as refusal:
@@ -124,7 +124,7 @@ def test_no_text_makes_the_readers_fail_in_another_way(text):
 
 def test_windlass_json_overrides_the_procfile():
     description = {"processes": {"web": "new", "worker": None, "clock": "tick"}, "release": "migrate"}
-    assert processes.processes_of({"web": "old", "worker": "w", "release": "r"}, description) == {
+    assert procfile.processes_of({"web": "old", "worker": "w", "release": "r"}, description) == {
         "web": "new",
         "clock": "tick",
         "release": "migrate",
@@ -144,13 +144,13 @@ def test_windlass_json_overrides_the_procfile():
     ],
 )
 def test_a_python_version_is_read(text, version):
-    assert processes.python_version_in(text) == version
+    assert procfile.python_version_in(text) == version
 
 
 @pytest.mark.parametrize("text", ["pypy3.10", ">=3.11", "3", "2.7", "system", "3.11; rm -rf /", "3.111"])
 def test_an_unknown_python_version_is_refused(text):
     with pytest.raises(BadDescription, match=r".python-version"):
-        processes.python_version_in(text)
+        procfile.python_version_in(text)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_an_unknown_python_version_is_refused(text):
     ],
 )
 def test_how_a_web_process_is_reached(command, binding):
-    assert processes.binding_of(command) == binding
+    assert procfile.binding_of(command) == binding
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_how_a_web_process_is_reached(command, binding):
     ],
 )
 def test_the_last_program_is_executed_where_that_changes_nothing(line, result):
-    assert processes.shell_line(line) == result
+    assert procfile.shell_line(line) == result
 
 
 LINES = [
@@ -251,12 +251,12 @@ def test_a_line_does_the_same_with_exec(shell, line):
         done = subprocess.run([shell, "-c", command], capture_output=True, env={"PATH": os.environ["PATH"]}, timeout=20)
         return done.returncode, done.stdout, done.stderr
 
-    assert result(processes.shell_line(line)) == result(line)
+    assert result(procfile.shell_line(line)) == result(line)
 
 
 @given(st.text(alphabet="ab =;&|$(){}'\"\\<>#`!\t", max_size=25))
 def test_any_line_is_either_left_alone_or_only_added_to(line):
-    result = processes.shell_line(line)
+    result = procfile.shell_line(line)
     stripped = line.strip()
     assert result == stripped or "exec " in result
     assert len(result) >= len(stripped)

@@ -63,7 +63,7 @@ class Channel(filesystem.Channel):
 
 
 class Transport(filesystem.Transport):
-    """The transport `folders`."""
+    """The transport `embedded`."""
 
     Channel = Channel
-    driver_type = driver_name = "folders"
+    driver_type = driver_name = "embedded"
