@@ -7,8 +7,8 @@ import contextlib
 import time
 
 from controllers import conduct, leases, states, transports
+from controllers.desired.spec import UP
 from controllers.record import Recorder
-from controllers.rollout.spec import UP
 from models import HostRun
 from models.db import clock
 from remote.session import AgentError, ConnectionLost

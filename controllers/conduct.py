@@ -10,7 +10,7 @@ from peewee import Case, fn
 
 import failpoints
 from controllers import dispatch, gates, rows, snapshots, states
-from controllers.rollout import waves
+from controllers.desired import waves
 from models import Deploy, Host, HostRun, Zone
 from models.db import clock, database, is_postgresql, now
 

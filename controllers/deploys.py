@@ -18,9 +18,9 @@ from controllers import (
     states,
     targets,
 )
+from controllers.desired import waves
+from controllers.desired.spec import RELEASE_PROCESS
 from controllers.errors import Conflict, NotFound
-from controllers.rollout import waves
-from controllers.rollout.spec import RELEASE_PROCESS
 from models import Application, Deploy, Environment, Host, HostRun, Release, Step
 from models.db import now
 from utils.datekit import rfc3339

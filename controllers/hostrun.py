@@ -25,9 +25,9 @@ from controllers import (
     wanted,
     workers,
 )
+from controllers.desired import ship, spec
 from controllers.foreign import ForeignError
 from controllers.record import Recorder
-from controllers.rollout import ship, spec
 from models import Deploy, HostRun
 from models.db import clock, database, now
 from remote.session import AgentError, ConnectionLost

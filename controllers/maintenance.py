@@ -5,8 +5,8 @@ Deploys go on meanwhile and leave the page where it is.
 """
 
 from controllers import audit, dispatch, etags, events, rows, snapshots, targets
+from controllers.desired import spec
 from controllers.errors import Conflict, NotFound
-from controllers.rollout import spec
 from models import Closure, Deploy, Environment, Host, Maintenance, Target, Zone
 from models.db import clock, now
 from utils.datekit import rfc3339

@@ -6,8 +6,8 @@ from peewee import JOIN, fn
 
 from config import settings
 from controllers import events, variables
-from controllers.rollout import drift
-from controllers.rollout.spec import UP
+from controllers.desired import drift
+from controllers.desired.spec import UP
 from masking import Masker
 from models import Application, Closure, Deploy, Environment, Host, HostRun, Maintenance, Placement, Release, Target
 from models.db import clock, database, now

@@ -4,7 +4,7 @@ import json
 
 import secretbox
 from controllers import targets, variables
-from controllers.rollout.spec import RELEASE_PROCESS
+from controllers.desired.spec import RELEASE_PROCESS
 
 
 def take(target):

@@ -1,8 +1,8 @@
 """Targets: an application in an environment, on which hosts, and how its rollouts go."""
 
 from controllers import audit, configure, etags, hosts, latches, paging, rows
+from controllers.desired import waves
 from controllers.errors import Conflict, Invalid
-from controllers.rollout import waves
 from controllers.states import DEPLOY_ENDED
 from models import Application, Deploy, Environment, Host, Maintenance, Target
 from models.db import clock

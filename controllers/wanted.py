@@ -3,7 +3,7 @@
 from controllers import maintenance, snapshots
 from controllers.building import environments, platforms
 from controllers.building.work import BuildFailed
-from controllers.rollout import spec
+from controllers.desired import spec
 from remote.session import AgentError
 
 ADVISORY_PROBLEMS = {"disk-low", "clock-skew"}

@@ -2,7 +2,7 @@
 
 import itertools
 
-from controllers.rollout import waves
+from controllers.desired import waves
 from models import Application, Deploy, Environment, Host, HostRun, Preparation, Release, Zone
 from models.db import now
 

@@ -4,7 +4,7 @@ What a rollout leaves behind is kept as a record; a later look is compared with 
 release puts right counts as drift, so the slot that nobody is led to does not.
 """
 
-from controllers.rollout import changes, spec
+from controllers.desired import diffs, spec
 
 TOLD = {
     "nginx": "nginx's site",
@@ -65,7 +65,7 @@ def of_release(recorded, application):
         yield (
             "release",
             f"the link `current` {became}; it should lead to {links[0]}",
-            changes.unified("current", *links),
+            diffs.unified("current", *links),
         )
     for kind in ("release", "environment"):
         if recorded[kind] not in application[f"{kind}s"]:
@@ -91,7 +91,7 @@ def of_slot(recorded, application):
         if now.get(kind) != text:
             became = "is gone" if now.get(kind) is None else "is new" if text is None else "was edited"
             told = TOLD[kind] if became == "was edited" or kind != "systemd" else "systemd's set of unit files"
-            yield kind, f"{told} {became}", changes.unified(kind, text, now.get(kind))
+            yield kind, f"{told} {became}", diffs.unified(kind, text, now.get(kind))
     yield from of_processes(recorded, slot, supervisor_of(application))
 
 

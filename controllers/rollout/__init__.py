@@ -1,1 +1,1 @@
-"""What a rollout is made of: waves, the specification of one host's state, and shipping content to it."""
+"""A deploy from the request to its end: plans, waves of host runs, going back, maintenance of a target."""

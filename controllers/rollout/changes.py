@@ -4,15 +4,13 @@ A host's changes are plain JSON. What they were drawn up from is kept in them as
 compared and a host that has moved in between can be told from one that has not.
 """
 
-import difflib
 import hashlib
 import json
 
 from controllers.building import compare
-from controllers.rollout import spec
+from controllers.desired import diffs, spec
 
 MOST_FILES = 200  # of a kind; the counts tell of all
-MOST_DIFF_LINES = 400
 ALWAYS = ("before connect",)  # Playbooks that run before anybody can see that there is nothing else to do.
 LAID_DOWN = frozenset({"STOPPED", "STOPPING"})  # Every other state of a process is one supervisord tries to keep up.
 FILES = ("supervisor-a", "supervisor-b", "nginx")
@@ -164,16 +162,7 @@ def configuration_changes(wanted, application, slot, is_warm):
         listed.append((wanted["supervisor"][slot]["path"], texts.get(f"supervisor-{answers}"), text))
     if wanted["nginx"]:
         listed.append((wanted["nginx"]["path"], texts.get("nginx"), spec.site_text(wanted, slot)))
-    return [{"file": name, "diff": unified(name, there, text)} for name, there, text in listed if there != text]
-
-
-def unified(name, before, after):
-    """Return the unified diff of two texts; None stands for a file that is not there. Long ones are cut, and say so."""
-    names = ("/dev/null" if before is None else name, "/dev/null" if after is None else name)
-    lines = list(difflib.unified_diff((before or "").splitlines(), (after or "").splitlines(), *names, lineterm=""))
-    if len(lines) > MOST_DIFF_LINES:
-        lines[MOST_DIFF_LINES:] = [f"(and {len(lines) - MOST_DIFF_LINES} more lines)"]
-    return "\n".join(lines) + "\n"
+    return [{"file": name, "diff": diffs.unified(name, there, text)} for name, there, text in listed if there != text]
 
 
 def variable_changes(wanted, application):
@@ -284,7 +273,7 @@ def moved_file(what, before, now):
     """Return what became of one file."""
     kind = "nginx's site" if what == "nginx" else f"the supervisor's configuration of slot {what[-1]}"
     became = "is gone" if now is None else "is new" if before is None else "was edited"
-    return {"what": what, "message": f"{kind} {became}", "diff": unified(what, before, now)}
+    return {"what": what, "message": f"{kind} {became}", "diff": diffs.unified(what, before, now)}
 
 
 def told_slot(held):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from controllers.rollout import spec
+from controllers.desired import spec
 from tests.fleet.systemctl import argv_of, parse, split_words
 
 COMMANDS = {

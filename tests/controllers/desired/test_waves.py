@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers.rollout import waves
+from controllers.desired import waves
 
 HOSTS = [f"h{number}" for number in range(10)]
 

@@ -5,7 +5,8 @@ import hashlib
 
 import pytest
 
-from controllers.rollout import changes, spec
+from controllers.desired import diffs, spec
+from controllers.rollout import changes
 
 SIZES = {"aa": 10, "bb": 20, "cc": 40, "ee": 80}
 OLD_FILES = [["app.py", 0o644, 100, "aa"], ["gone.py", 0o644, 5, "aa"], ["link", "link", "app.py"]]
@@ -120,8 +121,8 @@ def test_long_lists_are_cut_and_counted():
     many = [[f"{number:04}", 0o644, 1, "aa"] for number in range(500)]
     listed = changes.file_changes([], many)
     assert len(listed["added"]) == changes.MOST_FILES and listed["counts"]["added"] == 500
-    diff = changes.unified("f", None, "line\n" * 5000)
-    assert len(diff.splitlines()) == changes.MOST_DIFF_LINES + 1 and "more lines" in diff.splitlines()[-1]
+    diff = diffs.unified("f", None, "line\n" * 5000)
+    assert len(diff.splitlines()) == diffs.MOST_DIFF_LINES + 1 and "more lines" in diff.splitlines()[-1]
 
 
 def test_the_free_slot_is_filled_and_the_old_web_process_stays_warm():
