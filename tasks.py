@@ -12,7 +12,8 @@ from celery import bootsteps, signals  # noqa: E402  (after the configuration)
 import logs  # noqa: E402
 from broker import CENTRAL, zone_queue  # noqa: E402
 from config import settings  # noqa: E402
-from controllers import dispatch, sweep, workers  # noqa: E402
+from controllers import sweep
+from controllers.jobs import queue, workers  # noqa: E402
 
 QUEUE_LOOK_S = 1.0
 HEARTBEAT_S = 5.0
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 logs.setup("worker")
 workers.start()
-app = dispatch.celery()
+app = queue.celery()
 
 import batch  # noqa: E402,F401  (registers the tasks)
 

@@ -15,7 +15,7 @@ from controllers import (
     releases,
     trials,
 )
-from controllers.dispatch import celery
+from controllers.jobs.queue import celery
 
 task = celery().task
 

@@ -3,8 +3,9 @@
 What they agree to is the deploy's plan: it says what will change on every host, is held to there, and never changes itself.
 """
 
-from controllers import audit, events, planned, rows, states
+from controllers import audit, events, planned, rows
 from controllers.errors import Conflict, Forbidden
+from controllers.jobs import transitions
 from models import Approval, Deploy
 from models.db import clock
 from utils.datekit import rfc3339
@@ -24,7 +25,7 @@ def give(actor, row, fields):
             .get()
         )
         require_approvable(
-            actor, row, "being cancelled" if cancelled_by and state not in states.DEPLOY_ENDED else state
+            actor, row, "being cancelled" if cancelled_by and state not in transitions.DEPLOY_ENDED else state
         )
         told["digest"] = digest = agreed_digest(row, fields.get("digest"))
         Approval.create(
@@ -34,7 +35,7 @@ def give(actor, row, fields):
         text = f"plan {row.plan_id} ({digest[:12]}) is approved by {actor.name}{said}"
         events.append(f"deploy-{row.id}", [{"kind": "note", "text": text}])
         if Approval.select().where(Approval.deploy == row).count() >= row.approvals_needed:
-            states.move_deploy(row, "scheduled" if row.start_at and row.start_at > clock() else "queued")
+            transitions.move_deploy(row, "scheduled" if row.start_at and row.start_at > clock() else "queued")
 
 
 def require_approvable(actor, row, state):

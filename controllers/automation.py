@@ -9,9 +9,10 @@ import logging
 
 from peewee import Case
 
-from controllers import deploys, dispatch, foreign, leases, paging, releases, rows
+from controllers import deploys, foreign, paging, releases, rows
 from controllers.actor import Actor
 from controllers.errors import Conflict, WindlassError
+from controllers.jobs import leases, queue
 from models import Application, Automation, Deploy, Release, Target
 from models.db import clock, database, now
 from utils.datekit import rfc3339
@@ -82,7 +83,7 @@ def on_build(integration, build):
         numbers = [row.id for row in query]
         model.update(**news).where(model.id.in_(numbers)).execute()
         for number in numbers:
-            dispatch.ring(task, number)
+            queue.ring(task, number)
         if numbers:
             done.append(f"{len(numbers)} that wait for a build are looked at ({task})")
     return done
@@ -124,7 +125,7 @@ def existing_or_new(application, is_it, **columns):
         if release is not None:
             return release
         release = releases.insert(application, source=application.source, requested_by=AUTOMATION.name, **columns)
-    dispatch.ring("windlass.build", release.id)
+    queue.ring("windlass.build", release.id)
     return release
 
 
@@ -141,7 +142,7 @@ def want(target, release, rule, reason):
         row = Automation.create(
             target=target, release=release, rule=rule, reason=reason, state="waiting", created_at=now()
         )
-    dispatch.ring("windlass.automation", row.id)
+    queue.ring("windlass.automation", row.id)
     return f"{where} is deployed when it is ready"
 
 
@@ -158,7 +159,7 @@ def due():
 def ring_due():
     """Ring for the automatic deploys that are to be looked at now."""
     for automation_id in due():
-        dispatch.ring("windlass.automation", automation_id)
+        queue.ring("windlass.automation", automation_id)
 
 
 def advance(automation_id):

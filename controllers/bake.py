@@ -6,9 +6,10 @@ The conductor rings for a look when one is due and judges by what was written do
 import contextlib
 import time
 
-from controllers import conduct, leases, states, transports
+from controllers import conduct, transports
 from controllers.desired.spec import UP
-from controllers.record import Recorder
+from controllers.jobs import leases, transitions
+from controllers.jobs.history import Recorder
 from models import HostRun
 from models.db import clock
 from remote.session import AgentError, ConnectionLost
@@ -106,4 +107,4 @@ def fail(run, fault):
     """Count the host as failed; what becomes of it, and of the others, is up to the strategy."""
     said = "It was healthy when it was switched, and turned unhealthy under watch."
     message = f"{run.host.name}: bake: {fault.rstrip('.')}. {said}"
-    states.move_host_run(run, "failed", guard=leases.is_held(run), message=message, was_switched=True)
+    transitions.move_host_run(run, "failed", guard=leases.is_held(run), message=message, was_switched=True)

@@ -4,9 +4,10 @@ What a foreign system does not tell is a gap, (what is not known, the error): pe
 may help, the worker does so later (deliveries.py), and what is known by then is kept.
 """
 
-from controllers import deploys, foreign, outbox
+from controllers import deploys, foreign
 from controllers.building import compare
 from controllers.foreign import ForeignError, WindlassError
+from controllers.jobs import outbox
 from models import Delivery, Deploy
 from models.db import database
 

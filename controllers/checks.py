@@ -1,8 +1,9 @@
 """Ask a worker of a host's zone to look at it, and wait for what it finds; the worker's side is observations.py."""
 
 import hostkeys
-from controllers import audit, errands, hosts, rows
+from controllers import audit, hosts, rows
 from controllers.errors import Conflict, Invalid, NotFound, Unavailable
+from controllers.jobs import requests
 from models import Host
 from models.db import now
 
@@ -12,13 +13,13 @@ VERIFYING_PATIENCE_S = 55
 
 def ask(host, request, patience_s):
     """Ask a worker in the host's zone to look at it and wait for what it finds; returns the answer it wrote."""
-    done = errands.send("windlass.observe_host", [host.zone.name], patience_s, host=host, request=request)
+    done = requests.send("windlass.observe_host", [host.zone.name], patience_s, host=host, request=request)
     if not done:
         raise NotFound(f"Host {host.name} was deleted meanwhile.")
     errand = done[0]
     if errand.answer is not None:
         return errand.answer
-    why = errands.unanswered(errand, patience_s)
+    why = requests.unanswered(errand, patience_s)
     raise Unavailable(f"Host {host.name}: {why}", code="no-worker" if errand.worker is None else "host-slow")
 
 

@@ -5,7 +5,8 @@ and writes down how it went. What fails is tried again until it works out or is 
 import contextlib
 import logging
 
-from controllers import dispatch, epochs, events, leases, maintenance, placements, transports
+from controllers import events, maintenance, placements, transports
+from controllers.jobs import fencing, leases, queue
 from models import Closure, Maintenance
 from models.db import clock, database, now
 from remote.session import AgentError, ConnectionLost
@@ -57,7 +58,7 @@ def drive(row, target, sessions):
             root=host.root,
             app=application.name,
             settings=host.settings,
-            epoch=epochs.following(application, host),
+            epoch=fencing.following(application, host),
             deploy=f"maintenance-{row.maintenance_id}",
             lock_wait_s=LOCK_WAIT_S,
         )
@@ -86,7 +87,7 @@ def succeed(row, target, answer):
 def refused(row, target, error):
     """The host's agent reported an error. One that has seen higher epochs is overtaken, as in a rollout."""
     if error.code == "fenced" and leases.extend(row):
-        epochs.go_on_from(target.application, row.host, error.detail.get("epoch", 0))
+        fencing.go_on_from(target.application, row.host, error.detail.get("epoch", 0))
     if error.code in ("fenced", "locked"):
         end(row, attempt=row.attempt + 1, due_at=now() + AGAIN_MS[0])
     else:
@@ -115,4 +116,4 @@ def tell(row, target, message):
 
 def ring_due():
     """Ring for the hosts that have not followed yet and that nobody works on."""
-    dispatch.ring_on_hosts("windlass.close_host", Closure, is_due(), leases.is_free(Closure))
+    queue.ring_on_hosts("windlass.close_host", Closure, is_due(), leases.is_free(Closure))

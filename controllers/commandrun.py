@@ -15,8 +15,9 @@ from peewee import InterfaceError, OperationalError
 
 import failpoints
 from config import settings
-from controllers import commands, dispatch, leases, states, transports, workers
-from controllers.record import FLUSH_ITEMS, History
+from controllers import commands, transports
+from controllers.jobs import leases, queue, transitions, workers
+from controllers.jobs.history import FLUSH_ITEMS, History
 from models import Command, CommandRun, Host, Zone
 from models.db import clock, now
 from remote.session import AgentError, ConnectionLost
@@ -82,18 +83,18 @@ def ring_next(host):
     waiting = joined.where(is_to_be_done(), leases.is_free(CommandRun), CommandRun.state == "pending")
     run = waiting.where(Host.zone == host.zone_id).order_by(CommandRun.id).first()
     if run is not None:
-        dispatch.ring("windlass.run_command", run.id, zone=run.host.zone.name)
+        queue.ring("windlass.run_command", run.id, zone=run.host.zone.name)
 
 
 def is_to_be_done():
     """Return the condition under which somebody should work on a run."""
-    return CommandRun.state.in_(states.COMMAND_RUN_GOING_ON) & leases.is_due(CommandRun)
+    return CommandRun.state.in_(transitions.COMMAND_RUN_GOING_ON) & leases.is_due(CommandRun)
 
 
 def ring_due():
     """Ring for the runs that somebody should work on and that were not rung for just now."""
     is_free = leases.is_free(CommandRun)
-    dispatch.ring_on_hosts("windlass.run_command", CommandRun, is_to_be_done(), is_free, most=RUNG_AT_ONCE)
+    queue.ring_on_hosts("windlass.run_command", CommandRun, is_to_be_done(), is_free, most=RUNG_AT_ONCE)
 
 
 class CommandHistory(History):
@@ -177,7 +178,7 @@ class CommandDriver:
         self.session = transports.open_host(self.host)
         failpoints.reach("command.asked.before")
         asked_at = self.run.asked_at or now()
-        if not self.had_begun and not states.move_command_run(
+        if not self.had_begun and not transitions.move_command_run(
             self.run, "running", guard=leases.is_held(self.run), asked_at=asked_at
         ):
             raise AgentError("fenced", None, "another worker has this command now", "")

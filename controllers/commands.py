@@ -7,28 +7,16 @@ from peewee import fn
 
 import secretbox
 from config import settings
-from controllers import (
-    audit,
-    dispatch,
-    events,
-    idempotency,
-    leases,
-    maintenance,
-    paging,
-    rows,
-    snapshots,
-    states,
-    targets,
-    variables,
-)
+from controllers import audit, events, idempotency, maintenance, paging, rows, snapshots, targets, variables
 from controllers.errors import Conflict, Invalid, NotFound
+from controllers.jobs import leases, queue, transitions
 from masking import Masker
 from models import Application, Command, CommandRun, Environment, Host, Placement, Target, Zone
 from models.db import connection, database, now
 from utils.datekit import rfc3339
 
 DEFAULT_TIME_LIMIT_S = 60
-GOING_ON = states.COMMAND_RUN_GOING_ON
+GOING_ON = transitions.COMMAND_RUN_GOING_ON
 WELL = ("succeeded", "skipped")
 
 
@@ -227,7 +215,7 @@ def ring_for(command):
     """Ring for all hosts of a command."""
     runs = CommandRun.select(CommandRun.id, Zone.name).join(Host).join(Zone).where(CommandRun.command == command)
     for run_id, zone in list(runs.where(CommandRun.state == "pending").order_by(CommandRun.id).tuples()):
-        dispatch.ring("windlass.run_command", run_id, zone=zone)
+        queue.ring("windlass.run_command", run_id, zone=zone)
 
 
 def cancel(actor, command_id):
@@ -241,7 +229,9 @@ def cancel(actor, command_id):
             Command.update(cancel_requested_by=actor.name).where(Command.id == command_id).execute()
         free = leases.is_free(CommandRun)
         for run in list(CommandRun.select().where(CommandRun.command == row, CommandRun.state == "pending", free)):
-            states.move_command_run(run, "cancelled", guard=free, message=f"cancelled by {actor.name} before it began")
+            transitions.move_command_run(
+                run, "cancelled", guard=free, message=f"cancelled by {actor.name} before it began"
+            )
         # Where it has begun, a worker must go there to end it, and whoever follows it looks every few seconds.
         CommandRun.update(due_at=None, rung_at=None).where(
             CommandRun.command == row, CommandRun.state == "running"
@@ -259,7 +249,7 @@ def end_run(run, state, guard, **changes):
     """End a command's run on one host, and the command with the last of them; returns False if somebody else did so first."""
     with database.atomic():
         hold(run.command_id)
-        is_ended = states.move_command_run(run, state, guard=guard, **changes)
+        is_ended = transitions.move_command_run(run, state, guard=guard, **changes)
         if is_ended:
             settle(run.command_id)
     return is_ended
@@ -272,9 +262,9 @@ def settle(command_id):
     if row.state != "running" or found & GOING_ON:
         return
     if found <= set(WELL):
-        states.move_command(row, "succeeded")
+        transitions.move_command(row, "succeeded")
     else:
-        states.move_command(row, "cancelled" if "cancelled" in found else "failed")
+        transitions.move_command(row, "cancelled" if "cancelled" in found else "failed")
     Command.update(sealed_argv=None).where(Command.id == command_id).execute()
 
 

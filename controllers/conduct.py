@@ -9,16 +9,17 @@ import functools
 from peewee import Case, fn
 
 import failpoints
-from controllers import dispatch, gates, rows, snapshots, states
+from controllers import gates, rows, snapshots
 from controllers.desired import waves
+from controllers.jobs import queue, transitions
 from models import Deploy, Host, HostRun, Zone
 from models.db import clock, database, is_postgresql, now
 
 MOST_UNANSWERED = 50  # So many bells of a zone may wait; more would only be rung again while they wait in the queue.
 LOOK_EVERY_MS = 5_000  # A host under watch is looked at this often, and once more at the end of its time.
 
-GOING_ON = HostRun.state.not_in(states.HOST_RUN_ENDED)
-BAD = HostRun.state.in_(states.HOST_RUN_BAD)  # did not do what was asked
+GOING_ON = HostRun.state.not_in(transitions.HOST_RUN_ENDED)
+BAD = HostRun.state.in_(transitions.HOST_RUN_BAD)  # did not do what was asked
 WELL = HostRun.state.in_(("succeeded", "unchanged"))  # runs the release
 SWITCHED = (HostRun.state == "succeeded") | HostRun.was_switched  # run the new release because of this deploy
 
@@ -27,7 +28,7 @@ def conduct(deploy_id):
     """Carry a deploy one step further, then ring for the host runs that are to be carried out now."""
     with database.atomic():
         deploy = lock(deploy_id)
-        if deploy is None or deploy.state in states.DEPLOY_ENDED:
+        if deploy is None or deploy.state in transitions.DEPLOY_ENDED:
             bells = []
         else:
             bells = Tick(deploy).run()
@@ -40,7 +41,7 @@ def conduct(deploy_id):
 
 def ring(task, row_id, zone):
     """Ring one bell; one for a host run that the broker did not take is to be rung by the next tick."""
-    if not dispatch.ring(task, row_id, zone=zone) and zone:
+    if not queue.ring(task, row_id, zone=zone) and zone:
         HostRun.update(rung_at=None).where(HostRun.id == row_id).execute()
 
 
@@ -90,9 +91,9 @@ class Tick:
 
     def run(self):
         """Decide and write; returns the bells."""
-        if self.deploy.state in states.DEPLOY_WAITING or self.deploy.state == "queued":
+        if self.deploy.state in transitions.DEPLOY_WAITING or self.deploy.state == "queued":
             rows.hold_target(self.deploy.application_id, self.deploy.environment_id)
-        if self.deploy.state in states.DEPLOY_WAITING:
+        if self.deploy.state in transitions.DEPLOY_WAITING:
             self.wait()
         if self.deploy.state == "queued":
             self.begin()
@@ -102,7 +103,7 @@ class Tick:
             self.hold()
         if self.deploy.state == "rolling_back":
             self.go_on_rolling_back()
-        if self.deploy.state in states.DEPLOY_ENDED:
+        if self.deploy.state in transitions.DEPLOY_ENDED:
             self.wake_the_next()
         rung = [row_id for _, row_id, zone in self.bells if zone]
         if rung:
@@ -143,12 +144,12 @@ class Tick:
         if self.deploy.cancel_requested_by:
             self.cancel_before_start()
         elif self.deploy.state == "scheduled" and self.deploy.start_at <= self.clock and not self.is_hindered():
-            states.move_deploy(self.deploy, "queued", reason=None)
+            transitions.move_deploy(self.deploy, "queued", reason=None)
 
     def cancel_before_start(self):
         """End a deploy that has touched no host."""
         self.skip_pending("cancelled before it started")
-        states.move_deploy(self.deploy, "cancelled", reason=f"cancelled by {self.deploy.cancel_requested_by}")
+        transitions.move_deploy(self.deploy, "cancelled", reason=f"cancelled by {self.deploy.cancel_requested_by}")
 
     def begin(self):
         """Start a queued deploy when its target is free."""
@@ -156,7 +157,7 @@ class Tick:
             self.cancel_before_start()
         elif not others_ahead(self.deploy) and not self.is_hindered():
             self.leave_out()
-            states.move_deploy(self.deploy, "running", started_at=now(), reason=None)
+            transitions.move_deploy(self.deploy, "running", started_at=now(), reason=None)
 
     def leave_out(self):
         """Leave out the hosts that were taken out of service since the deploy was asked for, and put the others into waves anew:
@@ -168,7 +169,7 @@ class Tick:
         if not left_out:
             return
         for run in left_out:
-            states.move_host_run(run, "skipped", message=run.host.why_left_out)
+            transitions.move_host_run(run, "skipped", message=run.host.why_left_out)
         leads = snapshots.has_release_process(self.deploy)
         groups = waves.batches([run for run in runs if run not in left_out], self.deploy.strategy, leads)
         for wave, members in [*enumerate(groups), (waves.wave_left_out(groups, leads), left_out)]:
@@ -230,7 +231,7 @@ class Tick:
     def pause_before(self, wave):
         """Make the deploy paused; returns whether it is."""
         last = self.select(fn.MAX(HostRun.wave)).scalar()
-        return states.move_deploy(
+        return transitions.move_deploy(
             self.deploy, "paused", reason=f"waits to be resumed before wave {wave + 1} of {last + 1}"
         )
 
@@ -283,7 +284,7 @@ class Tick:
 
         Never for so many that too many bells wait in a zone's queue; whoever answers one ticks again.
         """
-        is_unrung = HostRun.rung_at.is_null() | (HostRun.rung_at <= self.clock - dispatch.RING_AGAIN_MS)
+        is_unrung = HostRun.rung_at.is_null() | (HostRun.rung_at <= self.clock - queue.RING_AGAIN_MS)
         for zone in self.zones:
             if zone.room > 0:
                 where = [*conditions, self.is_free(), is_unrung, Host.zone == zone.id]
@@ -295,7 +296,7 @@ class Tick:
     @functools.cached_property
     def zones(self):
         """All zones; `room` is for how many more bells there is room in a zone's queue. Whoever answers one clears `rung_at`."""
-        is_unanswered = HostRun.rung_at > self.clock - dispatch.RING_AGAIN_MS
+        is_unanswered = HostRun.rung_at > self.clock - queue.RING_AGAIN_MS
         rung = self.select(Host.zone, fn.COUNT(HostRun.id), where=[is_unanswered]).join(Host).group_by(Host.zone)
         unanswered = dict(rung.tuples())
         found = list(Zone.select(Zone.id, Zone.name))
@@ -327,7 +328,7 @@ class Tick:
 
     def skip_pending(self, message):
         """Leave out the hosts that have not begun."""
-        states.move_host_runs(self.deploy, "skipped", HostRun.state == "pending", message=message)
+        transitions.move_host_runs(self.deploy, "skipped", HostRun.state == "pending", message=message)
 
     def keep_going_with_running(self):
         """Wait for hosts under way; ring for those whose worker died, because they must not stay half done."""
@@ -345,10 +346,10 @@ class Tick:
         bad = list(self.select(HostRun.message, HostRun.before, where=[BAD]).order_by(HostRun.wave, HostRun.id))
         reason = why + (self.failure_reason(bad) if bad else self.told_left_out())
         if self.deploy.strategy["on_failure"] != "rollback":
-            states.move_deploy(self.deploy, "failed", reason=reason)
+            transitions.move_deploy(self.deploy, "failed", reason=reason)
         elif self.is_any(SWITCHED):
-            states.move_deploy(self.deploy, "rolling_back", reason=reason)
-            states.move_host_runs(
+            transitions.move_deploy(self.deploy, "rolling_back", reason=reason)
+            transitions.move_host_runs(
                 self.deploy,
                 "pending",
                 SWITCHED,
@@ -362,7 +363,7 @@ class Tick:
             )
         else:
             restored = any(run.before and run.before.get("restored") for run in bad)
-            states.move_deploy(self.deploy, "rolled_back" if restored else "failed", reason=reason)
+            transitions.move_deploy(self.deploy, "rolled_back" if restored else "failed", reason=reason)
 
     def failure_reason(self, bad):
         """Return the first failure as people read it, and how many there are."""
@@ -377,14 +378,14 @@ class Tick:
             return
         stuck = self.names(goes_back, HostRun.state != "rolled_back")
         if stuck:
-            states.move_deploy(
+            transitions.move_deploy(
                 self.deploy,
                 "failed",
                 reason=f"{self.deploy.reason} These hosts could not be taken back and still run the new release: "
                 f"{', '.join(stuck)}.",
             )
         else:
-            states.move_deploy(self.deploy, "rolled_back", reason=self.deploy.reason)
+            transitions.move_deploy(self.deploy, "rolled_back", reason=self.deploy.reason)
 
     def cancel(self):
         """Stop where we are: hosts under way put themselves back, switched ones stay and are named."""
@@ -394,14 +395,16 @@ class Tick:
             return
         switched = self.names(SWITCHED)
         stays = f"; the new release stays on {', '.join(switched)}" if switched else "; no host was switched"
-        states.move_deploy(self.deploy, "cancelled", reason=f"cancelled by {self.deploy.cancel_requested_by}{stays}")
+        transitions.move_deploy(
+            self.deploy, "cancelled", reason=f"cancelled by {self.deploy.cancel_requested_by}{stays}"
+        )
 
     def succeed(self):
         """Every host is through, and the release runs."""
         bad = self.names(BAD)
         failed = bad and f"{len(bad)} of {self.count()} hosts failed, which the strategy tolerates: {', '.join(bad)}"
         notes = [note for note in (failed, self.told_left_out()) if note]
-        states.move_deploy(self.deploy, "succeeded", reason="; ".join(notes) or None)
+        transitions.move_deploy(self.deploy, "succeeded", reason="; ".join(notes) or None)
 
     def told_left_out(self):
         """Return which hosts were left out as people read it, "" for none."""

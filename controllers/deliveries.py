@@ -8,10 +8,11 @@ import logging
 
 from peewee import JOIN, fn
 
-from controllers import audit, dispatch, leases, outbound, paging, rows, states
+from controllers import audit, outbound, paging, rows
 from controllers.building.work import BuildFailed
 from controllers.errors import Conflict, NotFound, WindlassError
 from controllers.foreign import ForeignError
+from controllers.jobs import leases, queue, transitions
 from models import Application, Delivery, Deploy, Environment, Release
 from models.db import clock, now
 from store import StoreError
@@ -36,7 +37,7 @@ def due():
 def ring_due():
     """Ring for the deliveries that are due."""
     for delivery_id in due():
-        dispatch.ring("windlass.deliver", delivery_id)
+        queue.ring("windlass.deliver", delivery_id)
 
 
 def carry_out(delivery_id):
@@ -65,7 +66,7 @@ def carry_out(delivery_id):
 
 def finish(row, state, **changes):
     """Write down how a delivery ended, if this worker still holds it."""
-    states.move_delivery(row, state, guard=leases.is_held(row), **leases.FREE, **changes)
+    transitions.move_delivery(row, state, guard=leases.is_held(row), **leases.FREE, **changes)
 
 
 def put_off(row, error, is_hopeless, retry_after_s):
@@ -162,6 +163,6 @@ def resend(actor, delivery_id):
         if row.state == "waiting":
             Delivery.update(**again).where(Delivery.id == row.id).execute()
         else:
-            states.move_delivery(row, "waiting", **again)
-    dispatch.ring("windlass.deliver", row.id)
+            transitions.move_delivery(row, "waiting", **again)
+    queue.ring("windlass.deliver", row.id)
     return get(actor, delivery_id)

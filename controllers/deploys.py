@@ -3,24 +3,11 @@
 from peewee import JOIN, fn
 
 import failpoints
-from controllers import (
-    approvals,
-    audit,
-    dispatch,
-    events,
-    gates,
-    idempotency,
-    outbox,
-    paging,
-    planned,
-    rows,
-    snapshots,
-    states,
-    targets,
-)
+from controllers import approvals, audit, events, gates, idempotency, paging, planned, rows, snapshots, targets
 from controllers.desired import waves
 from controllers.desired.spec import RELEASE_PROCESS
 from controllers.errors import Conflict, NotFound
+from controllers.jobs import outbox, queue, transitions
 from models import Application, Deploy, Environment, Host, HostRun, Release, Step
 from models.db import now
 from utils.datekit import rfc3339
@@ -82,8 +69,8 @@ def progress_of(deploy_ids):
     query = HostRun.select(*columns, fn.COUNT(HostRun.id)).where(HostRun.deploy.in_(deploy_ids)).group_by(*columns)
     for deploy_id, state, was_switched, count in query.tuples():
         counts[deploy_id]["total"] += count
-        counts[deploy_id]["done"] += count * (state in states.HOST_RUN_ENDED)
-        counts[deploy_id]["failed"] += count * (state in states.HOST_RUN_BAD)
+        counts[deploy_id]["done"] += count * (state in transitions.HOST_RUN_ENDED)
+        counts[deploy_id]["failed"] += count * (state in transitions.HOST_RUN_BAD)
         counts[deploy_id]["switched"] += count * (state == "succeeded" or was_switched)
     return counts
 
@@ -187,7 +174,7 @@ def start(actor, target, release, asked, rollback_of=None, is_automatic=False):
     failpoints.reach("deploy.created.before-enqueue")
     if not plan.is_kept:
         planned.ring([plan.id])
-    dispatch.ring("windlass.conduct", deploy.id)
+    queue.ring("windlass.conduct", deploy.id)
     failpoints.reach("deploy.created.after-enqueue")
     return get(actor, deploy.id)
 
@@ -203,7 +190,7 @@ def refuse_against_rollback(target, rollback_of):
     Deploys queue. But a rollback is a judgement on what runs now: it does not wait for another deploy to change that, and
     what was asked for without knowing of it must not undo it. Call it while the target is held.
     """
-    is_going_on = Deploy.state.not_in(states.DEPLOY_ENDED | states.DEPLOY_WAITING)
+    is_going_on = Deploy.state.not_in(transitions.DEPLOY_ENDED | transitions.DEPLOY_WAITING)
     going_on = Deploy.select().where(
         Deploy.application == target.application_id, Deploy.environment == target.environment_id, is_going_on
     )
@@ -304,7 +291,7 @@ def approve(actor, deploy_id, fields):
     """Agree to a deploy that somebody else asked for; returns it. Raises NotFound, Forbidden, Conflict."""
     row = find(deploy_id)
     approvals.give(actor, row, fields)
-    dispatch.ring("windlass.conduct", row.id)
+    queue.ring("windlass.conduct", row.id)
     return get(actor, deploy_id)
 
 
@@ -319,7 +306,7 @@ def cancel(actor, deploy_id):
         if not asked.execute() and find(deploy_id).cancel_requested_by is None:
             state = find(deploy_id).state
             raise Conflict(f"Deploy {deploy_id} is {state} and cannot be cancelled.", code="not-cancellable")
-    dispatch.ring("windlass.conduct", row.id)
+    queue.ring("windlass.conduct", row.id)
     return get(actor, deploy_id)
 
 
@@ -341,7 +328,7 @@ def retry(actor, deploy_id):
                 Deploy.environment == row.environment,
                 Deploy.id != row.id,
                 is_later,
-                Deploy.state.not_in(states.DEPLOY_WAITING),
+                Deploy.state.not_in(transitions.DEPLOY_WAITING),
             )
             .exists()
         )
@@ -352,18 +339,18 @@ def retry(actor, deploy_id):
                 code="superseded",
             )
         gates.require_open(actor, row)
-        if not states.move_deploy(
+        if not transitions.move_deploy(
             row, "running", ended_at=None, reason=None, cancel_requested_by=None, retries=Deploy.retries + 1
         ):
             raise Conflict(f"Deploy {deploy_id} has just changed; look again.", code="not-retryable")
         begin_again(row)
-    dispatch.ring("windlass.conduct", row.id)
+    queue.ring("windlass.conduct", row.id)
     return get(actor, deploy_id)
 
 
 def begin_again(deploy, *conditions):
     """Make a deploy's host runs that ended badly, or were left out, pending again, as if they had never begun."""
-    moved = states.move_host_runs(
+    moved = transitions.move_host_runs(
         deploy,
         "pending",
         HostRun.state.in_(UNFINISHED),
@@ -386,7 +373,7 @@ def begin_again(deploy, *conditions):
 def rollback(actor, deploy_id):
     """Make a deploy back to the release that ran before this deploy; returns the new deploy. Raises Conflict."""
     row = find(deploy_id)
-    if row.state not in states.DEPLOY_ENDED:
+    if row.state not in transitions.DEPLOY_ENDED:
         raise Conflict(
             f"Deploy {deploy_id} is {row.state}: cancel it, or wait for its end, before rolling back.",
             code="deploy-running",

@@ -3,8 +3,9 @@
 Rollbacks pass freezes, approvals and promotion, which protect what runs well; locks hold them back like any deploy.
 """
 
-from controllers import freezes, latches, locks, maintenance, outbox, promotion
+from controllers import freezes, latches, locks, maintenance, promotion
 from controllers.errors import Forbidden, Invalid
+from controllers.jobs import outbox
 from models.db import clock
 from utils.datekit import to_milliseconds
 

@@ -7,9 +7,10 @@ import secrets
 from peewee import IntegrityError
 
 import secretbox
-from controllers import audit, automation, dispatch, foreign, integrations, leases, paging, rows
+from controllers import audit, automation, foreign, integrations, paging, rows
 from controllers.errors import BadRequest, Conflict, NotFound, Unauthenticated
 from controllers.foreign.hooks import BuildFinished, Published, Push
+from controllers.jobs import leases, queue
 from models import Hook, Integration
 from models.db import clock, database, now
 from utils.datekit import rfc3339
@@ -92,7 +93,7 @@ def keep(integration, found):
             row = Hook.create(integration=integration, state="waiting", received_at=now(), **columns)
     except IntegrityError:
         return {"state": "duplicate"}
-    dispatch.ring("windlass.hook", row.id)
+    queue.ring("windlass.hook", row.id)
     return {"state": "accepted"}
 
 
@@ -114,7 +115,7 @@ def due():
 def ring_due():
     """Ring for the hooks that nobody has worked on yet."""
     for hook_id in due():
-        dispatch.ring("windlass.hook", hook_id)
+        queue.ring("windlass.hook", hook_id)
 
 
 def work(hook_id):

@@ -12,22 +12,19 @@ from controllers import (
     conduct,
     configure,
     configuring,
-    epochs,
-    leases,
     maintenance,
     obtaining,
     placements,
     planned,
     retention,
     snapshots,
-    states,
     transports,
     wanted,
-    workers,
 )
 from controllers.desired import ship, spec
 from controllers.foreign import ForeignError
-from controllers.record import Recorder
+from controllers.jobs import fencing, leases, transitions, workers
+from controllers.jobs.history import Recorder
 from models import Deploy, HostRun
 from models.db import clock, database, now
 from remote.session import AgentError, ConnectionLost
@@ -49,7 +46,7 @@ def carry_out(host_run_id):
     run = claim(host_run_id)
     if run is None:
         return
-    if run.deploy.state in states.DEPLOY_ENDED:
+    if run.deploy.state in transitions.DEPLOY_ENDED:
         leases.release(run)
         return
     if run.attempt > MOST_DEATHS:
@@ -67,7 +64,7 @@ def claim(host_run_id):
         changes = {"attempt": HostRun.attempt + 1, "due_at": None, "rung_at": None}
         run = leases.claim(HostRun, host_run_id, may_be_carried_out(), **changes)
         if run and run.state == "pending":
-            states.move_host_run(run, "running", started_at=run.started_at or now())
+            transitions.move_host_run(run, "running", started_at=run.started_at or now())
     return run
 
 
@@ -77,7 +74,7 @@ def give_up(run):
         f"{run.host.name}: the worker died in each of {MOST_DEATHS} attempts. Look at the workers' memory and logs; "
         "nothing needs cleaning up, so retry when they are well."
     )
-    states.move_host_run(run, "failed", guard=leases.is_held(run), message=message, **leases.FREE)
+    transitions.move_host_run(run, "failed", guard=leases.is_held(run), message=message, **leases.FREE)
 
 
 def is_out_of_service(run):
@@ -89,7 +86,7 @@ def is_out_of_service(run):
 
 def leave_out(run):
     """End the run of a host that is out of service; where all others rely on its `release` process it has failed."""
-    end = functools.partial(states.move_host_run, run, guard=leases.is_held(run), **leases.FREE)
+    end = functools.partial(transitions.move_host_run, run, guard=leases.is_held(run), **leases.FREE)
     if run.wave > 0 or not snapshots.has_release_process(run.deploy):
         end("skipped", message=run.host.why_left_out)
         return
@@ -218,7 +215,7 @@ class HostRunDriver:
             root=self.host.root,
             app=self.application.name,
             settings=self.host.settings,
-            epoch=epochs.following(self.application, self.host),
+            epoch=fencing.following(self.application, self.host),
             deploy=self.deploy.id,
             lock_wait_s=LOCK_WAIT_S,
             texts=True,
@@ -371,7 +368,7 @@ class HostRunDriver:
     def end(self, state, message, code=None, told=None):
         """Write the run's end, if it is still ours."""
         self.record.flush()
-        states.move_host_run(
+        transitions.move_host_run(
             self.run,
             state,
             guard=leases.is_held(self.run),
@@ -426,7 +423,7 @@ class HostRunDriver:
         worker that was overtaken has lost its lease, so it never gets here with one.
         """
         if leases.extend(self.run):
-            epochs.go_on_from(self.application, self.host, error.detail.get("epoch", 0))
+            fencing.go_on_from(self.application, self.host, error.detail.get("epoch", 0))
         self.put_back(0)
 
     def is_back(self, error):
@@ -482,7 +479,7 @@ class HostRunDriver:
         if self.run.before is not None:
             self.put_back(after_ms, is_unused=True, message=message, away=away)
             return
-        states.move_host_run(
+        transitions.move_host_run(
             self.run,
             "pending",
             guard=leases.is_held(self.run),

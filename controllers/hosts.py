@@ -6,7 +6,7 @@ import pwd
 import hostkeys
 from controllers import audit, etags, paging, placements, rows, zones
 from controllers.errors import Invalid
-from controllers.states import COMMAND_RUN_GOING_ON, DEPLOY_ENDED, PREPARATION_GOING_ON
+from controllers.jobs.transitions import COMMAND_RUN_GOING_ON, DEPLOY_ENDED, PREPARATION_GOING_ON
 from models import Application, CommandRun, Deploy, Environment, Host, HostRun, Placement, Preparation, Target, Zone
 from models.db import clock
 from utils.datekit import rfc3339

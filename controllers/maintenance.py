@@ -4,9 +4,10 @@ What is wanted is one row; each host follows by a closure of its own, carried ou
 Deploys go on meanwhile and leave the page where it is.
 """
 
-from controllers import audit, dispatch, etags, events, rows, snapshots, targets
+from controllers import audit, etags, events, rows, snapshots, targets
 from controllers.desired import spec
 from controllers.errors import Conflict, NotFound
+from controllers.jobs import queue
 from models import Closure, Deploy, Environment, Host, Maintenance, Target, Zone
 from models.db import clock, now
 from utils.datekit import rfc3339
@@ -218,4 +219,4 @@ def ring_for(row):
     """Ring for all hosts of a target."""
     closures = Closure.select(Closure, Host, Zone).join(Host).join(Zone).where(Closure.maintenance == row)
     for closure in list(closures):
-        dispatch.ring("windlass.close_host", closure.id, zone=closure.host.zone.name)
+        queue.ring("windlass.close_host", closure.id, zone=closure.host.zone.name)

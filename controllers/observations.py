@@ -4,7 +4,8 @@ import logging
 import math
 
 from config import settings
-from controllers import dispatch, errands, placements, transports, zonekeys
+from controllers import placements, transports, zonekeys
+from controllers.jobs import queue, requests
 from models import Host, Placement, Zone
 from models.db import clock, now
 from remote import ssh
@@ -26,7 +27,7 @@ def prepare_zone(zone_id):
 
 def observe(errand_id):
     """Carry out what somebody asked of a host, and write down what was found."""
-    errands.carry_out(errand_id, find_out)
+    requests.carry_out(errand_id, find_out)
 
 
 def find_out(errand):
@@ -65,7 +66,7 @@ def ring_due():
     )
     for host in list(due):
         Host.update(look_rung_at=at).where(Host.id == host.id).execute()
-        dispatch.ring("windlass.watch_host", host.id, zone=host.zone.name)
+        queue.ring("windlass.watch_host", host.id, zone=host.zone.name)
 
 
 def read_key(host):

@@ -1,7 +1,8 @@
 """Pause a rollout and let it go on; while it is paused, try hosts again or leave them out."""
 
-from controllers import audit, deploys, dispatch, snapshots, states, watching
+from controllers import audit, deploys, snapshots, watching
 from controllers.errors import Conflict, NotFound
+from controllers.jobs import queue, transitions
 from models import Deploy, Host, HostRun
 
 
@@ -12,37 +13,39 @@ def pause(actor, deploy_id):
         if (
             row.state != "running"
             or row.cancel_requested_by
-            or not states.move_deploy(row, "paused", reason=f"paused by {actor.name}")
+            or not transitions.move_deploy(row, "paused", reason=f"paused by {actor.name}")
         ):
             raise Conflict(
                 f"Deploy {deploy_id} is {now_is(row)}; only a running deploy can be paused.", code="not-pausable"
             )
-    dispatch.ring("windlass.conduct", row.id)
+    queue.ring("windlass.conduct", row.id)
     return deploys.get(actor, deploy_id)
 
 
 def now_is(row):
     """Return a deploy's newest state in words."""
     fresh = Deploy.get_by_id(row.id)
-    return "being cancelled" if fresh.cancel_requested_by and fresh.state not in states.DEPLOY_ENDED else fresh.state
+    return (
+        "being cancelled" if fresh.cancel_requested_by and fresh.state not in transitions.DEPLOY_ENDED else fresh.state
+    )
 
 
 def resume(actor, deploy_id):
     """Let a paused deploy go on, its next wave included. Raises Conflict, NotFound."""
     row = deploys.find(deploy_id)
     with audit.change(actor, "deploy.resume", deploy_id):
-        waiting = (HostRun.deploy == row) & HostRun.state.not_in(states.HOST_RUN_ENDED)
+        waiting = (HostRun.deploy == row) & HostRun.state.not_in(transitions.HOST_RUN_ENDED)
         wave = HostRun.select(HostRun.wave).where(waiting).order_by(HostRun.wave).limit(1).scalar() or 0
         if (
             row.state != "paused"
             or row.cancel_requested_by
-            or not states.move_deploy(row, "running", reason=None, resumed_wave=max(wave, row.resumed_wave))
+            or not transitions.move_deploy(row, "running", reason=None, resumed_wave=max(wave, row.resumed_wave))
         ):
             raise Conflict(
                 f"Deploy {deploy_id} is {now_is(row)}; only a paused deploy can be resumed.", code="not-resumable"
             )
         HostRun.update(rung_at=None).where(waiting, HostRun.state == "pending").execute()
-    dispatch.ring("windlass.conduct", row.id)
+    queue.ring("windlass.conduct", row.id)
     return deploys.get(actor, deploy_id)
 
 
@@ -70,14 +73,14 @@ def skip_host(actor, deploy_id, host):
     """
     with audit.change(actor, "deploy.skip-host", deploy_id, host=host):
         run = run_in_pause(deploy_id, host)
-        if "skipped" not in states.HOST_RUN[run.state] or run.state == "running":
+        if "skipped" not in transitions.HOST_RUN[run.state] or run.state == "running":
             raise Conflict(f"Host {host} is {run.state} and cannot be left out.", code="not-skippable")
         if run.wave == 0 and snapshots.has_release_process(run.deploy):
             raise Conflict(
                 f"Host {host} runs the release process, which all other hosts rely on; try it again or cancel the deploy.",
                 code="runs-release-process",
             )
-        states.move_host_run(run, "skipped", message=f"left out by {actor.name}")
+        transitions.move_host_run(run, "skipped", message=f"left out by {actor.name}")
     return watching.describe_run(run, [])
 
 

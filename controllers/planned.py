@@ -3,9 +3,10 @@
 import hmac
 
 import secretbox
-from controllers import configure, dispatch, snapshots, targets, wanted
+from controllers import configure, snapshots, targets, wanted
 from controllers.building import trees
 from controllers.errors import Conflict, Invalid
+from controllers.jobs import queue
 from controllers.rollout import changes
 from models import BuiltEnvironment, Host, Plan, PlanHost, Release
 from models.db import now
@@ -127,7 +128,7 @@ def ring(plans):
     Call it after the rows are committed.
     """
     is_open = PlanHost.state == "observing"
-    dispatch.ring_on_hosts("windlass.plan_host", PlanHost, is_open, PlanHost.plan.in_(plans), again_ms=RING_AGAIN_MS)
+    queue.ring_on_hosts("windlass.plan_host", PlanHost, is_open, PlanHost.plan.in_(plans), again_ms=RING_AGAIN_MS)
 
 
 def rows_of(plan):

@@ -1,7 +1,8 @@
 """Preparations of bare hosts: ask for one, look at it, follow it, cancel it. preparing.py carries them out."""
 
-from controllers import audit, dispatch, events, idempotency, leases, paging, rows, states
+from controllers import audit, events, idempotency, paging, rows
 from controllers.errors import Conflict, NotFound
+from controllers.jobs import leases, queue, transitions
 from models import Host, Preparation, Zone
 from models.db import now
 from utils.datekit import rfc3339
@@ -76,7 +77,7 @@ def create(actor, name, fields):
         events.append(topic(row.id), [{"kind": "preparation", "host": host.name, "data": data}])
         idempotency.note_made("preparation", row.id)
         told.update(preparation=row.id)
-    dispatch.ring("windlass.prepare_host", row.id, zone=Zone.get_by_id(host.zone_id).name)
+    queue.ring("windlass.prepare_host", row.id, zone=Zone.get_by_id(host.zone_id).name)
     return get(actor, row.id)
 
 
@@ -104,7 +105,7 @@ def refuse_unfit(host):
 
 def going_on(host):
     """Return the query for the preparations of a host that have not ended."""
-    return Preparation.select().where(Preparation.host == host, Preparation.state.in_(states.PREPARATION_GOING_ON))
+    return Preparation.select().where(Preparation.host == host, Preparation.state.in_(transitions.PREPARATION_GOING_ON))
 
 
 def cancel(actor, preparation_id):
@@ -112,14 +113,14 @@ def cancel(actor, preparation_id):
     find(preparation_id)
     with audit.change(actor, "host.prepare.cancel", preparation_id):
         row = rows.for_change(Preparation.select().where(Preparation.id == preparation_id), Preparation).get()
-        if row.state not in states.PREPARATION_GOING_ON:
+        if row.state not in transitions.PREPARATION_GOING_ON:
             raise Conflict(
                 f"Preparation {preparation_id} has {row.state} and cannot be cancelled.", code="not-cancellable"
             )
         if row.cancel_requested_by is None:
             Preparation.update(cancel_requested_by=actor.name).where(Preparation.id == preparation_id).execute()
         if row.state == "pending":
-            states.move_preparation(
+            transitions.move_preparation(
                 row,
                 "cancelled",
                 guard=leases.is_free(Preparation),
@@ -152,12 +153,12 @@ def history(actor, preparation_id, after=0, limit=200):
 def follow(actor, preparation_id, after=0):
     """Return an iterator over a preparation's events as they come, with None as heartbeat, ending after its end."""
     row = find(preparation_id)
-    return events.follow_work(topic(row.id), after, row.state not in states.PREPARATION_GOING_ON, is_last)
+    return events.follow_work(topic(row.id), after, row.state not in transitions.PREPARATION_GOING_ON, is_last)
 
 
 def is_last(event):
     """Say whether an event is the end of a preparation."""
-    return event["kind"] == "preparation" and event["data"]["state"] not in states.PREPARATION_GOING_ON
+    return event["kind"] == "preparation" and event["data"]["state"] not in transitions.PREPARATION_GOING_ON
 
 
 def changed_tasks(preparation_id):

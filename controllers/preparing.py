@@ -13,11 +13,12 @@ from peewee import InterfaceError, OperationalError
 
 import failpoints
 from config import ROOT, settings
-from controllers import dispatch, leases, preparations, states, workers, zonekeys
+from controllers import preparations, zonekeys
 from controllers.foreign.configurator import runner
 from controllers.foreign.errors import ForeignError
+from controllers.jobs import leases, queue, transitions, workers
+from controllers.jobs.history import History
 from controllers.preparations import DEFAULT_USER
-from controllers.record import History
 from models import Preparation
 from models.db import clock, now
 from remote.ssh import Unreachable, try_login
@@ -49,12 +50,12 @@ def carry_out(preparation_id):
 
 def is_due():
     """Return the condition under which somebody should work on a preparation."""
-    return Preparation.state.in_(states.PREPARATION_GOING_ON) & leases.is_due(Preparation)
+    return Preparation.state.in_(transitions.PREPARATION_GOING_ON) & leases.is_due(Preparation)
 
 
 def ring_due():
     """Ring for the preparations that somebody should work on and that were not rung for just now."""
-    dispatch.ring_on_hosts("windlass.prepare_host", Preparation, is_due(), leases.is_free(Preparation))
+    queue.ring_on_hosts("windlass.prepare_host", Preparation, is_due(), leases.is_free(Preparation))
 
 
 class Work:
@@ -95,7 +96,7 @@ class Work:
             return False
         if self.row.state == "running":
             return True
-        return states.move_preparation(self.row, "running", guard=leases.is_held(self.row), started_at=now())
+        return transitions.move_preparation(self.row, "running", guard=leases.is_held(self.row), started_at=now())
 
     def log_in(self):
         """See that the host is the right one and lets us in; raises Unreachable, which says what to do."""
@@ -160,7 +161,7 @@ class Work:
         """Write the end, with what was changed in all attempts, if it is still ours."""
         self.history.flush()
         columns = {"message": message, "changed": preparations.changed_tasks(self.row.id)}
-        states.move_preparation(self.row, state, guard=leases.is_held(self.row), **columns, **leases.FREE)
+        transitions.move_preparation(self.row, state, guard=leases.is_held(self.row), **columns, **leases.FREE)
 
 
 class Refused(Exception):

@@ -2,13 +2,14 @@
 
 from peewee import IntegrityError, fn
 
-from controllers import audit, choices, dispatch, events, idempotency, latches, leases, paging, rows, states
+from controllers import audit, choices, events, idempotency, latches, paging, rows
 from controllers.building import build as building
 from controllers.building import compare as comparing
 from controllers.building import locks
 from controllers.errors import Conflict, Invalid, NotFound
 from controllers.foreign import ForeignError
 from controllers.foreign.source.git import check_ref
+from controllers.jobs import leases, queue, transitions
 from models import Application, BuiltEnvironment, Release
 from models.db import clock, database
 from utils.datekit import rfc3339
@@ -125,7 +126,7 @@ def create(actor, application, fields):
         )
         made["version"] = release.version
         idempotency.note_made("release", release.id)
-    dispatch.ring("windlass.build", release.id)
+    queue.ring("windlass.build", release.id)
     return describe(release, row.name)
 
 
@@ -194,8 +195,10 @@ def cancel(actor, application, version):
         by = row.cancel_requested_by or actor.name
         Release.update(cancel_requested_by=by, due_at=None).where(Release.id == row.id).execute()
         if not may_be_elsewhere(row):
-            states.move_release(row, "failed", guard=leases.is_free(Release), error=f"cancelled by {by}", **leases.FREE)
-    dispatch.ring("windlass.build", release.id)
+            transitions.move_release(
+                row, "failed", guard=leases.is_free(Release), error=f"cancelled by {by}", **leases.FREE
+            )
+    queue.ring("windlass.build", release.id)
     return describe(Release.get_by_id(release.id), application)
 
 
@@ -234,7 +237,7 @@ def follow(actor, application, version, after=0):
         topic_of(release),
         after,
         release.state != "building",
-        lambda event: event["kind"] == "release" and not states.RELEASE[event["data"]["state"]],
+        lambda event: event["kind"] == "release" and not transitions.RELEASE[event["data"]["state"]],
     )
 
 

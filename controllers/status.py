@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from peewee import JOIN, Case, Select, Tuple, fn
 
 from controllers import locks, maintenance, paging, placements, rows
-from controllers.states import DEPLOY_ENDED, DEPLOY_WAITING
+from controllers.jobs.transitions import DEPLOY_ENDED, DEPLOY_WAITING
 from models import Application, Deploy, Environment, Host, Placement, Release
 from models.db import clock
 from utils.datekit import rfc3339

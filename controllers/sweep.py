@@ -8,19 +8,8 @@ import logging
 
 import failpoints
 from config import settings
-from controllers import (
-    automation,
-    closing,
-    commandrun,
-    deliveries,
-    dispatch,
-    hooks,
-    observations,
-    plans,
-    preparing,
-    releases,
-    states,
-)
+from controllers import automation, closing, commandrun, deliveries, hooks, observations, plans, preparing, releases
+from controllers.jobs import queue, transitions
 from models import Deploy
 from models.db import connection, now
 
@@ -41,15 +30,15 @@ def sweep():
     """Ring for deploys that are due and have not ended, builds that nobody works on, and hosts that a plan waits for."""
     failpoints.reach("sweep.before")
     is_due = (Deploy.start_at <= now()) & (Deploy.state == "scheduled")
-    is_cancelled = Deploy.cancel_requested_by.is_null(False) & Deploy.state.in_(states.DEPLOY_WAITING)
-    is_going_on = Deploy.state.not_in(states.DEPLOY_ENDED | states.DEPLOY_WAITING)
+    is_cancelled = Deploy.cancel_requested_by.is_null(False) & Deploy.state.in_(transitions.DEPLOY_WAITING)
+    is_going_on = Deploy.state.not_in(transitions.DEPLOY_ENDED | transitions.DEPLOY_WAITING)
     for (deploy_id,) in (
         Deploy.select(Deploy.id).where(is_due | is_cancelled | is_going_on).order_by(Deploy.id).tuples()
     ):
-        dispatch.ring("windlass.conduct", deploy_id)
+        queue.ring("windlass.conduct", deploy_id)
     failpoints.reach("sweep.between")
     for release_id in releases.due_builds():
-        dispatch.ring("windlass.build", release_id)
+        queue.ring("windlass.build", release_id)
     plans.ring_due()
     observations.ring_due()
     closing.ring_due()

@@ -11,7 +11,8 @@ from peewee import fn
 import config
 import logs
 from config import data_path, settings
-from controllers import connections, dispatch, environments, paging, placements, zones
+from controllers import connections, environments, paging, placements, zones
+from controllers.jobs import queue
 from controllers.sessions import digest
 from models import Deploy, Token, User, Worker, Zone, db
 from utils.datekit import rfc3339
@@ -164,7 +165,7 @@ def zone_keys_state():
 def broker_state():
     """Reach the broker, as a task on its way would."""
     try:
-        with dispatch.celery().connection(connect_timeout=BROKER_TIMEOUT_S) as connection:
+        with queue.celery().connection(connect_timeout=BROKER_TIMEOUT_S) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=BROKER_TIMEOUT_S)
     except Exception as error:
         raise NotReady("The broker does not answer: see the setting broker.url.") from error

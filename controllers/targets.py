@@ -3,7 +3,7 @@
 from controllers import audit, configure, etags, hosts, latches, paging, rows
 from controllers.desired import waves
 from controllers.errors import Conflict, Invalid
-from controllers.states import DEPLOY_ENDED
+from controllers.jobs.transitions import DEPLOY_ENDED
 from models import Application, Deploy, Environment, Host, Maintenance, Target
 from models.db import clock
 from utils.datekit import rfc3339

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from controllers import errands, foreign
+from controllers import foreign
+from controllers.jobs import requests
 from models import Host, Zone
 
 PATIENCE_S = 25
@@ -33,7 +34,7 @@ def on_workers(row):
     used = Zone.id.in_(Host.select(Host.zone))
     zones = Zone.select(Zone.name).order_by(Zone.name)
     names = [zone.name for zone in zones.where(used)] or [zone.name for zone in zones]
-    return together(errands.send("windlass.try_integration", names, PATIENCE_S, integration=row))
+    return together(requests.send("windlass.try_integration", names, PATIENCE_S, integration=row))
 
 
 def together(done):
@@ -41,7 +42,7 @@ def together(done):
     checks, versions = [], []
     for errand in done:
         if errand.answer is None:
-            why = errands.unanswered(errand, PATIENCE_S)
+            why = requests.unanswered(errand, PATIENCE_S)
             checks.append(foreign.Check(f"worker of zone {errand.zone}", False, why))
             continue
         versions += [errand.answer["version"]] if errand.answer["version"] not in (None, *versions) else []
@@ -53,7 +54,7 @@ def together(done):
 
 def carry_out(errand_id):
     """The worker's side: try an integration out and write down what was found."""
-    errands.carry_out(errand_id, find_out)
+    requests.carry_out(errand_id, find_out)
 
 
 def find_out(errand):

@@ -2,8 +2,9 @@
 
 from peewee import JOIN
 
-from controllers import configure, events, paging, states
+from controllers import configure, events, paging
 from controllers.deploys import find
+from controllers.jobs import transitions
 from models import Host, HostRun, Step
 from models.db import connection
 from utils.datekit import rfc3339
@@ -96,14 +97,14 @@ def follow(actor, deploy_id, after=0):
     return events.follow_work(
         f"deploy-{deploy_id}",
         after,
-        row.state in states.DEPLOY_ENDED,
+        row.state in transitions.DEPLOY_ENDED,
         lambda event: event["kind"] == "deploy" and is_last(deploy_id, event),
     )
 
 
 def is_last(deploy_id, event):
     """Say whether an event is the end of a deploy: a state it has ended in, with nothing after it (a retry goes on)."""
-    if event["data"]["state"] not in states.DEPLOY_ENDED:
+    if event["data"]["state"] not in transitions.DEPLOY_ENDED:
         return False
     with connection():
         return event["number"] >= events.newest(f"deploy-{deploy_id}")

@@ -1,6 +1,7 @@
 """Zones: network segments, each with workers and an SSH key pair of its own."""
 
-from controllers import audit, dispatch, etags, paging, rows
+from controllers import audit, etags, paging, rows
+from controllers.jobs import queue
 from models import Host, Zone
 from models.db import clock, database
 from utils.datekit import rfc3339
@@ -41,7 +42,7 @@ def create(actor, fields):
     with audit.change(actor, "zone.create", fields["name"]), rows.once("a zone", fields["name"]):
         made_at = clock()
         zone = Zone.create(name=fields["name"], created_at=made_at, updated_at=made_at)
-    dispatch.ring("windlass.prepare_zone", zone.id, zone=zone.name)
+    queue.ring("windlass.prepare_zone", zone.id, zone=zone.name)
     return describe(zone)
 
 
@@ -58,7 +59,7 @@ def update(actor, name, changes, if_match=None):
             zone.updated_at = clock()
             zone.save()
     if zone.public_key is None:
-        dispatch.ring("windlass.prepare_zone", zone.id, zone=zone.name)
+        queue.ring("windlass.prepare_zone", zone.id, zone=zone.name)
     return describe(zone)
 
 

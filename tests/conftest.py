@@ -70,9 +70,9 @@ def settings(tmp_path):
 def forget_what_depends_on_settings():
     """Empty what the process keeps of settings and answers; a module that no test has imported keeps nothing."""
     secretbox.box_of.cache_clear()
-    dispatch = sys.modules.get("controllers.dispatch")
-    if dispatch:
-        dispatch.celery.cache_clear()
+    queue = sys.modules.get("controllers.jobs.queue")
+    if queue:
+        queue.celery.cache_clear()
     decorators = sys.modules.get("utils.decorators")
     for answers in decorators.CACHES if decorators else ():
         answers.clear()

@@ -14,13 +14,14 @@ import failpoints
 import store
 import subprocesses
 from config import settings
-from controllers import foreign, leases, states
+from controllers import foreign
 from controllers.building import environments, external, locks, platforms, project, trees
 from controllers.building.output import Output
 from controllers.building.work import BuildFailed, Interrupted, Work
 from controllers.errors import WindlassError
 from controllers.foreign import ForeignError
 from controllers.foreign.errors import NOT_FOUND
+from controllers.jobs import leases, transitions
 from models import Release, Target, db
 
 MOST_ATTEMPTS = 5
@@ -99,7 +100,7 @@ class Build:
 
     def look(self):
         """Called at every heartbeat: a cancelled build ends, a worker that is told to leave hands it over."""
-        from controllers import workers
+        from controllers.jobs import workers
 
         if workers.leaving.is_set() or self.cancelled_by():
             self.work.stop.set()
@@ -286,7 +287,7 @@ class Build:
     def end(self, state, **columns):
         """Make the change of state, unless the lease was lost, so that the outcome is another worker's, or it was cancelled."""
         self.output.flush()
-        states.move_release(self.release, state, guard=self.is_wanted(), **leases.FREE, **columns)
+        transitions.move_release(self.release, state, guard=self.is_wanted(), **leases.FREE, **columns)
 
     def cancelled_by(self):
         """Return who cancelled the build, None where nobody did or the lease was lost."""
@@ -307,7 +308,7 @@ class Build:
             return
         self.output.flush()
         error = f"cancelled by {by}" + (f"; {self.output.mask(unstopped)}" if unstopped else "")
-        states.move_release(self.release, "failed", guard=leases.is_held(self.release), **leases.FREE, error=error)
+        transitions.move_release(self.release, "failed", guard=leases.is_held(self.release), **leases.FREE, error=error)
 
     def stop_elsewhere(self):
         """End the build in the other system, if one may have been begun; returns a sentence where it goes on, else None."""

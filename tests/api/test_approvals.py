@@ -2,7 +2,8 @@
 
 import pytest
 
-from controllers import conduct, dispatch, plans, sessions, sweep
+from controllers import conduct, plans, sessions, sweep
+from controllers.jobs import queue
 from models import Approval, AuditEntry, Deploy, Environment, Plan, PlanHost, Token, User
 from models.db import clock
 from tests import factories
@@ -16,7 +17,7 @@ WANTED = {"application": "shop", "release": "v1", "environment": "production"}
 def bells(api, monkeypatch):
     """Targets in staging and production, and a release that is ready; what is rung for: (task, ids)."""
     rung = []
-    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
+    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
     factories.application("shop")
     for position, name in enumerate(("staging", "production")):
         factories.environment(name, position)

@@ -2,8 +2,9 @@
 
 import pytest
 
-from controllers import choices, dispatch
+from controllers import choices
 from controllers.foreign import circuits
+from controllers.jobs import queue
 from models import Release
 from tests import factories
 from tests.client import assert_problem
@@ -20,7 +21,7 @@ __all__ = ["index", "packages"]
 @pytest.fixture(autouse=True)
 def quickly(settings, monkeypatch):
     """A fence open to loopback, circuits that remember nothing, and nobody who builds."""
-    monkeypatch.setattr(dispatch, "ring", lambda *_, **__: None)
+    monkeypatch.setattr(queue, "ring", lambda *_, **__: None)
     monkeypatch.setattr(choices, "PATIENCE_S", 100)
     settings.network.allow = ["127.0.0.1/32"]
     circuits.forget()

@@ -2,8 +2,9 @@
 
 import pytest
 
-from controllers import commandrun, commands, dispatch, leases, states
+from controllers import commandrun, commands
 from controllers.actor import Actor
+from controllers.jobs import leases, queue, transitions
 from models import AuditEntry, Command, CommandRun, Placement, Target
 from models.db import clock, now
 from tests import factories
@@ -14,7 +15,7 @@ from tests.client import ApiClient, assert_problem
 def rung(monkeypatch):
     """What workers were told."""
     told = []
-    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: told.append((task, *ids, zone)))
+    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: told.append((task, *ids, zone)))
     return told
 
 
@@ -47,7 +48,7 @@ def end(command, host, state, **changes):
     """End a command's run on a host, as its worker does."""
     row = CommandRun.get(CommandRun.command == command["id"], CommandRun.host_name == host)
     if row.state == "pending":
-        states.move_command_run(row, "running", asked_at=now())
+        transitions.move_command_run(row, "running", asked_at=now())
     return commands.end_run(row, state, None, **changes)
 
 
@@ -199,7 +200,7 @@ def test_it_ends_with_the_last_host(api, hosts, ends, state):
 def test_cancelled_where_it_has_not_begun_and_wanted_cancelled_where_it_has(api, hosts):
     made = run(api, hosts=["web-1", "web-2"])
     row = CommandRun.get(CommandRun.host_name == "web-1")
-    states.move_command_run(row, "running", asked_at=now())
+    transitions.move_command_run(row, "running", asked_at=now())
     shown = api.post(f"/commands/{made['id']}/cancel").json
     assert [item["state"] for item in shown["hosts"]] == ["running", "cancelled"]
     assert (shown["state"], shown["cancel_requested_by"]) == ("running", "admin")

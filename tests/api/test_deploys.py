@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from controllers import dispatch, events, states, watching
+from controllers import events, watching
+from controllers.jobs import queue, transitions
 from models import Deploy, HostRun, Release, Step
 from models.db import connection
 from tests import factories
@@ -19,14 +20,14 @@ WANTED = {"application": "shop", "release": "v1", "environment": "production"}
 def bells(monkeypatch):
     """What is rung for: (task, ids)."""
     rung = []
-    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
+    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
     return rung
 
 
 def ended(state="succeeded", **columns):
     """Make a deploy that has ended, with its history."""
     deploy = factories.deploy([], state="running", **columns)
-    states.move_deploy(deploy, state)
+    transitions.move_deploy(deploy, state)
     return deploy
 
 
@@ -243,7 +244,7 @@ def told(api):
             {"kind": "output", "host": "web-1", "step": "start", "text": "<script>ü"},
         ],
     )
-    states.move_deploy(deploy, "succeeded")
+    transitions.move_deploy(deploy, "succeeded")
     return deploy
 
 
@@ -341,7 +342,7 @@ def test_events_come_as_they_happen(api):
             events.append(f"deploy-{deploy.id}", [{"kind": "output", "text": "x"}])
             assert seen.get(timeout=30) == number, "an event must not wait for the next one"
     finally:
-        states.move_deploy(deploy, "succeeded")
+        transitions.move_deploy(deploy, "succeeded")
         reader.join(30)
     assert [seen.get(timeout=30), seen.get(timeout=30)] == [3, "end"]
 
@@ -373,8 +374,8 @@ def test_the_stream_of_all_deploys_begins_with_what_happens_next(api, monkeypatc
     answer = api.get("/stream", buffered=False)
     pieces = iter(answer.response)
     next(pieces)
-    states.move_deploy(first, "succeeded")
-    states.move_deploy(second, "failed", reason="web-1 did not answer")
+    transitions.move_deploy(first, "succeeded")
+    transitions.move_deploy(second, "failed", reason="web-1 did not answer")
     seen = []
     for piece in pieces:
         seen += [

@@ -2,7 +2,8 @@
 
 import pytest
 
-from controllers import conduct, dispatch, sessions, sweep
+from controllers import conduct, sessions, sweep
+from controllers.jobs import queue
 from models import Deploy, Freeze, Token, User
 from models.db import clock
 from tests import factories
@@ -24,7 +25,7 @@ WEEKLY = {"begins": "fri 16:00", "ends": "mon 08:00", "timezone": "Europe/Berlin
 def bells(api, monkeypatch):
     """A target of one host and a release that is ready; what is rung for: (task, ids)."""
     rung = []
-    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
+    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
     factories.application("shop")
     factories.environment("production")
     factories.host("web-1")

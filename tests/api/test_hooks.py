@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from controllers import automation, dispatch, hooks, states
+from controllers import automation, hooks
+from controllers.jobs import queue, transitions
 from models import Automation, Deploy, Hook, Integration, Release, Target
 from models.db import now
 from tests import factories
@@ -34,7 +35,7 @@ def push(ref="refs/heads/main", commit=COMMIT, repository="team/shop", **changes
 @pytest.fixture
 def bells(monkeypatch):
     rung = []
-    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
+    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
     return rung
 
 
@@ -98,7 +99,9 @@ def advance():
 def built(release=None):
     """Let a release be ready."""
     release = release or Release.select().order_by(Release.id.desc()).get()
-    assert states.move_release(release, "ready", digest="0" * 64, lock_digest="0" * 64, processes={"web": "x $SOCKET"})
+    assert transitions.move_release(
+        release, "ready", digest="0" * 64, lock_digest="0" * 64, processes={"web": "x $SOCKET"}
+    )
     return release
 
 
@@ -245,7 +248,7 @@ def test_a_release_that_failed_there_before_is_never_deployed_again(hub, target)
     release = built()
     deploy = factories.deploy([factories.host()], release=release)
     for state in ("running", "failed"):
-        states.move_deploy(deploy, state)
+        transitions.move_deploy(deploy, state)
     advance()
     row = Automation.get()
     assert row.state == "skipped" and "failed in production" in row.outcome
@@ -255,7 +258,7 @@ def test_a_release_that_failed_there_before_is_never_deployed_again(hub, target)
 def test_a_release_that_could_not_be_built_ends_it(hub, target):
     hub(push())
     work()
-    states.move_release(Release.get(), "failed", error="no such package")
+    transitions.move_release(Release.get(), "failed", error="no such package")
     advance()
     assert Automation.get().state == "skipped" and "no such package" in Automation.get().outcome
 

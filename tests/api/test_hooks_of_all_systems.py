@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from controllers import automation, dispatch, hooks
+from controllers import automation, hooks
 from controllers import foreign as systems
 from controllers.foreign import hooks as checking
+from controllers.jobs import queue
 from models import Automation, Hook, Release, Target
 from models.db import now
 from tests import factories
@@ -42,7 +43,7 @@ def sqlite_database(request, settings):
 @pytest.fixture
 def bells(monkeypatch):
     rung = []
-    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
+    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
     return rung
 
 

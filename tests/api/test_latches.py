@@ -2,9 +2,10 @@
 
 import pytest
 
-from controllers import deploys, dispatch
+from controllers import deploys
 from controllers.actor import WINDLASS
 from controllers.errors import Conflict
+from controllers.jobs import queue
 from models import Deploy, Environment
 from tests import factories
 
@@ -14,7 +15,7 @@ WANTED = {"application": "shop", "release": "v1", "environment": "production"}
 @pytest.fixture(autouse=True)
 def target(api, monkeypatch):
     """A target of one host, and two releases that are ready."""
-    monkeypatch.setattr(dispatch, "ring", lambda *_, **__: None)
+    monkeypatch.setattr(queue, "ring", lambda *_, **__: None)
     factories.application("shop")
     factories.environment("production")
     factories.host("web-1")

@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from controllers import conduct, dispatch, sessions
+from controllers import conduct, sessions
+from controllers.jobs import queue
 from models import Deploy, Lock, Token, User
 from models.db import clock
 from tests import factories
@@ -17,7 +18,7 @@ WANTED = {"application": "shop", "release": "v1", "environment": "production"}
 @pytest.fixture(autouse=True)
 def target(api, monkeypatch):
     """A target of one host, and a release that is ready."""
-    monkeypatch.setattr(dispatch, "ring", lambda *_, **__: None)
+    monkeypatch.setattr(queue, "ring", lambda *_, **__: None)
     factories.application("shop")
     factories.environment("production")
     factories.host("web-1")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from controllers import closing, leases, maintenance
+from controllers import closing, maintenance
+from controllers.jobs import leases
 from models import Closure, Target
 from models.db import now
 from tests import factories
@@ -16,7 +17,7 @@ NGINX = {"sites": "/etc/nginx/sites", "command": ["nginx"], "listen": "80"}
 def rung(monkeypatch):
     """What is rung for, instead of ringing: [(task, id, zone)]."""
     found = []
-    monkeypatch.setattr("controllers.dispatch.ring", lambda task, *ids, zone=None: found.append((task, *ids, zone)))
+    monkeypatch.setattr("controllers.jobs.queue.ring", lambda task, *ids, zone=None: found.append((task, *ids, zone)))
     return found
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers import dispatch
+from controllers.jobs import queue
 from models import Deploy, HostRun
 from tests import factories
 from tests.client import assert_problem
@@ -12,7 +12,7 @@ from tests.client import assert_problem
 def bells(monkeypatch):
     """What is rung for: (task, ids)."""
     rung = []
-    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
+    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
     return rung
 
 

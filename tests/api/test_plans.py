@@ -2,7 +2,8 @@
 
 import pytest
 
-from controllers import dispatch, plans
+from controllers import plans
+from controllers.jobs import queue
 from models import Plan, PlanHost
 from tests.client import assert_problem
 
@@ -13,7 +14,7 @@ WANTED = {"application": "shop", "release": "v1", "environment": "production"}
 def bells(monkeypatch):
     """What is rung for; nobody answers, and nobody waits for an answer."""
     rung = []
-    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
+    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
     monkeypatch.setattr(plans, "PATIENCE_S", 0)
     return rung
 

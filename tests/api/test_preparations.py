@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers import dispatch, states
+from controllers.jobs import queue, transitions
 from models import AuditEntry, Preparation
 from models.db import now
 from tests import factories
@@ -15,7 +15,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHU4"
 def rung(monkeypatch):
     """What workers were told."""
     told = []
-    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: told.append((task, *ids, zone)))
+    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: told.append((task, *ids, zone)))
     return told
 
 
@@ -79,8 +79,8 @@ def test_one_at_a_time_and_the_host_stays_meanwhile(api, host):
 def test_the_history_is_kept_when_the_host_goes(api, host):
     made = prepare(api).json
     row = Preparation.get_by_id(made["id"])
-    states.move_preparation(row, "running", started_at=now())
-    states.move_preparation(row, "succeeded", changed=["Make the user deploy"])
+    transitions.move_preparation(row, "running", started_at=now())
+    transitions.move_preparation(row, "succeeded", changed=["Make the user deploy"])
     assert api.delete("/hosts/web-1").status_code == 204
     assert api.get(f"/preparations/{made['id']}").json["changed"] == ["Make the user deploy"]
     items = api.get(f"/preparations/{made['id']}/events").json["items"]

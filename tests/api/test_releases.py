@@ -2,7 +2,8 @@
 
 import pytest
 
-from controllers import dispatch, releases
+from controllers import releases
+from controllers.jobs import queue
 from models import Release
 from tests import factories
 from tests.client import assert_problem
@@ -12,7 +13,7 @@ from tests.stack import Repository
 @pytest.fixture(autouse=True)
 def shop(database, monkeypatch):
     """An application; nobody answers when it is rung for a build."""
-    monkeypatch.setattr(dispatch, "ring", lambda *_, **__: None)
+    monkeypatch.setattr(queue, "ring", lambda *_, **__: None)
     return factories.application()
 
 

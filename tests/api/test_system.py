@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers import dispatch
+from controllers.jobs import queue
 from models import Worker, Zone
 from models.db import clock, now
 from tests import factories
@@ -74,7 +74,7 @@ def test_a_zone_that_nobody_serves_holds_nobody_up(anonymous, worker):
 
 def test_not_ready_without_the_broker_and_no_password_is_told(anonymous, worker, settings):
     settings.broker.url = "redis://:hunter2@127.0.0.1:1/0"
-    dispatch.celery.cache_clear()
+    queue.celery.cache_clear()
     status, broker = component(anonymous, "broker")
     assert status == 503 and not broker["ready"] and "hunter2" not in str(broker)
 

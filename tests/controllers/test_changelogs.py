@@ -2,9 +2,10 @@
 
 import pytest
 
-from controllers import changelogs, deliveries, outbox, states
+from controllers import changelogs, deliveries
 from controllers.building import compare
 from controllers.foreign import circuits
+from controllers.jobs import outbox, transitions
 from models import Delivery, Deploy, Integration
 from models.db import clock, now
 from tests import factories
@@ -58,7 +59,7 @@ def deployed(before, after):
     made = factories.deploy([factories.host()], release=after, previous_release=before)
     outbox.on_created(made)
     for state in ("running", "succeeded"):
-        assert states.move_deploy(made, state)
+        assert transitions.move_deploy(made, state)
     return made
 
 
@@ -327,8 +328,8 @@ def test_the_first_deploy_has_nothing_to_compare_with(releases, jira, administra
 def test_a_changelog_that_comes_while_a_deploy_ends_is_not_overlooked(releases, jira):
     first, second = releases
     deploy = factories.deploy([factories.host()], release=second, previous_release=first)
-    states.move_deploy(deploy, "running")
+    transitions.move_deploy(deploy, "running")
     changelogs.make(Deploy.get_by_id(deploy.id))
-    assert states.move_deploy(deploy, "succeeded"), "as somebody who read the deploy before"
+    assert transitions.move_deploy(deploy, "succeeded"), "as somebody who read the deploy before"
     work()
     assert_told_once(jira, deploy)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from controllers import conduct, dispatch, events, hostrun, states
+from controllers import conduct, events, hostrun
+from controllers.jobs import queue, transitions
 from models import Deploy, HostRun
 from models.db import now
 from tests import factories
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("database")
 def bells(monkeypatch):
     """What is rung for: (task, ids, zone)."""
     rung = []
-    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: rung.append((task, ids, zone)) or True)
+    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids, zone)) or True)
     return rung
 
 
@@ -32,8 +33,8 @@ def end(run, state, **changes):
     run = HostRun.get_by_id(run.id)
     if run.state == "pending":
         HostRun.update(rung_at=None).where(HostRun.id == run.id).execute()
-        assert states.move_host_run(run, "running")
-    assert states.move_host_run(run, state, **changes)
+        assert transitions.move_host_run(run, "running")
+    assert transitions.move_host_run(run, state, **changes)
 
 
 def tick(deploy):
@@ -63,7 +64,7 @@ def test_ticks_at_once_ring_once(bells, hosts):
 def test_a_bell_that_the_broker_did_not_take_is_rung_by_the_next_tick(bells, hosts, monkeypatch):
     deploy = factories.deploy(hosts)
     with monkeypatch.context() as away:
-        away.setattr(dispatch, "ring", lambda task, *ids, zone=None: False)
+        away.setattr(queue, "ring", lambda task, *ids, zone=None: False)
         tick(deploy)
     tick(deploy)
     assert rung_hosts(bells) == [run.id for run in runs_of(deploy)]
@@ -86,7 +87,7 @@ def test_a_bell_that_nobody_answers_is_rung_again_among_the_first(bells, monkeyp
     monkeypatch.setattr(conduct, "MOST_UNANSWERED", 2)
     deploy = factories.deploy([factories.host(f"app{number}") for number in range(1, 5)])
     tick(deploy)
-    HostRun.update(rung_at=HostRun.rung_at - dispatch.RING_AGAIN_MS).where(
+    HostRun.update(rung_at=HostRun.rung_at - queue.RING_AGAIN_MS).where(
         HostRun.deploy == deploy, HostRun.rung_at.is_null(False)
     ).execute()
     tick(deploy)
@@ -153,7 +154,7 @@ def test_hosts_under_way_are_waited_for_before_going_back(bells, hosts):
     deploy = factories.deploy(hosts[:2])
     tick(deploy)
     first, second = runs_of(deploy)
-    states.move_host_run(first, "running")
+    transitions.move_host_run(first, "running")
     end(second, "failed", message="no")
     assert tick(deploy).state == "running"
     end(first, "succeeded")
@@ -250,7 +251,7 @@ def test_where_every_host_turned_unhealthy_under_watch_they_go_back_though_all_f
     deploy = factories.deploy(hosts[:1], {"max_failures": 1, "bake_s": 60})
     tick(deploy)
     end(runs_of(deploy)[0], "succeeded")
-    states.move_host_run(runs_of(deploy)[0], "failed", message="the health check fails.", was_switched=True)
+    transitions.move_host_run(runs_of(deploy)[0], "failed", message="the health check fails.", was_switched=True)
     going_back = tick(deploy)
     assert (going_back.state, going_back.reason) == (
         "rolling_back",
@@ -307,7 +308,7 @@ def test_cancelling_waits_for_hosts_under_way_and_names_switched_ones(bells, hos
     tick(deploy)
     first, second, _ = runs_of(deploy)
     end(first, "succeeded")
-    states.move_host_run(second, "running")
+    transitions.move_host_run(second, "running")
     Deploy.update(cancel_requested_by="ann").where(Deploy.id == deploy.id).execute()
     assert tick(deploy).state == "running"
     end(second, "rolled_back")
@@ -360,5 +361,5 @@ def test_an_ended_deploy_and_one_that_never_was_are_left_alone(bells, hosts):
 
 def test_the_tables_refuse_changes_they_do_not_know(bells, hosts):
     deploy = factories.deploy(hosts[:1], state="succeeded")
-    with pytest.raises(states.IllegalTransition):
-        states.move_deploy(deploy, "running")
+    with pytest.raises(transitions.IllegalTransition):
+        transitions.move_deploy(deploy, "running")

@@ -4,9 +4,10 @@ import threading
 
 import pytest
 
-from controllers import bake, conduct, deploys, dispatch, events, hostrun, pauses, states, watching
+from controllers import bake, conduct, deploys, events, hostrun, pauses, watching
 from controllers.actor import Actor
 from controllers.errors import Conflict, NotFound
+from controllers.jobs import queue, transitions
 from models import Deploy, HostRun, Target
 from models.db import clock, connection, now
 from tests import factories
@@ -68,7 +69,7 @@ def test_no_other_host_starts_before_the_first_has_succeeded(bells, hosts):
     tick(deploy)
     first, second, third, _ = runs_of(deploy)
     assert rung_hosts(bells) == [first.id]
-    states.move_host_run(first, "running")
+    transitions.move_host_run(first, "running")
     tick(deploy)
     assert rung_hosts(bells) == [first.id]
     end(first, "succeeded")
@@ -136,7 +137,7 @@ def test_while_paused_hosts_under_way_finish_and_no_other_begins(bells, hosts):
     deploy = factories.deploy(hosts[:2], {"healthy_first": False})
     tick(deploy)
     first, second = runs_of(deploy)
-    states.move_host_run(first, "running")
+    transitions.move_host_run(first, "running")
     assert pauses.pause(ANN, deploy.id)["reason"] == "paused by ann"
     assert hostrun.claim(second.id) is None, "its bell had been rung already"
     HostRun.update(rung_at=None).where(HostRun.deploy == deploy).execute()
@@ -154,7 +155,7 @@ def test_a_failure_while_paused_is_judged_when_the_deploy_is_resumed(bells, host
     deploy = factories.deploy(hosts[:2])
     tick(deploy)
     first, second = runs_of(deploy)
-    states.move_host_run(second, "running")
+    transitions.move_host_run(second, "running")
     end(first, "succeeded")
     pauses.pause(ANN, deploy.id)
     end(second, "failed", message="app2 broke.")
@@ -331,7 +332,7 @@ def test_hosts_that_were_unchanged_are_not_watched(bells, hosts):
 
 def test_a_host_that_turns_unhealthy_goes_back_with_the_others_that_switched(bells, baking):
     first, second, *_ = runs_of(baking)
-    states.move_host_run(first, "failed", message="app1: bake: the health check fails.", was_switched=True)
+    transitions.move_host_run(first, "failed", message="app1: bake: the health check fails.", was_switched=True)
     going_back = tick(baking)
     assert (going_back.state, going_back.reason) == ("rolling_back", "app1: bake: the health check fails.")
     assert [(run.state, run.goal) for run in runs_of(baking)] == [("pending", "restore")] * 2 + [
@@ -349,7 +350,7 @@ def test_on_failure_stop_leaves_an_unhealthy_host_as_it_is(bells, hosts):
     tick(deploy)
     for run in runs_of(deploy):
         end(run, "succeeded")
-    states.move_host_run(runs_of(deploy)[0], "failed", message="no", was_switched=True)
+    transitions.move_host_run(runs_of(deploy)[0], "failed", message="no", was_switched=True)
     assert tick(deploy).state == "failed"
     assert states_of(deploy) == ["failed", "succeeded"]
 
@@ -507,4 +508,4 @@ def test_every_task_that_is_rung_for_is_registered():
     import batch
 
     assert {"windlass.bake_host", "windlass.host_run", "windlass.conduct"} <= set(batch.celery().tasks)
-    assert dispatch.celery() is batch.celery()
+    assert queue.celery() is batch.celery()

@@ -2,8 +2,9 @@
 
 import pytest
 
-from controllers import deliveries, outbound, outbox, states, webhooks
+from controllers import deliveries, outbound, webhooks
 from controllers.errors import Conflict
+from controllers.jobs import outbox, transitions
 from models import Delivery, Deploy, Release
 from models.db import now
 from tests import factories
@@ -34,7 +35,7 @@ def deploy(database):
 
 def moved(deploy, *ways):
     for state in ways:
-        assert states.move_deploy(deploy, state)
+        assert transitions.move_deploy(deploy, state)
     return deploy
 
 
@@ -79,10 +80,10 @@ def test_an_integration_chooses_what_it_is_told(deploy, webhook, receiver, wante
 
 def test_nothing_is_written_for_a_change_that_was_not_made(deploy, webhook):
     webhook()
-    states.move_deploy(deploy, "running")
+    transitions.move_deploy(deploy, "running")
     stale = Deploy.get_by_id(deploy.id)
     stale.state = "queued"
-    assert not states.move_deploy(stale, "running")
+    assert not transitions.move_deploy(stale, "running")
     assert len(waiting()) == 1
 
 
@@ -156,7 +157,7 @@ def test_what_is_switched_off_is_told_nothing_and_what_waited_for_it_can_be_sent
     assert webhooks.get(administrator, "ops")["enabled"] is True
     assert webhooks.update(administrator, "ops", {"enabled": False})["enabled"] is False
     carry_out_due()
-    states.move_deploy(deploy, "succeeded")
+    transitions.move_deploy(deploy, "succeeded")
     (row,) = Delivery.select()
     assert (row.state, receiver.taken) == ("failed", {}) and "switched off" in row.error
     webhooks.update(administrator, "ops", {"enabled": True, "events": ["deploy.*"]})
@@ -208,7 +209,7 @@ def test_a_release_is_published_where_its_application_keeps_releases(database):
     release = factories.release(
         state="building", partners={"artifacts": {"integration": "files", "path": "releases/shop/"}}
     )
-    assert states.move_release(release, "ready")
+    assert transitions.move_release(release, "ready")
     (row,) = waiting()
     assert (row.action, row.subject) == ("publish", f"releases/shop/shop-{release.version}.tar.gz")
 

@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from controllers import deploys, dispatch
+from controllers import deploys
 from controllers.errors import Conflict
+from controllers.jobs import queue
 from models import Deploy
 from models.db import connection
 from tests import factories
@@ -16,7 +17,7 @@ AT_ONCE = 8
 @pytest.fixture
 def succeeded(api, monkeypatch):
     """A deploy that succeeded, with another release before it."""
-    monkeypatch.setattr(dispatch, "ring", lambda *_, **__: None)
+    monkeypatch.setattr(queue, "ring", lambda *_, **__: None)
     factories.application("shop")
     factories.environment("production")
     host = factories.host("web-1")

@@ -39,7 +39,7 @@ def seen(**changes):
 def rung(monkeypatch):
     """The hosts that were rung for."""
     found = []
-    monkeypatch.setattr("controllers.dispatch.ring", lambda task, host_id, zone=None: found.append(host_id))
+    monkeypatch.setattr("controllers.jobs.queue.ring", lambda task, host_id, zone=None: found.append(host_id))
     return found
 
 

@@ -4,8 +4,9 @@ import pytest
 
 import secretbox
 import store
-from controllers import conduct, deliveries, deploys, dispatch, events, hostrun, outbox, transports, watching
+from controllers import conduct, deliveries, deploys, events, hostrun, transports, watching
 from controllers.actor import Actor
+from controllers.jobs import outbox, queue
 from models import Delivery, Deploy, HostRun, Release
 from models.db import clock, now
 from tests import factories
@@ -39,7 +40,7 @@ def artifactory(integration):
 @pytest.fixture
 def run(database, artifactory, settings, tmp_path, monkeypatch):
     """A run on a worker with an empty folder, of a release that is published; its host is not to be spoken to."""
-    monkeypatch.setattr(dispatch, "ring", lambda *_, **__: True)
+    monkeypatch.setattr(queue, "ring", lambda *_, **__: True)
     monkeypatch.setattr(transports, "open_host", lambda host: pytest.fail("no host is to be spoken to"))
     sha256, size = store.add_bytes(b"print(1)\n")
     digest = store.add_manifest([["app.py", 0o644, size, sha256]])

@@ -2,9 +2,10 @@
 
 import pytest
 
-from controllers import dispatch, planned, plans
+from controllers import planned, plans
 from controllers.actor import Actor
 from controllers.errors import NotFound
+from controllers.jobs import queue
 from models import HostRun, Plan, PlanHost
 from models.db import clock
 from tests import factories
@@ -17,7 +18,7 @@ ANN = Actor("ann")
 def rung(monkeypatch):
     """The tasks that were rung for."""
     heard = []
-    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: heard.append((task, *ids, zone)))
+    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: heard.append((task, *ids, zone)))
     return heard
 
 

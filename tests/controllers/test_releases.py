@@ -6,9 +6,10 @@ import threading
 import pytest
 
 import store
-from controllers import dispatch, events, releases, states
+from controllers import events, releases
 from controllers.actor import Actor
 from controllers.errors import Conflict, Invalid, NotFound
+from controllers.jobs import queue, transitions
 from models import Release, db
 from tests import factories
 
@@ -19,7 +20,7 @@ ACTOR = Actor("tester")
 def bells(database, monkeypatch):
     """What was rung for."""
     rung = []
-    monkeypatch.setattr(dispatch, "ring", lambda *what, zone=None: rung.append(what))
+    monkeypatch.setattr(queue, "ring", lambda *what, zone=None: rung.append(what))
     return rung
 
 
@@ -152,7 +153,7 @@ def test_a_build_is_followed_to_its_end():
     assert next(followed)["data"]["state"] == "building"
     events.append(f"release-{row.id}", [{"kind": "output", "text": "one"}])
     assert next(followed)["text"] == "one"
-    states.move_release(row, "failed", error="it did not work")
+    transitions.move_release(row, "failed", error="it did not work")
     assert [event["text"] for event in followed] == ["it did not work"]
     assert list(releases.follow(ACTOR, "shop", "v1", after=3)) == []
     assert [event["number"] for event in releases.history(ACTOR, "shop", "v1", after=1)["items"]] == [2, 3]
@@ -162,10 +163,10 @@ def test_a_build_is_followed_to_its_end():
 def test_a_release_s_end_cannot_be_changed():
     release = factories.release(state="building")
     other = Release.get_by_id(release.id)
-    assert states.move_release(release, "ready")
-    assert not states.move_release(other, "failed", error="too late")
-    with pytest.raises(states.IllegalTransition):
-        states.move_release(release, "failed")
+    assert transitions.move_release(release, "ready")
+    assert not transitions.move_release(other, "failed", error="too late")
+    with pytest.raises(transitions.IllegalTransition):
+        transitions.move_release(release, "failed")
     assert Release.get_by_id(release.id).state == "ready"
 
 

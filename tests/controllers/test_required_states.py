@@ -2,8 +2,9 @@
 
 import pytest
 
-from controllers import conduct, deliveries, integrations, outbox
+from controllers import conduct, deliveries, integrations
 from controllers.building import compare
+from controllers.jobs import outbox
 from models import Application, Delivery, Deploy
 from models.db import clock, now
 from tests import factories

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from controllers import dispatch, sweep
+from controllers import sweep
+from controllers.jobs import queue
 from models import Deploy
 from tests import factories
 
@@ -13,7 +14,7 @@ from tests import factories
 def bells(monkeypatch):
     """What is rung for: (task, ids)."""
     rung = []
-    monkeypatch.setattr(dispatch, "ring", lambda task, *ids, zone=None: rung.append((task, *ids)))
+    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, *ids)))
     return rung
 
 

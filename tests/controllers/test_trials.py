@@ -2,9 +2,10 @@
 
 import pytest
 
-from controllers import dispatch, integrations, trials, workers
+from controllers import integrations, trials
 from controllers.actor import Actor
 from controllers.errors import NotFound
+from controllers.jobs import queue, workers
 from models import Errand
 from tests import factories
 from tests.controllers.conftest import integration
@@ -36,7 +37,7 @@ def rung(monkeypatch, settings, manifests):
             trials.carry_out(trial_id)
             trials.carry_out(trial_id)
 
-    monkeypatch.setattr(dispatch, "ring", answer)
+    monkeypatch.setattr(queue, "ring", answer)
     return heard
 
 

@@ -10,7 +10,7 @@ import uuid
 import pytest
 import requests
 
-from controllers.record import STEPS
+from controllers.jobs.history import STEPS
 from masking import MASK
 from tests.deploying import applications
 from tests.faults import cases, oracle

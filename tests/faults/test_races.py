@@ -10,7 +10,7 @@ import time
 import pytest
 import requests
 
-from controllers.record import STEPS
+from controllers.jobs.history import STEPS
 from tests.deploying import applications
 from tests.faults import oracle
 

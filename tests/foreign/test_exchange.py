@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from controllers import dispatch, releases
+from controllers import releases
+from controllers.jobs import queue
 from models import Release
 from tests.foreign.test_source_conformance import HOSTS, driver_name
 from tests.stack import Repository
@@ -48,7 +49,7 @@ def releases_of(api, name):
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_an_application_moves_through_all_systems_without_anyone_noticing(api, repository, settings, monkeypatch):
-    monkeypatch.setattr(dispatch, "ring", lambda *what, zone=None: None)
+    monkeypatch.setattr(queue, "ring", lambda *what, zone=None: None)
     asked = {"name": "shop", "source": {"repository": str(repository.folder)}}
     assert api.post("/applications", asked).status_code == 201
     expected = releases_of(api, "shop")

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 import store
-from controllers import deliveries, outbox
+from controllers import deliveries
+from controllers.jobs import outbox
 from models import Delivery
 from models.db import now
 from tests import factories

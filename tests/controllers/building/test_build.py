@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import store
-from controllers import dispatch, events, releases
+from controllers import events, releases
 from controllers.actor import Actor
 from controllers.building import build, platforms
+from controllers.jobs import queue
 from models import BuiltEnvironment, Release, Target
 from models.db import now
 from tests import factories
@@ -26,7 +27,7 @@ ACTOR = Actor("tester")
 def bells(database, monkeypatch):
     """What was rung for; nobody answers, the tests do the work themselves."""
     rung = []
-    monkeypatch.setattr(dispatch, "ring", lambda *what, zone=None: rung.append(what))
+    monkeypatch.setattr(queue, "ring", lambda *what, zone=None: rung.append(what))
     return rung
 
 

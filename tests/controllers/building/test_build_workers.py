@@ -9,8 +9,9 @@ import threading
 from pathlib import Path
 
 import store
-from controllers import events, leases, releases, workers
+from controllers import events, releases
 from controllers.building import build
+from controllers.jobs import leases, workers
 from models import BuiltEnvironment, Release, db
 from models.db import now
 from tests.controllers.building.test_build import ROOT, application, asked, bells, make, told

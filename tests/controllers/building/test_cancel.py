@@ -2,9 +2,10 @@
 
 import pytest
 
-from controllers import events, leases, releases
+from controllers import events, releases
 from controllers.building import build, external
 from controllers.errors import Conflict
+from controllers.jobs import leases
 from models import AuditEntry, BuiltEnvironment, Integration, Release
 from models.db import clock, now
 from tests.controllers.building.test_build import ACTOR, application, asked, bells, told

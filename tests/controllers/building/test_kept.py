@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 import store
-from controllers import deliveries, outbox
+from controllers import deliveries
 from controllers.building import bundles, kept
 from controllers.errors import WindlassError
 from controllers.foreign import ForeignError
+from controllers.jobs import outbox
 from models import Delivery, Release
 from models.db import now
 from tests import factories

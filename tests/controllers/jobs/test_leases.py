@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from controllers import leases, workers
+from controllers.jobs import leases, workers
 from models import HostRun
 from models.db import connection, now
 from tests import factories

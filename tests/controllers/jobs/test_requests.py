@@ -4,9 +4,10 @@ import threading
 
 import pytest
 
-from controllers import checks, dispatch, errands, observations, workers
+from controllers import checks, observations
 from controllers.actor import Actor
 from controllers.errors import NotFound, Unavailable
+from controllers.jobs import queue, requests, workers
 from models import Errand, Host
 from models.db import clock, connection
 from tests import factories
@@ -29,9 +30,9 @@ class Bell:
 def bell(database, monkeypatch):
     """The bell of all zones; nobody waits long, and it is rung again at every look."""
     made = Bell()
-    monkeypatch.setattr(dispatch, "ring", made)
-    monkeypatch.setattr(errands, "RING_AGAIN_S", 0)
-    monkeypatch.setattr(errands, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(queue, "ring", made)
+    monkeypatch.setattr(requests, "RING_AGAIN_S", 0)
+    monkeypatch.setattr(requests, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(checks, "PATIENCE_S", 0.3)
     return made
 
@@ -45,10 +46,10 @@ def host(bell):
 def test_a_bell_that_nobody_heard_is_rung_again(bell, host):
     def hear_the_third(errand_id):
         if len(bell.rung) == 3:
-            errands.carry_out(errand_id, lambda errand: {"of": errand.host.name})
+            requests.carry_out(errand_id, lambda errand: {"of": errand.host.name})
 
     bell.answer = hear_the_third
-    (errand,) = errands.send("windlass.observe_host", ["default"], 10, host=host)
+    (errand,) = requests.send("windlass.observe_host", ["default"], 10, host=host)
     assert (errand.answer, errand.worker) == ({"of": "web-1"}, workers.NAME)
     assert bell.rung == [("windlass.observe_host", "default")] * 3
     assert Errand.select().count() == 0
@@ -59,10 +60,10 @@ def test_two_workers_that_hear_of_it_find_it_out_once(bell, host):
 
     def hear_twice(errand_id):
         for _ in range(2):
-            errands.carry_out(errand_id, lambda errand: found.append(errand.id) or {})
+            requests.carry_out(errand_id, lambda errand: found.append(errand.id) or {})
 
     bell.answer = hear_twice
-    errands.send("windlass.observe_host", ["default"], 10, host=host)
+    requests.send("windlass.observe_host", ["default"], 10, host=host)
     assert len(found) == 1
 
 
@@ -114,9 +115,9 @@ def test_a_host_that_is_deleted_meanwhile(bell, host):
 
 
 def test_what_nobody_waits_for_is_forgotten_and_a_late_message_does_nothing(bell, host):
-    old = clock() - errands.FORGET_AFTER_MS - 1
+    old = clock() - requests.FORGET_AFTER_MS - 1
     left = Errand.create(zone="default", host=host, created_at=old)
-    bell.answer = lambda errand_id: errands.carry_out(errand_id, lambda errand: {})
-    errands.send("windlass.observe_host", ["default"], 10, host=host)
+    bell.answer = lambda errand_id: requests.carry_out(errand_id, lambda errand: {})
+    requests.send("windlass.observe_host", ["default"], 10, host=host)
     assert Errand.select().count() == 0
-    errands.carry_out(left.id, lambda errand: pytest.fail("nobody waits for it"))
+    requests.carry_out(left.id, lambda errand: pytest.fail("nobody waits for it"))

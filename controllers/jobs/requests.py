@@ -5,7 +5,7 @@ The web process asks with send(); the task that it names gives the errand to car
 
 import time
 
-from controllers import dispatch, workers
+from controllers.jobs import queue, workers
 from models import Errand
 from models.db import clock
 
@@ -39,7 +39,7 @@ def await_answers(task, mine, patience_s):
         if rung_at is None or waited - rung_at > RING_AGAIN_S:
             rung_at = waited
             for errand in Errand.select().where(mine, Errand.worker.is_null()):
-                dispatch.ring(task, errand.id, zone=errand.zone)
+                queue.ring(task, errand.id, zone=errand.zone)
         time.sleep(LOOK_EVERY_S)
 
 

@@ -5,7 +5,8 @@ A change is a compare-and-set on the row together with its event, in one transac
 change cannot both succeed, and no reader sees a state whose event is missing.
 """
 
-from controllers import events, outbox, rows
+from controllers import events, rows
+from controllers.jobs import outbox
 from models import Command, CommandRun, Delivery, Deploy, Host, HostRun, Preparation, Release
 from models.db import database, now
 

@@ -6,7 +6,8 @@ import socket
 import threading
 
 from config import settings
-from controllers import connections, leases, zonekeys
+from controllers import connections, zonekeys
+from controllers.jobs import leases
 from models import Worker, Zone, db
 from version import VERSION
 
