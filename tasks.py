@@ -12,7 +12,7 @@ from celery import bootsteps, signals  # noqa: E402  (after the configuration)
 import logs  # noqa: E402
 from broker import CENTRAL, zone_queue  # noqa: E402
 from config import settings  # noqa: E402
-from controllers import sweep
+from controllers import sweep  # noqa: E402
 from controllers.jobs import queue, workers  # noqa: E402
 
 QUEUE_LOOK_S = 1.0
@@ -56,8 +56,8 @@ class ZoneQueues(bootsteps.StartStopStep):
         ) as error:  # The database may be away for a minute; what is listened to stays, and we look again.
             log.warning("no look for new zones could be taken: %s", error)
             return
-        for queue in wanted - set(app.amqp.queues.consume_from):
-            consumer.add_task_queue(queue)
+        for name in wanted - set(app.amqp.queues.consume_from):
+            consumer.add_task_queue(name)
 
 
 app.steps["consumer"].add(ZoneQueues)

@@ -6,7 +6,7 @@ from functools import cached_property
 from bottle import request
 
 from config import settings
-from controllers import sessions
+from controllers.access import sessions
 from controllers.errors import BadRequest, Forbidden, Invalid, TooLarge, Unauthenticated, UnsupportedMediaType
 from utils.core import from_json
 from utils.stringkit import version_key

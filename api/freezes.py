@@ -3,7 +3,7 @@
 from api import route
 from api.schemas.guards import Freeze, FreezeChanges, FreezeFields
 from api.shapes import ListQuery, Page
-from controllers import freezes
+from controllers.guards import freezes
 from utils.decorators import auth, validate
 
 

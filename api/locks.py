@@ -2,7 +2,7 @@
 
 from api import Made, route
 from api.schemas.guards import Lock, LockFields, UnlockQuery
-from controllers import locks
+from controllers.guards import locks
 from utils.decorators import auth, validate
 
 PATH = "/applications/<name>/targets/<environment>/lock"

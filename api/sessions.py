@@ -6,7 +6,7 @@ from api import route
 from api.call import cookie_name
 from api.schemas.access import LoginFields, Me
 from config import settings
-from controllers import sessions
+from controllers.access import sessions
 from utils.decorators import CALL, auth, validate
 
 

@@ -3,7 +3,7 @@
 from api import route
 from api.schemas.access import NewToken, Token, TokenChanges, TokenFields
 from api.shapes import ListQuery, Page
-from controllers import tokens
+from controllers.access import tokens
 from utils.decorators import auth, validate
 
 

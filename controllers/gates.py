@@ -3,8 +3,9 @@
 Rollbacks pass freezes, approvals and promotion, which protect what runs well; locks hold them back like any deploy.
 """
 
-from controllers import freezes, latches, locks, maintenance, promotion
+from controllers import maintenance
 from controllers.errors import Forbidden, Invalid
+from controllers.guards import freezes, known_bad, locks, promotion
 from controllers.jobs import outbox
 from models.db import clock
 from utils.datekit import to_milliseconds
@@ -32,7 +33,7 @@ def admit(actor, target, release, asked, rollback_of=None, is_automatic=False):
         "start_at": start_at,
         "override": override,
         "approvals_needed": approvals_needed,
-        "warnings": [*latches.warnings(target, release, is_automatic), *maintenance.warnings(target)],
+        "warnings": [*known_bad.warnings(target, release, is_automatic), *maintenance.warnings(target)],
     }
 
 

@@ -2,13 +2,14 @@
 
 from peewee import IntegrityError, fn
 
-from controllers import audit, choices, events, idempotency, latches, paging, rows
+from controllers import audit, choices, events, idempotency, paging, rows
 from controllers.building import build as building
 from controllers.building import compare as comparing
 from controllers.building import locks
 from controllers.errors import Conflict, Invalid, NotFound
 from controllers.foreign import ForeignError
 from controllers.foreign.source.git import check_ref
+from controllers.guards import known_bad
 from controllers.jobs import leases, queue, transitions
 from models import Application, BuiltEnvironment, Release
 from models.db import clock, database
@@ -45,7 +46,7 @@ def get(actor, application, version):
         **describe(release, application),
         "dependencies": locks.packages(release.lock),
         "environments": built,
-        "latched": latches.on_release(release),
+        "latched": known_bad.on_release(release),
     }
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from peewee import JOIN, Case, Select, Tuple, fn
 
-from controllers import locks, maintenance, paging, placements, rows
+from controllers import maintenance, paging, placements, rows
+from controllers.guards import locks
 from controllers.jobs.transitions import DEPLOY_ENDED, DEPLOY_WAITING
 from models import Application, Deploy, Environment, Host, Placement, Release
 from models.db import clock

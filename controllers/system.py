@@ -12,8 +12,8 @@ import config
 import logs
 from config import data_path, settings
 from controllers import connections, environments, paging, placements, zones
+from controllers.access.sessions import digest
 from controllers.jobs import queue
-from controllers.sessions import digest
 from models import Deploy, Token, User, Worker, Zone, db
 from utils.datekit import rfc3339
 

@@ -1,8 +1,9 @@
 """Targets: an application in an environment, on which hosts, and how its rollouts go."""
 
-from controllers import audit, configure, etags, hosts, latches, paging, rows
+from controllers import audit, configure, etags, hosts, paging, rows
 from controllers.desired import waves
 from controllers.errors import Conflict, Invalid
+from controllers.guards import known_bad
 from controllers.jobs.transitions import DEPLOY_ENDED
 from models import Application, Deploy, Environment, Host, Maintenance, Target
 from models.db import clock
@@ -49,7 +50,7 @@ def describe_on(target, host_names):
         "configure": target.configure,
         "drain_s": target.drain_s,
         "keep_warm": target.keep_warm,
-        "latched": latches.on_target(target),
+        "latched": known_bad.on_target(target),
         "created_at": rfc3339(target.created_at),
         "updated_at": rfc3339(target.updated_at),
     }

@@ -140,7 +140,8 @@ def application():
 @pytest.fixture
 def administrator(database):
     """The first administrator."""
-    from controllers import sessions, system
+    from controllers import system
+    from controllers.access import sessions
 
     system.ensure_administrator(ADMIN_TOKEN)
     return sessions.by_token(ADMIN_TOKEN)

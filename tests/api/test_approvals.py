@@ -2,7 +2,8 @@
 
 import pytest
 
-from controllers import conduct, plans, sessions, sweep
+from controllers import conduct, plans, sweep
+from controllers.access import sessions
 from controllers.jobs import queue
 from models import Approval, AuditEntry, Deploy, Environment, Plan, PlanHost, Token, User
 from models.db import clock

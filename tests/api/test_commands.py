@@ -153,7 +153,7 @@ def test_a_command_for_nowhere_is_refused(api, database):
 
 
 def test_administrators_run_and_cancel_and_everybody_looks(application, api, hosts):
-    from controllers import sessions
+    from controllers.access import sessions
     from models import Token, User
 
     user = User.create(name="colleague", created_at=clock())

@@ -1,8 +1,8 @@
 """/deploys and /stream as callers see them."""
 
 import json
-import queue
 import threading
+from queue import Queue
 
 import pytest
 
@@ -326,7 +326,7 @@ def test_a_bad_place_in_a_stream_is_refused_before_it_begins(api, told, query):
 
 def test_events_come_as_they_happen(api):
     deploy = factories.deploy([], state="running")
-    seen = queue.Queue()
+    seen = Queue()
 
     def read():
         for piece in api.get(f"/deploys/{deploy.id}/stream", buffered=False).response:

@@ -160,7 +160,7 @@ def test_a_content_length_that_is_none_is_refused(api):
 
 
 def test_what_nobody_foresaw_is_told_nothing_about(api, monkeypatch, caplog):
-    from controllers import tokens
+    from controllers.access import tokens
 
     monkeypatch.setattr(tokens, "get", lambda *_: {}["hunter2"])
     answer = api.get("/tokens/1")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from controllers import conduct, sessions, sweep
+from controllers import conduct, sweep
+from controllers.access import sessions
 from controllers.jobs import queue
 from models import Deploy, Freeze, Token, User
 from models.db import clock

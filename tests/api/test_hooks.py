@@ -181,7 +181,7 @@ def test_hooks_are_listed_with_what_followed(hub, target, api):
 
 
 def test_only_administrators_open_hooks(hub, application):
-    from controllers import sessions
+    from controllers.access import sessions
     from models import Token, User
     from models.db import clock
     from tests.client import ApiClient

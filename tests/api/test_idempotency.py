@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from controllers import idempotency, sessions, tokens
+from controllers import idempotency
+from controllers.access import sessions, tokens
 from models import IdempotencyKey, Token, User
 from models.db import clock, release
 from tests.client import ApiClient, assert_problem

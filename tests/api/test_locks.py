@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from controllers import conduct, sessions
+from controllers import conduct
+from controllers.access import sessions
 from controllers.jobs import queue
 from models import Deploy, Lock, Token, User
 from models.db import clock

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers import sessions
+from controllers.access import sessions
 from models import Session, User
 from models.db import clock
 from tests.client import ApiClient, assert_problem

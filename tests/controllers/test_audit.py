@@ -120,7 +120,7 @@ def test_who_asked_and_from_where_is_written_down(api):
 
 
 def test_others_than_administrators_do_not_see_it(application, database):
-    from controllers import sessions
+    from controllers.access import sessions
     from models import Token, User
     from models.db import clock
     from tests.client import ApiClient, assert_problem

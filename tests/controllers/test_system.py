@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import config
-from controllers import sessions, system
+from controllers import system
+from controllers.access import sessions
 from controllers.errors import Unauthenticated
 from models import Token, User
 from models.db import release

@@ -1,7 +1,7 @@
 """Promotion: an environment takes only what has succeeded in the one before it, and still counts as good there."""
 
-from controllers import latches
 from controllers.errors import Conflict
+from controllers.guards import known_bad
 from models import Deploy, Environment
 
 
@@ -22,10 +22,10 @@ def require_promoted(target, release):
             code="not-promoted",
             promote_from=source.name,
         )
-    latch = latches.of(release, source)
+    latch = known_bad.of(release, source)
     if latch:
         raise Conflict(
-            f"{to} takes only what has succeeded in {source.name}, and {latches.told(latch)}",
+            f"{to} takes only what has succeeded in {source.name}, and {known_bad.told(latch)}",
             code="not-promoted",
             promote_from=source.name,
         )

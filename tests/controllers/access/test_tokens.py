@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers import tokens
+from controllers.access import tokens
 from controllers.actor import Actor
 from controllers.errors import Forbidden, NotFound
 from models import User

@@ -3,9 +3,9 @@
 import secrets
 
 from controllers import audit, paging
+from controllers.access.sessions import digest
 from controllers.errors import Forbidden, Invalid, NotFound
 from controllers.etags import require_match
-from controllers.sessions import digest
 from models import Token, User
 from models.db import clock
 from utils.datekit import rfc3339, to_milliseconds

@@ -1,7 +1,8 @@
 """Freezes: times in which nobody deploys, once or every week, for some applications and environments or for all."""
 
-from controllers import audit, calendar, etags, paging, rows
+from controllers import audit, etags, paging, rows
 from controllers.errors import Conflict, Invalid
+from controllers.guards import calendar
 from models import Application, Environment, Freeze
 from models.db import clock
 from utils.datekit import rfc3339, to_milliseconds

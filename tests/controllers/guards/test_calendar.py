@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from controllers import calendar
+from controllers.guards import calendar
 from utils.datekit import rfc3339, to_milliseconds
 
 WEEKEND = {"begins": "fri 16:00", "ends": "mon 08:00", "timezone": "Europe/Berlin"}

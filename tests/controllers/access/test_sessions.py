@@ -3,7 +3,7 @@
 import pytest
 from peewee import OperationalError
 
-from controllers import sessions
+from controllers.access import sessions
 from controllers.errors import Unauthenticated
 from models import Session, Token, User, db
 from models.db import clock
