@@ -4,7 +4,7 @@ from api import FOREIGN, route
 from api.schemas.applications import Application, ApplicationChanges, ApplicationFields, PackageVersion, Ref
 from api.schemas.lists import ChoiceQuery
 from api.shapes import ListQuery, Page
-from controllers import applications, choices
+from controllers.catalog import applications, lookups
 from utils.decorators import auth, validate
 from utils.decorators import request_cache as cache
 
@@ -59,7 +59,7 @@ def change_application(actor, name, fields, if_match):
 @cache(10)
 def list_refs(actor, name, query):
     """As its repository has them now: branches, then tags, with their commits; those with the query in their names."""
-    return choices.refs(actor, name, **query)
+    return lookups.refs(actor, name, **query)
 
 
 @route(
@@ -74,7 +74,7 @@ def list_refs(actor, name, query):
 @cache(10)
 def list_versions(actor, name, query):
     """As its package index has them now, newest first; those with the query in them."""
-    return choices.versions(actor, name, **query)
+    return lookups.versions(actor, name, **query)
 
 
 @route("DELETE", "/applications/<name>", summary="Delete an application", status=204)

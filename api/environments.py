@@ -3,7 +3,7 @@
 from api import route
 from api.schemas.inventory import Environment, EnvironmentChanges, EnvironmentFields
 from api.shapes import ListQuery, Page
-from controllers import environments
+from controllers.catalog import environments
 from utils.decorators import auth, validate
 
 

@@ -12,7 +12,7 @@ from api.schemas.inventory import (
 )
 from api.schemas.lists import ChoiceQuery
 from api.shapes import ListQuery, Page
-from controllers import choices, integrations
+from controllers.catalog import integrations, lookups
 from utils.decorators import auth, validate
 from utils.decorators import request_cache as cache
 
@@ -82,7 +82,7 @@ def test_integration(actor, name, fields):
 @cache(10)
 def list_repositories(actor, name, query):
     """As the system tells now; those with the query in their names. Refused where the system keeps none or cannot list them."""
-    return choices.repositories(actor, name, **query)
+    return lookups.repositories(actor, name, **query)
 
 
 @route("DELETE", "/integrations/<name>", summary="Delete an integration", status=204)

@@ -3,7 +3,7 @@
 from api import route
 from api.schemas.webhooks import NewWebhook, Webhook, WebhookChanges, WebhookFields
 from api.shapes import ListQuery, Page
-from controllers import webhooks
+from controllers.catalog import webhooks
 from utils.decorators import auth, validate
 
 

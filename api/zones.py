@@ -3,7 +3,7 @@
 from api import route
 from api.schemas.inventory import Zone, ZoneChanges, ZoneFields
 from api.shapes import ListQuery, Page
-from controllers import zones
+from controllers.catalog import zones
 from utils.decorators import auth, validate
 
 

@@ -13,8 +13,8 @@ from controllers import (
     plans,
     preparing,
     releases,
-    trials,
 )
+from controllers.catalog import integration_tests
 from controllers.jobs.queue import celery
 
 task = celery().task
@@ -107,4 +107,4 @@ def prepare_zone(zone_id):
 @task(name="windlass.try_integration")
 def try_integration(errand_id):
     """Try an integration out on this worker."""
-    trials.carry_out(errand_id)
+    integration_tests.carry_out(errand_id)

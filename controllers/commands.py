@@ -7,7 +7,8 @@ from peewee import fn
 
 import secretbox
 from config import settings
-from controllers import audit, events, idempotency, maintenance, paging, rows, snapshots, targets, variables
+from controllers import audit, events, idempotency, maintenance, paging, rows, snapshots, targets
+from controllers.catalog import variables
 from controllers.errors import Conflict, Invalid, NotFound
 from controllers.jobs import leases, queue, transitions
 from masking import Masker

@@ -4,7 +4,7 @@ An entry of the target is {"integration", "run", "before" | "after", "variables"
 """
 
 from controllers import foreign
-from controllers.applications import check_integration
+from controllers.catalog.applications import check_integration
 from controllers.errors import Invalid, NotFound
 from controllers.jobs.history import STEPS
 from remote.session import AgentError

@@ -7,7 +7,8 @@ import secrets
 from peewee import IntegrityError
 
 import secretbox
-from controllers import audit, automation, foreign, integrations, paging, rows
+from controllers import audit, automation, foreign, paging, rows
+from controllers.catalog import integrations
 from controllers.errors import BadRequest, Conflict, NotFound, Unauthenticated
 from controllers.foreign.hooks import BuildFinished, Published, Push
 from controllers.jobs import leases, queue

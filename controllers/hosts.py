@@ -4,7 +4,8 @@ import os
 import pwd
 
 import hostkeys
-from controllers import audit, etags, paging, placements, rows, zones
+from controllers import audit, etags, paging, placements, rows
+from controllers.catalog import zones
 from controllers.errors import Invalid
 from controllers.jobs.transitions import COMMAND_RUN_GOING_ON, DEPLOY_ENDED, PREPARATION_GOING_ON
 from models import Application, CommandRun, Deploy, Environment, Host, HostRun, Placement, Preparation, Target, Zone

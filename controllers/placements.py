@@ -5,7 +5,8 @@ import logging
 from peewee import JOIN, fn
 
 from config import settings
-from controllers import events, variables
+from controllers import events
+from controllers.catalog import variables
 from controllers.desired import drift
 from controllers.desired.spec import UP
 from masking import Masker

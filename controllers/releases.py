@@ -2,10 +2,11 @@
 
 from peewee import IntegrityError, fn
 
-from controllers import audit, choices, events, idempotency, paging, rows
+from controllers import audit, events, idempotency, paging, rows
 from controllers.building import build as building
 from controllers.building import compare as comparing
 from controllers.building import locks
+from controllers.catalog import lookups
 from controllers.errors import Conflict, Invalid, NotFound
 from controllers.foreign import ForeignError
 from controllers.foreign.source.git import check_ref
@@ -146,7 +147,7 @@ def check_fields(source, fields):
 
 def check_ref_is_there(source, ref):
     """Raise Invalid for a ref that the repository says at once it has not."""
-    mistake = choices.no_such_ref(source, ref) if ref is not None else None
+    mistake = lookups.no_such_ref(source, ref) if ref is not None else None
     if mistake:
         raise Invalid([("ref", mistake)])
 

@@ -3,7 +3,8 @@
 import json
 
 import secretbox
-from controllers import targets, variables
+from controllers import targets
+from controllers.catalog import variables
 from controllers.desired.spec import RELEASE_PROCESS
 
 

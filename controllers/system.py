@@ -11,8 +11,9 @@ from peewee import fn
 import config
 import logs
 from config import data_path, settings
-from controllers import connections, environments, paging, placements, zones
+from controllers import connections, paging, placements
 from controllers.access.sessions import digest
+from controllers.catalog import environments, zones
 from controllers.jobs import queue
 from models import Deploy, Token, User, Worker, Zone, db
 from utils.datekit import rfc3339

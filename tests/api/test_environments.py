@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers import environments
+from controllers.catalog import environments
 from models import Environment, Target
 from tests import factories
 from tests.client import assert_problem

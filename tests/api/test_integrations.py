@@ -5,7 +5,8 @@ import logging
 import pytest
 
 import secretbox
-from controllers import choices, foreign, integrations
+from controllers import foreign
+from controllers.catalog import integrations, lookups
 from controllers.foreign import circuits
 from models import Integration
 from tests import factories
@@ -244,7 +245,7 @@ def test_the_password_of_a_mail_server_does_not_follow_to_another_server(api):
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_several_of_one_driver_have_nothing_in_common(api, gitea, tmp_path, monkeypatch):
-    monkeypatch.setattr(choices, "PATIENCE_S", 100)  # A machine may be busy.
+    monkeypatch.setattr(lookups, "PATIENCE_S", 100)  # A machine may be busy.
     other = Repository(tmp_path / "others" / "shop")
     other.commit({"app.py": "another"})
     with Gitea(other) as second:

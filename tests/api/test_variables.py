@@ -5,7 +5,8 @@ import logging
 import pytest
 
 import secretbox
-from controllers import targets, variables
+from controllers import targets
+from controllers.catalog import variables
 from controllers.errors import Unavailable
 from models import Variable
 from tests import factories

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers import zones
+from controllers.catalog import zones
 from models import Zone
 from tests import factories
 from tests.client import assert_problem

@@ -29,7 +29,7 @@ def database(request, settings):
 @pytest.fixture
 def address(application, administrator):
     """The address of the real API, with the zone and the environments of a first start."""
-    from controllers import environments, zones
+    from controllers.catalog import environments, zones
 
     zones.ensure_default()
     environments.ensure_first()
@@ -62,7 +62,7 @@ def done(real):
 
 
 def credentials_of(name):
-    from controllers import integrations
+    from controllers.catalog import integrations
     from models import Integration
 
     return integrations.credentials_of(Integration.get(Integration.name == name))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from controllers import deliveries, outbound, webhooks
+from controllers import deliveries, outbound
+from controllers.catalog import webhooks
 from controllers.errors import Conflict
 from controllers.jobs import outbox, transitions
 from models import Delivery, Deploy, Release

@@ -2,8 +2,9 @@
 
 import pytest
 
-from controllers import conduct, deliveries, integrations
+from controllers import conduct, deliveries
 from controllers.building import compare
+from controllers.catalog import integrations
 from controllers.jobs import outbox
 from models import Application, Delivery, Deploy
 from models.db import clock, now

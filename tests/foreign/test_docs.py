@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from controllers import foreign
+from controllers.catalog.integrations import ON_HOSTS
 from controllers.foreign import credentials as kinds
-from controllers.integrations import ON_HOSTS
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "integrations.md").read_text(encoding="utf-8")
 SECTIONS = {

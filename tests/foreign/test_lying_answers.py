@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from controllers import integrations
+from controllers.catalog import integrations
 from controllers.foreign import ForeignError, circuits, errors, paging, transport
 from controllers.foreign.artifacts.base import Digests
 from controllers.foreign.http import Answer, Http

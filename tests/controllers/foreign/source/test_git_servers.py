@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import store
-from controllers import foreign, integrations
+from controllers import foreign
 from controllers.actor import Actor
+from controllers.catalog import integrations
 from controllers.foreign import Access, ForeignError, circuits, errors
 from controllers.foreign.source.git import Git
 from tests.controllers.foreign.source.test_git import checkout

@@ -2,8 +2,8 @@
 
 import pytest
 
-from controllers import integrations, trials
 from controllers.actor import Actor
+from controllers.catalog import integration_tests, integrations
 from controllers.errors import NotFound
 from controllers.jobs import queue, workers
 from models import Errand
@@ -34,8 +34,8 @@ def rung(monkeypatch, settings, manifests):
         settings.puppet.manifests = [str(manifests)] if zone == "dmz" else []
         monkeypatch.setattr(workers, "NAME", f"machine-in-{zone}:1")
         if zone != "lab":
-            trials.carry_out(trial_id)
-            trials.carry_out(trial_id)
+            integration_tests.carry_out(trial_id)
+            integration_tests.carry_out(trial_id)
 
     monkeypatch.setattr(queue, "ring", answer)
     return heard
@@ -68,7 +68,7 @@ def test_every_zone_is_asked_while_there_is_no_host(rung, manifests):
 
 
 def test_a_zone_without_a_worker_is_told(rung, manifests, monkeypatch):
-    monkeypatch.setattr(trials, "PATIENCE_S", 0)
+    monkeypatch.setattr(integration_tests, "PATIENCE_S", 0)
     factories.host(zone=factories.zone("lab"))
     ok, message = checks(integrations.prove(ANN, "puppet"))["worker of zone lab"]
     assert not ok and "No worker of zone lab had time for it" in message and "start one" in message
@@ -76,7 +76,7 @@ def test_a_zone_without_a_worker_is_told(rung, manifests, monkeypatch):
 
 
 def test_a_late_message_does_nothing_and_others_are_tried_here(rung, manifests, integration):
-    trials.carry_out(12345)
+    integration_tests.carry_out(12345)
     integration("code", "git")
     integrations.prove(ANN, "code")
     assert rung == []

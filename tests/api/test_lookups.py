@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers import choices
+from controllers.catalog import lookups
 from controllers.foreign import circuits
 from controllers.jobs import queue
 from models import Release
@@ -22,7 +22,7 @@ __all__ = ["index", "packages"]
 def quickly(settings, monkeypatch):
     """A fence open to loopback, circuits that remember nothing, and nobody who builds."""
     monkeypatch.setattr(queue, "ring", lambda *_, **__: None)
-    monkeypatch.setattr(choices, "PATIENCE_S", 100)
+    monkeypatch.setattr(lookups, "PATIENCE_S", 100)
     settings.network.allow = ["127.0.0.1/32"]
     circuits.forget()
     yield
@@ -155,7 +155,7 @@ def test_a_system_that_is_away_slow_or_wrong_is_named(api, repository, monkeypat
             assert_problem(api.get("/applications/shop/refs?limit=2"), 502, "foreign-bad-answer")["integration"]
             == "code"
         )
-        monkeypatch.setattr(choices, "PATIENCE_S", 0.3)
+        monkeypatch.setattr(lookups, "PATIENCE_S", 0.3)
         standin.fault("slow", seconds=2)
         for number in range(circuits.FAILURES + 1):
             slow = api.get(f"/applications/shop/refs?limit={number + 3}")
@@ -180,7 +180,7 @@ def test_an_answer_is_kept_for_a_moment(api, repository):
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("host", ["git", "github", "bitbucket-server"])
 def test_a_ref_that_is_not_there_is_refused_at_once_with_those_that_may_be_meant(api, repository, monkeypatch, host):
-    monkeypatch.setattr(choices, "GLANCE_S", 60)  # A machine may be busy.
+    monkeypatch.setattr(lookups, "GLANCE_S", 60)  # A machine may be busy.
     with host_of(host, repository) as (_, name, standin):
         source = {"repository": name, "branch": "main"}
         if standin:
@@ -212,7 +212,7 @@ def test_a_source_that_cannot_say_keeps_nobody_from_asking_for_a_release(api, re
             standin.fault(kind, **options)
             assert api.post("/applications/shop/releases", {"ref": "nothing"}).status_code == 202, (kind, options)
             standin.recover()
-        monkeypatch.setattr(choices, "GLANCE_S", 0.3)
+        monkeypatch.setattr(lookups, "GLANCE_S", 0.3)
         standin.fault("slow", seconds=2)
         for _ in range(circuits.FAILURES):
             assert api.post("/applications/shop/releases", {"ref": "nothing"}).status_code == 202

@@ -2,7 +2,8 @@
 
 import secrets
 
-from controllers import etags, integrations, paging, rows
+from controllers import etags, paging, rows
+from controllers.catalog import integrations
 from controllers.errors import NotFound
 from models import Integration
 from models.db import database

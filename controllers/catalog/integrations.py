@@ -4,8 +4,9 @@ import json
 
 import secretbox
 from config import settings as config
-from controllers import audit, etags, foreign, paging, rows, trials
-from controllers.applications import PARTNERS
+from controllers import audit, etags, foreign, paging, rows
+from controllers.catalog import integration_tests
+from controllers.catalog.applications import PARTNERS
 from controllers.errors import Invalid, Unavailable
 from controllers.foreign import circuits
 from models import Application, Integration
@@ -173,7 +174,7 @@ def prove(actor, name, repository=None):
     repository: one to look at with the credentials, where the integration is a source.
     """
     row = rows.named(Integration, name, "integration")
-    return trials.prove(row, **({"repository": repository} if repository else {}))
+    return integration_tests.prove(row, **({"repository": repository} if repository else {}))
 
 
 def delete(actor, name):
