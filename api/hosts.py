@@ -5,7 +5,7 @@ from api.schemas.deploys import NoFields
 from api.schemas.hosts import Host, HostChanges, HostFields, MaintenanceFields, ObserveFields, TrustFields
 from api.schemas.lists import HostQuery
 from api.shapes import Page
-from controllers import checks, hosts
+from controllers.fleet import host_checks, hosts
 from utils.decorators import auth, validate
 
 
@@ -52,7 +52,7 @@ def delete_host(actor, name):
 @validate(NoFields)
 def check_host(actor, name, fields):
     """A worker of its zone observes facts and problems; nothing on the host changes."""
-    return checks.check(actor, name)
+    return host_checks.check(actor, name)
 
 
 @route("POST", "/hosts/<name>/observe", summary="Look for drift on a host now", returns=Host)
@@ -60,7 +60,7 @@ def check_host(actor, name, fields):
 @validate(ObserveFields)
 def observe_host(actor, name, fields):
     """Compares what is there with what was deployed, and reads every deployed file unless verify is false."""
-    return checks.observe(actor, name, fields)
+    return host_checks.observe(actor, name, fields)
 
 
 @route("POST", "/hosts/<name>/trust", summary="Pin a host's key", returns=Host)
@@ -70,7 +70,7 @@ def trust_host(actor, name, fields):
     """The key it shows now, the one with a fingerprint, or a given one that is pinned without asking the host."""
     if "host_key" in fields:
         return hosts.pin(actor, name, fields["host_key"])
-    return checks.trust(actor, name, fields)
+    return host_checks.trust(actor, name, fields)
 
 
 @route("POST", "/hosts/<name>/maintenance", summary="Take a host out of service, or put it back", returns=Host)

@@ -3,7 +3,7 @@
 from api import route
 from api.schemas.lists import InventoryQuery
 from api.shapes import Answer
-from controllers import inventory
+from controllers.fleet import inventory
 from utils.decorators import auth, validate
 
 

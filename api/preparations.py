@@ -5,7 +5,7 @@ from api.schemas.deploys import EventList, EventQuery, NoFields, StreamQuery
 from api.schemas.preparations import Preparation, PreparationFields, PreparationQuery
 from api.shapes import Page
 from api.sse import as_stream, place
-from controllers import preparations
+from controllers.fleet import preparations
 from utils.decorators import auth, validate
 
 

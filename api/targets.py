@@ -3,8 +3,8 @@
 from api import Made, route
 from api.schemas.targets import Target, TargetFields, VariableChanges, VariableFields, Variables
 from api.shapes import ListQuery, Page
-from controllers import targets
 from controllers.catalog import variables
+from controllers.fleet import targets
 from utils.decorators import auth, validate
 
 

@@ -1,20 +1,8 @@
 """Celery tasks of a few lines: ids in, one controller call. Each may come late, twice or never (see lib/broker.py)."""
 
-from controllers import (
-    automation,
-    bake,
-    closing,
-    commandrun,
-    conduct,
-    deliveries,
-    hooks,
-    hostrun,
-    observations,
-    plans,
-    preparing,
-    releases,
-)
+from controllers import automation, bake, closing, commandrun, conduct, deliveries, hooks, hostrun, plans, releases
 from controllers.catalog import integration_tests
+from controllers.fleet import host_check_run, preparation_run
 from controllers.jobs.queue import celery
 
 task = celery().task
@@ -53,13 +41,13 @@ def build_release(release_id):
 @task(name="windlass.observe_host")
 def observe_host(errand_id):
     """Look at one host for somebody who waits."""
-    observations.observe(errand_id)
+    host_check_run.observe(errand_id)
 
 
 @task(name="windlass.watch_host")
 def watch_host(host_id):
     """Look at one host whose time has come."""
-    observations.watch(host_id)
+    host_check_run.watch(host_id)
 
 
 @task(name="windlass.close_host")
@@ -77,7 +65,7 @@ def run_command(command_run_id):
 @task(name="windlass.prepare_host")
 def prepare_host(preparation_id):
     """Prepare one host, or go on with it."""
-    preparing.carry_out(preparation_id)
+    preparation_run.carry_out(preparation_id)
 
 
 @task(name="windlass.deliver")
@@ -101,7 +89,7 @@ def advance_automation(automation_id):
 @task(name="windlass.prepare_zone")
 def prepare_zone(zone_id):
     """Make a zone's key pair where this worker holds none yet."""
-    observations.prepare_zone(zone_id)
+    host_check_run.prepare_zone(zone_id)
 
 
 @task(name="windlass.try_integration")

@@ -7,9 +7,10 @@ from peewee import fn
 
 import secretbox
 from config import settings
-from controllers import audit, events, idempotency, maintenance, paging, rows, snapshots, targets
+from controllers import audit, events, idempotency, maintenance, paging, rows, snapshots
 from controllers.catalog import variables
 from controllers.errors import Conflict, Invalid, NotFound
+from controllers.fleet import targets
 from controllers.jobs import leases, queue, transitions
 from masking import Masker
 from models import Application, Command, CommandRun, Environment, Host, Placement, Target, Zone

@@ -6,8 +6,9 @@ What they run describes a state, so an attempt that goes on where another was cu
 import threading
 
 from config import settings
-from controllers import configure, foreign, inventory, planned
+from controllers import foreign, planned
 from controllers.errors import NotFound
+from controllers.fleet import inventory, playbooks
 from controllers.foreign.configurator.base import Job
 from controllers.foreign.errors import STOPPED
 from remote.session import AgentError
@@ -31,8 +32,8 @@ class Configuring:
         """Run the entries that belong between two steps. Raises AgentError when one fails."""
         due = [
             (name, entry)
-            for name, entry in configure.named_entries(self.deploy.snapshot)
-            if configure.place_of(entry) == place
+            for name, entry in playbooks.named_entries(self.deploy.snapshot)
+            if playbooks.place_of(entry) == place
         ]
         agreed = planned.agreed_configure(self.run) if due else None
         for name, entry in due:
@@ -47,7 +48,7 @@ class Configuring:
 
     def hold_to_plan(self, name, entry, agreed):
         """Raise AgentError where the folder is not what it was when the deploy's plan was made."""
-        digest = configure.digest_of(entry["integration"], entry["run"], name)
+        digest = playbooks.digest_of(entry["integration"], entry["run"], name)
         if digest not in [item["digest"] for item in agreed if item["integration"] == entry["integration"]]:
             told = f"the folder of {entry['integration']} has changed"
             message = f"{told} since plan {self.deploy.plan_id} was made"
@@ -69,7 +70,7 @@ class Configuring:
             is_check=bool(entry.get("check")),
         )
         try:
-            return foreign.driver_named(entry["integration"], configure.ROLE).carry_out(job)
+            return foreign.driver_named(entry["integration"], playbooks.ROLE).carry_out(job)
         except (foreign.ForeignError, NotFound) as error:
             code = "aborted" if getattr(error, "kind", None) == STOPPED else "configurator"
             raise AgentError(code, name, error.detail, "") from None

@@ -3,10 +3,11 @@
 from peewee import JOIN, fn
 
 import failpoints
-from controllers import approvals, audit, events, gates, idempotency, paging, planned, rows, snapshots, targets
+from controllers import approvals, audit, events, gates, idempotency, paging, planned, rows, snapshots
 from controllers.desired import waves
 from controllers.desired.spec import RELEASE_PROCESS
 from controllers.errors import Conflict, NotFound
+from controllers.fleet import targets
 from controllers.jobs import outbox, queue, transitions
 from models import Application, Deploy, Environment, Host, HostRun, Release, Step
 from models.db import now

@@ -8,20 +8,9 @@ from peewee import InterfaceError, OperationalError
 
 import failpoints
 from config import settings
-from controllers import (
-    conduct,
-    configure,
-    configuring,
-    maintenance,
-    obtaining,
-    placements,
-    planned,
-    retention,
-    snapshots,
-    transports,
-    wanted,
-)
+from controllers import conduct, configuring, maintenance, obtaining, planned, retention, snapshots, transports, wanted
 from controllers.desired import ship, spec
+from controllers.fleet import placements, playbooks
 from controllers.foreign import ForeignError
 from controllers.jobs import fencing, leases, transitions, workers
 from controllers.jobs.history import Recorder
@@ -112,7 +101,7 @@ class HostRunDriver:
         self.host = run.host
         self.application = run.deploy.application
         self.variables, secret_values = snapshots.open_variables(run.deploy.snapshot)
-        self.record = Recorder(run, secret_values, configure.step_names(run.deploy.snapshot))
+        self.record = Recorder(run, secret_values, playbooks.step_names(run.deploy.snapshot))
         self.configuring = configuring.Configuring(run, self.record, self.variables, secret_values)
         self.obtaining = obtaining.Obtaining(run, self.record)
         self.session = None
@@ -152,9 +141,9 @@ class HostRunDriver:
     def deploy_release(self):
         """Bring the deploy's release to the host; returns (end state, message)."""
         release = self.deploy.release
-        if configure.has(self.deploy.snapshot, configure.AT_CONNECT):
+        if playbooks.has(self.deploy.snapshot, playbooks.AT_CONNECT):
             self.obtain()  # Else what runs there would run again each time that the release cannot be had.
-        self.configuring.at(configure.AT_CONNECT)
+        self.configuring.at(playbooks.AT_CONNECT)
         state = self.connect_and_begin()
         python, environment = wanted.environment_for(release, state["facts"], self.obtaining.say)
         specification = wanted.specification(
@@ -167,21 +156,21 @@ class HostRunDriver:
             placements.write(self.deploy, self.host, state["application"])
             if self.run.before is not None:  # An attempt that was cut off did it, and may not have come to its end.
                 self.has_switched = True
-                self.configuring.at(configure.AT_END)
+                self.configuring.at(playbooks.AT_END)
             self.record.skip_rest("nothing to do")
             if self.configuring.has_changed:
                 return "succeeded", "already ran exactly this; what ran before it changed the host"
             return "unchanged", "already runs exactly this"
         self.remember(specification, state["application"])
-        self.configuring.at(configure.AT_SHIP)
+        self.configuring.at(playbooks.AT_SHIP)
         self.ship_release(release, state["application"], "release" in damaged)
-        self.configuring.at(configure.AT_ENVIRONMENT)
+        self.configuring.at(playbooks.AT_ENVIRONMENT)
         self.ship_environment(environment, python, state["application"], "environment" in damaged)
-        self.configuring.at(configure.AT_CONFIGURE)
+        self.configuring.at(playbooks.AT_CONFIGURE)
         answer = self.activate(release, specification)
         self.has_switched = True
         placements.write(self.deploy, self.host, answer["application"])
-        self.configuring.at(configure.AT_END)
+        self.configuring.at(playbooks.AT_END)
         return "succeeded", told_switch(answer)
 
     def restore(self):

@@ -4,9 +4,10 @@ What is wanted is one row; each host follows by a closure of its own, carried ou
 Deploys go on meanwhile and leave the page where it is.
 """
 
-from controllers import audit, etags, events, rows, snapshots, targets
+from controllers import audit, etags, events, rows, snapshots
 from controllers.desired import spec
 from controllers.errors import Conflict, NotFound
+from controllers.fleet import targets
 from controllers.jobs import queue
 from models import Closure, Deploy, Environment, Host, Maintenance, Target, Zone
 from models.db import clock, now

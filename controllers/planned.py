@@ -3,9 +3,10 @@
 import hmac
 
 import secretbox
-from controllers import configure, snapshots, targets, wanted
+from controllers import snapshots, wanted
 from controllers.building import trees
 from controllers.errors import Conflict, Invalid
+from controllers.fleet import playbooks, targets
 from controllers.jobs import queue
 from controllers.rollout import changes
 from models import BuiltEnvironment, Host, Plan, PlanHost, Release
@@ -37,7 +38,7 @@ def changes_on(host, release, environment, python, snapshot, variables, state):
         "files": manifest(release.digest),
         "environment": manifest(environment.digest),
         "known": known_files(release, environment, application),
-        "configure": configure.planned(snapshot),
+        "configure": playbooks.planned(snapshot),
     }
     sizes = {**packed_sizes(environment.digest), **packed_sizes(release.digest)}
     before = release_before(release.application_id, application)

@@ -3,8 +3,9 @@
 import contextlib
 import time
 
-from controllers import deploys, maintenance, placements, planned, snapshots, targets, transports, wanted
+from controllers import deploys, maintenance, planned, snapshots, transports, wanted
 from controllers.errors import NotFound
+from controllers.fleet import placements, targets
 from controllers.foreign import ForeignError
 from models import Plan, PlanHost
 from models.db import clock, database

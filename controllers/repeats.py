@@ -1,6 +1,7 @@
 """What a request made whose first answer was lost with its process, looked up for the same request come again."""
 
-from controllers import commands, deploys, preparations, releases
+from controllers import commands, deploys, releases
+from controllers.fleet import preparations
 
 GETTERS = {
     "command": commands.get,

@@ -3,9 +3,9 @@
 import json
 
 import secretbox
-from controllers import targets
 from controllers.catalog import variables
 from controllers.desired.spec import RELEASE_PROCESS
+from controllers.fleet import targets
 
 
 def take(target):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from peewee import JOIN, Case, Select, Tuple, fn
 
-from controllers import maintenance, paging, placements, rows
+from controllers import maintenance, paging, rows
+from controllers.fleet import placements
 from controllers.guards import locks
 from controllers.jobs.transitions import DEPLOY_ENDED, DEPLOY_WAITING
 from models import Application, Deploy, Environment, Host, Placement, Release

@@ -8,7 +8,8 @@ import logging
 
 import failpoints
 from config import settings
-from controllers import automation, closing, commandrun, deliveries, hooks, observations, plans, preparing, releases
+from controllers import automation, closing, commandrun, deliveries, hooks, plans, releases
+from controllers.fleet import host_check_run, preparation_run
 from controllers.jobs import queue, transitions
 from models import Deploy
 from models.db import connection, now
@@ -40,10 +41,10 @@ def sweep():
     for release_id in releases.due_builds():
         queue.ring("windlass.build", release_id)
     plans.ring_due()
-    observations.ring_due()
+    host_check_run.ring_due()
     closing.ring_due()
     commandrun.ring_due()
-    preparing.ring_due()
+    preparation_run.ring_due()
     deliveries.ring_due()
     hooks.ring_due()
     automation.ring_due()

@@ -11,9 +11,10 @@ from peewee import fn
 import config
 import logs
 from config import data_path, settings
-from controllers import connections, paging, placements
+from controllers import connections, paging
 from controllers.access.sessions import digest
 from controllers.catalog import environments, zones
+from controllers.fleet import placements
 from controllers.jobs import queue
 from models import Deploy, Token, User, Worker, Zone, db
 from utils.datekit import rfc3339

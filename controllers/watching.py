@@ -2,8 +2,9 @@
 
 from peewee import JOIN
 
-from controllers import configure, events, paging
+from controllers import events, paging
 from controllers.deploys import find
+from controllers.fleet import playbooks
 from controllers.jobs import transitions
 from models import Host, HostRun, Step
 from models.db import connection
@@ -37,7 +38,7 @@ def describe_run(run, done):
         "bytes_sent": run.bytes_sent,
         "started_at": rfc3339(run.started_at),
         "ended_at": rfc3339(run.ended_at),
-        "steps": [describe_step(name, by_name.get(name)) for name in configure.step_names(run.deploy.snapshot)],
+        "steps": [describe_step(name, by_name.get(name)) for name in playbooks.step_names(run.deploy.snapshot)],
     }
 
 

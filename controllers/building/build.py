@@ -207,7 +207,7 @@ class Build:
 
     def hosts(self):
         """Return the hosts of the application's targets that were observed."""
-        from controllers import targets
+        from controllers.fleet import targets
 
         rows = Target.select().where(Target.application == self.application)
         found = {host.name: host for target in rows for host in targets.hosts_of(target) if host.facts}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from controllers import targets
 from controllers.errors import Conflict
+from controllers.fleet import targets
 from models import Target, Variable
 from tests import factories
 from tests.client import assert_problem

@@ -5,9 +5,9 @@ import logging
 import pytest
 
 import secretbox
-from controllers import targets
 from controllers.catalog import variables
 from controllers.errors import Unavailable
+from controllers.fleet import targets
 from models import Variable
 from tests import factories
 from tests.client import assert_problem

@@ -6,7 +6,7 @@ import venv
 
 import pytest
 
-from controllers import preparing
+from controllers.fleet import preparation_run
 from models import Preparation
 from tests import factories
 from tests.deploying import applications
@@ -194,7 +194,7 @@ def prepared_here(settings, request):
     row = factories.preparation(factories.host(slow.name, **where))
 
     def prepare():
-        preparing.carry_out(row.id)
+        preparation_run.carry_out(row.id)
         return Preparation.get_by_id(row.id)
 
     return prepare

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from controllers import checks, observations
 from controllers.actor import Actor
 from controllers.errors import NotFound, Unavailable
+from controllers.fleet import host_check_run, host_checks
 from controllers.jobs import queue, requests, workers
 from models import Errand, Host
 from models.db import clock, connection
@@ -33,7 +33,7 @@ def bell(database, monkeypatch):
     monkeypatch.setattr(queue, "ring", made)
     monkeypatch.setattr(requests, "RING_AGAIN_S", 0)
     monkeypatch.setattr(requests, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(checks, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(host_checks, "PATIENCE_S", 0.3)
     return made
 
 
@@ -68,21 +68,21 @@ def test_two_workers_that_hear_of_it_find_it_out_once(bell, host):
 
 
 def test_two_questions_about_one_host_get_each_its_own_answer(bell, host, monkeypatch):
-    monkeypatch.setattr(observations, "read_key", lambda host: {"host_key": "ssh-ed25519 AAAA"})
-    monkeypatch.setattr(observations, "look", lambda host, is_verifying: None)
+    monkeypatch.setattr(host_check_run, "read_key", lambda host: {"host_key": "ssh-ed25519 AAAA"})
+    monkeypatch.setattr(host_check_run, "look", lambda host, is_verifying: None)
     held, answers = [], {}
 
     def hold_until_both_are_asked(errand_id):
         held.append(errand_id)
         if len(set(held)) == 2:
             for each in held:
-                observations.observe(each)
+                host_check_run.observe(each)
 
     bell.answer = hold_until_both_are_asked
 
     def ask(do):
         with connection():
-            answers[do] = checks.ask(host, {"do": do}, 20)
+            answers[do] = host_checks.ask(host, {"do": do}, 20)
 
     threads = [threading.Thread(target=ask, args=(do,)) for do in ("read-key", "check")]
     for thread in threads:
@@ -94,7 +94,7 @@ def test_two_questions_about_one_host_get_each_its_own_answer(bell, host, monkey
 
 def test_without_a_worker_the_zone_is_named(bell, host):
     with pytest.raises(Unavailable) as refused:
-        checks.check(ANN, "web-1")
+        host_checks.check(ANN, "web-1")
     assert refused.value.code == "no-worker" and "No worker of zone default" in str(refused.value)
     assert Errand.select().count() == 0
 
@@ -102,7 +102,7 @@ def test_without_a_worker_the_zone_is_named(bell, host):
 def test_a_worker_that_waits_for_the_host_is_named(bell, host):
     bell.answer = lambda errand_id: Errand.update(worker="machine:7").where(Errand.id == errand_id).execute()
     with pytest.raises(Unavailable) as refused:
-        checks.check(ANN, "web-1")
+        host_checks.check(ANN, "web-1")
     assert refused.value.code == "host-slow"
     assert "web-1: Worker machine:7 had no answer within" in str(refused.value)
     assert len(bell.rung) == 1, "what a worker has taken is not given to another"
@@ -111,7 +111,7 @@ def test_a_worker_that_waits_for_the_host_is_named(bell, host):
 def test_a_host_that_is_deleted_meanwhile(bell, host):
     bell.answer = lambda errand_id: Host.delete().where(Host.name == "web-1").execute()
     with pytest.raises(NotFound):
-        checks.check(ANN, "web-1")
+        host_checks.check(ANN, "web-1")
 
 
 def test_what_nobody_waits_for_is_forgotten_and_a_late_message_does_nothing(bell, host):

@@ -1,8 +1,9 @@
 """Ask a worker of a host's zone to look at it, and wait for what it finds; the worker's side is observations.py."""
 
 import hostkeys
-from controllers import audit, hosts, rows
+from controllers import audit, rows
 from controllers.errors import Conflict, Invalid, NotFound, Unavailable
+from controllers.fleet import hosts
 from controllers.jobs import requests
 from models import Host
 from models.db import now

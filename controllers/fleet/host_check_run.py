@@ -4,7 +4,8 @@ import logging
 import math
 
 from config import settings
-from controllers import placements, transports, zonekeys
+from controllers import transports, zonekeys
+from controllers.fleet import placements
 from controllers.jobs import queue, requests
 from models import Host, Placement, Zone
 from models.db import clock, now

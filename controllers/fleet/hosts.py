@@ -4,9 +4,10 @@ import os
 import pwd
 
 import hostkeys
-from controllers import audit, etags, paging, placements, rows
+from controllers import audit, etags, paging, rows
 from controllers.catalog import zones
 from controllers.errors import Invalid
+from controllers.fleet import placements
 from controllers.jobs.transitions import COMMAND_RUN_GOING_ON, DEPLOY_ENDED, PREPARATION_GOING_ON
 from models import Application, CommandRun, Deploy, Environment, Host, HostRun, Placement, Preparation, Target, Zone
 from models.db import clock

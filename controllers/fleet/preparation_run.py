@@ -13,12 +13,13 @@ from peewee import InterfaceError, OperationalError
 
 import failpoints
 from config import ROOT, settings
-from controllers import preparations, zonekeys
+from controllers import zonekeys
+from controllers.fleet import preparations
+from controllers.fleet.preparations import DEFAULT_USER
 from controllers.foreign.configurator import runner
 from controllers.foreign.errors import ForeignError
 from controllers.jobs import leases, queue, transitions, workers
 from controllers.jobs.history import History
-from controllers.preparations import DEFAULT_USER
 from models import Preparation
 from models.db import clock, now
 from remote.ssh import Unreachable, try_login

@@ -1,8 +1,9 @@
 """Targets: an application in an environment, on which hosts, and how its rollouts go."""
 
-from controllers import audit, configure, etags, hosts, paging, rows
+from controllers import audit, etags, paging, rows
 from controllers.desired import waves
 from controllers.errors import Conflict, Invalid
+from controllers.fleet import hosts, playbooks
 from controllers.guards import known_bad
 from controllers.jobs.transitions import DEPLOY_ENDED
 from models import Application, Deploy, Environment, Host, Maintenance, Target
@@ -88,7 +89,7 @@ def put(actor, application, environment, fields, if_match=None):
         target = target or Target(application=application_row, environment=environment_row, created_at=clock())
         fill(target, fields)
         check_hosts(target)
-        configure.check(target.configure)
+        playbooks.check(target.configure)
         target.save()
         return describe(target), is_new
 

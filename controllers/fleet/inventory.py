@@ -4,8 +4,8 @@ import hashlib
 import re
 from collections import defaultdict
 
-from controllers import hosts, targets
 from controllers.errors import Invalid
+from controllers.fleet import hosts, targets
 from models import Application, Environment, Host, Target
 
 

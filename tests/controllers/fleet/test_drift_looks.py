@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers import observations, placements
+from controllers.fleet import host_check_run, placements
 from models import Event, Host, HostRun, Placement
 from models.db import clock, now
 from tests import factories
@@ -64,25 +64,25 @@ def test_looks_are_spread_over_the_interval_and_only_hosts_in_service_with_somet
     hosts[6].maintenance_reason = "disk"
     hosts[6].save()
     settings.drift.interval_s, settings.worker.sweep_s = 6, 2
-    observations.ring_due()
+    host_check_run.ring_due()
     assert rung == [], "the first look comes after one interval"
     Host.update(look_due_at=now() - 1).where(Host.look_due_at.is_null(False)).execute()
-    observations.ring_due()
+    host_check_run.ring_due()
     assert len(rung) == 3, "a third of six hosts, and one"
-    observations.ring_due()
+    host_check_run.ring_due()
     assert sorted(rung) == sorted(host.id for host in hosts[:6]), "each once"
     settings.drift.interval_s = 0
     Host.update(look_rung_at=None).execute()
-    observations.ring_due()
+    host_check_run.ring_due()
     assert len(rung) == 6, "0 switches it off"
 
 
 def test_a_look_that_is_rung_for_many_times_takes_place_once(database, monkeypatch):
     host, looks = factories.host(), []
-    monkeypatch.setattr(observations, "look", lambda host: looks.append(host.name))
+    monkeypatch.setattr(host_check_run, "look", lambda host: looks.append(host.name))
     Host.update(look_due_at=now() - 1).execute()
     for _ in range(10):
-        observations.watch(host.id)
+        host_check_run.watch(host.id)
     assert looks == [host.name]
 
 

@@ -1,0 +1,1 @@
+"""Hosts and what was last seen of them, and the targets that applications are deployed to."""
