@@ -5,7 +5,7 @@ from api.schemas.deploys import EventList, EventQuery, NoFields, StreamQuery
 from api.schemas.releases import Comparison, Release, ReleaseFields, ReleaseInFull, ReleaseQuery
 from api.shapes import Page
 from api.sse import as_stream, place
-from controllers import releases
+from controllers.releases import releases
 from utils.decorators import auth, validate
 
 RELEASES = "/applications/<name>/releases"

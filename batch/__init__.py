@@ -1,9 +1,10 @@
 """Celery tasks of a few lines: ids in, one controller call. Each may come late, twice or never (see lib/broker.py)."""
 
-from controllers import automation, bake, closing, commandrun, conduct, deliveries, hooks, hostrun, plans, releases
+from controllers import automation, bake, closing, commandrun, conduct, deliveries, hooks, hostrun, plans
 from controllers.catalog import integration_tests
 from controllers.fleet import host_check_run, preparation_run
 from controllers.jobs.queue import celery
+from controllers.releases import releases
 
 task = celery().task
 

@@ -5,9 +5,9 @@ may help, the worker does so later (deliveries.py), and what is known by then is
 """
 
 from controllers import deploys, foreign
-from controllers.building import compare
 from controllers.foreign import ForeignError, WindlassError
 from controllers.jobs import outbox
+from controllers.releases import compare
 from models import Delivery, Deploy
 from models.db import database
 

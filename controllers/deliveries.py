@@ -9,7 +9,7 @@ import logging
 from peewee import JOIN, fn
 
 from controllers import audit, outbound, paging, rows
-from controllers.building.work import BuildFailed
+from controllers.build_work import BuildFailed
 from controllers.errors import Conflict, NotFound, WindlassError
 from controllers.foreign import ForeignError
 from controllers.jobs import leases, queue, transitions

@@ -8,12 +8,13 @@ from peewee import InterfaceError, OperationalError
 
 import failpoints
 from config import settings
-from controllers import conduct, configuring, maintenance, obtaining, planned, retention, snapshots, transports, wanted
+from controllers import conduct, configuring, maintenance, obtaining, planned, snapshots, transports, wanted
 from controllers.desired import ship, spec
 from controllers.fleet import placements, playbooks
 from controllers.foreign import ForeignError
 from controllers.jobs import fencing, leases, transitions, workers
 from controllers.jobs.history import Recorder
+from controllers.releases import retention
 from models import Deploy, HostRun
 from models.db import clock, database, now
 from remote.session import AgentError, ConnectionLost

@@ -4,9 +4,9 @@ That is the place that keeps the release, and the package index where a virtuale
 """
 
 from config import settings
-from controllers.building import kept
-from controllers.building.work import BuildFailed
+from controllers.build_work import BuildFailed
 from controllers.errors import WindlassError
+from controllers.releases import fetch
 from models.db import clock
 from remote.session import AgentError
 from store import StoreError
@@ -25,7 +25,7 @@ class Obtaining:
     @property
     def is_done(self):
         """Whether the files are here."""
-        return kept.is_here(self.release)
+        return fetch.is_here(self.release)
 
     @property
     def untouched(self):
@@ -35,7 +35,7 @@ class Obtaining:
     def obtain(self):
         """Fetch the release from where it was published. Raises ForeignError while that is away, AgentError for all else."""
         try:
-            kept.ensure(self.release, self.say)
+            fetch.ensure(self.release, self.say)
         except (WindlassError, BuildFailed, StoreError) as error:
             if getattr(error, "is_away", False):
                 raise

@@ -8,12 +8,12 @@ import os
 
 import scratch
 from controllers import changelogs, foreign
-from controllers.building import bundles, compare, kept
 from controllers.errors import Conflict, WindlassError
 from controllers.foreign.artifacts.base import Digests
 from controllers.foreign.notify.base import Message
 from controllers.foreign.source.base import Status
 from controllers.jobs import outbox, transitions
+from controllers.releases import bundles, compare, fetch
 from models import Delivery, Deploy, Release
 from models.db import clock
 
@@ -131,7 +131,7 @@ def message(delivery):
 def publish(delivery):
     """Put a release's bundle where releases are kept, and write down where it is."""
     release = delivery.release
-    kept.ensure(release, lambda text: None)
+    fetch.ensure(release, lambda text: None)
     driver = system(delivery, "artifacts")
     properties = {
         "windlass.application": release.application.name,

@@ -4,10 +4,10 @@ import hmac
 
 import secretbox
 from controllers import snapshots, wanted
-from controllers.building import trees
 from controllers.errors import Conflict, Invalid
 from controllers.fleet import playbooks, targets
 from controllers.jobs import queue
+from controllers.releases import trees
 from controllers.rollout import changes
 from models import BuiltEnvironment, Host, Plan, PlanHost, Release
 from models.db import now

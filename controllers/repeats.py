@@ -1,7 +1,8 @@
 """What a request made whose first answer was lost with its process, looked up for the same request come again."""
 
-from controllers import commands, deploys, releases
+from controllers import commands, deploys
 from controllers.fleet import preparations
+from controllers.releases import releases
 
 GETTERS = {
     "command": commands.get,

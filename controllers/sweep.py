@@ -8,9 +8,10 @@ import logging
 
 import failpoints
 from config import settings
-from controllers import automation, closing, commandrun, deliveries, hooks, plans, releases
+from controllers import automation, closing, commandrun, deliveries, hooks, plans
 from controllers.fleet import host_check_run, preparation_run
 from controllers.jobs import queue, transitions
+from controllers.releases import releases
 from models import Deploy
 from models.db import connection, now
 

@@ -1,9 +1,9 @@
 """What a host is to be for a release: which virtualenv fits it, and the specification its agent is given."""
 
 from controllers import maintenance, snapshots
-from controllers.building import environments, platforms
-from controllers.building.work import BuildFailed
+from controllers.build_work import BuildFailed
 from controllers.desired import spec
+from controllers.releases.dependencies import platforms, virtualenvs
 from remote.session import AgentError
 
 ADVISORY_PROBLEMS = {"disk-low", "clock-skew"}
@@ -25,9 +25,9 @@ def environment_for(release, facts, output, with_files=False):
             f"Install python{version} on the host, or change .python-version.",
         )
     platform = platforms.platform_of(facts, version)
-    known = None if with_files else environments.known(release, platform)
+    known = None if with_files else virtualenvs.known(release, platform)
     try:
-        environment = known or environments.ensure(release, platform, output)
+        environment = known or virtualenvs.ensure(release, platform, output)
     except BuildFailed as error:
         raise AgentError(
             "environment-not-built",

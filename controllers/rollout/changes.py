@@ -7,8 +7,8 @@ compared and a host that has moved in between can be told from one that has not.
 import hashlib
 import json
 
-from controllers.building import compare
 from controllers.desired import diffs, spec
+from controllers.releases import compare
 
 MOST_FILES = 200  # of a kind; the counts tell of all
 ALWAYS = ("before connect",)  # Playbooks that run before anybody can see that there is nothing else to do.

@@ -2,8 +2,8 @@
 
 import pytest
 
-from controllers import releases
 from controllers.jobs import queue
+from controllers.releases import releases
 from models import Release
 from tests import factories
 from tests.client import assert_problem

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from controllers.building.work import Work
+from controllers.build_work import Work
 from tests.controllers.servers import package_index
 from tests.stack import Repository
 

@@ -3,9 +3,9 @@
 import pytest
 
 from controllers import changelogs, deliveries
-from controllers.building import compare
 from controllers.foreign import circuits
 from controllers.jobs import outbox, transitions
+from controllers.releases import compare
 from models import Delivery, Deploy, Integration
 from models.db import clock, now
 from tests import factories

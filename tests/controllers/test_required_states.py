@@ -3,9 +3,9 @@
 import pytest
 
 from controllers import conduct, deliveries
-from controllers.building import compare
 from controllers.catalog import integrations
 from controllers.jobs import outbox
+from controllers.releases import compare
 from models import Application, Delivery, Deploy
 from models.db import clock, now
 from tests import factories

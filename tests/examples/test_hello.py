@@ -8,7 +8,7 @@ import pytest
 from werkzeug.test import Client
 
 import procfile
-from controllers.building import requirements
+from controllers.releases.dependencies import requirements
 
 HELLO = Path(__file__).resolve().parents[2] / "examples" / "hello"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from controllers import releases
 from controllers.jobs import queue
+from controllers.releases import releases
 from models import Release
 from tests.foreign.test_source_conformance import HOSTS, driver_name
 from tests.stack import Repository

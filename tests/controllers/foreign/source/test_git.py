@@ -11,7 +11,7 @@ import pytest
 
 import store
 import subprocesses
-from controllers.building.work import BuildFailed, Interrupted, Work
+from controllers.build_work import BuildFailed, Interrupted, Work
 from controllers.foreign import Access, ForeignError
 from controllers.foreign.source.git import Git, Mirror
 from controllers.foreign.source.git_commands import mirror_folder
@@ -350,7 +350,7 @@ import os, sys
 sys.path[:0] = [sys.argv[1], sys.argv[1] + "/lib/vendor", sys.argv[1] + "/lib"]
 import config
 settings = config.load(environ={"WINDLASS_DATA": sys.argv[2], "WINDLASS_GIT_LOCAL_PATHS": sys.argv[3]})
-from controllers.building.work import Work
+from controllers.build_work import Work
 from controllers.foreign import Access
 from controllers.foreign.source.git import Git
 Git(Access()).checkout(sys.argv[4], "main", "main", Work(lambda line: print(line, flush=True), 60))

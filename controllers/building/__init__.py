@@ -1,1 +1,0 @@
-"""Builds: from a commit or a package version to a release and its virtualenvs."""

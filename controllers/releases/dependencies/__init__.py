@@ -1,0 +1,1 @@
+"""From the file that names dependencies to virtualenvs with exactly those in them."""

@@ -1,0 +1,177 @@
+"""Builds and the workers that do them: leases, deaths, handing over, and two at once."""
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import store
+from controllers import events
+from controllers.jobs import leases, workers
+from controllers.releases import build, releases
+from models import BuiltEnvironment, Release, db
+from models.db import now
+from tests.controllers.releases.test_build import ROOT, application, asked, bells, make, told
+from tests.controllers.servers import source_distribution, wheel
+from tests.stack import Repository
+
+__all__ = ["bells"]
+
+
+# Workers that come and go.
+
+
+def test_a_build_is_rung_for_and_due_until_somebody_has_it(repository, bells):
+    repository.commit({"a": "b"})
+    release = asked(application(repository))
+    assert bells == [("windlass.build", release.id)]
+    assert releases.due_builds() == [release.id]
+    held = leases.claim(Release, release.id)
+    assert releases.due_builds() == []
+    releases.build(release.id)
+    assert Release.get_by_id(release.id).state == "building", "somebody else has it"
+    Release.update(lease_expires_at=now() - 1).where(leases.is_held(held)).execute()
+    assert releases.due_builds() == [release.id]
+    releases.build(release.id)
+    assert Release.get_by_id(release.id).state == "ready"
+    assert releases.due_builds() == []
+
+
+def test_a_build_that_is_over_is_not_done_again(repository):
+    repository.commit({"a": "b"})
+    release = make(application(repository))
+    count = len(events.read(f"release-{release.id}", limit=1000))
+    releases.build(release.id)
+    releases.build(release.id + 1000)
+    assert len(events.read(f"release-{release.id}", limit=1000)) == count
+
+
+def test_a_build_that_is_done_again_takes_the_same_commit(repository):
+    first = repository.commit({"a": "1"})
+    release = asked(application(repository))
+    Release.update(commit=first, epoch=1, attempts=1).where(Release.id == release.id).execute()
+    repository.git("checkout", "--quiet", "-B", "side")
+    repository.git("checkout", "--quiet", "main")
+    repository.commit({"a": "2"})
+    releases.build(release.id)
+    release = Release.get_by_id(release.id)
+    assert (release.state, release.commit) == ("ready", first)
+    assert "attempt 2" in told(release)
+
+
+def test_a_build_that_kills_its_workers_is_given_up(repository):
+    repository.commit({"a": "b"})
+    release = asked(application(repository))
+    Release.update(attempts=build.MOST_ATTEMPTS).where(Release.id == release.id).execute()
+    releases.build(release.id)
+    release = Release.get_by_id(release.id)
+    assert release.state == "failed" and "perhaps it needs more memory" in release.error
+
+
+def test_a_worker_that_lost_its_lease_changes_nothing(repository, monkeypatch):
+    repository.commit({"a": "b"})
+    release = asked(application(repository))
+    real = build.Build.from_repository
+
+    def overtaken(self, driver):
+        made = real(self, driver)
+        Release.update(lease_owner="another", epoch=Release.epoch + 1).where(Release.id == release.id).execute()
+        return {**made, "digest": "0" * 64}
+
+    monkeypatch.setattr(build.Build, "from_repository", overtaken)
+    releases.build(release.id)
+    row = Release.get_by_id(release.id)
+    assert (row.state, row.digest, row.lease_owner) == ("building", None, "another")
+
+
+def test_a_worker_that_is_told_to_leave_hands_the_build_over(repository, index, packages, settings, monkeypatch):
+    settings.worker.lease_s = 1
+    digest = source_distribution(packages, "slow", before="import time; print('building', flush=True); time.sleep(600)")
+    repository.commit({"requirements.txt": f"slow==1.0 --hash=sha256:{digest}\n"})
+    release = asked(application(repository))
+    leaving = threading.Event()
+    monkeypatch.setattr(workers, "leaving", leaving)
+    real = build.Output.__call__
+    monkeypatch.setattr(
+        build.Output,
+        "__call__",
+        lambda self, text: (leaving.set() if "Building slow" in text else None, real(self, text))[1],
+    )
+    releases.build(release.id)
+    assert releases.due_builds() == [release.id], "free for the next worker at once"
+    assert Release.get_by_id(release.id).state == "building"
+
+
+BUILDS = """
+import sys
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/lib/vendor", sys.argv[1] + "/lib"]
+import config, json
+settings = config.load(environ=json.loads(sys.argv[2]))
+from models import db
+db.connect_to(settings.database.url)
+from controllers import dispatch, releases
+releases.build(int(sys.argv[3]))
+"""
+
+
+def test_a_killed_build_is_done_again_and_leaves_nothing_half_made(repository, index, packages, settings, tmp_path):
+    gate = tmp_path / "gate"
+    gate.write_text("")
+    wait = (
+        f"import os, time\n    while os.path.exists({str(gate)!r}): time.sleep(0.02)\n"
+        f"    if not os.path.exists({str(gate) + '.open'!r}): raise SystemExit(1)"
+    )
+    digest = source_distribution(packages, "slow", before=wait)
+    repository.commit({"requirements.txt": f"slow==1.0 --hash=sha256:{digest}\n", "app.py": "x"})
+    settings.worker.lease_s = 1
+    release = asked(application(repository))
+    environ = {
+        "WINDLASS_DATA": settings.data,
+        "WINDLASS_DATABASE_URL": settings.database.url,
+        "WINDLASS_WORKER_LEASE_S": "1",
+        "WINDLASS_GIT_LOCAL_PATHS": json.dumps(settings.git.local_paths),
+        "WINDLASS_NETWORK_ALLOW": '["127.0.0.0/8"]',
+        "WINDLASS_BUILD_INDEX_URL": index.url,
+    }
+    process = subprocess.Popen([sys.executable, "-c", BUILDS, str(ROOT), json.dumps(environ), str(release.id)])
+    with contextlib.closing(
+        events.follow(f"release-{release.id}", 0, lambda event: "Building slow" in (event.get("text") or ""))
+    ) as followed:
+        for event in followed:
+            assert process.poll() is None and event
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    gate.unlink()  # What the killed build left running ends, without a result.
+    assert Release.get_by_id(release.id).state == "building" and BuiltEnvironment.select().count() == 0
+    Path(f"{gate}.open").write_text("")
+    while not releases.due_builds():
+        threading.Event().wait(0.05)
+    releases.build(release.id)
+    row = Release.get_by_id(release.id)
+    assert row.state == "ready", row.error
+    assert store.has(row.digest) and store.has(BuiltEnvironment.get().digest)
+    assert list(Path(settings.data, "scratch").glob("*")) == []
+
+
+def test_two_releases_at_once_are_both_built(repositories, index, packages):
+    wheel(packages, "helper")
+    repository = Repository(repositories / "both")
+    repository.commit({"requirements.txt": "helper\n"})
+    shop = application(repository)
+    pair = [asked(shop), asked(shop)]
+
+    def work(release):
+        with db.connection():
+            releases.build(release.id)
+
+    threads = [threading.Thread(target=work, args=(release,)) for release in pair]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    done = [Release.get_by_id(release.id) for release in pair]
+    assert [row.state for row in done] == ["ready", "ready"], [row.error for row in done]
+    assert done[0].digest == done[1].digest and BuiltEnvironment.select().count() == 1
