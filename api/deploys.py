@@ -14,7 +14,7 @@ from api.schemas.deploys import (
 from api.schemas.lists import DeployQuery
 from api.shapes import ListQuery, Page
 from api.sse import as_stream, place
-from controllers import deploys, pauses, watching
+from controllers.rollout import deploy_views, deploys, pauses
 from utils.decorators import auth, validate
 
 
@@ -46,7 +46,7 @@ def show_deploy(actor, number):
 @validate(query=ListQuery)
 def show_deploy_hosts(actor, number, query):
     """In the order in which they go, each with the steps of its newest attempt."""
-    return watching.hosts(actor, number, **query)
+    return deploy_views.hosts(actor, number, **query)
 
 
 @route("GET", "/deploys/<number:int>/events", summary="Show a deploy's events", returns=EventList)
@@ -54,14 +54,14 @@ def show_deploy_hosts(actor, number, query):
 @validate(query=EventQuery)
 def show_deploy_events(actor, number, query):
     """Oldest first; numbers have no gaps."""
-    return watching.history(actor, number, **query)
+    return deploy_views.history(actor, number, **query)
 
 
 @route("GET", "/deploys/<number:int>/log", summary="Show a deploy's log", produces="text/plain")
 @auth()
 def show_deploy_log(actor, number):
     """All events so far as lines of text."""
-    return Text(watching.log(actor, number))
+    return Text(deploy_views.log(actor, number))
 
 
 @route("POST", "/deploys/<number:int>/approve", summary="Approve a deploy", returns=Deploy)
@@ -142,7 +142,7 @@ def roll_deploy_back(actor, number, fields):
 @validate(query=StreamQuery)
 def follow_deploy(actor, number, query, last_event_id):
     """Its events as they come, after the one named by Last-Event-ID; the stream ends when the deploy has ended."""
-    return Stream(as_stream(watching.follow(actor, number, place(last_event_id, query) or 0)))
+    return Stream(as_stream(deploy_views.follow(actor, number, place(last_event_id, query) or 0)))
 
 
 @route("GET", "/stream", summary="Follow all deploys", produces="text/event-stream")
@@ -150,4 +150,4 @@ def follow_deploy(actor, number, query, last_event_id):
 @validate(query=StreamQuery)
 def follow_deploys(actor, query, last_event_id):
     """Changes of state of all deploys as they come, after the one named by Last-Event-ID; without end."""
-    return Stream(as_stream(watching.follow_all(actor, place(last_event_id, query))))
+    return Stream(as_stream(deploy_views.follow_all(actor, place(last_event_id, query))))

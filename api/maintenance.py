@@ -2,7 +2,7 @@
 
 from api import Made, route
 from api.schemas.guards import TargetMaintenance, TargetMaintenanceFields
-from controllers import maintenance
+from controllers.rollout import maintenance
 from utils.decorators import auth, validate
 
 PATH = "/applications/<name>/targets/<environment>/maintenance"

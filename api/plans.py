@@ -2,7 +2,7 @@
 
 from api import route
 from api.schemas.plans import Plan, PlanFields
-from controllers import plans
+from controllers.rollout import plans
 from utils.decorators import auth, validate
 
 

@@ -1,10 +1,11 @@
 """Celery tasks of a few lines: ids in, one controller call. Each may come late, twice or never (see lib/broker.py)."""
 
-from controllers import automation, bake, closing, commandrun, conduct, deliveries, hooks, hostrun, plans
+from controllers import automation, commandrun, deliveries, hooks
 from controllers.catalog import integration_tests
 from controllers.fleet import host_check_run, preparation_run
 from controllers.jobs.queue import celery
 from controllers.releases import releases
+from controllers.rollout import bake, host_run, maintenance_run, plans, reconcile
 
 task = celery().task
 
@@ -12,13 +13,13 @@ task = celery().task
 @task(name="windlass.conduct")
 def conduct_deploy(deploy_id):
     """One tick of a deploy."""
-    conduct.conduct(deploy_id)
+    reconcile.conduct(deploy_id)
 
 
 @task(name="windlass.host_run")
 def carry_out_host_run(host_run_id):
     """Drive one host."""
-    hostrun.carry_out(host_run_id)
+    host_run.carry_out(host_run_id)
 
 
 @task(name="windlass.bake_host")
@@ -54,7 +55,7 @@ def watch_host(host_id):
 @task(name="windlass.close_host")
 def close_host(closure_id):
     """Close or open one host of a target for maintenance."""
-    closing.carry_out(closure_id)
+    maintenance_run.carry_out(closure_id)
 
 
 @task(name="windlass.run_command")

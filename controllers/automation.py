@@ -9,11 +9,12 @@ import logging
 
 from peewee import Case
 
-from controllers import deploys, foreign, paging, rows
+from controllers import foreign, paging, rows
 from controllers.actor import Actor
 from controllers.errors import Conflict, WindlassError
 from controllers.jobs import leases, queue
 from controllers.releases import releases
+from controllers.rollout import deploys
 from models import Application, Automation, Deploy, Release, Target
 from models.db import clock, database, now
 from utils.datekit import rfc3339

@@ -4,10 +4,11 @@ What a foreign system does not tell is a gap, (what is not known, the error): pe
 may help, the worker does so later (deliveries.py), and what is known by then is kept.
 """
 
-from controllers import deploys, foreign
+from controllers import foreign
 from controllers.foreign import ForeignError, WindlassError
 from controllers.jobs import outbox
 from controllers.releases import compare
+from controllers.rollout import deploys
 from models import Delivery, Deploy
 from models.db import database
 

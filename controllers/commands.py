@@ -7,11 +7,12 @@ from peewee import fn
 
 import secretbox
 from config import settings
-from controllers import audit, events, idempotency, maintenance, paging, rows, snapshots
+from controllers import audit, events, idempotency, paging, rows
 from controllers.catalog import variables
 from controllers.errors import Conflict, Invalid, NotFound
 from controllers.fleet import targets
 from controllers.jobs import leases, queue, transitions
+from controllers.rollout import maintenance, snapshots
 from masking import Masker
 from models import Application, Command, CommandRun, Environment, Host, Placement, Target, Zone
 from models.db import connection, database, now

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from peewee import JOIN, Case, Select, Tuple, fn
 
-from controllers import maintenance, paging, rows
+from controllers import paging, rows
 from controllers.fleet import placements
 from controllers.guards import locks
 from controllers.jobs.transitions import DEPLOY_ENDED, DEPLOY_WAITING
+from controllers.rollout import maintenance
 from models import Application, Deploy, Environment, Host, Placement, Release
 from models.db import clock
 from utils.datekit import rfc3339

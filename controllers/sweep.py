@@ -8,10 +8,11 @@ import logging
 
 import failpoints
 from config import settings
-from controllers import automation, closing, commandrun, deliveries, hooks, plans
+from controllers import automation, commandrun, deliveries, hooks
 from controllers.fleet import host_check_run, preparation_run
 from controllers.jobs import queue, transitions
 from controllers.releases import releases
+from controllers.rollout import maintenance_run, plans
 from models import Deploy
 from models.db import connection, now
 
@@ -43,7 +44,7 @@ def sweep():
         queue.ring("windlass.build", release_id)
     plans.ring_due()
     host_check_run.ring_due()
-    closing.ring_due()
+    maintenance_run.ring_due()
     commandrun.ring_due()
     preparation_run.ring_due()
     deliveries.ring_due()

@@ -2,9 +2,10 @@
 
 import pytest
 
-from controllers import conduct, plans, sweep
+from controllers import sweep
 from controllers.access import sessions
 from controllers.jobs import queue
+from controllers.rollout import plans, reconcile
 from models import Approval, AuditEntry, Deploy, Environment, Plan, PlanHost, Token, User
 from models.db import clock
 from tests import factories
@@ -61,7 +62,7 @@ def test_a_deploy_waits_for_as_many_others_as_the_environment_says(api, person, 
     deploy = ask(api)
     path = f"/deploys/{deploy['id']}"
     assert (deploy["state"], deploy["approvals"]) == ("pending_approval", {"needed": 2, "given": []})
-    conduct.conduct(deploy["id"])
+    reconcile.conduct(deploy["id"])
     assert api.get(path).json["state"] == "pending_approval"
     bob, cat = person("bob"), person("cat")
     first = bob.post(f"{path}/approve", {"comment": "looks right"})
@@ -76,7 +77,7 @@ def test_a_deploy_waits_for_as_many_others_as_the_environment_says(api, person, 
     digest = api.get(f"/plans/{deploy['plan']}").json["digest"]
     assert {approval["digest"] for approval in second.json["approvals"]["given"]} == {digest}
     assert f"plan {deploy['plan']} ({digest[:12]}) is approved by bob: looks right" in api.get(f"{path}/log").text
-    conduct.conduct(deploy["id"])
+    reconcile.conduct(deploy["id"])
     assert api.get("/deploys").json["items"][0]["state"] == "running"
 
 
@@ -135,14 +136,14 @@ def test_what_waits_holds_nobody_up_and_can_be_cancelled(api, person, bells):
     waiting = ask(api)
     protect(api, approvals=0)
     other = ask(api)
-    conduct.conduct(other["id"])
+    reconcile.conduct(other["id"])
     assert Deploy.get_by_id(other["id"]).state == "running"
     api.post(f"/deploys/{waiting['id']}/cancel")
     bells.clear()
     sweep.sweep()
     assert ("windlass.conduct", (waiting["id"],)) in bells
     assert_problem(person("bob").post(f"/deploys/{waiting['id']}/approve"), 409, "not-approvable")
-    conduct.conduct(waiting["id"])
+    reconcile.conduct(waiting["id"])
     assert Deploy.get_by_id(waiting["id"]).state == "cancelled"
 
 
@@ -150,7 +151,7 @@ def test_a_deploy_needs_what_was_asked_when_it_was_made(api):
     protect(api, approvals=1)
     deploy = ask(api)
     protect(api, approvals=0)
-    conduct.conduct(deploy["id"])
+    reconcile.conduct(deploy["id"])
     assert api.get(f"/deploys/{deploy['id']}").json["state"] == "pending_approval"
 
 

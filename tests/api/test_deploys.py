@@ -6,8 +6,9 @@ from queue import Queue
 
 import pytest
 
-from controllers import events, watching
+from controllers import events
 from controllers.jobs import queue, transitions
+from controllers.rollout import deploy_views
 from models import Deploy, HostRun, Release, Step
 from models.db import connection
 from tests import factories
@@ -359,7 +360,7 @@ def test_a_client_that_goes_away_is_noticed(api, monkeypatch):
         finally:
             gone.set()
 
-    monkeypatch.setattr(watching, "follow", follow)
+    monkeypatch.setattr(deploy_views, "follow", follow)
     answer = api.get("/deploys/1/stream", buffered=False)
     pieces = iter(answer.response)
     while b"id: 1" not in next(pieces):

@@ -2,9 +2,10 @@
 
 import pytest
 
-from controllers import conduct, sweep
+from controllers import sweep
 from controllers.access import sessions
 from controllers.jobs import queue
+from controllers.rollout import reconcile
 from models import Deploy, Freeze, Token, User
 from models.db import clock
 from tests import factories
@@ -151,7 +152,7 @@ def test_an_administrator_overrides_with_a_reason_that_is_in_the_history(api, bo
     entry = api.get("/audit").json["items"][0]
     assert (entry["action"], entry["data"]["override"]) == ("deploy.create", "leaking cards")
     assert "freezes are overridden by admin: leaking cards" in api.get(f"/deploys/{deploy['id']}/log").text
-    conduct.conduct(deploy["id"])
+    reconcile.conduct(deploy["id"])
     assert api.get(f"/deploys/{deploy['id']}").json["state"] == "running"
 
 
@@ -162,7 +163,7 @@ def test_a_rollback_is_not_frozen_but_a_retry_is(api):
     api.post("/freezes", ALWAYS)
     back = api.post(f"/deploys/{deploy.id}/rollback")
     assert back.status_code == 201
-    conduct.conduct(back.json["id"])
+    reconcile.conduct(back.json["id"])
     assert Deploy.get_by_id(back.json["id"]).state == "running"
     assert_problem(api.post(f"/deploys/{failed.id}/retry"), 409, "frozen")
 
@@ -170,14 +171,14 @@ def test_a_rollback_is_not_frozen_but_a_retry_is(api):
 def test_a_deploy_that_was_queued_waits_for_the_end_of_a_freeze(api):
     deploy = api.post("/deploys", WANTED).json
     api.post("/freezes", ALWAYS)
-    conduct.conduct(deploy["id"])
+    reconcile.conduct(deploy["id"])
     waiting = api.get(f"/deploys/{deploy['id']}").json
     assert (waiting["state"], waiting["reason"]) == (
         "queued",
         "waits: frozen until 2999-01-01T00:00:00.000Z (sale): black friday",
     )
     api.delete("/freezes/sale")
-    conduct.conduct(deploy["id"])
+    reconcile.conduct(deploy["id"])
     assert api.get(f"/deploys/{deploy['id']}").json["state"] == "running"
 
 
@@ -204,12 +205,12 @@ def rung_by_sweep(bells):
 def test_a_scheduled_deploy_begins_when_it_is_due(api, bells):
     deploy = schedule(api)
     assert deploy["state"] == "scheduled" and deploy["start_at"]
-    conduct.conduct(deploy["id"])
+    reconcile.conduct(deploy["id"])
     assert Deploy.get_by_id(deploy["id"]).state == "scheduled"
     assert rung_by_sweep(bells) == []
     make_due(deploy)
     assert rung_by_sweep(bells) == [deploy["id"]]
-    conduct.conduct(deploy["id"])
+    reconcile.conduct(deploy["id"])
     assert Deploy.get_by_id(deploy["id"]).state == "running"
     assert [
         event["data"]["state"]
@@ -220,13 +221,13 @@ def test_a_scheduled_deploy_begins_when_it_is_due(api, bells):
 
 def test_a_scheduled_deploy_holds_nobody_up_and_never_runs_beside_another(api):
     scheduled, other = schedule(api), api.post("/deploys", WANTED).json
-    conduct.conduct(other["id"])
+    reconcile.conduct(other["id"])
     assert Deploy.get_by_id(other["id"]).state == "running"
     make_due(scheduled)
-    conduct.conduct(scheduled["id"])
+    reconcile.conduct(scheduled["id"])
     assert Deploy.get_by_id(scheduled["id"]).state == "queued"
     Deploy.update(state="succeeded").where(Deploy.id == other["id"]).execute()
-    conduct.conduct(scheduled["id"])
+    reconcile.conduct(scheduled["id"])
     assert Deploy.get_by_id(scheduled["id"]).state == "running"
 
 
@@ -244,12 +245,12 @@ def test_a_due_deploy_stays_scheduled_during_a_freeze_or_a_lock_and_says_why(api
     deploy = schedule(bob)
     make_due(deploy)
     api.post("/freezes", ALWAYS)
-    conduct.conduct(deploy["id"])
+    reconcile.conduct(deploy["id"])
     waiting = api.get(f"/deploys/{deploy['id']}").json
     assert waiting["state"] == "scheduled" and "black friday" in waiting["reason"]
     api.delete("/freezes/sale")
     api.put("/applications/shop/targets/production/lock", {"reason": "migration"})
-    conduct.conduct(deploy["id"])
+    reconcile.conduct(deploy["id"])
     waiting = api.get(f"/deploys/{deploy['id']}").json
     assert waiting["state"] == "scheduled" and "migration" in waiting["reason"]
 
@@ -258,7 +259,7 @@ def test_it_is_cancelled_without_touching_a_host(api, bells):
     deploy = schedule(api)
     assert api.post(f"/deploys/{deploy['id']}/cancel").status_code == 200
     assert rung_by_sweep(bells) == [deploy["id"]], "a lost bell is rung again"
-    conduct.conduct(deploy["id"])
+    reconcile.conduct(deploy["id"])
     assert api.get(f"/deploys/{deploy['id']}").json["state"] == "cancelled"
 
 

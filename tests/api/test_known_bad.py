@@ -2,10 +2,10 @@
 
 import pytest
 
-from controllers import deploys
 from controllers.actor import WINDLASS
 from controllers.errors import Conflict
 from controllers.jobs import queue
+from controllers.rollout import deploys
 from models import Deploy, Environment
 from tests import factories
 

@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
-from controllers import conduct
 from controllers.access import sessions
 from controllers.jobs import queue
+from controllers.rollout import reconcile
 from models import Deploy, Lock, Token, User
 from models.db import clock
 from tests import factories
@@ -101,12 +101,12 @@ def test_breaking_takes_force_and_is_in_the_audit_trail(api, bob, caplog, method
 def test_a_deploy_that_has_not_begun_waits_for_the_end_of_a_lock(api, bob):
     deploy = bob.post("/deploys", WANTED).json
     api.put(PATH, {"reason": "migration"})
-    conduct.conduct(deploy["id"])
+    reconcile.conduct(deploy["id"])
     waiting = bob.get(f"/deploys/{deploy['id']}").json
     assert waiting["state"] == "queued"
     assert "locked by admin: migration" in waiting["reason"]
     api.delete(PATH)
-    conduct.conduct(deploy["id"])
+    reconcile.conduct(deploy["id"])
     begun = bob.get(f"/deploys/{deploy['id']}").json
     assert (begun["state"], begun["reason"]) == ("running", None)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from controllers import closing, maintenance
 from controllers.jobs import leases
+from controllers.rollout import maintenance, maintenance_run
 from models import Closure, Target
 from models.db import now
 from tests import factories
@@ -105,24 +105,24 @@ def test_hosts_without_nginx_cannot_be_closed(api, target):
 def test_a_closure_is_worked_on_by_one_until_it_is_done(api, target):
     api.put(PATH, {})
     first = Closure.select().order_by(Closure.id).first()
-    claimed = leases.claim(Closure, first.id, closing.is_due())
-    assert claimed is not None and leases.claim(Closure, first.id, closing.is_due()) is None
-    closing.end(claimed, number=claimed.maintenance.number)
-    assert leases.claim(Closure, first.id, closing.is_due()) is None, "done"
+    claimed = leases.claim(Closure, first.id, maintenance_run.is_due())
+    assert claimed is not None and leases.claim(Closure, first.id, maintenance_run.is_due()) is None
+    maintenance_run.end(claimed, number=claimed.maintenance.number)
+    assert leases.claim(Closure, first.id, maintenance_run.is_due()) is None, "done"
     assert api.get(PATH).json["hosts"][0]["state"] == "closed"
     api.delete(PATH)
-    assert leases.claim(Closure, first.id, closing.is_due()) is not None, "wanted otherwise now"
+    assert leases.claim(Closure, first.id, maintenance_run.is_due()) is not None, "wanted otherwise now"
 
 
 def test_the_sweep_rings_for_what_is_due_only(api, target, rung):
     api.put(PATH, {})
     rung.clear()
-    closing.ring_due()
+    maintenance_run.ring_due()
     assert rung == [], "rung for a moment ago"
     Closure.update(rung_at=None).execute()
     first, second = Closure.select().order_by(Closure.id)
     Closure.update(due_at=now() + 60_000).where(Closure.id == second.id).execute()
-    closing.ring_due()
+    maintenance_run.ring_due()
     assert rung == [("windlass.close_host", first.id, "default")]
 
 
@@ -131,7 +131,7 @@ def test_a_rollout_under_way_is_waited_for(api, target):
     closure = Closure.select().order_by(Closure.id).first()
     deploy = factories.deploy([closure.host], state="running")
     deploy.host_runs.get().update(state="running").execute()
-    closing.carry_out(closure.id)
+    maintenance_run.carry_out(closure.id)
     closure = Closure.get_by_id(closure.id)
     assert closure.due_at is not None and closure.lease_owner is None and not closure.has_failed
 

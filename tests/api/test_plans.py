@@ -2,8 +2,8 @@
 
 import pytest
 
-from controllers import plans
 from controllers.jobs import queue
+from controllers.rollout import plans
 from models import Plan, PlanHost
 from tests.client import assert_problem
 

@@ -248,7 +248,7 @@ def test_every_route_that_changes_something_calls_what_writes_an_entry():
 
 
 def test_a_deploy_is_written_down_with_what_it_brings(database, administrator):
-    from controllers import deploys
+    from controllers.rollout import deploys
     from models import Target
 
     host = factories.host("web-1")

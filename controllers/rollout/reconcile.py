@@ -9,9 +9,10 @@ import functools
 from peewee import Case, fn
 
 import failpoints
-from controllers import gates, rows, snapshots
+from controllers import rows
 from controllers.desired import waves
 from controllers.jobs import queue, transitions
+from controllers.rollout import gates, snapshots
 from models import Deploy, Host, HostRun, Zone
 from models.db import clock, database, is_postgresql, now
 

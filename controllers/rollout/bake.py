@@ -6,10 +6,11 @@ The conductor rings for a look when one is due and judges by what was written do
 import contextlib
 import time
 
-from controllers import conduct, transports
+from controllers import transports
 from controllers.desired.spec import UP
 from controllers.jobs import leases, transitions
 from controllers.jobs.history import Recorder
+from controllers.rollout import reconcile
 from models import HostRun
 from models.db import clock
 from remote.session import AgentError, ConnectionLost
@@ -30,7 +31,7 @@ def look(host_run_id):
             note(run, *find_out(run))
     finally:
         leases.release(run)
-    conduct.conduct(run.deploy_id)
+    reconcile.conduct(run.deploy_id)
 
 
 def find_out(run):

@@ -3,12 +3,13 @@
 from peewee import JOIN, fn
 
 import failpoints
-from controllers import approvals, audit, events, gates, idempotency, paging, planned, rows, snapshots
+from controllers import audit, events, idempotency, paging, rows
 from controllers.desired import waves
 from controllers.desired.spec import RELEASE_PROCESS
 from controllers.errors import Conflict, NotFound
 from controllers.fleet import targets
 from controllers.jobs import outbox, queue, transitions
+from controllers.rollout import approvals, gates, plan_rows, snapshots
 from models import Application, Deploy, Environment, Host, HostRun, Release, Step
 from models.db import now
 from utils.datekit import rfc3339
@@ -174,7 +175,7 @@ def start(actor, target, release, asked, rollback_of=None, is_automatic=False):
         told.update(deploy=deploy.id, release=release.version, comment=deploy.comment, override=deploy.override)
     failpoints.reach("deploy.created.before-enqueue")
     if not plan.is_kept:
-        planned.ring([plan.id])
+        plan_rows.ring([plan.id])
     queue.ring("windlass.conduct", deploy.id)
     failpoints.reach("deploy.created.after-enqueue")
     return get(actor, deploy.id)
@@ -215,10 +216,10 @@ def plan_for(actor, target, release, asked, is_kept):
     In a new one that is kept the deploy writes down what it does; the other kind is drawn up now, for people to agree to.
     """
     if asked.get("plan"):
-        return planned.accept(asked["plan"], target, release, asked.get("strategy"))
+        return plan_rows.accept(asked["plan"], target, release, asked.get("strategy"))
     snapshot = snapshots.take(target)
     strategy = targets.complete_strategy(asked.get("strategy") or {}, snapshot["strategy"])
-    return planned.write(actor, target, release, strategy, snapshot, is_kept)
+    return plan_rows.write(actor, target, release, strategy, snapshot, is_kept)
 
 
 def in_time():

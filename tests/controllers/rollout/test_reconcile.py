@@ -2,8 +2,9 @@
 
 import pytest
 
-from controllers import conduct, events, hostrun
+from controllers import events
 from controllers.jobs import queue, transitions
+from controllers.rollout import host_run, reconcile
 from models import Deploy, HostRun
 from models.db import now
 from tests import factories
@@ -39,7 +40,7 @@ def end(run, state, **changes):
 
 def tick(deploy):
     """One tick; returns the deploy as it is then."""
-    conduct.conduct(deploy.id)
+    reconcile.conduct(deploy.id)
     return Deploy.get_by_id(deploy.id)
 
 
@@ -71,20 +72,20 @@ def test_a_bell_that_the_broker_did_not_take_is_rung_by_the_next_tick(bells, hos
 
 
 def test_only_so_many_bells_wait_in_a_zones_queue(bells, monkeypatch):
-    monkeypatch.setattr(conduct, "MOST_UNANSWERED", 3)
+    monkeypatch.setattr(reconcile, "MOST_UNANSWERED", 3)
     deploy = factories.deploy([factories.host(f"app{number}") for number in range(1, 8)])
     for _ in range(3):
         tick(deploy)
     runs = runs_of(deploy)
     assert rung_hosts(bells) == [run.id for run in runs[:3]]
     end(runs[0], "succeeded")
-    assert hostrun.claim(runs[1].id)
+    assert host_run.claim(runs[1].id)
     tick(deploy)
     assert rung_hosts(bells) == [run.id for run in runs[:5]], "one has ended, one is being carried out"
 
 
 def test_a_bell_that_nobody_answers_is_rung_again_among_the_first(bells, monkeypatch):
-    monkeypatch.setattr(conduct, "MOST_UNANSWERED", 2)
+    monkeypatch.setattr(reconcile, "MOST_UNANSWERED", 2)
     deploy = factories.deploy([factories.host(f"app{number}") for number in range(1, 5)])
     tick(deploy)
     HostRun.update(rung_at=HostRun.rung_at - queue.RING_AGAIN_MS).where(
@@ -320,7 +321,7 @@ def test_cancelling_waits_for_hosts_under_way_and_names_switched_ones(bells, hos
 def test_a_run_whose_worker_died_is_rung_for_again_when_its_lease_is_over(bells, hosts):
     deploy = factories.deploy(hosts[:1])
     tick(deploy)
-    run = hostrun.claim(runs_of(deploy)[0].id)
+    run = host_run.claim(runs_of(deploy)[0].id)
     bells.clear()
     tick(deploy)
     assert bells == []
@@ -355,7 +356,7 @@ def test_events_have_no_gaps_and_every_change_of_state_is_among_them(bells, host
 def test_an_ended_deploy_and_one_that_never_was_are_left_alone(bells, hosts):
     deploy = factories.deploy(hosts[:1], state="succeeded")
     tick(deploy)
-    conduct.conduct(10**9)
+    reconcile.conduct(10**9)
     assert bells == []
 
 

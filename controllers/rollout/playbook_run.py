@@ -6,11 +6,12 @@ What they run describes a state, so an attempt that goes on where another was cu
 import threading
 
 from config import settings
-from controllers import foreign, planned
+from controllers import foreign
 from controllers.errors import NotFound
 from controllers.fleet import inventory, playbooks
 from controllers.foreign.configurator.base import Job
 from controllers.foreign.errors import STOPPED
+from controllers.rollout import plan_rows
 from remote.session import AgentError
 
 
@@ -35,7 +36,7 @@ class Configuring:
             for name, entry in playbooks.named_entries(self.deploy.snapshot)
             if playbooks.place_of(entry) == place
         ]
-        agreed = planned.agreed_configure(self.run) if due else None
+        agreed = plan_rows.agreed_configure(self.run) if due else None
         for name, entry in due:
             if self.over.is_set():
                 raise AgentError("aborted", name, "stopped before it began", "")
@@ -52,7 +53,7 @@ class Configuring:
         if digest not in [item["digest"] for item in agreed if item["integration"] == entry["integration"]]:
             told = f"the folder of {entry['integration']} has changed"
             message = f"{told} since plan {self.deploy.plan_id} was made"
-            raise planned.Stale(name, message, "It was not run", [{"what": "configure", "message": told}])
+            raise plan_rows.Stale(name, message, "It was not run", [{"what": "configure", "message": told}])
 
     def carry_out(self, name, entry):
         """Run one entry; returns whether it changed anything. Raises AgentError."""

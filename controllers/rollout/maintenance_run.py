@@ -5,9 +5,10 @@ and writes down how it went. What fails is tried again until it works out or is 
 import contextlib
 import logging
 
-from controllers import events, maintenance, transports
+from controllers import events, transports
 from controllers.fleet import placements
 from controllers.jobs import fencing, leases, queue
+from controllers.rollout import maintenance
 from models import Closure, Maintenance
 from models.db import clock, database, now
 from remote.session import AgentError, ConnectionLost

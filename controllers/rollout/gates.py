@@ -3,10 +3,10 @@
 Rollbacks pass freezes, approvals and promotion, which protect what runs well; locks hold them back like any deploy.
 """
 
-from controllers import maintenance
 from controllers.errors import Forbidden, Invalid
 from controllers.guards import freezes, known_bad, locks, promotion
 from controllers.jobs import outbox
+from controllers.rollout import maintenance
 from models.db import clock
 from utils.datekit import to_milliseconds
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from controllers import planned, plans
 from controllers.actor import Actor
 from controllers.errors import NotFound
 from controllers.jobs import queue
+from controllers.rollout import plan_rows, plans
 from models import HostRun, Plan, PlanHost
 from models.db import clock
 from tests import factories
@@ -47,14 +47,14 @@ def found(digest="d1", unchanged=False):
 def test_a_plan_is_ready_when_every_host_was_looked_at_and_failed_when_one_could_not_be():
     plan, rows = make()
     assert plans.get(ANN, plan.id)["state"] == "observing"
-    planned.write_changes(rows[0], found(), {})
+    plan_rows.write_changes(rows[0], found(), {})
     assert plans.get(ANN, plan.id)["state"] == "observing" and plans.get(ANN, plan.id)["digest"] is None
-    planned.write_changes(rows[1], found("d2", True), {})
+    plan_rows.write_changes(rows[1], found("d2", True), {})
     told = plans.get(ANN, plan.id)
     assert told["state"] == "ready" and told["digest"] and told["unchanged"] is False
     other, rows = make()
-    planned.write_changes(rows[0], found(), {})
-    planned.write_error(rows[1], {"code": "key-refused", "message": "m", "remedy": "r"})
+    plan_rows.write_changes(rows[0], found(), {})
+    plan_rows.write_error(rows[1], {"code": "key-refused", "message": "m", "remedy": "r"})
     told = plans.get(ANN, other.id)
     assert told["state"] == "failed" and told["digest"] is None
     assert told["errors"] == [{"host": rows[1].host_name, "code": "key-refused", "message": "m", "remedy": "r"}]
@@ -62,9 +62,9 @@ def test_a_plan_is_ready_when_every_host_was_looked_at_and_failed_when_one_could
 
 def test_a_host_is_written_once_however_often_it_is_looked_at():
     _, rows = make(1)
-    planned.write_changes(rows[0], found("first"), {})
-    planned.write_changes(rows[0], found("second"), {})
-    planned.write_error(rows[0], {"code": "x"})
+    plan_rows.write_changes(rows[0], found("first"), {})
+    plan_rows.write_changes(rows[0], found("second"), {})
+    plan_rows.write_error(rows[0], {"code": "x"})
     assert PlanHost.get_by_id(rows[0].id).digest == "first"
     assert PlanHost.get_by_id(rows[0].id).state == "ready"
 
@@ -75,7 +75,7 @@ def test_a_plan_s_digest_tells_other_changes_and_other_strategies_apart():
         plan, rows = make(1)
         Plan.update(strategy=strategy).where(Plan.id == plan.id).execute()
         PlanHost.update(host_name="web-1").where(PlanHost.id == rows[0].id).execute()
-        planned.write_changes(rows[0], found(digest), {})
+        plan_rows.write_changes(rows[0], found(digest), {})
         digests.add(plans.get(ANN, plan.id)["digest"])
     assert len(digests) == 3
 
@@ -85,7 +85,7 @@ def test_hosts_that_were_left_out_are_told_and_part_of_the_digest():
     for skipped in ([], [{"host": "web-2", "reason": "in maintenance: disk"}]):
         plan, rows = make(1, skipped=skipped)
         PlanHost.update(host_name="web-1").where(PlanHost.id == rows[0].id).execute()
-        planned.write_changes(rows[0], found(), {})
+        plan_rows.write_changes(rows[0], found(), {})
         told = plans.get(ANN, plan.id)
         assert (told["state"], told["skipped"]) == ("ready", skipped)
         digests.add(told["digest"])
@@ -96,7 +96,7 @@ def test_a_host_that_a_plan_left_out_is_stale_when_it_comes_back():
     host = factories.host()
     plan, _ = make(1, skipped=[{"host": host.name, "reason": "in maintenance: disk"}])
     run = HostRun.get(HostRun.deploy == factories.deploy([host], plan=plan))
-    (item,) = planned.hold(run, found(), {})
+    (item,) = plan_rows.hold(run, found(), {})
     assert item["what"] == "host" and "the plan does not know this host" in item["message"]
     assert "in maintenance: disk" in item["message"]
 
@@ -104,18 +104,18 @@ def test_a_host_that_a_plan_left_out_is_stale_when_it_comes_back():
 def test_what_a_deploy_did_on_a_host_that_it_had_left_out_at_first_is_kept():
     host = factories.host()
     plan, (row,) = make(1, skipped=[{"host": host.name, "reason": "in maintenance: disk"}], is_kept=True)
-    planned.write_changes(row, found(), {})
+    plan_rows.write_changes(row, found(), {})
     run = HostRun.get(HostRun.deploy == factories.deploy([host], plan=plan))
-    assert planned.hold(run, found("d2"), {}) == []
+    assert plan_rows.hold(run, found("d2"), {}) == []
     told = plans.get(ANN, plan.id)
     assert (told["state"], len(told["hosts"]), told["skipped"]) == ("ready", 2, [])
 
 
 def test_lost_messages_are_sent_again_and_hosts_that_nobody_looks_at_are_given_up(rung):
     _, fresh = make(1)
-    _, lost = make(1, age_ms=planned.RING_AGAIN_MS + 1000)
+    _, lost = make(1, age_ms=plan_rows.RING_AGAIN_MS + 1000)
     _, old = make(1, age_ms=plans.GIVE_UP_AFTER_MS + 1000)
-    _, kept = make(1, age_ms=planned.RING_AGAIN_MS + 1000, is_kept=True)
+    _, kept = make(1, age_ms=plan_rows.RING_AGAIN_MS + 1000, is_kept=True)
     plans.ring_due()
     plans.ring_due()
     assert rung == [("windlass.plan_host", lost[0].id, "default")]
@@ -124,7 +124,7 @@ def test_lost_messages_are_sent_again_and_hosts_that_nobody_looks_at_are_given_u
 
 
 def test_a_host_that_was_deleted_meanwhile_is_given_up(rung):
-    plan, rows = make(1, age_ms=planned.RING_AGAIN_MS + 1000)
+    plan, rows = make(1, age_ms=plan_rows.RING_AGAIN_MS + 1000)
     rows[0].host.delete_instance()
     plans.observe(rows[0].id)
     plans.ring_due()

@@ -4,14 +4,15 @@ import threading
 
 import pytest
 
-from controllers import bake, conduct, deploys, events, hostrun, pauses, watching
+from controllers import events
 from controllers.actor import Actor
 from controllers.errors import Conflict, NotFound
 from controllers.jobs import queue, transitions
+from controllers.rollout import bake, deploy_views, deploys, host_run, pauses, reconcile
 from models import Deploy, HostRun, Target
 from models.db import clock, connection, now
 from tests import factories
-from tests.controllers.test_conduct import bells, end, hosts, rung_hosts, runs_of, tick
+from tests.controllers.rollout.test_reconcile import bells, end, hosts, rung_hosts, runs_of, tick
 
 __all__ = ["bells", "hosts"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -139,7 +140,7 @@ def test_while_paused_hosts_under_way_finish_and_no_other_begins(bells, hosts):
     first, second = runs_of(deploy)
     transitions.move_host_run(first, "running")
     assert pauses.pause(ANN, deploy.id)["reason"] == "paused by ann"
-    assert hostrun.claim(second.id) is None, "its bell had been rung already"
+    assert host_run.claim(second.id) is None, "its bell had been rung already"
     HostRun.update(rung_at=None).where(HostRun.deploy == deploy).execute()
     bells.clear()
     tick(deploy)
@@ -206,7 +207,7 @@ def one_failed(bells, hosts):
 
 def test_a_failed_host_is_tried_again_once_resumed(bells, one_failed):
     failed = runs_of(one_failed)[1]
-    assert watching.describe_run(failed, [])["code"] == "check-failed"
+    assert deploy_views.describe_run(failed, [])["code"] == "check-failed"
     told = [event["data"] for event in events.read(f"deploy-{one_failed.id}") if event.get("host") == "app2"]
     assert told[-1]["code"] == "check-failed" and "code" not in told[0]
     retried = pauses.retry_host(ANN, one_failed.id, "app2")
@@ -386,7 +387,7 @@ def test_a_scheduled_and_a_queued_deploy_that_begin_at_once_never_run_side_by_si
             try:
                 with connection():
                     together.wait()
-                    conduct.conduct(deploy.id)
+                    reconcile.conduct(deploy.id)
             except Exception as error:
                 failures.append(error)
 
@@ -438,7 +439,7 @@ def look(monkeypatch, baking):
 
     def at(*answers):
         at.ticked = []
-        monkeypatch.setattr(conduct, "conduct", at.ticked.append)
+        monkeypatch.setattr(reconcile, "conduct", at.ticked.append)
         run = runs_of(baking)[0]
         session = Host(*answers)
         monkeypatch.setattr(bake.transports, "open_host", lambda host: session)
@@ -485,7 +486,7 @@ def test_a_host_that_is_not_reached_once_or_twice_is_looked_at_again(baking, loo
 
 def test_a_host_that_was_not_reached_is_tried_again_some_time_later(bells, baking, look):
     age(baking, 5_001)
-    tick = conduct.conduct
+    tick = reconcile.conduct
     look(bake.ConnectionLost("the connection broke"))
     bells.clear()
     tick(baking.id)

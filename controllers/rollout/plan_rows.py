@@ -3,12 +3,11 @@
 import hmac
 
 import secretbox
-from controllers import snapshots, wanted
 from controllers.errors import Conflict, Invalid
 from controllers.fleet import playbooks, targets
 from controllers.jobs import queue
 from controllers.releases import trees
-from controllers.rollout import changes
+from controllers.rollout import changes, desired_state, snapshots
 from models import BuiltEnvironment, Host, Plan, PlanHost, Release
 from models.db import now
 from remote.session import AgentError
@@ -31,7 +30,7 @@ def changes_on(host, release, environment, python, snapshot, variables, state):
     """Return the changes that a release makes on a host whose agent answered `state` (with texts)."""
     shown = changes.with_shown_ports(state)
     application = state["application"]
-    specification = wanted.specification(host, release, environment, python, snapshot, variables, shown, 0)
+    specification = desired_state.specification(host, release, environment, python, snapshot, variables, shown, 0)
     after = {
         "version": release.version,
         "lock": release.lock or "",

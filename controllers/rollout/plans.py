@@ -3,10 +3,11 @@
 import contextlib
 import time
 
-from controllers import deploys, maintenance, planned, snapshots, transports, wanted
+from controllers import transports
 from controllers.errors import NotFound
 from controllers.fleet import placements, targets
 from controllers.foreign import ForeignError
+from controllers.rollout import deploys, desired_state, maintenance, plan_rows, snapshots
 from models import Plan, PlanHost
 from models.db import clock, database
 from remote.session import AgentError, ConnectionLost
@@ -29,8 +30,8 @@ def create(actor, fields):
     with database.atomic():
         snapshot = snapshots.take(target)
         strategy = targets.complete_strategy(fields.get("strategy") or {}, snapshot["strategy"])
-        plan = planned.write(actor, target, release, strategy, snapshot, is_kept=False)
-    planned.ring([plan.id])
+        plan = plan_rows.write(actor, target, release, strategy, snapshot, is_kept=False)
+    plan_rows.ring([plan.id])
     await_hosts(plan)
     return get(actor, plan.id)
 
@@ -50,8 +51,8 @@ def get(actor, plan_id):
     plan = Plan.get_or_none(Plan.id == plan_id)
     if plan is None:
         raise NotFound(f"There is no plan {plan_id}.")
-    rows = planned.rows_of(plan)
-    state = planned.state_of(rows)
+    rows = plan_rows.rows_of(plan)
+    state = plan_rows.state_of(rows)
     return {
         "id": plan.id,
         "application": plan.application.name,
@@ -59,11 +60,11 @@ def get(actor, plan_id):
         "environment": plan.environment.name,
         "state": state,
         "strategy": plan.strategy,
-        "digest": planned.digest(plan, rows) if state == "ready" else None,
+        "digest": plan_rows.digest(plan, rows) if state == "ready" else None,
         "unchanged": state == "ready" and all(row.changes["unchanged"] for row in rows),
         "maintenance": maintenance.on(plan.application_id, plan.environment_id),
         "hosts": [row.changes for row in rows if row.state == "ready"],
-        "skipped": planned.skipped(plan, rows),
+        "skipped": plan_rows.skipped(plan, rows),
         "errors": [{"host": row.host_name, **row.error} for row in rows if row.state == "failed"],
         "requested_by": plan.requested_by,
         "created_at": rfc3339(plan.created_at),
@@ -86,12 +87,12 @@ def observe(plan_host_id):
     if row is None or row.state != "observing" or row.plan.is_kept or row.host_id is None:
         return
     try:
-        planned.write_changes(row, *look(row))
+        plan_rows.write_changes(row, *look(row))
     except ForeignError as error:
         remedy = "Make a new plan once it answers"
-        planned.write_error(row, {"code": error.code, "message": error.detail, "remedy": remedy})
+        plan_rows.write_error(row, {"code": error.code, "message": error.detail, "remedy": remedy})
     except (Unreachable, AgentError, ConnectionLost) as error:
-        planned.write_error(
+        plan_rows.write_error(
             row,
             {
                 "code": getattr(error, "code", "connection-lost"),
@@ -118,11 +119,11 @@ def look(row):
             deep=placements.has_damage(plan.application, host),
         )
     for problem in state["problems"]:
-        if problem["code"] not in wanted.ADVISORY_PROBLEMS:
+        if problem["code"] not in desired_state.ADVISORY_PROBLEMS:
             raise AgentError(problem["code"], "preflight", problem["message"], problem["remedy"])
-    python, environment = wanted.environment_for(plan.release, state["facts"], lambda text: None)
+    python, environment = desired_state.environment_for(plan.release, state["facts"], lambda text: None)
     variables, _ = snapshots.open_variables(plan.snapshot)
-    found = planned.changes_on(host, plan.release, environment, python, plan.snapshot, variables, state)
+    found = plan_rows.changes_on(host, plan.release, environment, python, plan.snapshot, variables, state)
     return found, state["application"]["texts"]
 
 
@@ -131,7 +132,7 @@ def ring_due():
     is_forgotten = PlanHost.host.is_null() | (Plan.created_at < clock() - GIVE_UP_AFTER_MS)
     binding = Plan.is_kept == False  # noqa: E712
     for row in PlanHost.select().join(Plan).where(PlanHost.state == "observing", binding, is_forgotten):
-        planned.write_error(
+        plan_rows.write_error(
             row,
             {
                 "code": "no-worker",
@@ -139,4 +140,4 @@ def ring_due():
                 "remedy": "Start a worker there, then make a new plan.",
             },
         )
-    planned.ring(Plan.select(Plan.id).where(binding))
+    plan_rows.ring(Plan.select(Plan.id).where(binding))

@@ -2,14 +2,15 @@
 
 import pytest
 
-from controllers import conduct, deliveries
+from controllers import deliveries
 from controllers.catalog import integrations
 from controllers.jobs import outbox
 from controllers.releases import compare
+from controllers.rollout import reconcile
 from models import Application, Delivery, Deploy
 from models.db import clock, now
 from tests import factories
-from tests.controllers.test_conduct import bells
+from tests.controllers.rollout.test_reconcile import bells
 from tests.foreign.conftest import database, foreign_settings
 from tests.foreign.standins.github import GitHub
 from tests.foreign.standins.jira import Jira
@@ -66,9 +67,9 @@ def ask(older, newer):
 
 def look(deploy):
     """Let the conductor look, then who asks the tracker, then the conductor again; returns the deploy."""
-    conduct.conduct(deploy.id)
+    reconcile.conduct(deploy.id)
     carry_out(outbox.REQUIRE)
-    conduct.conduct(deploy.id)
+    reconcile.conduct(deploy.id)
     return Deploy.get_by_id(deploy.id)
 
 
@@ -113,7 +114,7 @@ def test_what_was_found_counts_for_a_while(ask, jira):
 def test_an_override_and_a_rollback_pass(ask, jira, way):
     before = factories.deploy([factories.host()], state="succeeded", release=ask().release)
     deploy = ask(override="it burns") if way == "override" else ask(rollback_of=before)
-    conduct.conduct(deploy.id)
+    reconcile.conduct(deploy.id)
     Deploy.update(state="cancelled").where(Deploy.state == "queued", Deploy.id < deploy.id).execute()
     assert look(deploy).state == "running"
 

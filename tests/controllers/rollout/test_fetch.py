@@ -4,9 +4,10 @@ import pytest
 
 import secretbox
 import store
-from controllers import conduct, deliveries, deploys, events, hostrun, transports, watching
+from controllers import deliveries, events, transports
 from controllers.actor import Actor
 from controllers.jobs import outbox, queue
+from controllers.rollout import deploy_views, deploys, host_run, reconcile
 from models import Delivery, Deploy, HostRun, Release
 from models.db import clock, now
 from tests import factories
@@ -63,7 +64,7 @@ def run(database, artifactory, settings, tmp_path, monkeypatch):
 def attempt(run):
     """Let a worker try once, whenever that is due; returns the run."""
     HostRun.update(due_at=None).where(HostRun.id == run.id).execute()
-    hostrun.carry_out(run.id)
+    host_run.carry_out(run.id)
     return HostRun.get_by_id(run.id)
 
 
@@ -83,7 +84,7 @@ def test_what_keeps_the_release_is_asked_again_while_it_is_away(run, artifactory
         assert waits.due_at > clock() and waits.message.startswith("v1 cannot be had now: The integration 'kept'")
         assert said(run)[-1] == waits.message and "nothing is done to the host meanwhile" in waits.message
     assert Deploy.get_by_id(run.deploy_id).state == "running"
-    shown = watching.hosts(Actor("ann"), run.deploy_id)["items"][0]
+    shown = deploy_views.hosts(Actor("ann"), run.deploy_id)["items"][0]
     assert shown["message"] == waits.message and {step["state"] for step in shown["steps"]} == {"pending"}
     artifactory.recover()
     gone_on = attempt(run)
@@ -153,7 +154,7 @@ def test_a_deploy_that_is_cancelled_meanwhile_ends_at_once(run, artifactory):
     artifactory.fault("status", on="^GET", status=503)
     attempt(run)
     deploys.cancel(Actor("ann"), run.deploy_id)
-    conduct.conduct(run.deploy_id)
+    reconcile.conduct(run.deploy_id)
     assert Deploy.get_by_id(run.deploy_id).state == "cancelled"
     assert {row.state for row in HostRun.select()} == {"skipped"}
 

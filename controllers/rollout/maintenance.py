@@ -4,11 +4,12 @@ What is wanted is one row; each host follows by a closure of its own, carried ou
 Deploys go on meanwhile and leave the page where it is.
 """
 
-from controllers import audit, etags, events, rows, snapshots
+from controllers import audit, etags, events, rows
 from controllers.desired import spec
 from controllers.errors import Conflict, NotFound
 from controllers.fleet import targets
 from controllers.jobs import queue
+from controllers.rollout import snapshots
 from models import Closure, Deploy, Environment, Host, Maintenance, Target, Zone
 from models.db import clock, now
 from utils.datekit import rfc3339

@@ -3,9 +3,9 @@
 from peewee import JOIN
 
 from controllers import events, paging
-from controllers.deploys import find
 from controllers.fleet import playbooks
 from controllers.jobs import transitions
+from controllers.rollout.deploys import find
 from models import Host, HostRun, Step
 from models.db import connection
 from utils.datekit import rfc3339

@@ -8,13 +8,14 @@ from peewee import InterfaceError, OperationalError
 
 import failpoints
 from config import settings
-from controllers import conduct, configuring, maintenance, obtaining, planned, snapshots, transports, wanted
+from controllers import transports
 from controllers.desired import ship, spec
 from controllers.fleet import placements, playbooks
 from controllers.foreign import ForeignError
 from controllers.jobs import fencing, leases, transitions, workers
 from controllers.jobs.history import Recorder
 from controllers.releases import retention
+from controllers.rollout import desired_state, fetch, maintenance, plan_rows, playbook_run, reconcile, snapshots
 from models import Deploy, HostRun
 from models.db import clock, database, now
 from remote.session import AgentError, ConnectionLost
@@ -45,7 +46,7 @@ def carry_out(host_run_id):
         leave_out(run)
     else:
         HostRunDriver(run).drive()
-    conduct.conduct(run.deploy_id)  # At once and not through the queue: what follows should not wait for a message.
+    reconcile.conduct(run.deploy_id)  # At once and not through the queue: what follows should not wait for a message.
 
 
 def claim(host_run_id):
@@ -103,8 +104,8 @@ class HostRunDriver:
         self.application = run.deploy.application
         self.variables, secret_values = snapshots.open_variables(run.deploy.snapshot)
         self.record = Recorder(run, secret_values, playbooks.step_names(run.deploy.snapshot))
-        self.configuring = configuring.Configuring(run, self.record, self.variables, secret_values)
-        self.obtaining = obtaining.Obtaining(run, self.record)
+        self.configuring = playbook_run.Configuring(run, self.record, self.variables, secret_values)
+        self.obtaining = fetch.Obtaining(run, self.record)
         self.session = None
         self.has_switched = False
         self.stopped_because = None
@@ -146,8 +147,8 @@ class HostRunDriver:
             self.obtain()  # Else what runs there would run again each time that the release cannot be had.
         self.configuring.at(playbooks.AT_CONNECT)
         state = self.connect_and_begin()
-        python, environment = wanted.environment_for(release, state["facts"], self.obtaining.say)
-        specification = wanted.specification(
+        python, environment = desired_state.environment_for(release, state["facts"], self.obtaining.say)
+        specification = desired_state.specification(
             self.host, release, environment, python, self.deploy.snapshot, self.variables, state, self.deploy.id
         )
         damaged = {kind for kind, _ in spec.damaged(specification, state["application"])}
@@ -217,7 +218,7 @@ class HostRunDriver:
         if self.stopped_because != "cancelled" or before["active"] == state["application"]["active"]:
             self.leave_if_stopped("preflight")
         for problem in state["problems"]:
-            if problem["code"] not in wanted.ADVISORY_PROBLEMS:
+            if problem["code"] not in desired_state.ADVISORY_PROBLEMS:
                 self.record.step("preflight", "failed", problem["message"])
                 raise AgentError(problem["code"], "preflight", problem["message"], problem["remedy"])
             self.record.output("preflight", f"{problem['message']}. {problem['remedy']}")
@@ -233,7 +234,7 @@ class HostRunDriver:
         if release.digest not in state["application"]["releases"] or "release" in damaged:
             self.obtain()
         if environment.name not in state["application"]["environments"] or "environment" in damaged:
-            environment = wanted.environment_for(release, state["facts"], self.obtaining.say, with_files=True)[1]
+            environment = desired_state.environment_for(release, state["facts"], self.obtaining.say, with_files=True)[1]
         self.waits_no_longer()
         return environment
 
@@ -263,8 +264,10 @@ class HostRunDriver:
         if self.run.before is not None:
             return  # An earlier attempt was held to it, and has begun to change the host since.
         texts = state["application"]["texts"]
-        found = planned.changes_on(self.host, release, environment, python, self.deploy.snapshot, self.variables, state)
-        moved = planned.hold(self.run, found, texts)
+        found = plan_rows.changes_on(
+            self.host, release, environment, python, self.deploy.snapshot, self.variables, state
+        )
+        moved = plan_rows.hold(self.run, found, texts)
         if not moved:
             return
         for item in moved:
@@ -272,7 +275,7 @@ class HostRunDriver:
         told = "; ".join(item["message"] for item in moved)
         message = f"the host has changed since plan {self.deploy.plan_id} was made: {told}"
         masked = [{**item, "message": self.record.masked(item["message"])} for item in moved]
-        raise planned.Stale("preflight", message, "Nothing was touched", masked)
+        raise plan_rows.Stale("preflight", message, "Nothing was touched", masked)
 
     def remember(self, specification, before):
         """Keep what the host ran before this deploy touched it first; a later attempt must not overwrite that.
@@ -403,7 +406,7 @@ class HostRunDriver:
                 sentence(self.host.name, error.step or self.record.current, error.message, error.remedy) + restored,
                 step=error.step,
                 code=error.code,
-                told={"moved": error.moved} if isinstance(error, planned.Stale) else None,
+                told={"moved": error.moved} if isinstance(error, plan_rows.Stale) else None,
             )
 
     def overtake(self, error):

@@ -3,9 +3,10 @@
 What they agree to is the deploy's plan: it says what will change on every host, is held to there, and never changes itself.
 """
 
-from controllers import audit, events, planned, rows
+from controllers import audit, events, rows
 from controllers.errors import Conflict, Forbidden
 from controllers.jobs import transitions
+from controllers.rollout import plan_rows
 from models import Approval, Deploy
 from models.db import clock
 from utils.datekit import rfc3339
@@ -50,9 +51,9 @@ def require_approvable(actor, row, state):
 
 def agreed_digest(row, seen):
     """Return the digest of a deploy's plan. Raises Conflict while it says nothing yet, or when another one was seen."""
-    plan_hosts = planned.rows_of(row.plan)
-    planned.require_ready(row.plan, plan_hosts, f"cancel deploy {row.id} and ask again")
-    digest = planned.digest(row.plan, plan_hosts)
+    plan_hosts = plan_rows.rows_of(row.plan)
+    plan_rows.require_ready(row.plan, plan_hosts, f"cancel deploy {row.id} and ask again")
+    digest = plan_rows.digest(row.plan, plan_hosts)
     if seen not in (None, digest):
         raise Conflict(
             f"Deploy {row.id} is not of the plan with that digest, but of plan {row.plan_id} with {digest}: read that one.",

@@ -3,14 +3,15 @@
 import pytest
 
 import secretbox
-from controllers import deploys, hostrun, pauses, transports
+from controllers import transports
 from controllers.actor import Actor
 from controllers.errors import Conflict
+from controllers.rollout import deploys, host_run, pauses
 from models import Deploy, Host, HostRun, Step
 from models.db import now
 from remote.ssh import Unreachable
 from tests import factories
-from tests.controllers.test_conduct import bells, end, hosts, rung_hosts, runs_of, tick
+from tests.controllers.rollout.test_reconcile import bells, end, hosts, rung_hosts, runs_of, tick
 
 __all__ = ["bells", "hosts"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -80,7 +81,7 @@ def test_one_that_is_taken_out_during_the_rollout_is_skipped_when_its_turn_comes
     take_out(hosts[1])
     end(runs_of(deploy)[0], "succeeded")
     tick(deploy)
-    hostrun.carry_out(runs_of(deploy)[1].id)
+    host_run.carry_out(runs_of(deploy)[1].id)
     assert told(deploy)["app2"] == ("skipped", 1, LEFT_OUT)
     assert rung_hosts(bells) == [run.id for run in runs_of(deploy)], "the next one follows at once"
 
@@ -93,7 +94,7 @@ def test_one_that_a_worker_has_changed_goes_on(bells, hosts, unspoken_to):
     HostRun.update(before={"active": "a", "current": None}, state="running").where(HostRun.id == run.id).execute()
     Step.create(host_run=run, attempt=1, position=0, name="ship", state="running", started_at=now())
     take_out(hosts[0])
-    hostrun.carry_out(run.id)
+    host_run.carry_out(run.id)
     assert unspoken_to == ["app1"], "another attempt was begun"
 
 
@@ -113,7 +114,7 @@ def test_without_the_host_that_is_to_lead_nothing_begins(bells, hosts, unspoken_
     deploy = with_release_process(hosts[:2])
     tick(deploy)
     take_out(hosts[0])
-    hostrun.carry_out(runs_of(deploy)[0].id)
+    host_run.carry_out(runs_of(deploy)[0].id)
     ended = Deploy.get_by_id(deploy.id)
     assert ended.state == "failed" and [state for state, _, _ in told(deploy).values()] == ["failed", "skipped"]
     assert "app1: in maintenance: new disk, and it is to run the release process" in ended.reason
@@ -132,7 +133,7 @@ def test_a_retry_leaves_them_out_and_takes_those_in_that_are_back(bells, hosts, 
     take_out(hosts[1])
     deploys.retry(ANN, deploy.id)
     tick(deploy)
-    hostrun.carry_out(runs_of(deploy)[1].id)
+    host_run.carry_out(runs_of(deploy)[1].id)
     assert [told(deploy)[host.name][0] for host in hosts[:3]] == ["pending", "skipped", "pending"]
     assert unspoken_to == []
 

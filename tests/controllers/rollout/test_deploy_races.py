@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from controllers import deploys
 from controllers.errors import Conflict
 from controllers.jobs import queue
+from controllers.rollout import deploys
 from models import Deploy
 from models.db import connection
 from tests import factories

@@ -2,8 +2,9 @@
 
 import pytest
 
-from controllers import hostrun, transports
+from controllers import transports
 from controllers.jobs import queue
+from controllers.rollout import host_run
 from models import Deploy, HostRun
 from tests import factories
 
@@ -21,8 +22,8 @@ def run(monkeypatch):
 
 
 def test_a_run_that_kills_its_workers_is_given_up(run):
-    HostRun.update(attempt=hostrun.MOST_DEATHS).where(HostRun.id == run.id).execute()
-    hostrun.carry_out(run.id)
+    HostRun.update(attempt=host_run.MOST_DEATHS).where(HostRun.id == run.id).execute()
+    host_run.carry_out(run.id)
     ended = HostRun.get_by_id(run.id)
     assert (ended.state, ended.lease_owner) == ("failed", None)
     assert ended.message.startswith("web-1: the worker died in each of 20 attempts.")
@@ -31,6 +32,6 @@ def test_a_run_that_kills_its_workers_is_given_up(run):
 
 def test_a_run_of_a_deploy_that_has_ended_is_left_alone(run):
     Deploy.update(state="cancelled").where(Deploy.id == run.deploy_id).execute()
-    hostrun.carry_out(run.id)
+    host_run.carry_out(run.id)
     left = HostRun.get_by_id(run.id)
     assert (left.state, left.lease_owner) == ("running", None)

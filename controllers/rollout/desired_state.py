@@ -1,9 +1,9 @@
 """What a host is to be for a release: which virtualenv fits it, and the specification its agent is given."""
 
-from controllers import maintenance, snapshots
 from controllers.build_work import BuildFailed
 from controllers.desired import spec
 from controllers.releases.dependencies import platforms, virtualenvs
+from controllers.rollout import maintenance, snapshots
 from remote.session import AgentError
 
 ADVISORY_PROBLEMS = {"disk-low", "clock-skew"}

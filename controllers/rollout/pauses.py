@@ -1,8 +1,9 @@
 """Pause a rollout and let it go on; while it is paused, try hosts again or leave them out."""
 
-from controllers import audit, deploys, snapshots, watching
+from controllers import audit
 from controllers.errors import Conflict, NotFound
 from controllers.jobs import queue, transitions
+from controllers.rollout import deploy_views, deploys, snapshots
 from models import Deploy, Host, HostRun
 
 
@@ -63,7 +64,7 @@ def retry_host(actor, deploy_id, host):
                 f"Host {host} is {run.host.why_left_out}. Put it back into service first.", code="in-maintenance"
             )
         deploys.begin_again(run.deploy, HostRun.id == run.id)
-    return watching.describe_run(HostRun.get_by_id(run.id), [])
+    return deploy_views.describe_run(HostRun.get_by_id(run.id), [])
 
 
 def skip_host(actor, deploy_id, host):
@@ -81,7 +82,7 @@ def skip_host(actor, deploy_id, host):
                 code="runs-release-process",
             )
         transitions.move_host_run(run, "skipped", message=f"left out by {actor.name}")
-    return watching.describe_run(run, [])
+    return deploy_views.describe_run(run, [])
 
 
 def run_in_pause(deploy_id, host):
