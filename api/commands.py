@@ -5,7 +5,7 @@ from api.schemas.commands import Command, CommandFields, CommandInShort, Command
 from api.schemas.deploys import EventList, EventQuery, NoFields, StreamQuery
 from api.shapes import Page
 from api.sse import as_stream, place
-from controllers import commands
+from controllers.commands import commands
 from utils.decorators import auth, validate
 
 

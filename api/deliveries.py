@@ -4,7 +4,7 @@ from api import route
 from api.schemas.deliveries import Changelog, Delivery, DeliveryQuery
 from api.schemas.deploys import NoFields
 from api.shapes import ListQuery, Page
-from controllers import changelogs, deliveries
+from controllers.notifications import changelogs, deliveries
 from utils.decorators import auth, validate
 
 

@@ -4,7 +4,7 @@ from api import route
 from api.schemas.deploys import NoFields
 from api.schemas.hooks import Automation, Hook, HookReceived, HookSecret
 from api.shapes import ListQuery, Page
-from controllers import automation, hooks
+from controllers.automation import hooks, rules
 from utils.decorators import auth, message, validate
 
 
@@ -48,4 +48,4 @@ def close_hook(actor, name):
 @validate(query=ListQuery)
 def list_automations(actor, name, environment, query):
     """What its rules wanted, newest first, and what became of it."""
-    return automation.listing(actor, name, environment, **query)
+    return rules.listing(actor, name, environment, **query)

@@ -1,9 +1,11 @@
 """Celery tasks of a few lines: ids in, one controller call. Each may come late, twice or never (see lib/broker.py)."""
 
-from controllers import automation, commandrun, deliveries, hooks
+from controllers.automation import hooks, rules
 from controllers.catalog import integration_tests
+from controllers.commands import command_run
 from controllers.fleet import host_check_run, preparation_run
 from controllers.jobs.queue import celery
+from controllers.notifications import deliveries
 from controllers.releases import releases
 from controllers.rollout import bake, host_run, maintenance_run, plans, reconcile
 
@@ -61,7 +63,7 @@ def close_host(closure_id):
 @task(name="windlass.run_command")
 def run_command(command_run_id):
     """Run a command on one host, or follow it there."""
-    commandrun.carry_out(command_run_id)
+    command_run.carry_out(command_run_id)
 
 
 @task(name="windlass.prepare_host")
@@ -85,7 +87,7 @@ def work_on_hook(hook_id):
 @task(name="windlass.automation")
 def advance_automation(automation_id):
     """Carry an automatic deploy one step further."""
-    automation.advance(automation_id)
+    rules.advance(automation_id)
 
 
 @task(name="windlass.prepare_zone")

@@ -1,6 +1,6 @@
 """What a request made whose first answer was lost with its process, looked up for the same request come again."""
 
-from controllers import commands
+from controllers.commands import commands
 from controllers.fleet import preparations
 from controllers.releases import releases
 from controllers.rollout import deploys

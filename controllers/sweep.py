@@ -8,9 +8,11 @@ import logging
 
 import failpoints
 from config import settings
-from controllers import automation, commandrun, deliveries, hooks
+from controllers.automation import hooks, rules
+from controllers.commands import command_run
 from controllers.fleet import host_check_run, preparation_run
 from controllers.jobs import queue, transitions
+from controllers.notifications import deliveries
 from controllers.releases import releases
 from controllers.rollout import maintenance_run, plans
 from models import Deploy
@@ -45,9 +47,9 @@ def sweep():
     plans.ring_due()
     host_check_run.ring_due()
     maintenance_run.ring_due()
-    commandrun.ring_due()
+    command_run.ring_due()
     preparation_run.ring_due()
     deliveries.ring_due()
     hooks.ring_due()
-    automation.ring_due()
+    rules.ring_due()
     failpoints.reach("sweep.after")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from controllers import commandrun, commands
 from controllers.actor import Actor
+from controllers.commands import command_run, commands
 from controllers.jobs import leases, queue, transitions
 from models import AuditEntry, Command, CommandRun, Placement, Target
 from models.db import clock, now
@@ -239,8 +239,8 @@ def test_what_nobody_works_on_is_rung_for_again_and_not_all_the_time(api, hosts,
     made = run(api, hosts=["web-1", "web-2"])
     CommandRun.update(lease_expires_at=now() + 60_000, lease_owner="x").where(CommandRun.host_name == "web-1").execute()
     rung.clear()
-    commandrun.ring_due()
-    commandrun.ring_due()
+    command_run.ring_due()
+    command_run.ring_due()
     waiting = CommandRun.get(CommandRun.host_name == "web-2")
     assert rung == [("windlass.run_command", waiting.id, "default")] and waiting.command_id == made["id"]
 
@@ -250,7 +250,7 @@ def test_output_that_somebody_else_writes_down_now_is_left_to_them(api, hosts, a
     made = run(api, hosts=["web-1"])
     row = CommandRun.get(CommandRun.command == made["id"])
     CommandRun.update(lease_owner="another").where(CommandRun.id == row.id).execute()
-    history = commandrun.CommandHistory(row, {"hush-hush"})
+    history = command_run.CommandHistory(row, {"hush-hush"})
     history.heard({"event": "output", "text": "a hush-hush\n"})
     history.heard({"event": "told", "offset": 12})
     history.flush()
@@ -266,7 +266,7 @@ def test_output_that_somebody_else_writes_down_now_is_left_to_them(api, hosts, a
 
 
 def test_statuses_are_told_in_words():
-    told = [commandrun.told_status(status) for status in (0, 3, 137, 143, 255)]
+    told = [command_run.told_status(status) for status in (0, 3, 137, 143, 255)]
     assert told == [
         None,
         "ended with status 3",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers import automation
+from controllers.automation import rules
 from models import Application, Automation, Deploy, Integration, Target
 from models.db import clock, now
 from tests.api.test_hooks import COMMIT, advance, bells, built, hub, push, target, work
@@ -72,7 +72,7 @@ def test_a_red_build_ends_it(github):
 @pytest.mark.parametrize("event", ["status", "check_suite"])
 def test_the_hook_of_a_build_that_turned_green_is_followed_at_once(github, hub, bells, event):
     Automation.update(attempts=20).execute()
-    assert look().state == "waiting" and automation.due() == []
+    assert look().state == "waiting" and rules.due() == []
     body = status_of()
     if event == "status":
         github.judge(COMMIT, "ci", "success")
@@ -87,7 +87,7 @@ def test_the_hook_of_a_build_that_turned_green_is_followed_at_once(github, hub, 
 
 
 def test_a_hook_that_comes_during_a_look_is_not_forgotten(github, hub, monkeypatch):
-    decide = automation.decide
+    decide = rules.decide
 
     def decide_and_be_told(row):
         decided = decide(row)
@@ -97,7 +97,7 @@ def test_a_hook_that_comes_during_a_look_is_not_forgotten(github, hub, monkeypat
         return decided
 
     with monkeypatch.context() as during:
-        during.setattr(automation, "decide", decide_and_be_told)
+        during.setattr(rules, "decide", decide_and_be_told)
         assert look().state == "waiting"
     assert look().state == "deployed"
 
@@ -106,7 +106,7 @@ def test_the_build_of_another_commit_changes_nothing(github, hub):
     look()
     hub(status_of(commit="c" * 40), delivery="d-2", event="status")
     work()
-    assert automation.due() == []
+    assert rules.due() == []
 
 
 def test_pauses_grow_and_have_an_end(github):
@@ -145,7 +145,7 @@ def test_a_source_that_wants_to_be_left_alone_is(github, hub):
     hub(status_of(), delivery="d-2", event="status")
     work()
     look()
-    automation.advance(Automation.get().id)
+    rules.advance(Automation.get().id)
     assert len(github.requests) == asked, "neither a hook nor a bell that is rung twice cuts the pause short"
 
 

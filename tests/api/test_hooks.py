@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from controllers import automation, hooks
+from controllers.automation import hooks, rules
 from controllers.jobs import queue, transitions
 from models import Automation, Deploy, Hook, Integration, Release, Target
 from models.db import now
@@ -92,8 +92,8 @@ def work():
 
 
 def advance():
-    for number in automation.due():
-        automation.advance(number)
+    for number in rules.due():
+        rules.advance(number)
 
 
 def built(release=None):

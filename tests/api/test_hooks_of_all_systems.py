@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from controllers import automation, hooks
 from controllers import foreign as systems
+from controllers.automation import hooks, rules
 from controllers.foreign import hooks as checking
 from controllers.jobs import queue
 from models import Automation, Hook, Release, Target
@@ -219,4 +219,4 @@ def test_a_newer_release_is_not_displaced_by_a_hook_that_is_sent_again_under_ano
         "a:superseded",
         "b:waiting",
     ]
-    assert Release.select().count() == 2 and automation.due() == []
+    assert Release.select().count() == 2 and rules.due() == []

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 import store
-from controllers import deliveries
 from controllers.jobs import outbox
+from controllers.notifications import deliveries
 from models import Delivery
 from models.db import now
 from tests import factories

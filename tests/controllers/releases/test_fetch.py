@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import store
-from controllers import deliveries
 from controllers.errors import WindlassError
 from controllers.foreign import ForeignError
 from controllers.jobs import outbox
+from controllers.notifications import deliveries
 from controllers.releases import bundles, fetch
 from models import Delivery, Release
 from models.db import now

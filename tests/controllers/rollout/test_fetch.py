@@ -4,9 +4,10 @@ import pytest
 
 import secretbox
 import store
-from controllers import deliveries, events, transports
+from controllers import events, transports
 from controllers.actor import Actor
 from controllers.jobs import outbox, queue
+from controllers.notifications import deliveries
 from controllers.rollout import deploy_views, deploys, host_run, reconcile
 from models import Delivery, Deploy, HostRun, Release
 from models.db import clock, now

@@ -2,9 +2,9 @@
 
 import pytest
 
-from controllers import deliveries
 from controllers.catalog import integrations
 from controllers.jobs import outbox
+from controllers.notifications import deliveries
 from controllers.releases import compare
 from controllers.rollout import reconcile
 from models import Application, Delivery, Deploy

@@ -8,11 +8,12 @@ import logging
 
 from peewee import JOIN, fn
 
-from controllers import audit, outbound, paging, rows
+from controllers import audit, paging, rows
 from controllers.build_work import BuildFailed
 from controllers.errors import Conflict, NotFound, WindlassError
 from controllers.foreign import ForeignError
 from controllers.jobs import leases, queue, transitions
+from controllers.notifications import actions
 from models import Application, Delivery, Deploy, Environment, Release
 from models.db import clock, now
 from store import StoreError
@@ -48,10 +49,10 @@ def carry_out(delivery_id):
         return
     with leases.heartbeats(row, lost=lambda: log.warning("delivery %s was taken over", row.id)):
         try:
-            finish(row, "delivered", answer=outbound.say(row), error=None)
-        except outbound.Superseded as reason:
+            finish(row, "delivered", answer=actions.say(row), error=None)
+        except actions.Superseded as reason:
             finish(row, "superseded", error=str(reason))
-        except outbound.NotYet as reason:
+        except actions.NotYet as reason:
             wait(row, str(reason), reason.pause_s)
         except ForeignError as error:
             put_off(row, error.detail, not error.may_pass, error.retry_after_s)

@@ -7,7 +7,8 @@ import secrets
 from peewee import IntegrityError
 
 import secretbox
-from controllers import audit, automation, foreign, paging, rows
+from controllers import audit, foreign, paging, rows
+from controllers.automation import rules
 from controllers.catalog import integrations
 from controllers.errors import BadRequest, Conflict, NotFound, Unauthenticated
 from controllers.foreign.hooks import BuildFinished, Published, Push
@@ -137,7 +138,7 @@ def work(hook_id):
 
 def follow(row):
     """Yield what was done about each piece of news, as people read it."""
-    handlers = {"push": automation.on_push, "build": automation.on_build, "published": automation.on_published}
+    handlers = {"push": rules.on_push, "build": rules.on_build, "published": rules.on_published}
     for item in row.news:
         kind = item["type"]
         made = KINDS[kind](**{name: value for name, value in item.items() if name != "type"})

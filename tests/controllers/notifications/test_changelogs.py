@@ -2,9 +2,9 @@
 
 import pytest
 
-from controllers import changelogs, deliveries
 from controllers.foreign import circuits
 from controllers.jobs import outbox, transitions
+from controllers.notifications import changelogs, deliveries
 from controllers.releases import compare
 from models import Delivery, Deploy, Integration
 from models.db import clock, now

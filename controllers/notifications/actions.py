@@ -7,12 +7,13 @@ import hashlib
 import os
 
 import scratch
-from controllers import changelogs, foreign
+from controllers import foreign
 from controllers.errors import Conflict, WindlassError
 from controllers.foreign.artifacts.base import Digests
 from controllers.foreign.notify.base import Message
 from controllers.foreign.source.base import Status
 from controllers.jobs import outbox, transitions
+from controllers.notifications import changelogs
 from controllers.releases import bundles, compare, fetch
 from models import Delivery, Deploy, Release
 from models.db import clock

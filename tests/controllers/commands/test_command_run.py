@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from controllers import commandrun
+from controllers.commands import command_run
 from models import Command, CommandRun
 from models.db import clock, now
 from tests import factories
@@ -45,7 +45,7 @@ def asked(tmp_path):
 
 def carried_out(run):
     """Return a run as it is after another worker has had it, and its command."""
-    commandrun.carry_out(run.id)
+    command_run.carry_out(run.id)
     fresh = CommandRun.get_by_id(run.id)
     return fresh, fresh.command
 
@@ -58,7 +58,7 @@ def test_one_that_was_not_begun_a_moment_ago_is_begun(asked, tmp_path):
 
 def test_one_that_was_not_begun_in_time_is_not_begun_any_more(asked, tmp_path):
     mark = tmp_path / "mark"
-    run, command = carried_out(asked(["touch", str(mark)], ago_s=LIMIT_S + commandrun.PATIENCE_S + 5))
+    run, command = carried_out(asked(["touch", str(mark)], ago_s=LIMIT_S + command_run.PATIENCE_S + 5))
     assert (run.state, command.state, mark.exists()) == ("failed", "failed", False)
     assert "has not begun" in run.message and "Run it again if it is still wanted." in run.message
 

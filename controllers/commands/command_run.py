@@ -15,7 +15,8 @@ from peewee import InterfaceError, OperationalError
 
 import failpoints
 from config import settings
-from controllers import commands, transports
+from controllers import transports
+from controllers.commands import commands
 from controllers.jobs import leases, queue, transitions, workers
 from controllers.jobs.history import FLUSH_ITEMS, History
 from models import Command, CommandRun, Host, Zone

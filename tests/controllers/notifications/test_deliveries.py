@@ -2,10 +2,10 @@
 
 import pytest
 
-from controllers import deliveries, outbound
 from controllers.catalog import webhooks
 from controllers.errors import Conflict
 from controllers.jobs import outbox, transitions
+from controllers.notifications import actions, deliveries
 from models import Delivery, Deploy, Release
 from models.db import now
 from tests import factories
@@ -230,7 +230,7 @@ def test_a_promotion_waits_for_the_release_to_be_published(deploy):
 
 def test_every_action_that_is_written_can_be_said():
     written = {value for name, value in vars(outbox).items() if name.isupper() and isinstance(value, str)}
-    assert written == set(outbound.ACTIONS)
+    assert written == set(actions.ACTIONS)
 
 
 def test_issues_are_told_once_the_deploy_has_succeeded_and_its_changelog_is_known(deploy):

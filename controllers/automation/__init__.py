@@ -1,0 +1,1 @@
+"""Hooks from foreign systems, and the deploys that rules make of them without a person."""

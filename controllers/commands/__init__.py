@@ -1,0 +1,1 @@
+"""One-off commands on hosts."""
