@@ -1,6 +1,7 @@
 """The architecture, as docs and design draw it: imports run one way, SQL stays in migrations, tasks are registered."""
 
 import ast
+import graphlib
 import re
 from pathlib import Path
 
@@ -37,6 +38,20 @@ LAYERS = {  # who -> whom of the project they may import beside themselves and l
     "models": set(),
     "lib": set(),
 }
+# The packages of controllers/ from the top down: a package may import those of the lines below its own, and the ground.
+PACKAGES = (
+    ("repeats", "status", "sweep", "system"),
+    ("automation", "commands", "notifications"),
+    ("rollout",),
+    ("releases",),
+    ("fleet",),
+    ("catalog",),
+    ("jobs",),
+    ("access", "foreign", "guards"),
+    ("desired",),
+)
+GROUND = len(PACKAGES)  # The level of modules that stand in controllers/ itself, but for those of the first line.
+MOST_IN_A_ROOM = 17
 # What starts before anything is installed, runs on foreign hosts or speaks HTTP only cannot use lib/ as the others do.
 OWN_PACKAGES = {"cli": {"windlass_cli"}, "fabfile": {"windlass_cli"}}
 SQL = re.compile(
@@ -73,6 +88,75 @@ def test_imports_run_one_way(layer):
         if name in forbidden
     ]
     assert files(layer) and not wrong
+
+
+def package_of(path):
+    """Return the package of controllers/ that a file belongs to; a module of the ground floor is one by itself."""
+    return path.relative_to(ROOT / "controllers").parts[0].removesuffix(".py")
+
+
+def level_of(package):
+    return next((level for level, packages in enumerate(PACKAGES) if package in packages), GROUND)
+
+
+def packages_imported(path):
+    """Yield (line, package) of every import of a package of controllers/ in a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "controllers":
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("controllers."):
+            yield node.lineno, node.module.split(".")[1]
+
+
+def may_import(package, other):
+    """Say whether a package of controllers/ may import another one; the ground is open to all."""
+    return package == other or level_of(other) == GROUND or level_of(other) > level_of(package)
+
+
+def test_packages_of_controllers_import_downwards_only():
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {package}"
+        for path in files("controllers")
+        for line, package in packages_imported(path)
+        if not may_import(package_of(path), package)
+    ]
+    assert not wrong
+
+
+def test_every_package_of_controllers_has_its_place():
+    there = {path.parent.name for path in (ROOT / "controllers").glob("*/__init__.py")}
+    named = {package for packages in PACKAGES for package in packages}
+    assert there <= named and all(
+        package in there or (ROOT / "controllers" / f"{package}.py").exists() for package in named
+    )
+
+
+def test_no_room_of_controllers_is_crowded():
+    folders = {path.parent for path in files("controllers")}
+    counted = {
+        str(folder.relative_to(ROOT)): len([path for path in folder.glob("*.py") if path.stem != "__init__"])
+        for folder in folders
+    }
+    assert max(counted.values()) <= MOST_IN_A_ROOM, counted
+
+
+def modules_below(layer):
+    """Return {dotted name: path} of a layer's modules."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in files(layer)
+    }
+
+
+def test_modules_of_controllers_import_in_no_circle():
+    modules = modules_below("controllers")
+    graph = {}
+    for name, path in modules.items():
+        found = set()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("controllers"):
+                found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+        graph[name] = (found & set(modules)) - {name}
+    list(graphlib.TopologicalSorter(graph).static_order())  # Raises CycleError naming the circle.
 
 
 @pytest.mark.parametrize("layer", OWN_PACKAGES)
