@@ -12,10 +12,10 @@ from controllers.rollout import bake, host_run, maintenance_run, plans, reconcil
 task = celery().task
 
 
-@task(name="windlass.conduct")
-def conduct_deploy(deploy_id):
+@task(name="windlass.reconcile")
+def reconcile_deploy(deploy_id):
     """One tick of a deploy."""
-    reconcile.conduct(deploy_id)
+    reconcile.reconcile(deploy_id)
 
 
 @task(name="windlass.host_run")
@@ -43,9 +43,9 @@ def build_release(release_id):
 
 
 @task(name="windlass.observe_host")
-def observe_host(errand_id):
+def observe_host(worker_request_id):
     """Look at one host for somebody who waits."""
-    host_check_run.observe(errand_id)
+    host_check_run.observe(worker_request_id)
 
 
 @task(name="windlass.watch_host")
@@ -54,10 +54,10 @@ def watch_host(host_id):
     host_check_run.watch(host_id)
 
 
-@task(name="windlass.close_host")
-def close_host(closure_id):
+@task(name="windlass.maintain_host")
+def maintain_host(maintenance_host_id):
     """Close or open one host of a target for maintenance."""
-    maintenance_run.carry_out(closure_id)
+    maintenance_run.carry_out(maintenance_host_id)
 
 
 @task(name="windlass.run_command")
@@ -97,6 +97,6 @@ def prepare_zone(zone_id):
 
 
 @task(name="windlass.try_integration")
-def try_integration(errand_id):
+def try_integration(worker_request_id):
     """Try an integration out on this worker."""
-    integration_tests.carry_out(errand_id)
+    integration_tests.carry_out(worker_request_id)

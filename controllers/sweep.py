@@ -1,7 +1,7 @@
-"""Ring again for whatever is due: the net under lost messages, dead workers and a broker that was away.
+"""Enqueue again whatever is due: the net under lost messages, dead workers and a broker that was away.
 
 Every central worker sweeps, in a thread of its own and by a steady clock: so it needs no message that could be lost, no
-free thread of the pool and no right time of day, and it lives as long as there is anybody to do what it rings for.
+free thread of the pool and no right time of day, and it lives as long as there is anybody to do what it enqueues.
 """
 
 import logging
@@ -32,7 +32,7 @@ def keep_sweeping(over):
 
 
 def sweep():
-    """Ring for deploys that are due and have not ended, builds that nobody works on, and hosts that a plan waits for."""
+    """Enqueue deploys that are due and have not ended, builds that nobody works on, and hosts that a plan waits for."""
     failpoints.reach("sweep.before")
     is_due = (Deploy.start_at <= now()) & (Deploy.state == "scheduled")
     is_cancelled = Deploy.cancel_requested_by.is_null(False) & Deploy.state.in_(transitions.DEPLOY_WAITING)
@@ -40,16 +40,16 @@ def sweep():
     for (deploy_id,) in (
         Deploy.select(Deploy.id).where(is_due | is_cancelled | is_going_on).order_by(Deploy.id).tuples()
     ):
-        queue.ring("windlass.conduct", deploy_id)
+        queue.enqueue("windlass.reconcile", deploy_id)
     failpoints.reach("sweep.between")
     for release_id in releases.due_builds():
-        queue.ring("windlass.build", release_id)
-    plans.ring_due()
-    host_check_run.ring_due()
-    maintenance_run.ring_due()
-    command_run.ring_due()
-    preparation_run.ring_due()
-    deliveries.ring_due()
-    hooks.ring_due()
-    rules.ring_due()
+        queue.enqueue("windlass.build", release_id)
+    plans.enqueue_due()
+    host_check_run.enqueue_due()
+    maintenance_run.enqueue_due()
+    command_run.enqueue_due()
+    preparation_run.enqueue_due()
+    deliveries.enqueue_due()
+    hooks.enqueue_due()
+    rules.enqueue_due()
     failpoints.reach("sweep.after")

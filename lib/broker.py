@@ -1,7 +1,7 @@
-"""The queue: a Celery application that carries ids only. The database is the truth; a message only rings at a door.
+"""The queue: a Celery application that carries ids only. The database is the truth; a message only wakes a worker up.
 
 Messages are JSON, signed with a key that only Windlass's own processes hold; anything else is refused before a task
-sees it. Losing a message or getting it ten times is harmless, because the sweep rings again and every task claims its
+sees it. Losing a message or getting it ten times is harmless, because the sweep enqueues it again and every task claims its
 work in the database. So messages are acknowledged early and results are not kept.
 """
 
@@ -65,7 +65,7 @@ def zone_queue(zone):
 
 def signature(body):
     """Return the hex HMAC-SHA256 of a message's bytes under a key derived for this purpose alone."""
-    return hmac.new(secretbox.derived_key("doorbell"), body, hashlib.sha256).hexdigest()
+    return hmac.new(secretbox.derived_key("broker"), body, hashlib.sha256).hexdigest()
 
 
 def dumps(value):
@@ -92,14 +92,14 @@ def transport():
         options = {"data_folder_in": str(folder), "data_folder_out": str(folder), "polling_interval": POLLING_S}
         return "embedded://localhost/", options
     if url.startswith("amqp"):
-        # A bell counts as rung once RabbitMQ says that it has it. Without max_retries whoever rings would wait for a
+        # A message counts as sent once RabbitMQ says that it has it. Without max_retries the sender would wait for a
         # broker that is away; those who answer wait for it in any case.
         return url, {"confirm_publish": True, "max_retries": 0}
     return url, {"socket_timeout": 2, "socket_connect_timeout": 2, "health_check_interval": 10}
 
 
 def make_celery():
-    """Return the configured Celery application; the same for those who ring and those who answer."""
+    """Return the configured Celery application; the same for senders and workers."""
     register(SERIALIZER, dumps, loads, content_type=CONTENT_TYPE, content_encoding="utf-8")
     url, options = transport()
     celery = Celery("windlass", broker=url, amqp=PersistentAMQP)

@@ -102,7 +102,7 @@ SETTINGS = (
         "Seconds without a sign of life from a host's agent after which the connection is given up.",
     ),
     Setting("worker.zones", ["*"], "Zones whose hosts this worker reaches; * for all of them."),
-    Setting("worker.central", True, "Also conduct deploys and build releases here, beside reaching hosts."),
+    Setting("worker.central", True, "Also reconcile deploys and build releases here, beside reaching hosts."),
     Setting("worker.concurrency", 16, "Tasks a worker process carries out at the same time."),
     Setting("worker.lease_s", 15, "Seconds a worker's claim on a host run lasts without a heartbeat."),
     Setting("worker.sweep_s", 2, "Seconds between two looks for work that is due and that nobody was told of."),

@@ -55,7 +55,9 @@ class Channel(filesystem.Channel):
                 try:
                     with open(taken, encoding="utf-8") as file:
                         return loads(file.read())
-                except ValueError:  # Cut short, as by a power cut. No worker may end of it; the sweep rings again.
+                except (
+                    ValueError
+                ):  # Cut short, as by a power cut. No worker may end of it; the sweep enqueues it again.
                     log.warning("a message that cannot be read is left out: %s", name)
                 finally:
                     os.unlink(taken)

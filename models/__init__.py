@@ -5,16 +5,16 @@ from models.audit import AuditEntry, AuditHead
 from models.command import Command, CommandRun
 from models.delivery import Delivery
 from models.deploy import Deploy, Fence, HostRun, Placement, Step
-from models.errand import Errand
 from models.event import Event, Topic
 from models.guard import Approval, Freeze, Lock
 from models.hook import Automation, Hook
 from models.inventory import Application, Environment, Host, Integration, Target, Variable, Zone
-from models.maintenance import Closure, Maintenance
+from models.maintenance import Maintenance, MaintenanceHost
 from models.plan import Plan, PlanHost
 from models.preparation import Preparation
 from models.release import BuiltEnvironment, Release, Tree
 from models.worker import Worker
+from models.worker_request import WorkerRequest
 
 MODELS = (
     User,
@@ -42,7 +42,7 @@ MODELS = (
     Freeze,
     Approval,
     Maintenance,
-    Closure,
+    MaintenanceHost,
     AuditEntry,
     AuditHead,
     Command,
@@ -54,6 +54,6 @@ MODELS = (
     Topic,
     Event,
     Worker,
-    Errand,
+    WorkerRequest,
 )
 __all__ = [model.__name__ for model in MODELS] + ["MODELS"]

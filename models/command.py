@@ -5,6 +5,7 @@ from peewee import BigIntegerField, CharField, ForeignKeyField, IntegerField, Te
 from models.db import BaseModel
 from models.fields import JSONField, TimeField
 from models.inventory import Host
+from models.leased import LeasedModel
 
 
 class Command(BaseModel):
@@ -30,8 +31,11 @@ class Command(BaseModel):
         indexes = ((("state",), False), (("application", "environment", "id"), False))
 
 
-class CommandRun(BaseModel):
-    """A command on one host. `told_bytes`: up to where its output was written down; `asked_at`: when the host was first asked."""
+class CommandRun(LeasedModel):
+    """A command on one host.
+
+    `recorded_bytes` is up to where its output was written down, `asked_at` when the host was first asked.
+    """
 
     command = ForeignKeyField(Command, backref="runs", on_delete="CASCADE")
     host = ForeignKeyField(Host, null=True, on_delete="SET NULL")
@@ -39,15 +43,9 @@ class CommandRun(BaseModel):
     state = CharField()
     exit_code = IntegerField(null=True)
     message = TextField(null=True)
-    told_bytes = BigIntegerField(default=0)
-    attempt = IntegerField(default=0)
+    recorded_bytes = BigIntegerField(default=0)
     asked_at = TimeField(null=True)
     ended_at = TimeField(null=True)
-    due_at = TimeField(null=True)
-    rung_at = TimeField(null=True)
-    lease_owner = CharField(null=True)
-    lease_expires_at = TimeField(null=True)
-    epoch = IntegerField(default=0)
 
     class Meta:
         indexes = ((("command", "host_name"), True), (("state",), False))

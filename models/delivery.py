@@ -1,14 +1,14 @@
 """What Windlass says to foreign systems: written in the transaction of what it is about, said later through the queue."""
 
-from peewee import CharField, ForeignKeyField, IntegerField, TextField
+from peewee import CharField, ForeignKeyField, TextField
 
-from models.db import BaseModel
 from models.deploy import Deploy
 from models.fields import JSONField, TimeField
+from models.leased import LeasedModel
 from models.release import Release
 
 
-class Delivery(BaseModel):
+class Delivery(LeasedModel):
     """One thing to be said or done in a foreign system because of a deploy, or of a release alone.
 
     `key` names what is said and to whom, so that nothing is written down twice. `action` is what is done, `subject` what it
@@ -24,15 +24,10 @@ class Delivery(BaseModel):
     subject = CharField(null=True)
     payload = JSONField(default=dict)
     state = CharField()
-    attempts = IntegerField(default=0)
     error = TextField(null=True)
     answer = JSONField(null=True)
-    due_at = TimeField(null=True)
     created_at = TimeField()
     ended_at = TimeField(null=True)
-    lease_owner = CharField(null=True)
-    lease_expires_at = TimeField(null=True)
-    epoch = IntegerField(default=0)
 
     class Meta:
         indexes = ((("state", "due_at"), False), (("deploy",), False), (("integration", "id"), False))

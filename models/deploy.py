@@ -5,6 +5,7 @@ from peewee import BigIntegerField, BooleanField, CharField, ForeignKeyField, In
 from models.db import BaseModel
 from models.fields import JSONField, TimeField
 from models.inventory import Application, Environment, Host
+from models.leased import LeasedModel
 from models.plan import Plan
 from models.release import Release
 
@@ -47,16 +48,16 @@ class Deploy(BaseModel):
         indexes = ((("state",), False), (("application", "environment", "id"), False))
 
 
-class HostRun(BaseModel):
+class HostRun(LeasedModel):
     """One deploy on one host. `goal` is "deploy", or "restore" once the host is to go back to `before`.
 
     `before` is what the host answered when it was first observed by this run; a restore goes back to it.
     `host_name` is filled when the host is deleted, so that its history keeps its name. `was_switched` marks a failed run
-    whose host does run the new release: it failed under watch. `rung_at` is when somebody was last rung for, until that one
-    has come. Of a host under watch, `looked_at` is when the newest look began that reached it, `tried_at` when the newest
-    look of all did, and `watched` is what they found: {"missed", "pids"}. `away` is since when (milliseconds) and how often the
-    place that keeps the release was away when this run wanted it: {"since", "missed"}. `code` says for programs what `message`
-    says for people of a failure, such as "plan-stale"; null where there is none.
+    whose host does run the new release: it failed under watch. Of a host under watch, `looked_at` is when the newest look
+    began that reached it, `tried_at` when the newest look of all did, and `watched` is what they found: {"missed", "pids"}.
+    `away` is since when (milliseconds) and how often the place that keeps the release was away when this run wanted it:
+    {"since", "missed"}. `code` says for programs what `message` says for people of a failure, such as "plan-stale"; null
+    where there is none.
     """
 
     deploy = ForeignKeyField(Deploy, backref="host_runs", on_delete="CASCADE")
@@ -65,18 +66,12 @@ class HostRun(BaseModel):
     state = CharField()
     goal = CharField(default="deploy")
     wave = IntegerField()
-    attempt = IntegerField(default=0)
     before = JSONField(null=True)
     bytes_sent = BigIntegerField(default=0)
     message = TextField(null=True)
     code = CharField(null=True)
     started_at = TimeField(null=True)
     ended_at = TimeField(null=True)
-    due_at = TimeField(null=True)
-    rung_at = TimeField(null=True)
-    lease_owner = CharField(null=True)
-    lease_expires_at = TimeField(null=True)
-    epoch = IntegerField(default=0)
     was_switched = BooleanField(default=False)
     away = JSONField(null=True)
     looked_at = TimeField(null=True)
@@ -88,7 +83,7 @@ class HostRun(BaseModel):
             (("deploy", "host"), True),
             (("state",), False),
             (("deploy", "state", "wave"), False),
-            (("deploy", "rung_at"), False),
+            (("deploy", "enqueued_at"), False),
         )
 
 

@@ -1,15 +1,15 @@
 """What foreign systems tell Windlass, and the deploys that follow from it without anybody asking."""
 
-from peewee import CharField, ForeignKeyField, IntegerField, TextField
+from peewee import CharField, ForeignKeyField, TextField
 
-from models.db import BaseModel
 from models.deploy import Deploy
 from models.fields import JSONField, TimeField
 from models.inventory import Integration, Target
+from models.leased import LeasedModel
 from models.release import Release
 
 
-class Hook(BaseModel):
+class Hook(LeasedModel):
     """A message that was received, checked and read; `news` is what it says. `delivery` tells it from its repetitions."""
 
     integration = ForeignKeyField(Integration, backref="hooks", on_delete="CASCADE")
@@ -20,16 +20,12 @@ class Hook(BaseModel):
     outcome = TextField(null=True)
     received_at = TimeField()
     ended_at = TimeField(null=True)
-    attempts = IntegerField(default=0)
-    lease_owner = CharField(null=True)
-    lease_expires_at = TimeField(null=True)
-    epoch = IntegerField(default=0)
 
     class Meta:
         indexes = ((("integration", "delivery"), True), (("state",), False))
 
 
-class Automation(BaseModel):
+class Automation(LeasedModel):
     """A release that a rule wants in a target: deployed once it is ready and, where asked, its commit's build is green."""
 
     target = ForeignKeyField(Target, backref="automations", on_delete="CASCADE")
@@ -39,13 +35,8 @@ class Automation(BaseModel):
     reason = CharField()
     state = CharField()
     outcome = TextField(null=True)
-    due_at = TimeField(null=True)
     created_at = TimeField()
     ended_at = TimeField(null=True)
-    attempts = IntegerField(default=0)
-    lease_owner = CharField(null=True)
-    lease_expires_at = TimeField(null=True)
-    epoch = IntegerField(default=0)
 
     class Meta:
         indexes = ((("target", "release"), True), (("state", "due_at"), False))

@@ -67,7 +67,7 @@ class Zone(BaseModel):
 class Host(BaseModel):
     """A machine; `facts` and `problems` are what was last observed there.
 
-    `look_due_at` is when it is to be looked at next without anybody asking, `look_rung_at` when a worker was last told so.
+    `look_due_at` is when it is to be looked at next without anybody asking, `look_enqueued_at` when a worker was last told so.
     """
 
     name = CharField(unique=True)
@@ -86,7 +86,7 @@ class Host(BaseModel):
     is_reachable = BooleanField(null=True)
     observed_at = TimeField(null=True)
     look_due_at = TimeField(null=True)
-    look_rung_at = TimeField(null=True)
+    look_enqueued_at = TimeField(null=True)
     created_at = TimeField()
     updated_at = TimeField()
 

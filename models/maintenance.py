@@ -5,12 +5,13 @@ from peewee import BooleanField, CharField, ForeignKeyField, IntegerField, TextF
 from models.db import BaseModel
 from models.fields import TimeField
 from models.inventory import Host, Target
+from models.leased import LeasedModel
 
 
 class Maintenance(BaseModel):
     """Whether a target is closed, by whom and what users are told; kept when it is lifted, until all hosts have followed.
 
-    `number` rises with every change; a host has followed when its closure's number is the same.
+    `number` rises with every change; a host has followed when its maintenance host's number is the same.
     """
 
     target = ForeignKeyField(Target, backref="maintenance", unique=True, on_delete="CASCADE")
@@ -23,24 +24,18 @@ class Maintenance(BaseModel):
     since = TimeField()
 
 
-class Closure(BaseModel):
+class MaintenanceHost(LeasedModel):
     """The work of closing or opening one host of a target: done once `number` is the maintenance's.
 
     `message` is what went wrong at the last attempt, or what is to be said of the last one that worked out.
     """
 
-    maintenance = ForeignKeyField(Maintenance, backref="closures", on_delete="CASCADE")
+    maintenance = ForeignKeyField(Maintenance, backref="maintenance_hosts", on_delete="CASCADE")
     host = ForeignKeyField(Host, on_delete="CASCADE")
     number = IntegerField(default=0)
-    attempt = IntegerField(default=0)
     has_failed = BooleanField(default=False)
     message = TextField(null=True)
     changed_at = TimeField(null=True)
-    due_at = TimeField(null=True)
-    rung_at = TimeField(null=True)
-    lease_owner = CharField(null=True)
-    lease_expires_at = TimeField(null=True)
-    epoch = IntegerField(default=0)
 
     class Meta:
         indexes = ((("maintenance", "host"), True),)

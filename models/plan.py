@@ -40,7 +40,7 @@ class PlanHost(BaseModel):
     digest = CharField(null=True)
     texts = JSONField(null=True)
     error = JSONField(null=True)
-    rung_at = TimeField(null=True)
+    enqueued_at = TimeField(null=True)
 
     class Meta:
         indexes = ((("plan", "host"), True), (("state",), False))

@@ -1,13 +1,13 @@
 """Preparations: a bare host is made ready for deploys, by the playbook that comes with Windlass."""
 
-from peewee import BooleanField, CharField, ForeignKeyField, IntegerField, TextField
+from peewee import BooleanField, CharField, ForeignKeyField, TextField
 
-from models.db import BaseModel
 from models.fields import JSONField, TimeField
 from models.inventory import Host
+from models.leased import LeasedModel
 
 
-class Preparation(BaseModel):
+class Preparation(LeasedModel):
     """One preparation of a host. `login_user` is who logs in for it, `changed` the tasks that changed something.
 
     `host_name` is kept, so that it outlives the host.
@@ -25,12 +25,6 @@ class Preparation(BaseModel):
     created_at = TimeField()
     started_at = TimeField(null=True)
     ended_at = TimeField(null=True)
-    attempt = IntegerField(default=0)
-    due_at = TimeField(null=True)
-    rung_at = TimeField(null=True)
-    lease_owner = CharField(null=True)
-    lease_expires_at = TimeField(null=True)
-    epoch = IntegerField(default=0)
 
     class Meta:
         indexes = ((("host_name", "id"), False), (("state",), False))

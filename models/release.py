@@ -5,16 +5,17 @@ from peewee import BigIntegerField, BlobField, CharField, ForeignKeyField, Integ
 from models.db import BaseModel
 from models.fields import JSONField, TimeField
 from models.inventory import Application
+from models.leased import LeasedModel
 
 
-class Release(BaseModel):
+class Release(LeasedModel):
     """An immutable build; `number` counts per application, `version` is what people call it ("v12").
 
     `digest` names the source archive, `lock_digest` the locked dependencies, both SHA-256 in hex. `lock` is the text of
     the lock itself, `processes` what the Procfile or windlass.json says, `settings` the rest of windlass.json. `partners`
     is what the application says of other systems ("build", "artifacts"), as it was when the release was asked for;
     `foreign_build` how far a build there is, `bundle` where the release was published. `due_at` is when a build that waits
-    for another system is looked at again, `attempts` how often it was begun since it last got anywhere, `missed` how often
+    for another system is looked at again, `attempt` how often it was begun since it last got anywhere, `missed` how often
     its source was away. `cancel_requested_by` wants its build to end.
     """
 
@@ -42,12 +43,7 @@ class Release(BaseModel):
     cancel_requested_by = CharField(null=True)
     created_at = TimeField()
     ended_at = TimeField(null=True)
-    due_at = TimeField(null=True)
-    attempts = IntegerField(default=0)
     missed = IntegerField(default=0)
-    lease_owner = CharField(null=True)
-    lease_expires_at = TimeField(null=True)
-    epoch = IntegerField(default=0)
 
     class Meta:
         indexes = ((("application", "number"), True), (("application", "version"), True), (("state",), False))

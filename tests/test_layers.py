@@ -59,7 +59,7 @@ SQL = re.compile(
     re.I | re.S,
 )
 
-RUNG = r'(?:ring(?:_on_hosts)?\(|send\(|append\(\()"(windlass\.\w+)"'
+ENQUEUED = r'(?:enqueue(?:_on_hosts)?\(|send\(|append\(\()"(windlass\.\w+)"'
 
 
 def files(layer):
@@ -213,19 +213,19 @@ def test_there_is_no_sql_text_outside_migrations():
     assert not wrong
 
 
-def test_every_task_that_is_rung_for_is_registered():
+def test_every_task_that_is_enqueued_is_registered():
     registered = {
         name
         for path in files("batch")
         for name in re.findall(r'name="(windlass\.\w+)"', path.read_text(encoding="utf-8"))
     }
-    rung = {
+    enqueued = {
         name
         for layer in ("controllers", "lib")
         for path in files(layer)
-        for name in re.findall(RUNG, path.read_text(encoding="utf-8"))
+        for name in re.findall(ENQUEUED, path.read_text(encoding="utf-8"))
     }
-    assert registered and rung == registered
+    assert registered and enqueued == registered
 
 
 def test_controllers_know_who_asks():

@@ -86,7 +86,7 @@ def receive(name, headers, body):
 
 
 def keep(integration, found):
-    """Write a hook down, unless it came before, and ring for it."""
+    """Write a hook down, unless it came before, and enqueue it."""
     news = [as_row(item) for item in found.news[:MOST_NEWS]]
     columns = {"delivery": found.delivery[:255], "event": found.event[:255], "news": news}
     try:
@@ -95,7 +95,7 @@ def keep(integration, found):
             row = Hook.create(integration=integration, state="waiting", received_at=now(), **columns)
     except IntegrityError:
         return {"state": "duplicate"}
-    queue.ring("windlass.hook", row.id)
+    queue.enqueue("windlass.hook", row.id)
     return {"state": "accepted"}
 
 
@@ -114,15 +114,15 @@ def due():
     return [row.id for row in waiting.order_by(Hook.id).limit(100)]
 
 
-def ring_due():
-    """Ring for the hooks that nobody has worked on yet."""
+def enqueue_due():
+    """Enqueue the hooks that nobody has worked on yet."""
     for hook_id in due():
-        queue.ring("windlass.hook", hook_id)
+        queue.enqueue("windlass.hook", hook_id)
 
 
 def work(hook_id):
     """Do what follows from a hook; safe to call at any time."""
-    row = leases.claim(Hook, hook_id, Hook.state == "waiting", attempts=Hook.attempts + 1)
+    row = leases.claim(Hook, hook_id, Hook.state == "waiting", attempt=Hook.attempt + 1)
     if row is None:
         return
     with leases.heartbeats(row, lost=lambda: log.warning("hook %s was taken over", row.id)):
@@ -131,7 +131,7 @@ def work(hook_id):
         except Exception as error:
             log.exception("hook %s failed inside Windlass", row.id)
             outcome = f"Windlass itself failed: {type(error).__name__}. See the worker's log for hook {row.id}."
-            state = "failed" if row.attempts >= MOST_ATTEMPTS else "waiting"
+            state = "failed" if row.attempt >= MOST_ATTEMPTS else "waiting"
         ended = None if state == "waiting" else now()
         leases.release(row, state=state, outcome=outcome, ended_at=ended)
 

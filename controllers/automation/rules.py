@@ -79,13 +79,13 @@ def on_build(integration, build):
         waiting, building = (query.where(Release.commit == build.commit) for query in (waiting, building))
     done = []
     for model, query, task, news in (
-        (Automation, waiting, "windlass.automation", {"due_at": None, "attempts": 0}),
+        (Automation, waiting, "windlass.automation", {"due_at": None, "attempt": 0}),
         (Release, building, "windlass.build", {"due_at": None}),
     ):
         numbers = [row.id for row in query]
         model.update(**news).where(model.id.in_(numbers)).execute()
         for number in numbers:
-            queue.ring(task, number)
+            queue.enqueue(task, number)
         if numbers:
             done.append(f"{len(numbers)} that wait for a build are looked at ({task})")
     return done
@@ -127,7 +127,7 @@ def existing_or_new(application, is_it, **columns):
         if release is not None:
             return release
         release = releases.insert(application, source=application.source, requested_by=AUTOMATION.name, **columns)
-    queue.ring("windlass.build", release.id)
+    queue.enqueue("windlass.build", release.id)
     return release
 
 
@@ -144,7 +144,7 @@ def want(target, release, rule, reason):
         row = Automation.create(
             target=target, release=release, rule=rule, reason=reason, state="waiting", created_at=now()
         )
-    queue.ring("windlass.automation", row.id)
+    queue.enqueue("windlass.automation", row.id)
     return f"{where} is deployed when it is ready"
 
 
@@ -158,17 +158,17 @@ def due():
     return [row.id for row in query.where(Release.state != "building").order_by(Automation.id).limit(100)]
 
 
-def ring_due():
-    """Ring for the automatic deploys that are to be looked at now."""
+def enqueue_due():
+    """Enqueue the automatic deploys that are to be looked at now."""
     for automation_id in due():
-        queue.ring("windlass.automation", automation_id)
+        queue.enqueue("windlass.automation", automation_id)
 
 
 def advance(automation_id):
     """Carry an automatic deploy one step further; safe to call at any time."""
     is_due = leases.is_due(Automation)
     is_waiting = Automation.state == "waiting"
-    row = leases.claim(Automation, automation_id, is_waiting, is_due, attempts=Automation.attempts + 1)
+    row = leases.claim(Automation, automation_id, is_waiting, is_due, attempt=Automation.attempt + 1)
     if row is None:
         return
     with leases.heartbeats(row, lost=lambda: log.warning("automation %s was taken over", row.id)):
@@ -193,14 +193,14 @@ def settle(row, state, outcome=None, again_ms=None, deploy=None):
 
 def pause_of(row):
     """Return for how many milliseconds a row is left alone that has been looked at so often since there was news."""
-    return min(LOOK_AGAIN_MS * 2 ** min(row.attempts - 1, 10), LONGEST_PAUSE_MS)
+    return min(LOOK_AGAIN_MS * 2 ** min(row.attempt - 1, 10), LONGEST_PAUSE_MS)
 
 
 def due_after(row, pause_ms):
     """Return when a row is due after a pause: at once where news came during this look, unless a system wants its peace."""
     if pause_ms > LONGEST_PAUSE_MS:
         return now() + pause_ms
-    return Case(None, [(Automation.attempts == row.attempts, now() + pause_ms)])
+    return Case(None, [(Automation.attempt == row.attempt, now() + pause_ms)])
 
 
 def decide(row):

@@ -40,23 +40,25 @@ def on_workers(row):
 def together(done):
     """Return the answers of all zones' workers as one; each check says who looked."""
     checks, versions = [], []
-    for errand in done:
-        if errand.answer is None:
-            why = requests.unanswered(errand, PATIENCE_S)
-            checks.append(foreign.Check(f"worker of zone {errand.zone}", False, why))
+    for worker_request in done:
+        if worker_request.answer is None:
+            why = requests.unanswered(worker_request, PATIENCE_S)
+            checks.append(foreign.Check(f"worker of zone {worker_request.zone}", False, why))
             continue
-        versions += [errand.answer["version"]] if errand.answer["version"] not in (None, *versions) else []
-        for check in errand.answer["checks"]:
-            message = f"{check['message']} (seen by worker {errand.worker})"
-            checks.append(foreign.Check(f"{check['name']} in zone {errand.zone}", check["ok"], message))
+        versions += (
+            [worker_request.answer["version"]] if worker_request.answer["version"] not in (None, *versions) else []
+        )
+        for check in worker_request.answer["checks"]:
+            message = f"{check['message']} (seen by worker {worker_request.worker})"
+            checks.append(foreign.Check(f"{check['name']} in zone {worker_request.zone}", check["ok"], message))
     return foreign.Proof(", ".join(versions) or None, checks).describe()
 
 
-def carry_out(errand_id):
+def carry_out(worker_request_id):
     """The worker's side: try an integration out and write down what was found."""
-    requests.carry_out(errand_id, find_out)
+    requests.carry_out(worker_request_id, find_out)
 
 
-def find_out(errand):
-    """Return what trying an errand's integration out here has shown."""
-    return here(errand.integration, foreign.drivers()[errand.integration.driver], {})
+def find_out(worker_request):
+    """Return what trying a request's integration out here has shown."""
+    return here(worker_request.integration, foreign.drivers()[worker_request.integration.driver], {})

@@ -42,7 +42,7 @@ def create(actor, fields):
     with audit.change(actor, "zone.create", fields["name"]), rows.once("a zone", fields["name"]):
         made_at = clock()
         zone = Zone.create(name=fields["name"], created_at=made_at, updated_at=made_at)
-    queue.ring("windlass.prepare_zone", zone.id, zone=zone.name)
+    queue.enqueue("windlass.prepare_zone", zone.id, zone=zone.name)
     return describe(zone)
 
 
@@ -59,7 +59,7 @@ def update(actor, name, changes, if_match=None):
             zone.updated_at = clock()
             zone.save()
     if zone.public_key is None:
-        queue.ring("windlass.prepare_zone", zone.id, zone=zone.name)
+        queue.enqueue("windlass.prepare_zone", zone.id, zone=zone.name)
     return describe(zone)
 
 

@@ -27,7 +27,7 @@ from remote.ssh import Unreachable
 MOST_ATTEMPTS = 3  # to reach a host
 MOST_DEATHS = 20
 AGAIN_MS = (1_000, 4_000, 15_000)
-RUNG_AT_ONCE = 200
+ENQUEUED_AT_ONCE = 200
 LOCK_WAIT_S = 5
 PATIENCE_S = 120  # Beyond its time limit a command has ended, so a host that answers again tells how.
 PASSING = frozenset({"fenced", "locked", "lost", "handed-over", "aborted"})
@@ -48,7 +48,7 @@ def room():
 def carry_out(run_id):
     """Run a command on one host, or follow it there, unless somebody does; safe to call at any time."""
     if not room().acquire(blocking=False):
-        return  # Whoever leaves a place rings for the next one.
+        return  # Whoever leaves a place enqueues the next one.
     try:
         run = leases.claim(CommandRun, run_id, is_to_be_done(), attempt=CommandRun.attempt + 1, due_at=None)
         if run is not None and is_hopeless(run):
@@ -58,7 +58,7 @@ def carry_out(run_id):
     finally:
         room().release()
     if run is not None:
-        ring_next(run.host)
+        enqueue_next(run.host)
 
 
 def is_hopeless(run):
@@ -78,13 +78,13 @@ def give_up(run):
     commands.end_run(run, state, leases.is_held(run), message=message, **leases.FREE)
 
 
-def ring_next(host):
-    """Ring for the oldest run of a host's zone that has not begun."""
+def enqueue_next(host):
+    """Enqueue the oldest run of a host's zone that has not begun."""
     joined = CommandRun.select(CommandRun, Host, Zone).join(Host).join(Zone)
     waiting = joined.where(is_to_be_done(), leases.is_free(CommandRun), CommandRun.state == "pending")
     run = waiting.where(Host.zone == host.zone_id).order_by(CommandRun.id).first()
     if run is not None:
-        queue.ring("windlass.run_command", run.id, zone=run.host.zone.name)
+        queue.enqueue("windlass.run_command", run.id, zone=run.host.zone.name)
 
 
 def is_to_be_done():
@@ -92,10 +92,10 @@ def is_to_be_done():
     return CommandRun.state.in_(transitions.COMMAND_RUN_GOING_ON) & leases.is_due(CommandRun)
 
 
-def ring_due():
-    """Ring for the runs that somebody should work on and that were not rung for just now."""
+def enqueue_due():
+    """Enqueue the runs that somebody should work on and that were not enqueued just now."""
     is_free = leases.is_free(CommandRun)
-    queue.ring_on_hosts("windlass.run_command", CommandRun, is_to_be_done(), is_free, most=RUNG_AT_ONCE)
+    queue.enqueue_on_hosts("windlass.run_command", CommandRun, is_to_be_done(), is_free, most=ENQUEUED_AT_ONCE)
 
 
 class CommandHistory(History):
@@ -103,7 +103,7 @@ class CommandHistory(History):
 
     def __init__(self, run, secrets):
         super().__init__(f"command-{run.command_id}", run, secrets)
-        self.told_bytes = run.told_bytes
+        self.recorded_bytes = run.recorded_bytes
         self.untold = []
 
     def heard(self, event):
@@ -113,14 +113,14 @@ class CommandHistory(History):
                 {"kind": "output", "host": self.host, "at": self.time(), "text": self.masked(event["text"])}
             )
         elif event.get("event") == "told":
-            self.take_untold(event["offset"])
+            self.take_unrecorded(event["offset"])
 
-    def take_untold(self, told_bytes=None):
-        """Have the output that was heard written, and with it that it was read up to `told_bytes`."""
+    def take_unrecorded(self, recorded_bytes=None):
+        """Have the output that was heard written, and with it that it was read up to `recorded_bytes`."""
         with self.changing:
             self.waiting += self.untold
             self.untold = []
-            self.told_bytes = self.told_bytes if told_bytes is None else told_bytes
+            self.recorded_bytes = self.recorded_bytes if recorded_bytes is None else recorded_bytes
             is_much = len(self.waiting) >= FLUSH_ITEMS
         self.news.set()
         if is_much:
@@ -128,12 +128,12 @@ class CommandHistory(History):
 
     def taken(self):
         """Return up to which byte the output is written with the events at hand."""
-        return self.told_bytes if self.waiting else None
+        return self.recorded_bytes if self.waiting else None
 
     def keep(self, more):
         """Write that, while the run is ours; else whoever has it now writes the same output."""
         held = leases.is_held(self.run)
-        return more is None or bool(CommandRun.update(told_bytes=more).where(held).execute())
+        return more is None or bool(CommandRun.update(recorded_bytes=more).where(held).execute())
 
 
 class CommandDriver:
@@ -195,7 +195,7 @@ class CommandDriver:
             lock_wait_s=LOCK_WAIT_S,
             argv=commands.words_of(self.command),
             time_limit_s=self.command.time_limit_s,
-            offset=self.run.told_bytes,
+            offset=self.run.recorded_bytes,
             cancel=commands.is_cancelled(self.command.id),
             late=self.had_begun and clock() > patient_until(self.run),
         )
@@ -227,7 +227,7 @@ class CommandDriver:
 
     def ended(self, answer):
         """Write how the command ended, as the agent tells."""
-        self.history.take_untold()
+        self.history.take_unrecorded()
         status, why = answer["status"], answer["why"]
         if why == "cancelled":
             by = Command.get_by_id(self.command.id).cancel_requested_by
@@ -247,7 +247,7 @@ class CommandDriver:
         """The host's agent reported an error."""
         message = f"{error.message.rstrip('.')}." + (f" {error.remedy.rstrip('.')}." if error.remedy else "")
         if error.code == "unclear":
-            self.history.take_untold()
+            self.history.take_unrecorded()
             self.end("unclear", message)
         elif error.code in PASSING:
             self.put_back(AGAIN_MS[0] if error.code in ("fenced", "locked") else 0)
@@ -284,8 +284,8 @@ class CommandDriver:
             self.put_back(AGAIN_MS[min(self.run.attempt, len(AGAIN_MS)) - 1])
 
     def put_back(self, after_ms):
-        """Give the lease back; the sweep rings when the time has come."""
-        leases.release(self.run, due_at=now() + after_ms, rung_at=None)
+        """Give the lease back; the sweep enqueues it when the time has come."""
+        leases.release(self.run, due_at=now() + after_ms, enqueued_at=None)
 
     def end(self, state, message, exit_code=None):
         """Write the run's end, if it is still ours."""

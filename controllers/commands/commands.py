@@ -130,7 +130,7 @@ def create(actor, fields):
         )
         idempotency.note_made("command", command.id)
         told.update(argv=argv, command=command.id, hosts=[host.name for host in found])
-    ring_for(command)
+    enqueue_for(command)
     return get(actor, command.id)
 
 
@@ -214,11 +214,11 @@ def words_of(command):
     return json.loads(secretbox.open_sealed(command.sealed_argv)) if command.sealed_argv else command.argv
 
 
-def ring_for(command):
-    """Ring for all hosts of a command."""
+def enqueue_for(command):
+    """Enqueue all hosts of a command."""
     runs = CommandRun.select(CommandRun.id, Zone.name).join(Host).join(Zone).where(CommandRun.command == command)
     for run_id, zone in list(runs.where(CommandRun.state == "pending").order_by(CommandRun.id).tuples()):
-        queue.ring("windlass.run_command", run_id, zone=zone)
+        queue.enqueue("windlass.run_command", run_id, zone=zone)
 
 
 def cancel(actor, command_id):
@@ -236,7 +236,7 @@ def cancel(actor, command_id):
                 run, "cancelled", guard=free, message=f"cancelled by {actor.name} before it began"
             )
         # Where it has begun, a worker must go there to end it, and whoever follows it looks every few seconds.
-        CommandRun.update(due_at=None, rung_at=None).where(
+        CommandRun.update(due_at=None, enqueued_at=None).where(
             CommandRun.command == row, CommandRun.state == "running"
         ).execute()
         settle(command_id)

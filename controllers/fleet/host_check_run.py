@@ -13,7 +13,7 @@ from remote import ssh
 from remote.session import AgentError, ConnectionLost
 
 CLOCK_SKEW_MS = 5_000
-RING_AGAIN_MS = 60_000
+ENQUEUE_AGAIN_MS = 60_000
 VERIFY_LIMIT_S = 600
 
 log = logging.getLogger(__name__)
@@ -26,16 +26,18 @@ def prepare_zone(zone_id):
         zonekeys.prepare(zone)
 
 
-def observe(errand_id):
+def observe(worker_request_id):
     """Carry out what somebody asked of a host, and write down what was found."""
-    requests.carry_out(errand_id, find_out)
+    requests.carry_out(worker_request_id, find_out)
 
 
-def find_out(errand):
+def find_out(worker_request):
     """Return what there is to say of a host beside what is kept of it."""
-    if errand.request["do"] == "read-key":
-        return read_key(errand.host)
-    look(errand.host, is_verifying=errand.request["do"] == "observe" and errand.request["verify"])
+    if worker_request.payload["do"] == "read-key":
+        return read_key(worker_request.host)
+    look(
+        worker_request.host, is_verifying=worker_request.payload["do"] == "observe" and worker_request.payload["verify"]
+    )
     return {}
 
 
@@ -43,12 +45,12 @@ def watch(host_id):
     """Look at a host whose time has come, once however often this is called; the next time is set before."""
     is_due = (Host.id == host_id) & (Host.look_due_at <= now())
     next_at = now() + settings.drift.interval_s * 1000
-    if Host.update(look_due_at=next_at, look_rung_at=None).where(is_due).execute():
+    if Host.update(look_due_at=next_at, look_enqueued_at=None).where(is_due).execute():
         look(Host.get_by_id(host_id))
 
 
-def ring_due():
-    """Ring for the hosts whose look is due, so few at a time that all of them are spread over the interval.
+def enqueue_due():
+    """Enqueue the hosts whose look is due, so few at a time that all of them are spread over the interval.
 
     Only hosts in service on which something was deployed are looked at without anybody asking.
     """
@@ -59,15 +61,17 @@ def ring_due():
     watched = Host.id.in_(Placement.select(Placement.host).where(Placement.recorded.is_null(False)))
     is_in_service = Host.maintenance_reason.is_null()
     Host.update(look_due_at=at + interval_ms).where(watched, Host.look_due_at.is_null()).execute()
-    is_due = (Host.look_due_at <= at) & (Host.look_rung_at.is_null() | (Host.look_rung_at < at - RING_AGAIN_MS))
+    is_due = (Host.look_due_at <= at) & (
+        Host.look_enqueued_at.is_null() | (Host.look_enqueued_at < at - ENQUEUE_AGAIN_MS)
+    )
     total = Host.select().where(watched, is_in_service).count()
     share = math.ceil(total * settings.worker.sweep_s / settings.drift.interval_s) + 1
     due = (
         Host.select(Host, Zone).join(Zone).where(watched, is_in_service, is_due).order_by(Host.look_due_at).limit(share)
     )
     for host in list(due):
-        Host.update(look_rung_at=at).where(Host.id == host.id).execute()
-        queue.ring("windlass.watch_host", host.id, zone=host.zone.name)
+        Host.update(look_enqueued_at=at).where(Host.id == host.id).execute()
+        queue.enqueue("windlass.watch_host", host.id, zone=host.zone.name)
 
 
 def read_key(host):

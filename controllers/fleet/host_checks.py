@@ -14,14 +14,14 @@ VERIFYING_PATIENCE_S = 55
 
 def ask(host, request, patience_s):
     """Ask a worker in the host's zone to look at it and wait for what it finds; returns the answer it wrote."""
-    done = requests.send("windlass.observe_host", [host.zone.name], patience_s, host=host, request=request)
+    done = requests.send("windlass.observe_host", [host.zone.name], patience_s, host=host, payload=request)
     if not done:
         raise NotFound(f"Host {host.name} was deleted meanwhile.")
-    errand = done[0]
-    if errand.answer is not None:
-        return errand.answer
-    why = requests.unanswered(errand, patience_s)
-    raise Unavailable(f"Host {host.name}: {why}", code="no-worker" if errand.worker is None else "host-slow")
+    worker_request = done[0]
+    if worker_request.answer is not None:
+        return worker_request.answer
+    why = requests.unanswered(worker_request, patience_s)
+    raise Unavailable(f"Host {host.name}: {why}", code="no-worker" if worker_request.worker is None else "host-slow")
 
 
 def check(actor, name):

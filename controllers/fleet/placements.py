@@ -10,7 +10,18 @@ from controllers.catalog import variables
 from controllers.desired import drift
 from controllers.desired.spec import UP
 from masking import Masker
-from models import Application, Closure, Deploy, Environment, Host, HostRun, Maintenance, Placement, Release, Target
+from models import (
+    Application,
+    Deploy,
+    Environment,
+    Host,
+    HostRun,
+    Maintenance,
+    MaintenanceHost,
+    Placement,
+    Release,
+    Target,
+)
 from models.db import clock, database, now
 from utils.datekit import rfc3339
 
@@ -167,17 +178,17 @@ def was_worked_on(application, host, since):
     """Say whether a rollout or a change of maintenance is at work on an application on a host, or was since a moment."""
     if is_rolled_out_to(application, host, since):
         return True
-    closures = (
-        Closure.select()
+    maintenance_hosts = (
+        MaintenanceHost.select()
         .join(Maintenance)
         .join(Target)
         .where(
-            Closure.host == host,
+            MaintenanceHost.host == host,
             Target.application == application,
-            (Closure.lease_expires_at > clock()) | (Closure.changed_at >= since),
+            (MaintenanceHost.lease_expires_at > clock()) | (MaintenanceHost.changed_at >= since),
         )
     )
-    return closures.exists()
+    return maintenance_hosts.exists()
 
 
 def is_rolled_out_to(application, host, since):

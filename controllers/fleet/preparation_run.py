@@ -40,7 +40,7 @@ def room():
 def carry_out(preparation_id):
     """Prepare a host, or go on with it, unless somebody does; safe to call at any time."""
     if not room().acquire(blocking=False):
-        return  # The sweep rings again.
+        return  # The sweep enqueues it again.
     try:
         row = leases.claim(Preparation, preparation_id, is_due(), attempt=Preparation.attempt + 1, due_at=None)
         if row is not None:
@@ -54,9 +54,9 @@ def is_due():
     return Preparation.state.in_(transitions.PREPARATION_GOING_ON) & leases.is_due(Preparation)
 
 
-def ring_due():
-    """Ring for the preparations that somebody should work on and that were not rung for just now."""
-    queue.ring_on_hosts("windlass.prepare_host", Preparation, is_due(), leases.is_free(Preparation))
+def enqueue_due():
+    """Enqueue the preparations that somebody should work on and that were not enqueued just now."""
+    queue.enqueue_on_hosts("windlass.prepare_host", Preparation, is_due(), leases.is_free(Preparation))
 
 
 class Work:
@@ -155,8 +155,8 @@ class Work:
             self.end("failed", f"{str(error).rstrip('.')}. {getattr(error, 'remedy', None) or ''}".strip())
 
     def put_back(self):
-        """Give the lease back; the sweep rings when the time has come."""
-        leases.release(self.row, due_at=now() + AGAIN_MS, rung_at=None)
+        """Give the lease back; the sweep enqueues it when the time has come."""
+        leases.release(self.row, due_at=now() + AGAIN_MS, enqueued_at=None)
 
     def end(self, state, message):
         """Write the end, with what was changed in all attempts, if it is still ours."""

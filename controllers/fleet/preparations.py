@@ -77,7 +77,7 @@ def create(actor, name, fields):
         events.append(topic(row.id), [{"kind": "preparation", "host": host.name, "data": data}])
         idempotency.note_made("preparation", row.id)
         told.update(preparation=row.id)
-    queue.ring("windlass.prepare_host", row.id, zone=Zone.get_by_id(host.zone_id).name)
+    queue.enqueue("windlass.prepare_host", row.id, zone=Zone.get_by_id(host.zone_id).name)
     return get(actor, row.id)
 
 
@@ -127,7 +127,7 @@ def cancel(actor, preparation_id):
                 message=f"cancelled by {actor.name} before it began",
                 changed=[],
             )
-        Preparation.update(due_at=None, rung_at=None).where(Preparation.id == preparation_id).execute()
+        Preparation.update(due_at=None, enqueued_at=None).where(Preparation.id == preparation_id).execute()
     return get(actor, preparation_id)
 
 

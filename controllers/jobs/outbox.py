@@ -54,7 +54,7 @@ def ask_for_states(deploy):
     """Have a worker look now whether a deploy's issues are in the states they must be in, however the look before ended."""
     wanted = item(deploy, REQUIRE, deploy.application.tracker["integration"])
     insert([wanted])
-    Delivery.update(state="waiting", attempts=0, due_at=None, ended_at=None).where(
+    Delivery.update(state="waiting", attempt=0, due_at=None, ended_at=None).where(
         Delivery.key == wanted["key"], Delivery.state != "superseded"
     ).execute()
 

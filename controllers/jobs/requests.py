@@ -1,58 +1,63 @@
-"""Have workers find something out for somebody who waits for it: each errand is done once, and forgotten with its answer.
+"""Have workers find something out for somebody who waits for it: each request is done once, and forgotten with its answer.
 
-The web process asks with send(); the task that it names gives the errand to carry_out() on a worker.
+The web process asks with send(); the task that it names gives the request to carry_out() on a worker.
 """
 
 import time
 
 from controllers.jobs import queue, workers
-from models import Errand
+from models import WorkerRequest
 from models.db import clock
 
 LOOK_EVERY_S = 0.1
-RING_AGAIN_S = 5
-FORGET_AFTER_MS = 3600 * 1000  # Errands that nobody waits for any more, because the web process ended meanwhile.
+ENQUEUE_AGAIN_S = 5
+FORGET_AFTER_MS = (
+    3600 * 1000
+)  # Worker requests that nobody waits for any more, because the web process ended meanwhile.
 
 
 def send(task, zones, patience_s, **columns):
-    """Have a worker of each zone carry out a task; returns the errands, by zone, once all have answers or time is over.
+    """Have a worker of each zone carry out a task; returns the requests, by zone, once all have answers or time is over.
 
-    `columns` are those of Errand that say what it is about. An errand without `answer` was taken by `worker`, or by nobody.
+    `columns` are those of WorkerRequest that say what it is about. One without `answer` was taken by `worker`, or by nobody.
     """
-    Errand.delete().where(Errand.created_at < clock() - FORGET_AFTER_MS).execute()
-    made = [Errand.create(zone=zone, created_at=clock(), **columns) for zone in zones]
-    mine = Errand.id.in_([errand.id for errand in made])
+    WorkerRequest.delete().where(WorkerRequest.created_at < clock() - FORGET_AFTER_MS).execute()
+    made = [WorkerRequest.create(zone=zone, created_at=clock(), **columns) for zone in zones]
+    mine = WorkerRequest.id.in_([worker_request.id for worker_request in made])
     try:
         await_answers(task, mine, patience_s)
-        return list(Errand.select().where(mine).order_by(Errand.zone))
+        return list(WorkerRequest.select().where(mine).order_by(WorkerRequest.zone))
     finally:
-        Errand.delete().where(mine).execute()
+        WorkerRequest.delete().where(mine).execute()
 
 
 def await_answers(task, mine, patience_s):
-    """Ring for what nobody has taken, until all is answered or the time is over."""
-    begun, rung_at = time.monotonic(), None
-    while Errand.select().where(mine, Errand.answer.is_null()).exists():
+    """Enqueue what nobody has taken, until all is answered or the time is over."""
+    begun, enqueued_at = time.monotonic(), None
+    while WorkerRequest.select().where(mine, WorkerRequest.answer.is_null()).exists():
         waited = time.monotonic() - begun
         if waited > patience_s:
             return
-        if rung_at is None or waited - rung_at > RING_AGAIN_S:
-            rung_at = waited
-            for errand in Errand.select().where(mine, Errand.worker.is_null()):
-                queue.ring(task, errand.id, zone=errand.zone)
+        if enqueued_at is None or waited - enqueued_at > ENQUEUE_AGAIN_S:
+            enqueued_at = waited
+            for worker_request in WorkerRequest.select().where(mine, WorkerRequest.worker.is_null()):
+                queue.enqueue(task, worker_request.id, zone=worker_request.zone)
         time.sleep(LOOK_EVERY_S)
 
 
-def unanswered(errand, patience_s):
-    """Return the sentence for an errand that had no answer in time: by the worker that took it, or by nobody at all."""
-    if errand.worker is not None:
-        return f"Worker {errand.worker} had no answer within {patience_s} s: see its log."
-    return f"No worker of zone {errand.zone} had time for it within {patience_s} s: start one there, or see what keeps it busy."
+def unanswered(worker_request, patience_s):
+    """Return the sentence for a request that had no answer in time: by the worker that took it, or by nobody at all."""
+    if worker_request.worker is not None:
+        return f"Worker {worker_request.worker} had no answer within {patience_s} s: see its log."
+    return (
+        f"No worker of zone {worker_request.zone} had time for it within {patience_s} s: start one there, or see what "
+        "keeps it busy."
+    )
 
 
-def carry_out(errand_id, find_out):
-    """The worker's side: write down what find_out(errand) returns, unless another worker has taken it or nobody waits."""
-    errand = Errand.get_or_none(Errand.id == errand_id)
-    free = (Errand.id == errand_id) & Errand.worker.is_null()
-    if Errand.update(worker=workers.NAME).where(free).execute():
-        Errand.update(answer=find_out(errand)).where(Errand.id == errand_id).execute()
+def carry_out(worker_request_id, find_out):
+    """The worker's side: write down what find_out(request) returns, unless another worker has taken it or nobody waits."""
+    worker_request = WorkerRequest.get_or_none(WorkerRequest.id == worker_request_id)
+    free = (WorkerRequest.id == worker_request_id) & WorkerRequest.worker.is_null()
+    if WorkerRequest.update(worker=workers.NAME).where(free).execute():
+        WorkerRequest.update(answer=find_out(worker_request)).where(WorkerRequest.id == worker_request_id).execute()

@@ -19,10 +19,10 @@ NOTHING = {"commits": None, "is_going_back": False, "authors": [], "issues": [],
 def get(actor, deploy_id):
     """Return a deploy's changelog; its "state" is "pending" while a worker is still to find things out. Raises NotFound."""
     # Looked at first: once it has ended, the deploy that is read after it has the changelog.
-    errand = Delivery.get_or_none(Delivery.deploy == deploy_id, Delivery.action == outbox.CHANGELOG)
+    worker_request = Delivery.get_or_none(Delivery.deploy == deploy_id, Delivery.action == outbox.CHANGELOG)
     row = deploys.find(deploy_id)
-    is_pending = errand.state == "waiting" if errand else row.changelog is None
-    missed = [note("The commits", errand.error)] if errand and errand.error else []
+    is_pending = worker_request.state == "waiting" if worker_request else row.changelog is None
+    missed = [note("The commits", worker_request.error)] if worker_request and worker_request.error else []
     return {
         "deploy": row.id,
         "from": row.previous_release.version if row.previous_release_id else None,

@@ -20,7 +20,7 @@ from store import StoreError
 from utils.datekit import rfc3339
 
 PAUSES_S = (5, 20, 60, 300, 900, 3600, 3600, 7200, 14_400, 28_800)  # About 17 hours in all, then it is given up.
-MOST_RUNG = 100
+MOST_ENQUEUED = 100
 
 log = logging.getLogger(__name__)
 
@@ -32,19 +32,19 @@ def due():
     """Return the ids of deliveries that may be tried now and that no living worker has, oldest first."""
     is_waiting = (Delivery.state == "waiting") & leases.is_free(Delivery) & leases.is_due(Delivery)
     query = Delivery.select(Delivery.id).where(is_waiting)
-    return [row.id for row in query.order_by(Delivery.id).limit(MOST_RUNG)]
+    return [row.id for row in query.order_by(Delivery.id).limit(MOST_ENQUEUED)]
 
 
-def ring_due():
-    """Ring for the deliveries that are due."""
+def enqueue_due():
+    """Enqueue the deliveries that are due."""
     for delivery_id in due():
-        queue.ring("windlass.deliver", delivery_id)
+        queue.enqueue("windlass.deliver", delivery_id)
 
 
 def carry_out(delivery_id):
     """Say one thing to its system if that is due and nobody else does; safe to call at any time."""
     is_due = leases.is_due(Delivery)
-    row = leases.claim(Delivery, delivery_id, Delivery.state == "waiting", is_due, attempts=Delivery.attempts + 1)
+    row = leases.claim(Delivery, delivery_id, Delivery.state == "waiting", is_due, attempt=Delivery.attempt + 1)
     if row is None:
         return
     with leases.heartbeats(row, lost=lambda: log.warning("delivery %s was taken over", row.id)):
@@ -72,15 +72,15 @@ def finish(row, state, **changes):
 
 def put_off(row, error, is_hopeless, retry_after_s):
     """Try again later, not before the system asked for; give up where that cannot help or has been tried long enough."""
-    if is_hopeless or row.attempts > len(PAUSES_S):
+    if is_hopeless or row.attempt > len(PAUSES_S):
         finish(row, "failed", error=error)
         return
-    wait(row, error, max(PAUSES_S[row.attempts - 1], retry_after_s or 0), attempts=row.attempts)
+    wait(row, error, max(PAUSES_S[row.attempt - 1], retry_after_s or 0), attempt=row.attempt)
 
 
-def wait(row, error, pause_s, attempts=0):
+def wait(row, error, pause_s, attempt=0):
     """Look again after `pause_s` seconds; what only had to wait for something else has used up no attempt."""
-    leases.release(row, error=error, due_at=now() + int(pause_s * 1000), attempts=attempts)
+    leases.release(row, error=error, due_at=now() + int(pause_s * 1000), attempt=attempt)
 
 
 # Looking.
@@ -139,7 +139,7 @@ def describe(row):
         "action": row.action,
         "subject": row.subject,
         "state": row.state,
-        "attempts": row.attempts,
+        "attempts": row.attempt,
         "error": row.error,
         "answer": row.answer,
         "due_at": rfc3339(row.due_at) if row.state == "waiting" else None,
@@ -160,10 +160,10 @@ def resend(actor, delivery_id):
             raise Conflict(
                 f"Delivery {delivery_id} was overtaken by a newer one; send that.", code="delivery-superseded"
             )
-        again = {"attempts": 0, "due_at": None, "error": None, "ended_at": None}
+        again = {"attempt": 0, "due_at": None, "error": None, "ended_at": None}
         if row.state == "waiting":
             Delivery.update(**again).where(Delivery.id == row.id).execute()
         else:
             transitions.move_delivery(row, "waiting", **again)
-    queue.ring("windlass.deliver", row.id)
+    queue.enqueue("windlass.deliver", row.id)
     return get(actor, delivery_id)

@@ -42,7 +42,7 @@ def carry_out(release_id):
         release_id,
         Release.state == "building",
         leases.is_due(Release),
-        attempts=Release.attempts + 1,
+        attempt=Release.attempt + 1,
         due_at=None,
     )
     if release is not None:
@@ -80,7 +80,7 @@ class Build:
         except (OperationalError, InterfaceError):
             raise
         except (Interrupted, subprocesses.Stopped):
-            self.give_back(attempts=Release.attempts - 1)
+            self.give_back(attempt=Release.attempt - 1)
         except external_build.Postponed as later:
             self.put_off(later.seconds)
         except BuildFailed as error:
@@ -123,13 +123,13 @@ class Build:
 
     def greet(self):
         """Say what begins; give up what has killed its worker again and again."""
-        if self.release.attempts > MOST_ATTEMPTS:
+        if self.release.attempt > MOST_ATTEMPTS:
             raise BuildFailed(
                 f"The build was begun {MOST_ATTEMPTS} times and each time its worker ended before it did: "
                 "perhaps it needs more memory than there is."
             )
-        if self.release.epoch == 1 or self.release.attempts > 1:
-            again = f", attempt {self.release.attempts}" if self.release.attempts > 1 else ""
+        if self.release.epoch == 1 or self.release.attempt > 1:
+            again = f", attempt {self.release.attempt}" if self.release.attempt > 1 else ""
             self.output(f"Building {self.application.name} {self.release.version}{again}")
 
     def from_repository(self, driver):
@@ -259,7 +259,7 @@ class Build:
     def put_off(self, seconds, **columns):
         """Give the release back until it is looked at again; it got somewhere, so no attempt is used up."""
         self.output.flush()
-        self.give_back(due_at=db.now() + int(seconds * 1000), attempts=0, **columns)
+        self.give_back(due_at=db.now() + int(seconds * 1000), attempt=0, **columns)
 
     def give_back(self, **columns):
         """Give the lease back, for whoever goes on."""
@@ -301,11 +301,11 @@ class Build:
             return
         try:
             # What has killed its worker again and again is not tried for ever.
-            unstopped = self.stop_elsewhere() if self.release.attempts <= MOST_ATTEMPTS else None
+            unstopped = self.stop_elsewhere() if self.release.attempt <= MOST_ATTEMPTS else None
         except Interrupted:  # Another worker has it.
             return
         except external_build.Postponed as later:
-            leases.release(self.release, due_at=db.now() + int(later.seconds * 1000), attempts=0)
+            leases.release(self.release, due_at=db.now() + int(later.seconds * 1000), attempt=0)
             return
         self.output.flush()
         error = f"cancelled by {by}" + (f"; {self.output.mask(unstopped)}" if unstopped else "")

@@ -128,7 +128,7 @@ def create(actor, application, fields):
         )
         made["version"] = release.version
         idempotency.note_made("release", release.id)
-    queue.ring("windlass.build", release.id)
+    queue.enqueue("windlass.build", release.id)
     return describe(release, row.name)
 
 
@@ -200,7 +200,7 @@ def cancel(actor, application, version):
             transitions.move_release(
                 row, "failed", guard=leases.is_free(Release), error=f"cancelled by {by}", **leases.FREE
             )
-    queue.ring("windlass.build", release.id)
+    queue.enqueue("windlass.build", release.id)
     return describe(Release.get_by_id(release.id), application)
 
 

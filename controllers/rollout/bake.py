@@ -1,6 +1,6 @@
 """Baking: a host that has switched is watched for some time, from its own zone; one that turns unhealthy counts as failed.
 
-The conductor rings for a look when one is due and judges by what was written down; a look changes nothing on the host.
+The reconciler enqueues a look when one is due and judges by what was written down; a look changes nothing on the host.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ LOOK_LIMIT_S = 30
 
 def look(host_run_id):
     """Look once at the host of a run that has succeeded, if its deploy goes on; safe to call at any time."""
-    run = leases.claim(HostRun, host_run_id, HostRun.state == "succeeded", rung_at=None)
+    run = leases.claim(HostRun, host_run_id, HostRun.state == "succeeded", enqueued_at=None)
     if run is None:
         return
     try:
@@ -31,7 +31,7 @@ def look(host_run_id):
             note(run, *find_out(run))
     finally:
         leases.release(run)
-    reconcile.conduct(run.deploy_id)
+    reconcile.reconcile(run.deploy_id)
 
 
 def find_out(run):

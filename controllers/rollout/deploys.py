@@ -142,7 +142,7 @@ def release_of(application, version):
 
 
 def start(actor, target, release, asked, rollback_of=None, is_automatic=False):
-    """Write the deploy with its host runs and ring for it; returns it.
+    """Write the deploy with its host runs and enqueue it; returns it.
 
     `asked` is the wish: strategy, plan, comment, start_at, override.
     """
@@ -175,8 +175,8 @@ def start(actor, target, release, asked, rollback_of=None, is_automatic=False):
         told.update(deploy=deploy.id, release=release.version, comment=deploy.comment, override=deploy.override)
     failpoints.reach("deploy.created.before-enqueue")
     if not plan.is_kept:
-        plan_rows.ring([plan.id])
-    queue.ring("windlass.conduct", deploy.id)
+        plan_rows.enqueue([plan.id])
+    queue.enqueue("windlass.reconcile", deploy.id)
     failpoints.reach("deploy.created.after-enqueue")
     return get(actor, deploy.id)
 
@@ -293,7 +293,7 @@ def approve(actor, deploy_id, fields):
     """Agree to a deploy that somebody else asked for; returns it. Raises NotFound, Forbidden, Conflict."""
     row = find(deploy_id)
     approvals.give(actor, row, fields)
-    queue.ring("windlass.conduct", row.id)
+    queue.enqueue("windlass.reconcile", row.id)
     return get(actor, deploy_id)
 
 
@@ -308,7 +308,7 @@ def cancel(actor, deploy_id):
         if not asked.execute() and find(deploy_id).cancel_requested_by is None:
             state = find(deploy_id).state
             raise Conflict(f"Deploy {deploy_id} is {state} and cannot be cancelled.", code="not-cancellable")
-    queue.ring("windlass.conduct", row.id)
+    queue.enqueue("windlass.reconcile", row.id)
     return get(actor, deploy_id)
 
 
@@ -346,7 +346,7 @@ def retry(actor, deploy_id):
         ):
             raise Conflict(f"Deploy {deploy_id} has just changed; look again.", code="not-retryable")
         begin_again(row)
-    queue.ring("windlass.conduct", row.id)
+    queue.enqueue("windlass.reconcile", row.id)
     return get(actor, deploy_id)
 
 
@@ -359,7 +359,7 @@ def begin_again(deploy, *conditions):
         *conditions,
         goal="deploy",
         attempt=0,
-        rung_at=None,
+        enqueued_at=None,
         due_at=None,
         ended_at=None,
         message=None,

@@ -46,13 +46,13 @@ def carry_out(host_run_id):
         leave_out(run)
     else:
         HostRunDriver(run).drive()
-    reconcile.conduct(run.deploy_id)  # At once and not through the queue: what follows should not wait for a message.
+    reconcile.reconcile(run.deploy_id)  # At once and not through the queue: what follows should not wait for a message.
 
 
 def claim(host_run_id):
     """Take the run's lease and make it running; returns the fresh row or None."""
     with database.atomic():
-        changes = {"attempt": HostRun.attempt + 1, "due_at": None, "rung_at": None}
+        changes = {"attempt": HostRun.attempt + 1, "due_at": None, "enqueued_at": None}
         run = leases.claim(HostRun, host_run_id, may_be_carried_out(), **changes)
         if run and run.state == "pending":
             transitions.move_host_run(run, "running", started_at=run.started_at or now())
@@ -420,7 +420,7 @@ class HostRunDriver:
         self.put_back(0)
 
     def is_back(self, error):
-        """Say whether the agent put the host back on what it ran before, and note that for the conductor."""
+        """Say whether the agent put the host back on what it ran before, and note that for the reconciler."""
         if not error.restored or not (self.run.before and self.run.before["current"]):
             return False
         HostRun.update(before={**self.run.before, "restored": True}).where(leases.is_held(self.run)).execute()
@@ -480,7 +480,7 @@ class HostRunDriver:
             away=away,
             attempt=self.run.attempt - 1,
             due_at=clock() + after_ms,
-            rung_at=None,
+            enqueued_at=None,
             bytes_sent=self.run.bytes_sent,
             **leases.FREE,
         )
@@ -495,12 +495,12 @@ class HostRunDriver:
         self.put_back(RETRY_AFTER_MS[min(self.run.attempt, len(RETRY_AFTER_MS)) - 1])
 
     def put_back(self, after_ms, is_unused=False, **columns):
-        """Give the lease back; the sweep rings when the time has come. An attempt that was not used does not count."""
+        """Give the lease back; the sweep enqueues it when the time has come. An attempt that was not used does not count."""
         unused = 1 if is_unused or self.stopped_because == "handed-over" else 0
         leases.release(
             self.run,
             due_at=now() + after_ms,
-            rung_at=None,
+            enqueued_at=None,
             attempt=HostRun.attempt - unused,
             bytes_sent=self.run.bytes_sent,
             **columns,

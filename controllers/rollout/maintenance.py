@@ -1,6 +1,6 @@
 """Maintenance of a target: nginx answers 503 with a page on all its hosts until somebody lifts it.
 
-What is wanted is one row; each host follows by a closure of its own, carried out by a worker of its zone (closing.py).
+What is wanted is one row; each host follows by a maintenance host of its own, carried out by a worker of its zone (closing.py).
 Deploys go on meanwhile and leave the page where it is.
 """
 
@@ -10,7 +10,7 @@ from controllers.errors import Conflict, NotFound
 from controllers.fleet import targets
 from controllers.jobs import queue
 from controllers.rollout import snapshots
-from models import Closure, Deploy, Environment, Host, Maintenance, Target, Zone
+from models import Deploy, Environment, Host, Maintenance, MaintenanceHost, Target, Zone
 from models.db import clock, now
 from utils.datekit import rfc3339
 
@@ -111,21 +111,30 @@ def describe(row):
     if row is None:
         nothing = dict.fromkeys(("holder", "reason", "message", "retry_after_s", "since"))
         return {"enabled": False, **nothing, "hosts": []}
-    closures = Closure.select(Closure, Host).join(Host).where(Closure.maintenance == row).order_by(Host.name)
-    return {"enabled": row.is_on, **in_short(row), "hosts": [describe_closure(row, closure) for closure in closures]}
+    maintenance_hosts = (
+        MaintenanceHost.select(MaintenanceHost, Host)
+        .join(Host)
+        .where(MaintenanceHost.maintenance == row)
+        .order_by(Host.name)
+    )
+    return {
+        "enabled": row.is_on,
+        **in_short(row),
+        "hosts": [describe_maintenance_host(row, maintenance_host) for maintenance_host in maintenance_hosts],
+    }
 
 
-def describe_closure(row, closure):
+def describe_maintenance_host(row, maintenance_host):
     """Return how far one host is."""
-    if closure.number == row.number:
+    if maintenance_host.number == row.number:
         state = "closed" if row.is_on else "open"
     else:
-        state = "failed" if closure.has_failed else "pending"
+        state = "failed" if maintenance_host.has_failed else "pending"
     return {
-        "host": closure.host.name,
+        "host": maintenance_host.host.name,
         "state": state,
-        "message": closure.message,
-        "changed_at": rfc3339(closure.changed_at),
+        "message": maintenance_host.message,
+        "changed_at": rfc3339(maintenance_host.changed_at),
     }
 
 
@@ -158,7 +167,7 @@ def put(actor, application, environment, fields, if_match=None):
             since=before.since if was_on else clock(),
         )
         note(actor, target, "closed for maintenance")
-    ring_for(row)
+    enqueue_for(row)
     return describe(row), not was_on
 
 
@@ -171,21 +180,21 @@ def delete(actor, application, environment):
             raise NotFound(f"{application} in {environment} is not in maintenance.")
         row = write(target, before, is_on=False)
         note(actor, target, "opened again")
-    ring_for(row)
+    enqueue_for(row)
     return describe(row)
 
 
 def write(target, before, **columns):
-    """Write what is wanted, with a closure for every host that has to follow; returns the row."""
+    """Write what is wanted, with a maintenance host for every host that has to follow; returns the row."""
     if before is None:
         row = Maintenance.create(target=target, number=1, **columns)
     else:
         Maintenance.update(number=Maintenance.number + 1, **columns).where(Maintenance.id == before.id).execute()
         row = query().where(Maintenance.id == before.id).get()
     for host in targets.hosts_of(target):
-        Closure.insert(maintenance=row, host=host).on_conflict_ignore().execute()
-    Closure.update(attempt=0, has_failed=False, message=None, due_at=None, rung_at=now()).where(
-        Closure.maintenance == row
+        MaintenanceHost.insert(maintenance=row, host=host).on_conflict_ignore().execute()
+    MaintenanceHost.update(attempt=0, has_failed=False, message=None, due_at=None, enqueued_at=now()).where(
+        MaintenanceHost.maintenance == row
     ).execute()
     return row
 
@@ -217,8 +226,13 @@ def note(actor, target, what):
     events.append("deploys", [{"kind": "maintenance", "text": text, "data": names}])
 
 
-def ring_for(row):
-    """Ring for all hosts of a target."""
-    closures = Closure.select(Closure, Host, Zone).join(Host).join(Zone).where(Closure.maintenance == row)
-    for closure in list(closures):
-        queue.ring("windlass.close_host", closure.id, zone=closure.host.zone.name)
+def enqueue_for(row):
+    """Enqueue all hosts of a target."""
+    maintenance_hosts = (
+        MaintenanceHost.select(MaintenanceHost, Host, Zone)
+        .join(Host)
+        .join(Zone)
+        .where(MaintenanceHost.maintenance == row)
+    )
+    for maintenance_host in list(maintenance_hosts):
+        queue.enqueue("windlass.maintain_host", maintenance_host.id, zone=maintenance_host.host.zone.name)

@@ -1,5 +1,6 @@
-"""Close or open one host of a target that is in maintenance, or was: a worker claims the closure, drives the host's agent
-and writes down how it went. What fails is tried again until it works out or is not wanted any more.
+"""Close or open one host of a target that is in maintenance, or was, by the host's agent; the worker's side.
+
+What fails is tried again until it works out or is not wanted any more.
 """
 
 import contextlib
@@ -9,7 +10,7 @@ from controllers import events, transports
 from controllers.fleet import placements
 from controllers.jobs import fencing, leases, queue
 from controllers.rollout import maintenance
-from models import Closure, Maintenance
+from models import Maintenance, MaintenanceHost
 from models.db import clock, database, now
 from remote.session import AgentError, ConnectionLost
 from remote.ssh import Unreachable
@@ -23,14 +24,14 @@ log = logging.getLogger(__name__)
 
 
 def is_due():
-    """Return the condition under which a closure is to be worked on: its host has not followed, and waits for nothing."""
-    wanted = Maintenance.select(Maintenance.number).where(Maintenance.id == Closure.maintenance)
-    return (Closure.number != wanted) & leases.is_due(Closure)
+    """Return the condition under which a maintenance host is worked on: it has not followed, and waits for nothing."""
+    wanted = Maintenance.select(Maintenance.number).where(Maintenance.id == MaintenanceHost.maintenance)
+    return (MaintenanceHost.number != wanted) & leases.is_due(MaintenanceHost)
 
 
-def carry_out(closure_id):
+def carry_out(maintenance_host_id):
     """Bring one host to what its target's maintenance says now, unless somebody does or it is so; safe to call at any time."""
-    row = leases.claim(Closure, closure_id, is_due())
+    row = leases.claim(MaintenanceHost, maintenance_host_id, is_due())
     if row is None:
         return
     target = row.maintenance.target
@@ -105,7 +106,7 @@ def fail(row, target, message):
 
 def end(row, **columns):
     """Give the lease back with what came of it, if it is still ours."""
-    leases.release(row, rung_at=None, **columns)
+    leases.release(row, enqueued_at=None, **columns)
 
 
 def tell(row, target, message):
@@ -116,6 +117,6 @@ def tell(row, target, message):
     log.info("%s", text)
 
 
-def ring_due():
-    """Ring for the hosts that have not followed yet and that nobody works on."""
-    queue.ring_on_hosts("windlass.close_host", Closure, is_due(), leases.is_free(Closure))
+def enqueue_due():
+    """Enqueue the hosts that have not followed yet and that nobody works on."""
+    queue.enqueue_on_hosts("windlass.maintain_host", MaintenanceHost, is_due(), leases.is_free(MaintenanceHost))

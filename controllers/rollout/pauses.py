@@ -19,7 +19,7 @@ def pause(actor, deploy_id):
             raise Conflict(
                 f"Deploy {deploy_id} is {now_is(row)}; only a running deploy can be paused.", code="not-pausable"
             )
-    queue.ring("windlass.conduct", row.id)
+    queue.enqueue("windlass.reconcile", row.id)
     return deploys.get(actor, deploy_id)
 
 
@@ -45,8 +45,8 @@ def resume(actor, deploy_id):
             raise Conflict(
                 f"Deploy {deploy_id} is {now_is(row)}; only a paused deploy can be resumed.", code="not-resumable"
             )
-        HostRun.update(rung_at=None).where(waiting, HostRun.state == "pending").execute()
-    queue.ring("windlass.conduct", row.id)
+        HostRun.update(enqueued_at=None).where(waiting, HostRun.state == "pending").execute()
+    queue.enqueue("windlass.reconcile", row.id)
     return deploys.get(actor, deploy_id)
 
 

@@ -12,7 +12,7 @@ from models import BuiltEnvironment, Host, Plan, PlanHost, Release
 from models.db import now
 from remote.session import AgentError
 
-RING_AGAIN_MS = 30_000  # Whoever a bell has reached has this time for a look.
+ENQUEUE_AGAIN_MS = 30_000  # Whoever a message has reached has this time for a look.
 
 
 class Stale(AgentError):
@@ -122,13 +122,13 @@ def write(actor, target, release, strategy, snapshot, is_kept):
     return plan
 
 
-def ring(plans):
+def enqueue(plans):
     """Ask the workers of the hosts' zones to look at what is to be looked at of `plans`, one or a query of several.
 
     Call it after the rows are committed.
     """
     is_open = PlanHost.state == "observing"
-    queue.ring_on_hosts("windlass.plan_host", PlanHost, is_open, PlanHost.plan.in_(plans), again_ms=RING_AGAIN_MS)
+    queue.enqueue_on_hosts("windlass.plan_host", PlanHost, is_open, PlanHost.plan.in_(plans), again_ms=ENQUEUE_AGAIN_MS)
 
 
 def rows_of(plan):

@@ -31,7 +31,7 @@ def create(actor, fields):
         snapshot = snapshots.take(target)
         strategy = targets.complete_strategy(fields.get("strategy") or {}, snapshot["strategy"])
         plan = plan_rows.write(actor, target, release, strategy, snapshot, is_kept=False)
-    plan_rows.ring([plan.id])
+    plan_rows.enqueue([plan.id])
     await_hosts(plan)
     return get(actor, plan.id)
 
@@ -127,8 +127,8 @@ def look(row):
     return found, state["application"]["texts"]
 
 
-def ring_due():
-    """Ring again for hosts that nobody has looked at; those that nobody looks at for long are given up."""
+def enqueue_due():
+    """Enqueue again hosts that nobody has looked at; those that nobody looks at for long are given up."""
     is_forgotten = PlanHost.host.is_null() | (Plan.created_at < clock() - GIVE_UP_AFTER_MS)
     binding = Plan.is_kept == False  # noqa: E712
     for row in PlanHost.select().join(Plan).where(PlanHost.state == "observing", binding, is_forgotten):
@@ -140,4 +140,4 @@ def ring_due():
                 "remedy": "Start a worker there, then make a new plan.",
             },
         )
-    plan_rows.ring(Plan.select(Plan.id).where(binding))
+    plan_rows.enqueue(Plan.select(Plan.id).where(binding))

@@ -1,4 +1,4 @@
-"""The conductor: one short, re-entrant tick over a deploy's rows. Read, decide, write, and only then ring.
+"""The reconciler: one short, re-entrant tick over a deploy's rows. Read, decide, write, and only then enqueue.
 
 Ticks may come late, twice or at once; the deploy's row is locked for the length of a tick, and every change is a
 compare-and-set, so that only the rows decide what happens next.
@@ -16,7 +16,9 @@ from controllers.rollout import gates, snapshots
 from models import Deploy, Host, HostRun, Zone
 from models.db import clock, database, is_postgresql, now
 
-MOST_UNANSWERED = 50  # So many bells of a zone may wait; more would only be rung again while they wait in the queue.
+MOST_UNANSWERED = (
+    50  # So many messages of a zone may wait; more would only be enqueued again while they wait in the queue.
+)
 LOOK_EVERY_MS = 5_000  # A host under watch is looked at this often, and once more at the end of its time.
 
 GOING_ON = HostRun.state.not_in(transitions.HOST_RUN_ENDED)
@@ -25,25 +27,25 @@ WELL = HostRun.state.in_(("succeeded", "unchanged"))  # runs the release
 SWITCHED = (HostRun.state == "succeeded") | HostRun.was_switched  # run the new release because of this deploy
 
 
-def conduct(deploy_id):
-    """Carry a deploy one step further, then ring for the host runs that are to be carried out now."""
+def reconcile(deploy_id):
+    """Carry a deploy one step further, then enqueue the host runs that are to be carried out now."""
     with database.atomic():
         deploy = lock(deploy_id)
         if deploy is None or deploy.state in transitions.DEPLOY_ENDED:
-            bells = []
+            messages = []
         else:
-            bells = Tick(deploy).run()
-        failpoints.reach("conduct.before-commit")
-    failpoints.reach("conduct.after-commit")
-    for task, row_id, zone in bells:
-        ring(task, row_id, zone)
-    failpoints.reach("conduct.after")
+            messages = Tick(deploy).run()
+        failpoints.reach("reconcile.before-commit")
+    failpoints.reach("reconcile.after-commit")
+    for task, row_id, zone in messages:
+        enqueue(task, row_id, zone)
+    failpoints.reach("reconcile.after")
 
 
-def ring(task, row_id, zone):
-    """Ring one bell; one for a host run that the broker did not take is to be rung by the next tick."""
-    if not queue.ring(task, row_id, zone=zone) and zone:
-        HostRun.update(rung_at=None).where(HostRun.id == row_id).execute()
+def enqueue(task, row_id, zone):
+    """Send one message; one for a host run that the broker did not take is to be enqueued by the next tick."""
+    if not queue.enqueue(task, row_id, zone=zone) and zone:
+        HostRun.update(enqueued_at=None).where(HostRun.id == row_id).execute()
 
 
 def lock(deploy_id):
@@ -79,19 +81,19 @@ def next_in_queue(deploy):
 
 
 class Tick:
-    """One look at a deploy and what follows from it. `bells` collects (task, id, zone) to ring after the commit.
+    """One look at a deploy and what follows from it. `messages` collects (task, id, zone) to enqueue after the commit.
 
-    It asks for numbers, and for those host runs alone that are to be rung for, so that a tick costs among many hosts what it
+    It asks for numbers, and for those host runs alone that are to be enqueued, so that a tick costs among many hosts what it
     costs among few.
     """
 
     def __init__(self, deploy):
         self.deploy = deploy
-        self.bells = []
+        self.messages = []
         self.clock = clock()
 
     def run(self):
-        """Decide and write; returns the bells."""
+        """Decide and write; returns the messages."""
         if self.deploy.state in transitions.DEPLOY_WAITING or self.deploy.state == "queued":
             rows.hold_target(self.deploy.application_id, self.deploy.environment_id)
         if self.deploy.state in transitions.DEPLOY_WAITING:
@@ -106,10 +108,10 @@ class Tick:
             self.go_on_rolling_back()
         if self.deploy.state in transitions.DEPLOY_ENDED:
             self.wake_the_next()
-        rung = [row_id for _, row_id, zone in self.bells if zone]
-        if rung:
-            HostRun.update(rung_at=now()).where(HostRun.id.in_(rung), self.is_free()).execute()
-        return self.bells
+        enqueued = [row_id for _, row_id, zone in self.messages if zone]
+        if enqueued:
+            HostRun.update(enqueued_at=now()).where(HostRun.id.in_(enqueued), self.is_free()).execute()
+        return self.messages
 
     # What it asks of the host runs.
 
@@ -206,13 +208,13 @@ class Tick:
             self.start_wave(wave)
 
     def start_wave(self, wave):
-        """Ring for the hosts of a wave; only for its first one while no host has shown that the release works."""
+        """Enqueue the hosts of a wave; only for its first one while no host has shown that the release works."""
         if self.is_first_awaited():
             is_under_way = HostRun.state == "running"
             waiting = self.select(HostRun.id, where=[GOING_ON, HostRun.wave == wave])
-            self.ring_for(HostRun.id == waiting.order_by(is_under_way.desc(), HostRun.id).limit(1).scalar())
+            self.enqueue_for(HostRun.id == waiting.order_by(is_under_way.desc(), HostRun.id).limit(1).scalar())
         else:
-            self.ring_for(HostRun.wave == wave)
+            self.enqueue_for(HostRun.wave == wave)
 
     def is_first_awaited(self):
         """Say whether hosts go one by one, because none has succeeded yet."""
@@ -263,43 +265,43 @@ class Tick:
         return dict(through.group_by(HostRun.wave).having(seen_at < ends_at).tuples())
 
     def watch(self, under_watch):
-        """Ring for the looks that are due."""
+        """Enqueue the looks that are due."""
         for wave, ends_at in under_watch.items():
             due_since = self.clock - LOOK_EVERY_MS
             if self.clock >= ends_at:
                 due_since = max(due_since, ends_at - 1)
             is_due = HostRun.tried_at.is_null() | (HostRun.tried_at <= due_since)
             is_watched = fn.COALESCE(HostRun.looked_at, 0) < ends_at
-            self.ring("windlass.bake_host", HostRun.state == "succeeded", HostRun.wave == wave, is_watched, is_due)
+            self.enqueue("windlass.bake_host", HostRun.state == "succeeded", HostRun.wave == wave, is_watched, is_due)
 
-    # Ringing.
+    # Enqueueing.
 
-    def ring_for(self, *conditions, among=("running", "pending")):
-        """Ring for the runs in these states that meet the conditions and are to be carried out now."""
+    def enqueue_for(self, *conditions, among=("running", "pending")):
+        """Enqueue the runs in these states that meet the conditions and are to be carried out now."""
         is_due = HostRun.due_at.is_null() | (HostRun.due_at <= self.clock)
         for state in among:
-            self.ring("windlass.host_run", HostRun.state == state, is_due, *conditions)
+            self.enqueue("windlass.host_run", HostRun.state == state, is_due, *conditions)
 
-    def ring(self, task, *conditions):
-        """Ring for a task about each run that meets the conditions, nobody works on, and was not rung for a moment ago.
+    def enqueue(self, task, *conditions):
+        """Enqueue a task about each run that meets the conditions, nobody works on, and was not enqueued a moment ago.
 
-        Never for so many that too many bells wait in a zone's queue; whoever answers one ticks again.
+        Never for so many that too many messages wait in a zone's queue; whoever answers one ticks again.
         """
-        is_unrung = HostRun.rung_at.is_null() | (HostRun.rung_at <= self.clock - queue.RING_AGAIN_MS)
+        is_not_enqueued = HostRun.enqueued_at.is_null() | (HostRun.enqueued_at <= self.clock - queue.ENQUEUE_AGAIN_MS)
         for zone in self.zones:
             if zone.room > 0:
-                where = [*conditions, self.is_free(), is_unrung, Host.zone == zone.id]
+                where = [*conditions, self.is_free(), is_not_enqueued, Host.zone == zone.id]
                 found = self.select(HostRun.id, where=where).join(Host).order_by(HostRun.wave, HostRun.id)
-                bells = [(task, run_id, zone.name) for (run_id,) in found.limit(zone.room).tuples()]
-                zone.room -= len(bells)
-                self.bells += bells
+                messages = [(task, run_id, zone.name) for (run_id,) in found.limit(zone.room).tuples()]
+                zone.room -= len(messages)
+                self.messages += messages
 
     @functools.cached_property
     def zones(self):
-        """All zones; `room` is for how many more bells there is room in a zone's queue. Whoever answers one clears `rung_at`."""
-        is_unanswered = HostRun.rung_at > self.clock - queue.RING_AGAIN_MS
-        rung = self.select(Host.zone, fn.COUNT(HostRun.id), where=[is_unanswered]).join(Host).group_by(Host.zone)
-        unanswered = dict(rung.tuples())
+        """All zones; `room` is for how many more messages a zone's queue has room. A worker that comes clears `enqueued_at`."""
+        is_unanswered = HostRun.enqueued_at > self.clock - queue.ENQUEUE_AGAIN_MS
+        enqueued = self.select(Host.zone, fn.COUNT(HostRun.id), where=[is_unanswered]).join(Host).group_by(Host.zone)
+        unanswered = dict(enqueued.tuples())
         found = list(Zone.select(Zone.id, Zone.name))
         for zone in found:
             zone.room = MOST_UNANSWERED - unanswered.get(zone.id, 0)
@@ -332,8 +334,8 @@ class Tick:
         transitions.move_host_runs(self.deploy, "skipped", HostRun.state == "pending", message=message)
 
     def keep_going_with_running(self):
-        """Wait for hosts under way; ring for those whose worker died, because they must not stay half done."""
-        self.ring_for(among=["running"])
+        """Wait for hosts under way; enqueue those whose worker died, because they must not stay half done."""
+        self.enqueue_for(among=["running"])
 
     def give_up(self, why=""):
         """Too many hosts failed, or none is left that runs the release: stop, and take switched hosts back where that is asked.
@@ -357,7 +359,7 @@ class Tick:
                 goal="restore",
                 was_switched=False,
                 attempt=0,
-                rung_at=None,
+                enqueued_at=None,
                 due_at=None,
                 ended_at=None,
                 message="going back",
@@ -372,9 +374,9 @@ class Tick:
         return (bad[0].message or "a host failed") + more
 
     def go_on_rolling_back(self):
-        """Ring for the hosts that are still to go back; end when all have."""
+        """Enqueue the hosts that are still to go back; end when all have."""
         goes_back = HostRun.goal == "restore"
-        self.ring_for(goes_back)
+        self.enqueue_for(goes_back)
         if self.is_any(goes_back, GOING_ON):
             return
         stuck = self.names(goes_back, HostRun.state != "rolled_back")
@@ -413,7 +415,7 @@ class Tick:
         return f"left out: {', '.join(skipped)}" if skipped else ""
 
     def wake_the_next(self):
-        """Ring for the deploy that waits for this target."""
+        """Enqueue the deploy that waits for this target."""
         waiting = next_in_queue(self.deploy)
         if waiting:
-            self.bells.append(("windlass.conduct", waiting, None))
+            self.messages.append(("windlass.reconcile", waiting, None))

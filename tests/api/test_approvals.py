@@ -16,17 +16,17 @@ WANTED = {"application": "shop", "release": "v1", "environment": "production"}
 
 
 @pytest.fixture(autouse=True)
-def bells(api, monkeypatch):
-    """Targets in staging and production, and a release that is ready; what is rung for: (task, ids)."""
-    rung = []
-    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
+def sent_tasks(api, monkeypatch):
+    """Targets in staging and production, and a release that is ready; what is enqueued: (task, ids)."""
+    enqueued = []
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: enqueued.append((task, ids)))
     factories.application("shop")
     for position, name in enumerate(("staging", "production")):
         factories.environment(name, position)
         factories.host(f"{name}-1")
         assert api.put(f"/applications/shop/targets/{name}", {"hosts": [f"{name}-1"]}).status_code == 201
     factories.release()
-    return rung
+    return enqueued
 
 
 @pytest.fixture
@@ -57,12 +57,12 @@ def ask(caller, is_seen=True, **more):
     return made.json
 
 
-def test_a_deploy_waits_for_as_many_others_as_the_environment_says(api, person, bells):
+def test_a_deploy_waits_for_as_many_others_as_the_environment_says(api, person, sent_tasks):
     assert protect(api, approvals=2)["approvals"] == 2
     deploy = ask(api)
     path = f"/deploys/{deploy['id']}"
     assert (deploy["state"], deploy["approvals"]) == ("pending_approval", {"needed": 2, "given": []})
-    reconcile.conduct(deploy["id"])
+    reconcile.reconcile(deploy["id"])
     assert api.get(path).json["state"] == "pending_approval"
     bob, cat = person("bob"), person("cat")
     first = bob.post(f"{path}/approve", {"comment": "looks right"})
@@ -73,11 +73,11 @@ def test_a_deploy_waits_for_as_many_others_as_the_environment_says(api, person, 
         ("bob", "looks right"),
         ("cat", None),
     ]
-    assert bells[-1] == ("windlass.conduct", (deploy["id"],))
+    assert sent_tasks[-1] == ("windlass.reconcile", (deploy["id"],))
     digest = api.get(f"/plans/{deploy['plan']}").json["digest"]
     assert {approval["digest"] for approval in second.json["approvals"]["given"]} == {digest}
     assert f"plan {deploy['plan']} ({digest[:12]}) is approved by bob: looks right" in api.get(f"{path}/log").text
-    reconcile.conduct(deploy["id"])
+    reconcile.reconcile(deploy["id"])
     assert api.get("/deploys").json["items"][0]["state"] == "running"
 
 
@@ -94,11 +94,11 @@ def test_nobody_approves_their_own_deploy_or_twice_or_too_late(api, person):
     assert_problem(bob.post("/deploys/99/approve"), 404, "not-found")
 
 
-def test_a_plan_is_drawn_up_at_once_and_nobody_agrees_before_it_says_everything(api, person, bells):
+def test_a_plan_is_drawn_up_at_once_and_nobody_agrees_before_it_says_everything(api, person, sent_tasks):
     protect(api, approvals=1)
     deploy = ask(api, is_seen=False)
     row = PlanHost.get()
-    assert ("windlass.plan_host", (row.id,)) in bells and row.plan_id == deploy["plan"]
+    assert ("windlass.plan_host", (row.id,)) in sent_tasks and row.plan_id == deploy["plan"]
     path, bob = f"/deploys/{deploy['id']}/approve", person("bob")
     assert "wait a moment" in assert_problem(bob.post(path), 409, "plan-not-ready")["detail"]
     PlanHost.update(state="failed", error={"code": "x", "message": "m", "remedy": "r"}).execute()
@@ -131,19 +131,19 @@ def test_a_deploy_of_a_plan_is_approved_by_that_plan(api, person, monkeypatch):
     assert person("bob").post(f"/deploys/{deploy['id']}/approve").json["state"] == "queued"
 
 
-def test_what_waits_holds_nobody_up_and_can_be_cancelled(api, person, bells):
+def test_what_waits_holds_nobody_up_and_can_be_cancelled(api, person, sent_tasks):
     protect(api, approvals=1)
     waiting = ask(api)
     protect(api, approvals=0)
     other = ask(api)
-    reconcile.conduct(other["id"])
+    reconcile.reconcile(other["id"])
     assert Deploy.get_by_id(other["id"]).state == "running"
     api.post(f"/deploys/{waiting['id']}/cancel")
-    bells.clear()
+    sent_tasks.clear()
     sweep.sweep()
-    assert ("windlass.conduct", (waiting["id"],)) in bells
+    assert ("windlass.reconcile", (waiting["id"],)) in sent_tasks
     assert_problem(person("bob").post(f"/deploys/{waiting['id']}/approve"), 409, "not-approvable")
-    reconcile.conduct(waiting["id"])
+    reconcile.reconcile(waiting["id"])
     assert Deploy.get_by_id(waiting["id"]).state == "cancelled"
 
 
@@ -151,7 +151,7 @@ def test_a_deploy_needs_what_was_asked_when_it_was_made(api):
     protect(api, approvals=1)
     deploy = ask(api)
     protect(api, approvals=0)
-    reconcile.conduct(deploy["id"])
+    reconcile.reconcile(deploy["id"])
     assert api.get(f"/deploys/{deploy['id']}").json["state"] == "pending_approval"
 
 

@@ -12,10 +12,10 @@ from tests.client import ApiClient, assert_problem
 
 
 @pytest.fixture(autouse=True)
-def rung(monkeypatch):
+def enqueued(monkeypatch):
     """What workers were told."""
     told = []
-    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: told.append((task, *ids, zone)))
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: told.append((task, *ids, zone)))
     return told
 
 
@@ -52,14 +52,14 @@ def end(command, host, state, **changes):
     return commands.end_run(row, state, None, **changes)
 
 
-def test_it_runs_on_the_hosts_that_are_named(api, hosts, rung):
+def test_it_runs_on_the_hosts_that_are_named(api, hosts, enqueued):
     made = run(api, hosts=["web-2", "web-1", "web-2"], argv=["printf", "%s", "a b", ""])
     assert (made["argv"], made["time_limit_s"], made["state"]) == (["printf", "%s", "a b", ""], 60, "running")
     assert [(item["host"], item["state"], item["exit_code"]) for item in made["hosts"]] == [
         ("web-1", "pending", None),
         ("web-2", "pending", None),
     ]
-    assert [(task, zone) for task, _, zone in rung] == [("windlass.run_command", "default")] * 2
+    assert [(task, zone) for task, _, zone in enqueued] == [("windlass.run_command", "default")] * 2
     assert api.get(f"/commands/{made['id']}").json == made
     entry = AuditEntry.get(AuditEntry.action == "command.create")
     assert (entry.actor, entry.subject) == ("admin", "web-2, web-1")
@@ -235,14 +235,14 @@ def test_a_host_is_not_deleted_while_a_command_is_under_way_and_its_name_stays(a
     assert api.get(f"/commands/{made['id']}").json["hosts"][0]["host"] == "web-1"
 
 
-def test_what_nobody_works_on_is_rung_for_again_and_not_all_the_time(api, hosts, rung):
+def test_what_nobody_works_on_is_enqueued_again_and_not_all_the_time(api, hosts, enqueued):
     made = run(api, hosts=["web-1", "web-2"])
     CommandRun.update(lease_expires_at=now() + 60_000, lease_owner="x").where(CommandRun.host_name == "web-1").execute()
-    rung.clear()
-    command_run.ring_due()
-    command_run.ring_due()
+    enqueued.clear()
+    command_run.enqueue_due()
+    command_run.enqueue_due()
     waiting = CommandRun.get(CommandRun.host_name == "web-2")
-    assert rung == [("windlass.run_command", waiting.id, "default")] and waiting.command_id == made["id"]
+    assert enqueued == [("windlass.run_command", waiting.id, "default")] and waiting.command_id == made["id"]
 
 
 def test_output_that_somebody_else_writes_down_now_is_left_to_them(api, hosts, administrator):
@@ -262,7 +262,7 @@ def test_output_that_somebody_else_writes_down_now_is_left_to_them(api, hosts, a
     history.flush()
     (event,) = api.get(f"/commands/{made['id']}/events").json["items"][1:]
     assert (event["kind"], event["text"]) == ("output", "b ••••••\n")
-    assert CommandRun.get_by_id(row.id).told_bytes == 24
+    assert CommandRun.get_by_id(row.id).recorded_bytes == 24
 
 
 def test_statuses_are_told_in_words():

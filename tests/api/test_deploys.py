@@ -18,11 +18,11 @@ WANTED = {"application": "shop", "release": "v1", "environment": "production"}
 
 
 @pytest.fixture(autouse=True)
-def bells(monkeypatch):
-    """What is rung for: (task, ids)."""
-    rung = []
-    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
-    return rung
+def sent_tasks(monkeypatch):
+    """What is enqueued: (task, ids)."""
+    enqueued = []
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: enqueued.append((task, ids)))
+    return enqueued
 
 
 def ended(state="succeeded", **columns):
@@ -32,7 +32,7 @@ def ended(state="succeeded", **columns):
     return deploy
 
 
-def test_a_deploy_is_made_and_rung_for(api, target, bells):
+def test_a_deploy_is_made_and_enqueued(api, target, sent_tasks):
     answer = api.post("/deploys", {**WANTED, "comment": "Fixes the cart.\nReally."})
     assert answer.status_code == 201
     deploy = answer.json
@@ -52,7 +52,7 @@ def test_a_deploy_is_made_and_rung_for(api, target, bells):
         "rolling",
         3,
     )
-    assert bells == [("windlass.conduct", (deploy["id"],))]
+    assert sent_tasks == [("windlass.reconcile", (deploy["id"],))]
     assert api.get(f"/deploys/{deploy['id']}").json == deploy
     runs = api.get(f"/deploys/{deploy['id']}/hosts").json["items"]
     assert [(run["host"], run["state"], run["wave"], run["steps"][0]["name"]) for run in runs] == [
@@ -101,10 +101,10 @@ def test_latest_is_the_newest_release_that_is_ready(api, target):
         ({"release": "v2"}, 409, "release-not-ready"),
     ],
 )
-def test_what_it_needs_must_be_there(api, target, bells, change, status, code):
+def test_what_it_needs_must_be_there(api, target, sent_tasks, change, status, code):
     factories.release(state="building")
     assert_problem(api.post("/deploys", {**WANTED, **change}), status, code)
-    assert (Deploy.select().count(), bells) == (0, [])
+    assert (Deploy.select().count(), sent_tasks) == (0, [])
 
 
 def test_without_a_ready_release_there_is_no_latest(api, target):
@@ -128,7 +128,7 @@ def test_a_host_in_maintenance_is_skipped_with_its_reason_and_the_others_go(api,
     ]
 
 
-def test_a_target_whose_hosts_are_all_in_maintenance_is_refused(api, target, bells):
+def test_a_target_whose_hosts_are_all_in_maintenance_is_refused(api, target, sent_tasks):
     for name in ("web-1", "web-2"):
         api.post(f"/hosts/{name}/maintenance", {"reason": "new disks"})
     refused = assert_problem(api.post("/deploys", WANTED), 409, "no-hosts")
@@ -136,7 +136,7 @@ def test_a_target_whose_hosts_are_all_in_maintenance_is_refused(api, target, bel
     old, new = factories.release(), factories.release()
     back = ended(release=new, previous_release=old)
     assert_problem(api.post(f"/deploys/{back.id}/rollback"), 409, "no-hosts")
-    assert (Deploy.select().count(), bells) == (1, [])
+    assert (Deploy.select().count(), sent_tasks) == (1, [])
 
 
 def test_everything_that_is_wrong_is_told_at_once(api, target):
@@ -194,18 +194,18 @@ def test_a_number_is_a_number(api, path):
 # Changing its course.
 
 
-def test_cancelling(api, target, bells):
+def test_cancelling(api, target, sent_tasks):
     number = api.post("/deploys", WANTED).json["id"]
     answer = api.post(f"/deploys/{number}/cancel")
     assert (answer.status_code, answer.json["cancel_requested_by"]) == (200, "admin")
     assert_problem(api.post(f"/deploys/{ended().id}/cancel"), 409, "not-cancellable")
 
 
-def test_retrying(api, target, bells):
+def test_retrying(api, target, sent_tasks):
     deploy = ended("failed")
     answer = api.post(f"/deploys/{deploy.id}/retry", {})
     assert (answer.status_code, answer.json["state"]) == (200, "running")
-    assert bells == [("windlass.conduct", (deploy.id,))]
+    assert sent_tasks == [("windlass.reconcile", (deploy.id,))]
     assert_problem(api.post(f"/deploys/{deploy.id}/retry"), 409, "not-retryable")
 
 

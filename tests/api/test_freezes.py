@@ -24,16 +24,16 @@ WEEKLY = {"begins": "fri 16:00", "ends": "mon 08:00", "timezone": "Europe/Berlin
 
 
 @pytest.fixture(autouse=True)
-def bells(api, monkeypatch):
-    """A target of one host and a release that is ready; what is rung for: (task, ids)."""
-    rung = []
-    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
+def sent_tasks(api, monkeypatch):
+    """A target of one host and a release that is ready; what is enqueued: (task, ids)."""
+    enqueued = []
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: enqueued.append((task, ids)))
     factories.application("shop")
     factories.environment("production")
     factories.host("web-1")
     factories.release()
     assert api.put("/applications/shop/targets/production", {"hosts": ["web-1"]}).status_code == 201
-    return rung
+    return enqueued
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_there_is_one_freeze_of_a_name_and_administrators_make_it(api, bob):
     assert bob.get("/freezes/sale").json["reason"] == "black friday"
 
 
-def test_deploys_are_refused_with_the_end_and_the_reason(api, bob, bells):
+def test_deploys_are_refused_with_the_end_and_the_reason(api, bob, sent_tasks):
     api.post("/freezes", ALWAYS)
     problem = assert_problem(bob.post("/deploys", WANTED), 409, "frozen")
     assert (problem["freeze"], problem["reason"], problem["until"]) == (
@@ -110,7 +110,7 @@ def test_deploys_are_refused_with_the_end_and_the_reason(api, bob, bells):
         "black friday",
         "2999-01-01T00:00:00.000Z",
     )
-    assert (Deploy.select().count(), bells) == (0, [])
+    assert (Deploy.select().count(), sent_tasks) == (0, [])
 
 
 def test_freezes_that_follow_on_one_another_are_told_as_one(api):
@@ -152,7 +152,7 @@ def test_an_administrator_overrides_with_a_reason_that_is_in_the_history(api, bo
     entry = api.get("/audit").json["items"][0]
     assert (entry["action"], entry["data"]["override"]) == ("deploy.create", "leaking cards")
     assert "freezes are overridden by admin: leaking cards" in api.get(f"/deploys/{deploy['id']}/log").text
-    reconcile.conduct(deploy["id"])
+    reconcile.reconcile(deploy["id"])
     assert api.get(f"/deploys/{deploy['id']}").json["state"] == "running"
 
 
@@ -163,7 +163,7 @@ def test_a_rollback_is_not_frozen_but_a_retry_is(api):
     api.post("/freezes", ALWAYS)
     back = api.post(f"/deploys/{deploy.id}/rollback")
     assert back.status_code == 201
-    reconcile.conduct(back.json["id"])
+    reconcile.reconcile(back.json["id"])
     assert Deploy.get_by_id(back.json["id"]).state == "running"
     assert_problem(api.post(f"/deploys/{failed.id}/retry"), 409, "frozen")
 
@@ -171,14 +171,14 @@ def test_a_rollback_is_not_frozen_but_a_retry_is(api):
 def test_a_deploy_that_was_queued_waits_for_the_end_of_a_freeze(api):
     deploy = api.post("/deploys", WANTED).json
     api.post("/freezes", ALWAYS)
-    reconcile.conduct(deploy["id"])
+    reconcile.reconcile(deploy["id"])
     waiting = api.get(f"/deploys/{deploy['id']}").json
     assert (waiting["state"], waiting["reason"]) == (
         "queued",
         "waits: frozen until 2999-01-01T00:00:00.000Z (sale): black friday",
     )
     api.delete("/freezes/sale")
-    reconcile.conduct(deploy["id"])
+    reconcile.reconcile(deploy["id"])
     assert api.get(f"/deploys/{deploy['id']}").json["state"] == "running"
 
 
@@ -196,21 +196,21 @@ def make_due(deploy):
     Deploy.update(start_at=clock() - 1).where(Deploy.id == deploy["id"]).execute()
 
 
-def rung_by_sweep(bells):
-    bells.clear()
+def enqueued_by_sweep(sent_tasks):
+    sent_tasks.clear()
     sweep.sweep()
-    return [ids[0] for task, ids in bells if task == "windlass.conduct"]
+    return [ids[0] for task, ids in sent_tasks if task == "windlass.reconcile"]
 
 
-def test_a_scheduled_deploy_begins_when_it_is_due(api, bells):
+def test_a_scheduled_deploy_begins_when_it_is_due(api, sent_tasks):
     deploy = schedule(api)
     assert deploy["state"] == "scheduled" and deploy["start_at"]
-    reconcile.conduct(deploy["id"])
+    reconcile.reconcile(deploy["id"])
     assert Deploy.get_by_id(deploy["id"]).state == "scheduled"
-    assert rung_by_sweep(bells) == []
+    assert enqueued_by_sweep(sent_tasks) == []
     make_due(deploy)
-    assert rung_by_sweep(bells) == [deploy["id"]]
-    reconcile.conduct(deploy["id"])
+    assert enqueued_by_sweep(sent_tasks) == [deploy["id"]]
+    reconcile.reconcile(deploy["id"])
     assert Deploy.get_by_id(deploy["id"]).state == "running"
     assert [
         event["data"]["state"]
@@ -221,13 +221,13 @@ def test_a_scheduled_deploy_begins_when_it_is_due(api, bells):
 
 def test_a_scheduled_deploy_holds_nobody_up_and_never_runs_beside_another(api):
     scheduled, other = schedule(api), api.post("/deploys", WANTED).json
-    reconcile.conduct(other["id"])
+    reconcile.reconcile(other["id"])
     assert Deploy.get_by_id(other["id"]).state == "running"
     make_due(scheduled)
-    reconcile.conduct(scheduled["id"])
+    reconcile.reconcile(scheduled["id"])
     assert Deploy.get_by_id(scheduled["id"]).state == "queued"
     Deploy.update(state="succeeded").where(Deploy.id == other["id"]).execute()
-    reconcile.conduct(scheduled["id"])
+    reconcile.reconcile(scheduled["id"])
     assert Deploy.get_by_id(scheduled["id"]).state == "running"
 
 
@@ -245,21 +245,21 @@ def test_a_due_deploy_stays_scheduled_during_a_freeze_or_a_lock_and_says_why(api
     deploy = schedule(bob)
     make_due(deploy)
     api.post("/freezes", ALWAYS)
-    reconcile.conduct(deploy["id"])
+    reconcile.reconcile(deploy["id"])
     waiting = api.get(f"/deploys/{deploy['id']}").json
     assert waiting["state"] == "scheduled" and "black friday" in waiting["reason"]
     api.delete("/freezes/sale")
     api.put("/applications/shop/targets/production/lock", {"reason": "migration"})
-    reconcile.conduct(deploy["id"])
+    reconcile.reconcile(deploy["id"])
     waiting = api.get(f"/deploys/{deploy['id']}").json
     assert waiting["state"] == "scheduled" and "migration" in waiting["reason"]
 
 
-def test_it_is_cancelled_without_touching_a_host(api, bells):
+def test_it_is_cancelled_without_touching_a_host(api, sent_tasks):
     deploy = schedule(api)
     assert api.post(f"/deploys/{deploy['id']}/cancel").status_code == 200
-    assert rung_by_sweep(bells) == [deploy["id"]], "a lost bell is rung again"
-    reconcile.conduct(deploy["id"])
+    assert enqueued_by_sweep(sent_tasks) == [deploy["id"]], "a lost message is enqueued again"
+    reconcile.reconcile(deploy["id"])
     assert api.get(f"/deploys/{deploy['id']}").json["state"] == "cancelled"
 
 

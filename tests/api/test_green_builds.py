@@ -5,12 +5,12 @@ import pytest
 from controllers.automation import rules
 from models import Application, Automation, Deploy, Integration, Target
 from models.db import clock, now
-from tests.api.test_hooks import COMMIT, advance, bells, built, hub, push, target, work
+from tests.api.test_hooks import COMMIT, advance, built, hub, push, sent_tasks, target, work
 from tests.foreign.conftest import database, foreign_settings
 from tests.foreign.standins.github import GitHub
 from tests.stack import Repository
 
-__all__ = ["bells", "database", "foreign_settings", "hub", "target"]
+__all__ = ["database", "foreign_settings", "hub", "sent_tasks", "target"]
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def test_a_red_build_ends_it(github):
 
 
 @pytest.mark.parametrize("event", ["status", "check_suite"])
-def test_the_hook_of_a_build_that_turned_green_is_followed_at_once(github, hub, bells, event):
-    Automation.update(attempts=20).execute()
+def test_the_hook_of_a_build_that_turned_green_is_followed_at_once(github, hub, sent_tasks, event):
+    Automation.update(attempt=20).execute()
     assert look().state == "waiting" and rules.due() == []
     body = status_of()
     if event == "status":
@@ -79,10 +79,10 @@ def test_the_hook_of_a_build_that_turned_green_is_followed_at_once(github, hub, 
     else:
         github.checks[COMMIT] = [{"name": "test", "status": "completed", "conclusion": "success"}]
         body.update(action="completed", check_suite={"head_sha": COMMIT, "conclusion": "success", "app": {"name": "x"}})
-    bells.clear()
+    sent_tasks.clear()
     hub(body, delivery="d-2", event=event)
     work()
-    assert ("windlass.automation", (Automation.get().id,)) in bells
+    assert ("windlass.automation", (Automation.get().id,)) in sent_tasks
     assert look().state == "deployed" and Deploy.get().release.commit == COMMIT
 
 
@@ -146,7 +146,7 @@ def test_a_source_that_wants_to_be_left_alone_is(github, hub):
     work()
     look()
     rules.advance(Automation.get().id)
-    assert len(github.requests) == asked, "neither a hook nor a bell that is rung twice cuts the pause short"
+    assert len(github.requests) == asked, "neither a hook nor a message that is enqueued twice cuts the pause short"
 
 
 def test_an_integration_that_is_gone_is_named(github):

@@ -33,14 +33,14 @@ def push(ref="refs/heads/main", commit=COMMIT, repository="team/shop", **changes
 
 
 @pytest.fixture
-def bells(monkeypatch):
-    rung = []
-    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
-    return rung
+def sent_tasks(monkeypatch):
+    enqueued = []
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: enqueued.append((task, ids)))
+    return enqueued
 
 
 @pytest.fixture
-def hub(api, bells):
+def hub(api, sent_tasks):
     """A GitHub integration with an open hook: hub(body, …) sends a signed hook."""
     fields = {"name": "hub", "driver": "github", "credentials": {"token": "t0ken"}}
     assert api.post("/integrations", fields).status_code == 201
@@ -108,10 +108,10 @@ def built(release=None):
 # Taking them.
 
 
-def test_a_signed_hook_is_taken_at_once_and_worked_on_later(hub, target, bells):
+def test_a_signed_hook_is_taken_at_once_and_worked_on_later(hub, target, sent_tasks):
     answer = hub(push())
     assert (answer.status_code, answer.json) == (202, {"state": "accepted"})
-    assert [task for task, _ in bells] == ["windlass.hook"]
+    assert [task for task, _ in sent_tasks] == ["windlass.hook"]
     assert Release.select().count() == 0
     work()
     assert Release.get().commit == COMMIT and Hook.get().state == "done"

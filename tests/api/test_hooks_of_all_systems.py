@@ -41,10 +41,10 @@ def sqlite_database(request, settings):
 
 
 @pytest.fixture
-def bells(monkeypatch):
-    rung = []
-    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
-    return rung
+def sent_tasks(monkeypatch):
+    enqueued = []
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: enqueued.append((task, ids)))
+    return enqueued
 
 
 def pushed(kind):
@@ -81,7 +81,7 @@ SETTINGS = {"artifactory": {"repository": "releases", "pypi_repository": "pypi"}
 
 
 @pytest.fixture
-def opened(api, bells):
+def opened(api, sent_tasks):
     """Open the hook of a system of a driver: opened(driver) -> (send(headers, body), secret)."""
 
     def make(driver):
@@ -179,7 +179,7 @@ def test_a_push_becomes_a_release_of_whatever_system(opened, driver, repository)
     assert Automation.get().release == release
 
 
-def test_a_package_that_was_published_becomes_a_release(opened, bells):
+def test_a_package_that_was_published_becomes_a_release(opened, sent_tasks):
     send, secret = opened("artifactory")
     target_of({"integration": "main", "package": "server"}, {"version": "1.*"})
     for name in (WHEEL, "notes.txt", "other-1.2-py3-none-any.whl", "server-2.0.tar.gz"):
@@ -187,10 +187,10 @@ def test_a_package_that_was_published_becomes_a_release(opened, bells):
     work()
     release = Release.get()
     assert release.package_version == "1.2" and Automation.get().release == release
-    assert ("windlass.build", (release.id,)) in bells
+    assert ("windlass.build", (release.id,)) in sent_tasks
 
 
-def test_a_build_that_has_ended_is_looked_at_at_once(opened, bells):
+def test_a_build_that_has_ended_is_looked_at_at_once(opened, sent_tasks):
     send, secret = opened("jenkins")
     shop = factories.application("shop")
     later = now() + 60_000
@@ -200,7 +200,7 @@ def test_a_build_that_has_ended_is_looked_at_at_once(opened, bells):
     )
     send(*built(secret))
     work()
-    assert ("windlass.build", (waiting.id,)) in bells and ("windlass.build", (other.id,)) not in bells
+    assert ("windlass.build", (waiting.id,)) in sent_tasks and ("windlass.build", (other.id,)) not in sent_tasks
     assert Release.get_by_id(waiting.id).due_at is None and Release.get_by_id(other.id).due_at is not None
 
 

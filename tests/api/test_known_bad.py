@@ -15,7 +15,7 @@ WANTED = {"application": "shop", "release": "v1", "environment": "production"}
 @pytest.fixture(autouse=True)
 def target(api, monkeypatch):
     """A target of one host, and two releases that are ready."""
-    monkeypatch.setattr(queue, "ring", lambda *_, **__: None)
+    monkeypatch.setattr(queue, "enqueue", lambda *_, **__: None)
     factories.application("shop")
     factories.environment("production")
     factories.host("web-1")

@@ -19,7 +19,7 @@ WANTED = {"application": "shop", "release": "v1", "environment": "production"}
 @pytest.fixture(autouse=True)
 def target(api, monkeypatch):
     """A target of one host, and a release that is ready."""
-    monkeypatch.setattr(queue, "ring", lambda *_, **__: None)
+    monkeypatch.setattr(queue, "enqueue", lambda *_, **__: None)
     factories.application("shop")
     factories.environment("production")
     factories.host("web-1")
@@ -101,12 +101,12 @@ def test_breaking_takes_force_and_is_in_the_audit_trail(api, bob, caplog, method
 def test_a_deploy_that_has_not_begun_waits_for_the_end_of_a_lock(api, bob):
     deploy = bob.post("/deploys", WANTED).json
     api.put(PATH, {"reason": "migration"})
-    reconcile.conduct(deploy["id"])
+    reconcile.reconcile(deploy["id"])
     waiting = bob.get(f"/deploys/{deploy['id']}").json
     assert waiting["state"] == "queued"
     assert "locked by admin: migration" in waiting["reason"]
     api.delete(PATH)
-    reconcile.conduct(deploy["id"])
+    reconcile.reconcile(deploy["id"])
     begun = bob.get(f"/deploys/{deploy['id']}").json
     assert (begun["state"], begun["reason"]) == ("running", None)
 

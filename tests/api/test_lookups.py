@@ -21,7 +21,7 @@ __all__ = ["index", "packages"]
 @pytest.fixture(autouse=True)
 def quickly(settings, monkeypatch):
     """A fence open to loopback, circuits that remember nothing, and nobody who builds."""
-    monkeypatch.setattr(queue, "ring", lambda *_, **__: None)
+    monkeypatch.setattr(queue, "enqueue", lambda *_, **__: None)
     monkeypatch.setattr(lookups, "PATIENCE_S", 100)
     settings.network.allow = ["127.0.0.1/32"]
     circuits.forget()

@@ -4,7 +4,7 @@ import pytest
 
 from controllers.jobs import leases
 from controllers.rollout import maintenance, maintenance_run
-from models import Closure, Target
+from models import MaintenanceHost, Target
 from models.db import now
 from tests import factories
 from tests.client import assert_problem
@@ -14,10 +14,12 @@ NGINX = {"sites": "/etc/nginx/sites", "command": ["nginx"], "listen": "80"}
 
 
 @pytest.fixture(autouse=True)
-def rung(monkeypatch):
-    """What is rung for, instead of ringing: [(task, id, zone)]."""
+def enqueued(monkeypatch):
+    """What is enqueued, instead of enqueueing: [(task, id, zone)]."""
     found = []
-    monkeypatch.setattr("controllers.jobs.queue.ring", lambda task, *ids, zone=None: found.append((task, *ids, zone)))
+    monkeypatch.setattr(
+        "controllers.jobs.queue.enqueue", lambda task, *ids, zone=None: found.append((task, *ids, zone))
+    )
     return found
 
 
@@ -53,7 +55,7 @@ def test_a_target_is_open_at_first(api, target):
     assert_problem(api.get("/applications/shop/targets/nowhere/maintenance"), 404, "not-found")
 
 
-def test_it_is_closed_changed_and_opened_and_every_host_is_rung_for(api, target, rung):
+def test_it_is_closed_changed_and_opened_and_every_host_is_enqueued(api, target, enqueued):
     made = api.put(PATH, {"reason": "disk", "message": "Back soon"})
     assert made.status_code == 201
     assert (made.json["enabled"], made.json["holder"], made.json["retry_after_s"]) == (True, "admin", 300)
@@ -61,8 +63,12 @@ def test_it_is_closed_changed_and_opened_and_every_host_is_rung_for(api, target,
         ("web-1", "pending"),
         ("web-2", "pending"),
     ]
-    closures = [closure.id for closure in Closure.select().order_by(Closure.id)]
-    assert rung == [("windlass.close_host", closure, "default") for closure in closures]
+    maintenance_hosts = [
+        maintenance_host.id for maintenance_host in MaintenanceHost.select().order_by(MaintenanceHost.id)
+    ]
+    assert enqueued == [
+        ("windlass.maintain_host", maintenance_host, "default") for maintenance_host in maintenance_hosts
+    ]
     assert api.get("/status").json["items"][0]["maintenance"]["reason"] == "disk"
     again = api.put(PATH, {"retry_after_s": None})
     assert (again.status_code, again.json["reason"], again.json["retry_after_s"]) == (200, None, None)
@@ -73,7 +79,7 @@ def test_it_is_closed_changed_and_opened_and_every_host_is_rung_for(api, target,
     assert_problem(api.delete("/applications/shop/targets/production"), 409, "in-use")
     opened = api.delete(PATH)
     assert (opened.status_code, opened.json["enabled"]) == (200, False)
-    assert len(rung) == 8
+    assert len(enqueued) == 8
     assert api.get("/status").json["items"][0]["maintenance"] is None
     assert_problem(api.delete(PATH), 404, "not-found")
 
@@ -104,36 +110,38 @@ def test_hosts_without_nginx_cannot_be_closed(api, target):
 
 def test_a_closure_is_worked_on_by_one_until_it_is_done(api, target):
     api.put(PATH, {})
-    first = Closure.select().order_by(Closure.id).first()
-    claimed = leases.claim(Closure, first.id, maintenance_run.is_due())
-    assert claimed is not None and leases.claim(Closure, first.id, maintenance_run.is_due()) is None
+    first = MaintenanceHost.select().order_by(MaintenanceHost.id).first()
+    claimed = leases.claim(MaintenanceHost, first.id, maintenance_run.is_due())
+    assert claimed is not None and leases.claim(MaintenanceHost, first.id, maintenance_run.is_due()) is None
     maintenance_run.end(claimed, number=claimed.maintenance.number)
-    assert leases.claim(Closure, first.id, maintenance_run.is_due()) is None, "done"
+    assert leases.claim(MaintenanceHost, first.id, maintenance_run.is_due()) is None, "done"
     assert api.get(PATH).json["hosts"][0]["state"] == "closed"
     api.delete(PATH)
-    assert leases.claim(Closure, first.id, maintenance_run.is_due()) is not None, "wanted otherwise now"
+    assert leases.claim(MaintenanceHost, first.id, maintenance_run.is_due()) is not None, "wanted otherwise now"
 
 
-def test_the_sweep_rings_for_what_is_due_only(api, target, rung):
+def test_the_sweep_enqueues_what_is_due_only(api, target, enqueued):
     api.put(PATH, {})
-    rung.clear()
-    maintenance_run.ring_due()
-    assert rung == [], "rung for a moment ago"
-    Closure.update(rung_at=None).execute()
-    first, second = Closure.select().order_by(Closure.id)
-    Closure.update(due_at=now() + 60_000).where(Closure.id == second.id).execute()
-    maintenance_run.ring_due()
-    assert rung == [("windlass.close_host", first.id, "default")]
+    enqueued.clear()
+    maintenance_run.enqueue_due()
+    assert enqueued == [], "enqueued a moment ago"
+    MaintenanceHost.update(enqueued_at=None).execute()
+    first, second = MaintenanceHost.select().order_by(MaintenanceHost.id)
+    MaintenanceHost.update(due_at=now() + 60_000).where(MaintenanceHost.id == second.id).execute()
+    maintenance_run.enqueue_due()
+    assert enqueued == [("windlass.maintain_host", first.id, "default")]
 
 
 def test_a_rollout_under_way_is_waited_for(api, target):
     api.put(PATH, {})
-    closure = Closure.select().order_by(Closure.id).first()
-    deploy = factories.deploy([closure.host], state="running")
+    maintenance_host = MaintenanceHost.select().order_by(MaintenanceHost.id).first()
+    deploy = factories.deploy([maintenance_host.host], state="running")
     deploy.host_runs.get().update(state="running").execute()
-    maintenance_run.carry_out(closure.id)
-    closure = Closure.get_by_id(closure.id)
-    assert closure.due_at is not None and closure.lease_owner is None and not closure.has_failed
+    maintenance_run.carry_out(maintenance_host.id)
+    maintenance_host = MaintenanceHost.get_by_id(maintenance_host.id)
+    assert (
+        maintenance_host.due_at is not None and maintenance_host.lease_owner is None and not maintenance_host.has_failed
+    )
 
 
 def test_the_names_of_the_last_deploy_are_closed_too(target):

@@ -9,11 +9,11 @@ from tests.client import assert_problem
 
 
 @pytest.fixture(autouse=True)
-def bells(monkeypatch):
-    """What is rung for: (task, ids)."""
-    rung = []
-    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
-    return rung
+def sent_tasks(monkeypatch):
+    """What is enqueued: (task, ids)."""
+    enqueued = []
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: enqueued.append((task, ids)))
+    return enqueued
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def deploy(api):
     return made
 
 
-def test_pause_and_resume(api, deploy, bells):
+def test_pause_and_resume(api, deploy, sent_tasks):
     path = f"/deploys/{deploy.id}"
     paused = api.post(f"{path}/pause")
     assert (paused.status_code, paused.json["state"], paused.json["reason"]) == (200, "paused", "paused by admin")
@@ -34,7 +34,7 @@ def test_pause_and_resume(api, deploy, bells):
     resumed = api.post(f"{path}/resume")
     assert (resumed.status_code, resumed.json["state"], resumed.json["reason"]) == (200, "running", None)
     assert_problem(api.post(f"{path}/resume"), 409, "not-resumable")
-    assert bells == [("windlass.conduct", (deploy.id,))] * 2
+    assert sent_tasks == [("windlass.reconcile", (deploy.id,))] * 2
     history = api.get(f"{path}/events").json["items"]
     assert [event["data"]["state"] for event in history] == ["paused", "running"]
 

@@ -11,22 +11,22 @@ WANTED = {"application": "shop", "release": "v1", "environment": "production"}
 
 
 @pytest.fixture(autouse=True)
-def bells(monkeypatch):
-    """What is rung for; nobody answers, and nobody waits for an answer."""
-    rung = []
-    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids)))
+def sent_tasks(monkeypatch):
+    """What is enqueued; nobody answers, and nobody waits for an answer."""
+    enqueued = []
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: enqueued.append((task, ids)))
     monkeypatch.setattr(plans, "PATIENCE_S", 0)
-    return rung
+    return enqueued
 
 
-def test_a_host_in_maintenance_is_not_looked_at_and_told_apart(api, target, bells):
+def test_a_host_in_maintenance_is_not_looked_at_and_told_apart(api, target, sent_tasks):
     api.post("/hosts/web-1/maintenance", {"reason": "new disk"})
     made = api.post("/plans", WANTED)
     assert (made.status_code, made.json["state"]) == (201, "observing")
     assert made.json["skipped"] == [{"host": "web-1", "reason": "in maintenance: new disk"}]
     rows = list(PlanHost.select())
     assert [row.host_name for row in rows] == ["web-2"]
-    assert bells == [("windlass.plan_host", (rows[0].id,))]
+    assert sent_tasks == [("windlass.plan_host", (rows[0].id,))]
 
 
 def test_what_a_deploy_keeps_of_itself_waits_for_no_host_in_maintenance(api, target):
@@ -36,8 +36,8 @@ def test_what_a_deploy_keeps_of_itself_waits_for_no_host_in_maintenance(api, tar
     assert [row.host_name for row in PlanHost.select()] == ["web-2"]
 
 
-def test_without_a_host_in_service_there_is_nothing_to_plan(api, target, bells):
+def test_without_a_host_in_service_there_is_nothing_to_plan(api, target, sent_tasks):
     for name in ("web-1", "web-2"):
         api.post(f"/hosts/{name}/maintenance", {"reason": "new disks"})
     assert_problem(api.post("/plans", WANTED), 409, "no-hosts")
-    assert (Plan.select().count(), bells) == (0, [])
+    assert (Plan.select().count(), sent_tasks) == (0, [])

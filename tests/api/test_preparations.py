@@ -12,10 +12,10 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHU4"
 
 
 @pytest.fixture(autouse=True)
-def rung(monkeypatch):
+def enqueued(monkeypatch):
     """What workers were told."""
     told = []
-    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: told.append((task, *ids, zone)))
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: told.append((task, *ids, zone)))
     return told
 
 
@@ -30,12 +30,12 @@ def prepare(api, **fields):
     return answer
 
 
-def test_it_is_written_down_audited_and_rung_for_in_the_hosts_zone(api, host, rung):
+def test_it_is_written_down_audited_and_enqueued_in_the_hosts_zone(api, host, enqueued):
     answer = prepare(api, user="admin", check=True)
     made = answer.json
     assert (made["host"], made["user"], made["check"], made["state"]) == ("web-1", "admin", True, "pending")
     assert answer.headers["Location"] == f"/api/v1/preparations/{made['id']}"
-    assert rung == [("windlass.prepare_host", made["id"], "default")]
+    assert enqueued == [("windlass.prepare_host", made["id"], "default")]
     assert api.get(f"/preparations/{made['id']}").json == made
     assert api.get("/preparations?host=web-1").json["items"] == [made]
     entry = AuditEntry.get(AuditEntry.action == "host.prepare")
@@ -50,10 +50,10 @@ def test_it_is_written_down_audited_and_rung_for_in_the_hosts_zone(api, host, ru
         ({"host_key": KEY, "transport": "local"}, "not-over-ssh", "etc/provision.sh target"),
     ],
 )
-def test_a_host_that_cannot_be_prepared_is_refused_with_what_to_do(api, host, rung, columns, code, told):
+def test_a_host_that_cannot_be_prepared_is_refused_with_what_to_do(api, host, enqueued, columns, code, told):
     factories.host("web-2", **columns)
     assert told in assert_problem(api.post("/hosts/web-2/prepare", {}), 409, code)["detail"]
-    assert not Preparation.select().exists() and rung == []
+    assert not Preparation.select().exists() and enqueued == []
 
 
 @pytest.mark.parametrize("fields", [{"user": "-x"}, {"check": "yes"}, {"become": "su"}])

@@ -12,8 +12,8 @@ from tests.stack import Repository
 
 @pytest.fixture(autouse=True)
 def shop(database, monkeypatch):
-    """An application; nobody answers when it is rung for a build."""
-    monkeypatch.setattr(queue, "ring", lambda *_, **__: None)
+    """An application; nobody answers when it is enqueued a build."""
+    monkeypatch.setattr(queue, "enqueue", lambda *_, **__: None)
     return factories.application()
 
 

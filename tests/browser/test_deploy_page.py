@@ -369,11 +369,11 @@ def test_what_hosts_print_stays_plain_text(page, stand_in, running):
         "deploy-42",
         data.output(f"\x1b[31mred\x1b[0m {NASTY}\n"),
         data.output("10 %\r55 %\r100 %\n"),
-        data.output("\x1b]0;title\x07after \x1b[2Ja bell\x07\n"),
+        data.output("\x1b]0;title\x07after \x1b[2Ja message\x07\n"),
     )
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.get_by_text("3 lines", exact=True)).to_be_visible()
-    assert log_lines(page) == [f"red {NASTY}", "100 %", "after a bell"]
+    assert log_lines(page) == [f"red {NASTY}", "100 %", "after a message"]
     expect(page.locator(".message-row").filter(has_text=NASTY)).to_be_visible()
     assert "owned" not in page.title()
 

@@ -11,20 +11,20 @@ from tests import factories
 
 
 @pytest.fixture
-def bells(monkeypatch):
-    """What is rung for: (task, ids)."""
-    rung = []
-    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, *ids)))
-    return rung
+def sent_tasks(monkeypatch):
+    """What is enqueued: (task, ids)."""
+    enqueued = []
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: enqueued.append((task, *ids)))
+    return enqueued
 
 
-def test_it_rings_for_what_goes_on_and_for_nothing_else(database, bells):
+def test_it_enqueues_what_goes_on_and_for_nothing_else(database, sent_tasks):
     going_on = [factories.deploy([], state=state) for state in ("queued", "running", "paused", "rolling_back")]
     for state in ("succeeded", "failed", "cancelled", "rolled_back", "pending_approval"):
         factories.deploy([], state=state)
     sweep.sweep()
-    assert [bell for bell in bells if bell[0] == "windlass.conduct"] == [
-        ("windlass.conduct", deploy.id) for deploy in going_on
+    assert [message for message in sent_tasks if message[0] == "windlass.reconcile"] == [
+        ("windlass.reconcile", deploy.id) for deploy in going_on
     ]
 
 

@@ -106,10 +106,10 @@ class FaultStack(Stack):
             stop_signal=signal.SIGTERM,
         )
 
-    def ring(self, task, ids, queue="windlass"):
+    def enqueue(self, task, ids, queue="windlass"):
         """Put a message for each id on the queue, signed as Windlass signs them, from a process of its own."""
         code = (
-            "import json, sys, config; config.load(); import doorbell; celery = doorbell.make_celery()\n"
+            "import json, sys, config; config.load(); import broker; celery = broker.make_celery()\n"
             "task, queue, ids = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])\n"
             "for number in ids: celery.send_task(task, (number,), queue=queue)"
         )

@@ -1,4 +1,4 @@
-"""SIGKILL of the worker while hosts go back: by a rollback that somebody asked for, and by one of the conductor's own."""
+"""SIGKILL of the worker while hosts go back: by a rollback that somebody asked for, and by one of the reconciler's own."""
 
 import pytest
 

@@ -162,13 +162,13 @@ def test_the_worker_dies_while_it_builds(stack, hosts, repository, name, first, 
 
 
 @pytest.mark.fault(
-    "conductor", "SIGKILL of the worker in a tick: {point}", "the next tick decides the same from the rows"
+    "reconciler", "SIGKILL of the worker in a tick: {point}", "the next tick decides the same from the rows"
 )
 @pytest.mark.parametrize("point", ["before-commit", "after-commit", "after"])
 def test_the_worker_dies_in_a_tick(stack, hosts, name, second, first, point):
-    stack.points.arm(f"conduct.{point}")
+    stack.points.arm(f"reconcile.{point}")
     deploy_id = stack.ask(name, second)
-    stack.points.await_reached(f"conduct.{point}")
+    stack.points.await_reached(f"reconcile.{point}")
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 

@@ -1,4 +1,4 @@
-"""The queue is a doorbell: messages that are lost, come ten times, in any order, or from somebody else."""
+"""The queue is a broker: messages that are lost, come ten times, in any order, or from somebody else."""
 
 import base64
 import json
@@ -89,7 +89,7 @@ def test_messages_of_all_kinds_in_any_order(stack, hosts, name, second):
     deploy_id = stack.ask(name, second)
     for task, queue in (
         ("windlass.host_run", "zone.default"),
-        ("windlass.conduct", "windlass"),
+        ("windlass.reconcile", "windlass"),
         ("windlass.build", "windlass"),
         ("windlass.bake_host", "zone.default"),
         ("windlass.plan_host", "zone.default"),
@@ -97,7 +97,7 @@ def test_messages_of_all_kinds_in_any_order(stack, hosts, name, second):
     ):
         ids = [*range(deploy_id + 3)] * TEN
         random.shuffle(ids)
-        stack.ring(task, ids, queue)
+        stack.enqueue(task, ids, queue)
     deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     oracle.await_true(lambda: not messages(stack), "empty queue")
     assert stack.host_runs(deploy)[hosts[0].name]["attempt"] == 1
@@ -120,7 +120,7 @@ def test_forged_messages_are_refused(stack, hosts, name, second):
     oracle.await_true(lambda: "not signed with this Windlass's key" in worker_log(stack), "word of a bad signature")
     oracle.await_true(lambda: "Refusing to deserialize" in worker_log(stack), "word of an unsigned message")
     assert stack.call("GET", f"/deploys/{deploy_id}")["state"] == "queued"
-    stack.ring("windlass.conduct", [deploy_id])
+    stack.enqueue("windlass.reconcile", [deploy_id])
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
@@ -151,7 +151,7 @@ def test_messages_that_were_cut_short(stack, hosts, name, second):
 
 
 def forge_unsigned(stack, deploy_id):
-    """Ring as anybody could who may write to the queue: with JSON that is not signed."""
+    """Enqueue as anybody could who may write to the queue: with JSON that is not signed."""
     folder = str(stack.data / "broker")
     TRANSPORT_ALIASES["embedded"] = "filesystem_broker:Transport"
     forger = Celery("forger", broker="embedded://localhost/")
@@ -160,7 +160,7 @@ def forge_unsigned(stack, deploy_id):
         task_serializer="json",
         task_create_missing_queues=True,
     )
-    forger.send_task("windlass.conduct", (deploy_id,), queue="windlass")
+    forger.send_task("windlass.reconcile", (deploy_id,), queue="windlass")
 
 
 def forge_signature(stack, own):

@@ -96,7 +96,7 @@ def test_a_task_runs_on_while_rabbitmq_is_killed(stack, hosts, name, second, fir
     lost_before = times_lost(stack)
     server.stop(signal.SIGKILL)
     server.start()
-    stack.ring("windlass.conduct", [deploy_id] * WAITING)
+    stack.enqueue("windlass.reconcile", [deploy_id] * WAITING)
     stack.points.let_go("hostrun.ship.before")
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     assert times_lost(stack) == lost_before + 1, "two threads spoke over the one connection"
@@ -106,14 +106,14 @@ def test_a_task_runs_on_while_rabbitmq_is_killed(stack, hosts, name, second, fir
 def test_messages_wait_for_a_worker_that_starts(stack, hosts, name, second, first, server):
     stack.signal(signal.SIGSTOP, "celery", "worker")
     deploy_id = stack.ask(name, second)
-    stack.ring("windlass.conduct", [deploy_id] * WAITING)
+    stack.enqueue("windlass.reconcile", [deploy_id] * WAITING)
     stack.kill_workers()
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
 @pytest.mark.fault("rabbitmq", "a forged message", "refused and gone from the queue; the rollout behind it goes on")
 def test_a_forged_message(stack, hosts, name, second, first, server):
-    headers = {"task": "windlass.conduct", "id": "1"}
+    headers = {"task": "windlass.reconcile", "id": "1"}
     content = {"content_type": "application/x-windlass-signed-json", "content_encoding": "utf-8"}
     with channel(server) as ours:
         for body in ("0123.[[1],{},{}]", "no signature at all"):
@@ -128,10 +128,10 @@ def test_a_forged_message(stack, hosts, name, second, first, server):
 # What every combination must stand, on this one.
 
 
-@pytest.mark.fault("conductor", "Two conductors at once on PostgreSQL and RabbitMQ", "every host run is claimed once")
-def test_two_conductors_at_once(stack, hosts, name, second, other):
+@pytest.mark.fault("reconciler", "Two reconcilers at once on PostgreSQL and RabbitMQ", "every host run is claimed once")
+def test_two_reconcilers_at_once(stack, hosts, name, second, other):
     other()
-    cases.two_conductors_at_once(stack, hosts, name, second)
+    cases.two_reconcilers_at_once(stack, hosts, name, second)
 
 
 @pytest.mark.fault(

@@ -83,7 +83,7 @@ def test_redis_is_restarted(stack, hosts, name, second, first, server):
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
-@pytest.mark.fault("redis", "FLUSHALL with messages on their way", "the sweep rings again")
+@pytest.mark.fault("redis", "FLUSHALL with messages on their way", "the sweep enqueues it again")
 def test_redis_forgets_everything(stack, hosts, name, second, first, server):
     stack.signal(signal.SIGSTOP, "celery", "worker")
     try:
@@ -146,10 +146,10 @@ def test_redis_is_away_at_submit(stack, hosts, name, second, first, server, how)
 # What every combination must stand, on this one.
 
 
-@pytest.mark.fault("conductor", "Two conductors at once on PostgreSQL and Redis", "every host run is claimed once")
-def test_two_conductors_at_once(stack, hosts, name, second, other):
+@pytest.mark.fault("reconciler", "Two reconcilers at once on PostgreSQL and Redis", "every host run is claimed once")
+def test_two_reconcilers_at_once(stack, hosts, name, second, other):
     other()
-    cases.two_conductors_at_once(stack, hosts, name, second)
+    cases.two_reconcilers_at_once(stack, hosts, name, second)
 
 
 @pytest.mark.fault(

@@ -49,7 +49,7 @@ def releases_of(api, name):
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_an_application_moves_through_all_systems_without_anyone_noticing(api, repository, settings, monkeypatch):
-    monkeypatch.setattr(queue, "ring", lambda *what, zone=None: None)
+    monkeypatch.setattr(queue, "enqueue", lambda *what, zone=None: None)
     asked = {"name": "shop", "source": {"repository": str(repository.folder)}}
     assert api.post("/applications", asked).status_code == 201
     expected = releases_of(api, "shop")

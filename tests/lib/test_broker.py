@@ -89,7 +89,7 @@ def test_a_message_that_has_no_room_leaves_nothing_behind(connection, settings, 
     assert list(Path(settings.data, "broker").iterdir()) == []
 
 
-def test_rabbitmq_confirms_and_whoever_rings_does_not_wait_for_one_that_is_away(settings):
+def test_rabbitmq_confirms_and_whoever_enqueues_does_not_wait_for_one_that_is_away(settings):
     settings.broker.url = f"amqp://windlass:secret@127.0.0.1:{free_port()}//"
     url, options = broker.transport()
     with pytest.raises(OperationalError), Connection(url, transport_options=options) as connection:

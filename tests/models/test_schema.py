@@ -4,9 +4,10 @@ import sqlite3
 
 import pytest
 from peewee import PeeweeException
+from playhouse.migrations import Runner
 
 from controllers import connections
-from models import User, db, schema
+from models import Delivery, User, db, schema
 from models.db import clock
 
 
@@ -22,7 +23,7 @@ def changed(database):
     "statements, said",
     [
         (["ALTER TABLE command_run DROP COLUMN message"], "table command_run has no column message"),
-        (["DROP TABLE closure"], "there is no table closure"),
+        (["DROP TABLE maintenance_host"], "there is no table maintenance_host"),
         (
             ["CREATE TABLE other (id INTEGER)", "DROP TABLE audit_head", "ALTER TABLE audit_entry DROP COLUMN data"],
             "there is no table audit_head; table audit_entry has no column data.",
@@ -121,3 +122,21 @@ def test_a_process_does_not_start_without_a_database_and_says_so(settings, caplo
         assert said in caplog.text and "hush-hush" not in caplog.text
     finally:
         db.database.initialize(before)
+
+
+def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_that_is_in_it(settings):
+    """Columns are renamed, and no row is lost to that."""
+    opened = db.connect_to(f"sqlite:///{settings.data}/windlass.db")
+    runner = Runner(opened, str(db.MIGRATIONS))
+    runner.up("0001_initial")
+    with sqlite3.connect(f"{settings.data}/windlass.db") as first:
+        first.execute(
+            "INSERT INTO delivery (key, action, payload, state, attempts, created_at, epoch) "
+            "VALUES ('k', 'say', '{}', 'waiting', 3, 1, 7)"
+        )
+    assert "0002_names" in db.migrate()
+    (row,) = Delivery.select()
+    assert (row.key, row.attempt, row.epoch, row.enqueued_at) == ("k", 3, 7, None)
+    runner.down("0001_initial")
+    assert opened.execute_sql("SELECT attempts FROM delivery").fetchone() == (3,)
+    opened.close_all()

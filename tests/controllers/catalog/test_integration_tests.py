@@ -6,7 +6,7 @@ from controllers.actor import Actor
 from controllers.catalog import integration_tests, integrations
 from controllers.errors import NotFound
 from controllers.jobs import queue, workers
-from models import Errand
+from models import WorkerRequest
 from tests import factories
 from tests.controllers.conftest import integration
 
@@ -25,8 +25,8 @@ def manifests(integration, tmp_path):
 
 
 @pytest.fixture
-def rung(monkeypatch, settings, manifests):
-    """The zones that were rung in. Their workers answer at once: dmz's may read the folder, default's not, lab has none."""
+def enqueued(monkeypatch, settings, manifests):
+    """The zones that were enqueued in. Their workers answer at once: dmz's may read the folder, default's not, lab has none."""
     heard = []
 
     def answer(task, trial_id, zone):
@@ -37,7 +37,7 @@ def rung(monkeypatch, settings, manifests):
             integration_tests.carry_out(trial_id)
             integration_tests.carry_out(trial_id)
 
-    monkeypatch.setattr(queue, "ring", answer)
+    monkeypatch.setattr(queue, "enqueue", answer)
     return heard
 
 
@@ -45,12 +45,12 @@ def checks(proof):
     return {check["name"]: (check["ok"], check["message"]) for check in proof["checks"]}
 
 
-def test_a_worker_of_each_zone_with_hosts_looks_and_is_named(rung, manifests):
+def test_a_worker_of_each_zone_with_hosts_looks_and_is_named(enqueued, manifests):
     factories.zone("empty")
     for zone in ("default", "dmz"):
         factories.host(zone=factories.zone(zone))
     proof = integrations.prove(ANN, "puppet")
-    assert sorted(rung) == [("windlass.try_integration", "default"), ("windlass.try_integration", "dmz")]
+    assert sorted(enqueued) == [("windlass.try_integration", "default"), ("windlass.try_integration", "dmz")]
     found = checks(proof)
     assert found["folder in zone dmz"] == (
         True,
@@ -58,27 +58,27 @@ def test_a_worker_of_each_zone_with_hosts_looks_and_is_named(rung, manifests):
     )
     assert found["folder in zone default"][0] is False and "puppet.manifests" in found["folder in zone default"][1]
     assert "machine-in-default:1" in found["folder in zone default"][1]
-    assert proof["ok"] is False and Errand.select().count() == 0
+    assert proof["ok"] is False and WorkerRequest.select().count() == 0
 
 
-def test_every_zone_is_asked_while_there_is_no_host(rung, manifests):
+def test_every_zone_is_asked_while_there_is_no_host(enqueued, manifests):
     factories.zone("dmz")
     assert integrations.prove(ANN, "puppet")["ok"]
-    assert rung == [("windlass.try_integration", "dmz")]
+    assert enqueued == [("windlass.try_integration", "dmz")]
 
 
-def test_a_zone_without_a_worker_is_told(rung, manifests, monkeypatch):
+def test_a_zone_without_a_worker_is_told(enqueued, manifests, monkeypatch):
     monkeypatch.setattr(integration_tests, "PATIENCE_S", 0)
     factories.host(zone=factories.zone("lab"))
     ok, message = checks(integrations.prove(ANN, "puppet"))["worker of zone lab"]
     assert not ok and "No worker of zone lab had time for it" in message and "start one" in message
-    assert Errand.select().count() == 0
+    assert WorkerRequest.select().count() == 0
 
 
-def test_a_late_message_does_nothing_and_others_are_tried_here(rung, manifests, integration):
+def test_a_late_message_does_nothing_and_others_are_tried_here(enqueued, manifests, integration):
     integration_tests.carry_out(12345)
     integration("code", "git")
     integrations.prove(ANN, "code")
-    assert rung == []
+    assert enqueued == []
     with pytest.raises(NotFound):
         integrations.prove(ANN, "nothing")

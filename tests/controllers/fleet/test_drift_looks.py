@@ -36,10 +36,10 @@ def seen(**changes):
 
 
 @pytest.fixture
-def rung(monkeypatch):
-    """The hosts that were rung for."""
+def enqueued(monkeypatch):
+    """The hosts that were enqueued."""
     found = []
-    monkeypatch.setattr("controllers.jobs.queue.ring", lambda task, host_id, zone=None: found.append(host_id))
+    monkeypatch.setattr("controllers.jobs.queue.enqueue", lambda task, host_id, zone=None: found.append(host_id))
     return found
 
 
@@ -56,7 +56,7 @@ def look(placement, began_at=None, **answer):
 
 
 def test_looks_are_spread_over_the_interval_and_only_hosts_in_service_with_something_on_them_are_due(
-    database, settings, rung
+    database, settings, enqueued
 ):
     hosts = [factories.host() for _ in range(9)]
     for host in hosts[:7]:
@@ -64,20 +64,20 @@ def test_looks_are_spread_over_the_interval_and_only_hosts_in_service_with_somet
     hosts[6].maintenance_reason = "disk"
     hosts[6].save()
     settings.drift.interval_s, settings.worker.sweep_s = 6, 2
-    host_check_run.ring_due()
-    assert rung == [], "the first look comes after one interval"
+    host_check_run.enqueue_due()
+    assert enqueued == [], "the first look comes after one interval"
     Host.update(look_due_at=now() - 1).where(Host.look_due_at.is_null(False)).execute()
-    host_check_run.ring_due()
-    assert len(rung) == 3, "a third of six hosts, and one"
-    host_check_run.ring_due()
-    assert sorted(rung) == sorted(host.id for host in hosts[:6]), "each once"
+    host_check_run.enqueue_due()
+    assert len(enqueued) == 3, "a third of six hosts, and one"
+    host_check_run.enqueue_due()
+    assert sorted(enqueued) == sorted(host.id for host in hosts[:6]), "each once"
     settings.drift.interval_s = 0
-    Host.update(look_rung_at=None).execute()
-    host_check_run.ring_due()
-    assert len(rung) == 6, "0 switches it off"
+    Host.update(look_enqueued_at=None).execute()
+    host_check_run.enqueue_due()
+    assert len(enqueued) == 6, "0 switches it off"
 
 
-def test_a_look_that_is_rung_for_many_times_takes_place_once(database, monkeypatch):
+def test_a_look_that_is_enqueued_many_times_takes_place_once(database, monkeypatch):
     host, looks = factories.host(), []
     monkeypatch.setattr(host_check_run, "look", lambda host: looks.append(host.name))
     Host.update(look_due_at=now() - 1).execute()

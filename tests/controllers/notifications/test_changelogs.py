@@ -130,7 +130,7 @@ def test_a_source_that_is_away_is_asked_again_and_then_all_is_told_once(releases
     deploy = deployed(*releases)
     work()
     row = waiting()[outbox.CHANGELOG]
-    assert row.attempts == 1 and row.due_at > clock() + 2_900_000, "not before it wants"
+    assert row.attempt == 1 and row.due_at > clock() + 2_900_000, "not before it wants"
     found = of(deploy, administrator)
     assert (found["state"], found["commits"]) == ("pending", None)
     (told,) = found["notes"]
@@ -194,7 +194,7 @@ def test_what_asking_again_cannot_mend_is_told(releases, stash, jira, administra
 def test_a_source_that_stayed_away_too_long_says_so_and_can_be_asked_again(releases, stash, jira, administrator):
     stash.fault("status", status=503)
     deploy = deployed(*releases)
-    Delivery.update(attempts=len(deliveries.PAUSES_S)).where(Delivery.action == outbox.CHANGELOG).execute()
+    Delivery.update(attempt=len(deliveries.PAUSES_S)).where(Delivery.action == outbox.CHANGELOG).execute()
     work()
     row = Delivery.get(Delivery.action == outbox.CHANGELOG)
     found = of(deploy, administrator)

@@ -101,7 +101,7 @@ def test_a_system_that_is_away_is_asked_again_later_and_not_before_it_wants(depl
     receiver.fault("status", status=429, retry_after=3000, times=1)
     carry_out_due()
     (row,) = waiting()
-    assert row.attempts == 1 and "asked too often" in row.error and row.due_at > now_ms() + 2_900_000
+    assert row.attempt == 1 and "asked too often" in row.error and row.due_at > now_ms() + 2_900_000
     assert deliveries.due() == []
     make_due()
     carry_out_due()
@@ -130,13 +130,13 @@ def test_what_trying_again_cannot_mend_is_given_up_at_once(deploy, webhook, rece
     receiver.fault("status", status=401)
     carry_out_due()
     (row,) = Delivery.select()
-    assert (row.state, row.attempts) == ("failed", 1) and "refuses the credentials" in row.error
+    assert (row.state, row.attempt) == ("failed", 1) and "refuses the credentials" in row.error
 
 
 def test_a_system_that_stays_away_is_given_up_after_all(deploy, webhook, receiver):
     webhook()
     moved(deploy, "running")
-    Delivery.update(attempts=len(deliveries.PAUSES_S)).execute()
+    Delivery.update(attempt=len(deliveries.PAUSES_S)).execute()
     receiver.fault("status", status=503)
     carry_out_due()
     assert Delivery.get().state == "failed"
@@ -272,7 +272,7 @@ def test_a_page_of_deliveries_tells_what_each_is_about(deploy, webhook, administ
 def test_the_tracker_is_asked_again_however_the_look_before_ended(deploy, state):
     deploy.application.tracker = {"integration": "jira", "require": {"production": ["Done"]}}
     outbox.ask_for_states(deploy)
-    Delivery.update(state=state, attempts=7, due_at=now() + 60_000, ended_at=now()).execute()
+    Delivery.update(state=state, attempt=7, due_at=now() + 60_000, ended_at=now()).execute()
     outbox.ask_for_states(deploy)
     (row,) = waiting()
-    assert (row.action, row.attempts, row.ended_at, deliveries.due()) == ("require-states", 0, None, [row.id])
+    assert (row.action, row.attempt, row.ended_at, deliveries.due()) == ("require-states", 0, None, [row.id])

@@ -25,11 +25,11 @@ ACTOR = Actor("tester")
 
 
 @pytest.fixture(autouse=True)
-def bells(database, monkeypatch):
-    """What was rung for; nobody answers, the tests do the work themselves."""
-    rung = []
-    monkeypatch.setattr(queue, "ring", lambda *what, zone=None: rung.append(what))
-    return rung
+def sent_tasks(database, monkeypatch):
+    """What was enqueued; nobody answers, the tests do the work themselves."""
+    enqueued = []
+    monkeypatch.setattr(queue, "enqueue", lambda *what, zone=None: enqueued.append(what))
+    return enqueued
 
 
 def application(repository, name="shop"):

@@ -14,20 +14,20 @@ from controllers.jobs import leases, workers
 from controllers.releases import build, releases
 from models import BuiltEnvironment, Release, db
 from models.db import now
-from tests.controllers.releases.test_build import ROOT, application, asked, bells, make, told
+from tests.controllers.releases.test_build import ROOT, application, asked, make, sent_tasks, told
 from tests.controllers.servers import source_distribution, wheel
 from tests.stack import Repository
 
-__all__ = ["bells"]
+__all__ = ["sent_tasks"]
 
 
 # Workers that come and go.
 
 
-def test_a_build_is_rung_for_and_due_until_somebody_has_it(repository, bells):
+def test_a_build_is_enqueued_and_due_until_somebody_has_it(repository, sent_tasks):
     repository.commit({"a": "b"})
     release = asked(application(repository))
-    assert bells == [("windlass.build", release.id)]
+    assert sent_tasks == [("windlass.build", release.id)]
     assert releases.due_builds() == [release.id]
     held = leases.claim(Release, release.id)
     assert releases.due_builds() == []
@@ -52,7 +52,7 @@ def test_a_build_that_is_over_is_not_done_again(repository):
 def test_a_build_that_is_done_again_takes_the_same_commit(repository):
     first = repository.commit({"a": "1"})
     release = asked(application(repository))
-    Release.update(commit=first, epoch=1, attempts=1).where(Release.id == release.id).execute()
+    Release.update(commit=first, epoch=1, attempt=1).where(Release.id == release.id).execute()
     repository.git("checkout", "--quiet", "-B", "side")
     repository.git("checkout", "--quiet", "main")
     repository.commit({"a": "2"})
@@ -65,7 +65,7 @@ def test_a_build_that_is_done_again_takes_the_same_commit(repository):
 def test_a_build_that_kills_its_workers_is_given_up(repository):
     repository.commit({"a": "b"})
     release = asked(application(repository))
-    Release.update(attempts=build.MOST_ATTEMPTS).where(Release.id == release.id).execute()
+    Release.update(attempt=build.MOST_ATTEMPTS).where(Release.id == release.id).execute()
     releases.build(release.id)
     release = Release.get_by_id(release.id)
     assert release.state == "failed" and "perhaps it needs more memory" in release.error

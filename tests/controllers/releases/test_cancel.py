@@ -8,12 +8,12 @@ from controllers.jobs import leases
 from controllers.releases import build, external_build, releases
 from models import AuditEntry, BuiltEnvironment, Integration, Release
 from models.db import clock, now
-from tests.controllers.releases.test_build import ACTOR, application, asked, bells, told
+from tests.controllers.releases.test_build import ACTOR, application, asked, sent_tasks, told
 from tests.controllers.releases.test_external_build import foreign_settings, jenkins, look, look_and_die, release
 from tests.controllers.servers import source_distribution
 from tests.lib.test_subprocesses import await_end
 
-__all__ = ["bells", "foreign_settings", "jenkins", "release"]
+__all__ = ["foreign_settings", "jenkins", "release", "sent_tasks"]
 
 SLOW = "import os, time; open({mark!r}, 'w').write(str(os.getpid())); print('building', flush=True); time.sleep(600)"
 
@@ -35,7 +35,7 @@ def assert_cancelled(release, error="cancelled by tester"):
 # Here.
 
 
-def test_one_that_waits_for_a_worker_ends_at_once(repository, bells):
+def test_one_that_waits_for_a_worker_ends_at_once(repository, sent_tasks):
     repository.commit({"a": "b"})
     row = asked(application(repository))
     answer = cancel(row)
@@ -150,13 +150,13 @@ def test_one_that_is_cancelled_while_a_worker_looks_is_ended_by_it(release, jenk
 
 
 @pytest.mark.parametrize("has_begun", [False, True])
-def test_the_build_in_jenkins_is_ended(release, jenkins, bells, has_begun):
+def test_the_build_in_jenkins_is_ended(release, jenkins, sent_tasks, has_begun):
     look(release)
     made = jenkins.begin(log=b"one\n") if has_begun else None
     if has_begun:
         look(release)
     assert cancel(release)["state"] == "building"
-    assert bells[-1] == ("windlass.build", release.id) and releases.due_builds() == [release.id], "at once"
+    assert sent_tasks[-1] == ("windlass.build", release.id) and releases.due_builds() == [release.id], "at once"
     releases.build(release.id)
     assert_cancelled(release)
     assert (made.result == "ABORTED") if has_begun else jenkins.items[0].is_cancelled

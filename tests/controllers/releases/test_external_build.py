@@ -9,11 +9,11 @@ import store
 from controllers import events
 from controllers.releases import build, external_build, releases
 from models import Application, Release
-from tests.controllers.releases.test_build import application, asked, bells, told
+from tests.controllers.releases.test_build import application, asked, sent_tasks, told
 from tests.foreign.conftest import foreign_settings
 from tests.foreign.standins.jenkins import Jenkins
 
-__all__ = ["bells", "foreign_settings"]
+__all__ = ["foreign_settings", "sent_tasks"]
 
 
 class Died(BaseException):
@@ -69,7 +69,7 @@ def lines(release):
 
 def test_a_release_waits_for_its_build_and_tells_its_log(release, jenkins):
     row = look(release)
-    assert (row.state, row.lease_owner, row.attempts) == ("building", None, 0) and row.due_at
+    assert (row.state, row.lease_owner, row.attempt) == ("building", None, 0) and row.due_at
     assert jenkins.items[0].parameters["WINDLASS_COMMIT"] == row.commit
     made = jenkins.begin()
     for step, told_by_then in ((b"one\ntw", ["one"]), (b"o\n", ["one", "two"]), (b"three", ["one", "two"])):

@@ -7,10 +7,10 @@ import pytest
 from controllers import events
 from controllers.releases import build, releases
 from models import BuiltEnvironment, Release
-from tests.controllers.releases.test_build import application, asked, bells
+from tests.controllers.releases.test_build import application, asked, sent_tasks
 from tests.controllers.servers import wheel
 
-__all__ = ["bells"]
+__all__ = ["sent_tasks"]
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ ACTOR = Actor("tester")
 
 
 @pytest.fixture(autouse=True)
-def bells(database, monkeypatch):
-    """What was rung for."""
-    rung = []
-    monkeypatch.setattr(queue, "ring", lambda *what, zone=None: rung.append(what))
-    return rung
+def sent_tasks(database, monkeypatch):
+    """What was enqueued."""
+    enqueued = []
+    monkeypatch.setattr(queue, "enqueue", lambda *what, zone=None: enqueued.append(what))
+    return enqueued
 
 
 def package(name="httpbin"):
@@ -40,7 +40,7 @@ def tree(files):
 # Asking.
 
 
-def test_a_release_is_building_until_somebody_built_it(bells):
+def test_a_release_is_building_until_somebody_built_it(sent_tasks):
     shop = factories.application()
     made = releases.create(ACTOR, "shop", {})
     assert (made["version"], made["number"], made["state"], made["ref"], made["requested_by"]) == (
@@ -52,7 +52,7 @@ def test_a_release_is_building_until_somebody_built_it(bells):
     )
     assert made["digest"] is made["error"] is made["ended_at"] is None
     row = Release.get(Release.application == shop)
-    assert bells == [("windlass.build", row.id)]
+    assert sent_tasks == [("windlass.build", row.id)]
     assert events.read(f"release-{row.id}")[0]["data"] == {"state": "building", "version": "v1"}
 
 
@@ -97,13 +97,13 @@ def test_many_at_once_get_numbers_of_their_own():
         ("shop", {"ref": "main^{tree}"}, "ref"),
     ],
 )
-def test_what_does_not_fit_the_source_is_refused(bells, name, fields, field):
+def test_what_does_not_fit_the_source_is_refused(sent_tasks, name, fields, field):
     factories.application()
     package()
     with pytest.raises(Invalid) as caught:
         releases.create(ACTOR, name, fields)
     assert [item["field"] for item in caught.value.errors] == [field]
-    assert Release.select().count() == 0 and bells == []
+    assert Release.select().count() == 0 and sent_tasks == []
 
 
 def test_an_unknown_application_is_told(database):

@@ -6,12 +6,12 @@ from controllers import events
 from controllers.releases import build, releases
 from models import Release
 from tests import factories
-from tests.controllers.releases.test_build import asked, bells
+from tests.controllers.releases.test_build import asked, sent_tasks
 from tests.foreign.conftest import foreign_settings
 from tests.foreign.standins.bitbucket_server import BitbucketServer
 from tests.stack import Repository
 
-__all__ = ["bells", "foreign_settings"]
+__all__ = ["foreign_settings", "sent_tasks"]
 AWAY = {"down": ("status", {"status": 503}), "limited": ("status", {"status": 429}), "cut": ("reset", {})}
 
 

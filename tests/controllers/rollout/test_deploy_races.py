@@ -17,7 +17,7 @@ AT_ONCE = 8
 @pytest.fixture
 def succeeded(api, monkeypatch):
     """A deploy that succeeded, with another release before it."""
-    monkeypatch.setattr(queue, "ring", lambda *_, **__: None)
+    monkeypatch.setattr(queue, "enqueue", lambda *_, **__: None)
     factories.application("shop")
     factories.environment("production")
     host = factories.host("web-1")

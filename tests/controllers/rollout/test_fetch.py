@@ -42,7 +42,7 @@ def artifactory(integration):
 @pytest.fixture
 def run(database, artifactory, settings, tmp_path, monkeypatch):
     """A run on a worker with an empty folder, of a release that is published; its host is not to be spoken to."""
-    monkeypatch.setattr(queue, "ring", lambda *_, **__: True)
+    monkeypatch.setattr(queue, "enqueue", lambda *_, **__: True)
     monkeypatch.setattr(transports, "open_host", lambda host: pytest.fail("no host is to be spoken to"))
     sha256, size = store.add_bytes(b"print(1)\n")
     digest = store.add_manifest([["app.py", 0o644, size, sha256]])
@@ -155,7 +155,7 @@ def test_a_deploy_that_is_cancelled_meanwhile_ends_at_once(run, artifactory):
     artifactory.fault("status", on="^GET", status=503)
     attempt(run)
     deploys.cancel(Actor("ann"), run.deploy_id)
-    reconcile.conduct(run.deploy_id)
+    reconcile.reconcile(run.deploy_id)
     assert Deploy.get_by_id(run.deploy_id).state == "cancelled"
     assert {row.state for row in HostRun.select()} == {"skipped"}
 

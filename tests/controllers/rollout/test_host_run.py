@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("database")
 @pytest.fixture
 def run(monkeypatch):
     """A run that is under way and whose lease is free: its last worker died."""
-    monkeypatch.setattr(queue, "ring", lambda *_, **__: None)
+    monkeypatch.setattr(queue, "enqueue", lambda *_, **__: None)
     monkeypatch.setattr(transports, "open_host", lambda host: pytest.fail("no host is to be spoken to"))
     deploy = factories.deploy([factories.host("web-1")], state="running")
     HostRun.update(state="running").where(HostRun.deploy == deploy).execute()

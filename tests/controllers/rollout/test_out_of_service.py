@@ -11,9 +11,9 @@ from models import Deploy, Host, HostRun, Step
 from models.db import now
 from remote.ssh import Unreachable
 from tests import factories
-from tests.controllers.rollout.test_reconcile import bells, end, hosts, rung_hosts, runs_of, tick
+from tests.controllers.rollout.test_reconcile import end, enqueued_hosts, hosts, runs_of, sent_tasks, tick
 
-__all__ = ["bells", "hosts"]
+__all__ = ["hosts", "sent_tasks"]
 pytestmark = pytest.mark.usefixtures("database")
 ANN = Actor("ann")
 LEFT_OUT = "in maintenance: new disk"
@@ -48,26 +48,26 @@ def with_release_process(hosts, **columns):
     return factories.deploy(hosts, lead_host=True, release=release, **columns)
 
 
-def test_one_that_is_out_of_service_when_the_deploy_begins_is_skipped_and_the_others_go(bells, hosts):
+def test_one_that_is_out_of_service_when_the_deploy_begins_is_skipped_and_the_others_go(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:2], {"kind": "rolling", "batch": 1})
     take_out(hosts[0])
     tick(deploy)
     assert told(deploy) == {"app1": ("skipped", 0, LEFT_OUT), "app2": ("pending", 0, None)}
-    assert rung_hosts(bells) == [runs_of(deploy)[1].id]
+    assert enqueued_hosts(sent_tasks) == [runs_of(deploy)[1].id]
     end(runs_of(deploy)[1], "succeeded")
     ended = tick(deploy)
     assert (ended.state, ended.reason) == ("succeeded", "left out: app1")
 
 
-def test_another_host_leads_then_and_alone_runs_the_release_process(bells, hosts):
+def test_another_host_leads_then_and_alone_runs_the_release_process(sent_tasks, hosts):
     deploy = with_release_process(hosts, strategy={"kind": "rolling", "batch": 2})
     take_out(hosts[0])
     tick(deploy)
     assert {name: wave for name, (_, wave, _) in told(deploy).items()} == {"app1": 1, "app2": 0, "app3": 1, "app4": 1}
-    assert rung_hosts(bells) == [runs_of(deploy)[1].id]
+    assert enqueued_hosts(sent_tasks) == [runs_of(deploy)[1].id]
 
 
-def test_one_that_is_out_of_service_when_the_deploy_is_asked_for_never_leads_either(bells, hosts):
+def test_one_that_is_out_of_service_when_the_deploy_is_asked_for_never_leads_either(sent_tasks, hosts):
     release = factories.release(processes={"release": "migrate"})
     deploy = factories.deploy([], release=release)
     take_out(hosts[1])
@@ -75,7 +75,7 @@ def test_one_that_is_out_of_service_when_the_deploy_is_asked_for_never_leads_eit
     assert told(deploy) == {"app1": ("pending", 0, None), "app2": ("skipped", 1, LEFT_OUT)}
 
 
-def test_one_that_is_taken_out_during_the_rollout_is_skipped_when_its_turn_comes(bells, hosts, unspoken_to):
+def test_one_that_is_taken_out_during_the_rollout_is_skipped_when_its_turn_comes(sent_tasks, hosts, unspoken_to):
     deploy = factories.deploy(hosts[:3], {"kind": "rolling", "batch": 1})
     tick(deploy)
     take_out(hosts[1])
@@ -83,10 +83,10 @@ def test_one_that_is_taken_out_during_the_rollout_is_skipped_when_its_turn_comes
     tick(deploy)
     host_run.carry_out(runs_of(deploy)[1].id)
     assert told(deploy)["app2"] == ("skipped", 1, LEFT_OUT)
-    assert rung_hosts(bells) == [run.id for run in runs_of(deploy)], "the next one follows at once"
+    assert enqueued_hosts(sent_tasks) == [run.id for run in runs_of(deploy)], "the next one follows at once"
 
 
-def test_one_that_a_worker_has_changed_goes_on(bells, hosts, unspoken_to):
+def test_one_that_a_worker_has_changed_goes_on(sent_tasks, hosts, unspoken_to):
     snapshot = {"processes": {}, "variables": secretbox.seal('{"values": {}, "secrets": []}')}
     deploy = factories.deploy(hosts[:1], snapshot=snapshot)
     tick(deploy)
@@ -98,19 +98,19 @@ def test_one_that_a_worker_has_changed_goes_on(bells, hosts, unspoken_to):
     assert unspoken_to == ["app1"], "another attempt was begun"
 
 
-def test_one_that_is_to_go_back_goes_back(bells, hosts):
+def test_one_that_is_to_go_back_goes_back(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:2], {"kind": "rolling", "batch": 1})
     tick(deploy)
     end(runs_of(deploy)[0], "succeeded", before={"active": "a"})
     tick(deploy)
     end(runs_of(deploy)[1], "failed", message="app2 broke.")
     take_out(*hosts[:2])
-    bells.clear()
+    sent_tasks.clear()
     assert tick(deploy).state == "rolling_back"
-    assert rung_hosts(bells) == [runs_of(deploy)[0].id] and told(deploy)["app1"][0] == "pending"
+    assert enqueued_hosts(sent_tasks) == [runs_of(deploy)[0].id] and told(deploy)["app1"][0] == "pending"
 
 
-def test_without_the_host_that_is_to_lead_nothing_begins(bells, hosts, unspoken_to):
+def test_without_the_host_that_is_to_lead_nothing_begins(sent_tasks, hosts, unspoken_to):
     deploy = with_release_process(hosts[:2])
     tick(deploy)
     take_out(hosts[0])
@@ -121,7 +121,7 @@ def test_without_the_host_that_is_to_lead_nothing_begins(bells, hosts, unspoken_
     assert runs_of(deploy)[0].code == "in-maintenance" and unspoken_to == []
 
 
-def test_a_retry_leaves_them_out_and_takes_those_in_that_are_back(bells, hosts, unspoken_to):
+def test_a_retry_leaves_them_out_and_takes_those_in_that_are_back(sent_tasks, hosts, unspoken_to):
     deploy = factories.deploy(hosts[:3])
     take_out(hosts[0])
     tick(deploy)
@@ -138,7 +138,7 @@ def test_a_retry_leaves_them_out_and_takes_those_in_that_are_back(bells, hosts, 
     assert unspoken_to == []
 
 
-def test_trying_one_again_by_name_is_refused(bells, hosts):
+def test_trying_one_again_by_name_is_refused(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:2], {"max_failures": 1})
     tick(deploy)
     pauses.pause(ANN, deploy.id)

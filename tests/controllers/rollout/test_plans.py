@@ -15,10 +15,10 @@ ANN = Actor("ann")
 
 
 @pytest.fixture
-def rung(monkeypatch):
-    """The tasks that were rung for."""
+def enqueued(monkeypatch):
+    """The tasks that were enqueued."""
     heard = []
-    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: heard.append((task, *ids, zone)))
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: heard.append((task, *ids, zone)))
     return heard
 
 
@@ -35,7 +35,7 @@ def make(hosts=2, age_ms=0, **columns):
         **columns,
     )
     return plan, [
-        PlanHost.create(plan=plan, host=host, host_name=host.name, rung_at=clock() - age_ms)
+        PlanHost.create(plan=plan, host=host, host_name=host.name, enqueued_at=clock() - age_ms)
         for host in (factories.host() for _ in range(hosts))
     ]
 
@@ -111,24 +111,24 @@ def test_what_a_deploy_did_on_a_host_that_it_had_left_out_at_first_is_kept():
     assert (told["state"], len(told["hosts"]), told["skipped"]) == ("ready", 2, [])
 
 
-def test_lost_messages_are_sent_again_and_hosts_that_nobody_looks_at_are_given_up(rung):
+def test_lost_messages_are_sent_again_and_hosts_that_nobody_looks_at_are_given_up(enqueued):
     _, fresh = make(1)
-    _, lost = make(1, age_ms=plan_rows.RING_AGAIN_MS + 1000)
+    _, lost = make(1, age_ms=plan_rows.ENQUEUE_AGAIN_MS + 1000)
     _, old = make(1, age_ms=plans.GIVE_UP_AFTER_MS + 1000)
-    _, kept = make(1, age_ms=plan_rows.RING_AGAIN_MS + 1000, is_kept=True)
-    plans.ring_due()
-    plans.ring_due()
-    assert rung == [("windlass.plan_host", lost[0].id, "default")]
+    _, kept = make(1, age_ms=plan_rows.ENQUEUE_AGAIN_MS + 1000, is_kept=True)
+    plans.enqueue_due()
+    plans.enqueue_due()
+    assert enqueued == [("windlass.plan_host", lost[0].id, "default")]
     assert PlanHost.get_by_id(old[0].id).error["code"] == "no-worker"
     assert {PlanHost.get_by_id(rows[0].id).state for rows in (fresh, lost, kept)} == {"observing"}
 
 
-def test_a_host_that_was_deleted_meanwhile_is_given_up(rung):
-    plan, rows = make(1, age_ms=plan_rows.RING_AGAIN_MS + 1000)
+def test_a_host_that_was_deleted_meanwhile_is_given_up(enqueued):
+    plan, rows = make(1, age_ms=plan_rows.ENQUEUE_AGAIN_MS + 1000)
     rows[0].host.delete_instance()
     plans.observe(rows[0].id)
-    plans.ring_due()
-    assert plans.get(ANN, plan.id)["state"] == "failed" and rung == []
+    plans.enqueue_due()
+    assert plans.get(ANN, plan.id)["state"] == "failed" and enqueued == []
 
 
 def test_what_is_not_there_is_said_so_and_late_messages_do_nothing():

@@ -1,4 +1,4 @@
-"""The conductor decides from rows alone: these tests write the rows that hosts' runs would leave, and tick."""
+"""The reconciler decides from rows alone: these tests write the rows that hosts' runs would leave, and tick."""
 
 import pytest
 
@@ -13,11 +13,11 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 @pytest.fixture
-def bells(monkeypatch):
-    """What is rung for: (task, ids, zone)."""
-    rung = []
-    monkeypatch.setattr(queue, "ring", lambda task, *ids, zone=None: rung.append((task, ids, zone)) or True)
-    return rung
+def sent_tasks(monkeypatch):
+    """What is enqueued: (task, ids, zone)."""
+    enqueued = []
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: enqueued.append((task, ids, zone)) or True)
+    return enqueued
 
 
 @pytest.fixture
@@ -33,96 +33,96 @@ def end(run, state, **changes):
     """Let a host run be carried out with an outcome."""
     run = HostRun.get_by_id(run.id)
     if run.state == "pending":
-        HostRun.update(rung_at=None).where(HostRun.id == run.id).execute()
+        HostRun.update(enqueued_at=None).where(HostRun.id == run.id).execute()
         assert transitions.move_host_run(run, "running")
     assert transitions.move_host_run(run, state, **changes)
 
 
 def tick(deploy):
     """One tick; returns the deploy as it is then."""
-    reconcile.conduct(deploy.id)
+    reconcile.reconcile(deploy.id)
     return Deploy.get_by_id(deploy.id)
 
 
-def rung_hosts(bells):
-    return [ids[0] for task, ids, _ in bells if task == "windlass.host_run"]
+def enqueued_hosts(sent_tasks):
+    return [ids[0] for task, ids, _ in sent_tasks if task == "windlass.host_run"]
 
 
-def test_a_queued_deploy_starts_and_rings_for_every_host_in_its_zone(bells, hosts):
+def test_a_queued_deploy_starts_and_enqueues_every_host_in_its_zone(sent_tasks, hosts):
     deploy = factories.deploy(hosts)
     assert tick(deploy).state == "running"
-    assert rung_hosts(bells) == [run.id for run in runs_of(deploy)]
-    assert {zone for _, _, zone in bells} == {"default"}
+    assert enqueued_hosts(sent_tasks) == [run.id for run in runs_of(deploy)]
+    assert {zone for _, _, zone in sent_tasks} == {"default"}
 
 
-def test_ticks_at_once_ring_once(bells, hosts):
+def test_ticks_at_once_enqueue_once(sent_tasks, hosts):
     deploy = factories.deploy(hosts)
     for _ in range(10):
         tick(deploy)
-    assert len(rung_hosts(bells)) == len(hosts)
+    assert len(enqueued_hosts(sent_tasks)) == len(hosts)
 
 
-def test_a_bell_that_the_broker_did_not_take_is_rung_by_the_next_tick(bells, hosts, monkeypatch):
+def test_a_message_that_the_broker_did_not_take_is_rung_by_the_next_tick(sent_tasks, hosts, monkeypatch):
     deploy = factories.deploy(hosts)
     with monkeypatch.context() as away:
-        away.setattr(queue, "ring", lambda task, *ids, zone=None: False)
+        away.setattr(queue, "enqueue", lambda task, *ids, zone=None: False)
         tick(deploy)
     tick(deploy)
-    assert rung_hosts(bells) == [run.id for run in runs_of(deploy)]
+    assert enqueued_hosts(sent_tasks) == [run.id for run in runs_of(deploy)]
 
 
-def test_only_so_many_bells_wait_in_a_zones_queue(bells, monkeypatch):
+def test_only_so_many_messages_wait_in_a_zones_queue(sent_tasks, monkeypatch):
     monkeypatch.setattr(reconcile, "MOST_UNANSWERED", 3)
     deploy = factories.deploy([factories.host(f"app{number}") for number in range(1, 8)])
     for _ in range(3):
         tick(deploy)
     runs = runs_of(deploy)
-    assert rung_hosts(bells) == [run.id for run in runs[:3]]
+    assert enqueued_hosts(sent_tasks) == [run.id for run in runs[:3]]
     end(runs[0], "succeeded")
     assert host_run.claim(runs[1].id)
     tick(deploy)
-    assert rung_hosts(bells) == [run.id for run in runs[:5]], "one has ended, one is being carried out"
+    assert enqueued_hosts(sent_tasks) == [run.id for run in runs[:5]], "one has ended, one is being carried out"
 
 
-def test_a_bell_that_nobody_answers_is_rung_again_among_the_first(bells, monkeypatch):
+def test_a_message_that_nobody_answers_is_rung_again_among_the_first(sent_tasks, monkeypatch):
     monkeypatch.setattr(reconcile, "MOST_UNANSWERED", 2)
     deploy = factories.deploy([factories.host(f"app{number}") for number in range(1, 5)])
     tick(deploy)
-    HostRun.update(rung_at=HostRun.rung_at - queue.RING_AGAIN_MS).where(
-        HostRun.deploy == deploy, HostRun.rung_at.is_null(False)
+    HostRun.update(enqueued_at=HostRun.enqueued_at - queue.ENQUEUE_AGAIN_MS).where(
+        HostRun.deploy == deploy, HostRun.enqueued_at.is_null(False)
     ).execute()
     tick(deploy)
     first, second, *_ = runs_of(deploy)
-    assert rung_hosts(bells) == [first.id, second.id] * 2
+    assert enqueued_hosts(sent_tasks) == [first.id, second.id] * 2
 
 
-def test_a_rolling_deploy_waits_for_a_wave_before_the_next(bells, hosts):
+def test_a_rolling_deploy_waits_for_a_wave_before_the_next(sent_tasks, hosts):
     deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 2, "healthy_first": False})
     tick(deploy)
     first, second, third, fourth = runs_of(deploy)
-    assert rung_hosts(bells) == [first.id, second.id]
+    assert enqueued_hosts(sent_tasks) == [first.id, second.id]
     end(first, "succeeded")
     tick(deploy)
-    assert rung_hosts(bells) == [first.id, second.id], "the third host must wait for the second"
+    assert enqueued_hosts(sent_tasks) == [first.id, second.id], "the third host must wait for the second"
     end(second, "succeeded")
     tick(deploy)
-    assert rung_hosts(bells) == [first.id, second.id, third.id, fourth.id]
+    assert enqueued_hosts(sent_tasks) == [first.id, second.id, third.id, fourth.id]
 
 
-def test_the_pause_between_waves_holds_the_next_one_back(bells, hosts):
+def test_the_pause_between_waves_holds_the_next_one_back(sent_tasks, hosts):
     deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 2, "pause_s": 3600, "healthy_first": False})
     tick(deploy)
     for run in runs_of(deploy)[:2]:
         end(run, "succeeded")
     tick(deploy)
-    assert len(rung_hosts(bells)) == 2
+    assert len(enqueued_hosts(sent_tasks)) == 2
     HostRun.update(ended_at=now() - 3_600_001).where(HostRun.deploy == deploy, HostRun.wave == 0).execute()
     tick(deploy)
-    assert len(rung_hosts(bells)) == 4
+    assert len(enqueued_hosts(sent_tasks)) == 4
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "unchanged"])
-def test_it_succeeds_when_every_host_did(bells, hosts, outcome):
+def test_it_succeeds_when_every_host_did(sent_tasks, hosts, outcome):
     deploy = factories.deploy(hosts)
     tick(deploy)
     for run in runs_of(deploy):
@@ -132,7 +132,7 @@ def test_it_succeeds_when_every_host_did(bells, hosts, outcome):
     assert ended.ended_at
 
 
-def test_a_failure_leaves_later_waves_out_and_takes_switched_hosts_back(bells, hosts):
+def test_a_failure_leaves_later_waves_out_and_takes_switched_hosts_back(sent_tasks, hosts):
     deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 1})
     tick(deploy)
     first, second, _third, _fourth = runs_of(deploy)
@@ -144,14 +144,14 @@ def test_a_failure_leaves_later_waves_out_and_takes_switched_hosts_back(bells, h
     assert [run.state for run in runs_of(deploy)] == ["pending", "failed", "skipped", "skipped"]
     assert HostRun.get_by_id(first.id).goal == "restore"
     tick(deploy)
-    assert rung_hosts(bells)[-1] == first.id
+    assert enqueued_hosts(sent_tasks)[-1] == first.id
     end(first, "rolled_back")
     ended = tick(deploy)
     assert ended.state == "rolled_back"
     assert "answered 500" in ended.reason
 
 
-def test_hosts_under_way_are_waited_for_before_going_back(bells, hosts):
+def test_hosts_under_way_are_waited_for_before_going_back(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:2])
     tick(deploy)
     first, second = runs_of(deploy)
@@ -162,7 +162,7 @@ def test_hosts_under_way_are_waited_for_before_going_back(bells, hosts):
     assert tick(deploy).state == "rolling_back"
 
 
-def test_a_host_that_cannot_go_back_is_named_and_nothing_claims_success(bells, hosts):
+def test_a_host_that_cannot_go_back_is_named_and_nothing_claims_success(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:2])
     tick(deploy)
     first, second = runs_of(deploy)
@@ -175,28 +175,28 @@ def test_a_host_that_cannot_go_back_is_named_and_nothing_claims_success(bells, h
     assert "app1" in ended.reason and "app2 broke." in ended.reason
 
 
-def test_a_first_deploy_that_fails_everywhere_is_failed_not_rolled_back(bells, hosts):
+def test_a_first_deploy_that_fails_everywhere_is_failed_not_rolled_back(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:1])
     tick(deploy)
     end(runs_of(deploy)[0], "failed", message="no", before={"active": None, "current": None})
     assert tick(deploy).state == "failed"
 
 
-def test_a_failed_check_on_the_only_host_ends_as_rolled_back_because_the_old_release_serves(bells, hosts):
+def test_a_failed_check_on_the_only_host_ends_as_rolled_back_because_the_old_release_serves(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:1])
     tick(deploy)
     end(runs_of(deploy)[0], "failed", message="no", before={"active": "a", "current": "1" * 64, "restored": True})
     assert tick(deploy).state == "rolled_back"
 
 
-def test_a_failure_that_touched_nothing_is_just_failed(bells, hosts):
+def test_a_failure_that_touched_nothing_is_just_failed(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:1])
     tick(deploy)
     end(runs_of(deploy)[0], "failed", message="disk full", before={"active": "a", "current": "1" * 64})
     assert tick(deploy).state == "failed"
 
 
-def test_on_failure_stop_leaves_switched_hosts_as_they_are(bells, hosts):
+def test_on_failure_stop_leaves_switched_hosts_as_they_are(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:2], {"on_failure": "stop"})
     tick(deploy)
     first, second = runs_of(deploy)
@@ -206,7 +206,7 @@ def test_on_failure_stop_leaves_switched_hosts_as_they_are(bells, hosts):
     assert HostRun.get_by_id(first.id).state == "succeeded"
 
 
-def test_on_failure_continue_tries_every_host_and_still_tells_the_truth(bells, hosts):
+def test_on_failure_continue_tries_every_host_and_still_tells_the_truth(sent_tasks, hosts):
     deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 1, "on_failure": "continue"})
     for position in range(4):
         tick(deploy)
@@ -218,7 +218,7 @@ def test_on_failure_continue_tries_every_host_and_still_tells_the_truth(bells, h
     assert tick(deploy).state == "failed"
 
 
-def test_tolerated_failures_do_not_stop_the_rollout_but_are_told(bells, hosts):
+def test_tolerated_failures_do_not_stop_the_rollout_but_are_told(sent_tasks, hosts):
     deploy = factories.deploy(hosts, {"max_failures": 1})
     tick(deploy)
     for position, run in enumerate(runs_of(deploy)):
@@ -231,7 +231,7 @@ def test_tolerated_failures_do_not_stop_the_rollout_but_are_told(bells, hosts):
 # No host runs it: never a success, whatever the strategy tolerates.
 
 
-def test_a_tolerated_failure_on_the_only_host_is_no_success(bells, hosts):
+def test_a_tolerated_failure_on_the_only_host_is_no_success(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:1], {"max_failures": 1})
     tick(deploy)
     end(runs_of(deploy)[0], "failed", message="app1: connect: gone.")
@@ -239,7 +239,7 @@ def test_a_tolerated_failure_on_the_only_host_is_no_success(bells, hosts):
     assert (ended.state, ended.reason) == ("failed", "no host runs the release: app1: connect: gone.")
 
 
-def test_where_every_host_was_put_back_it_is_rolled_back_though_all_failures_are_tolerated(bells, hosts):
+def test_where_every_host_was_put_back_it_is_rolled_back_though_all_failures_are_tolerated(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:2], {"max_failures": "100%"})
     tick(deploy)
     for run in runs_of(deploy):
@@ -248,7 +248,9 @@ def test_where_every_host_was_put_back_it_is_rolled_back_though_all_failures_are
     assert (ended.state, ended.reason) == ("rolled_back", "no host runs the release: no (2 of 2 hosts failed.)")
 
 
-def test_where_every_host_turned_unhealthy_under_watch_they_go_back_though_all_failures_are_tolerated(bells, hosts):
+def test_where_every_host_turned_unhealthy_under_watch_they_go_back_though_all_failures_are_tolerated(
+    sent_tasks, hosts
+):
     deploy = factories.deploy(hosts[:1], {"max_failures": 1, "bake_s": 60})
     tick(deploy)
     end(runs_of(deploy)[0], "succeeded")
@@ -263,7 +265,7 @@ def test_where_every_host_turned_unhealthy_under_watch_they_go_back_though_all_f
 
 
 @pytest.mark.parametrize("outcome, reason", [("failed", "no"), ("skipped", "left out: app1, app2")])
-def test_a_deploy_that_left_hosts_out_and_switched_none_is_no_success(bells, hosts, outcome, reason):
+def test_a_deploy_that_left_hosts_out_and_switched_none_is_no_success(sent_tasks, hosts, outcome, reason):
     deploy = factories.deploy(hosts[:2], {"max_failures": 1})
     tick(deploy)
     for run, state in zip(runs_of(deploy), ("skipped", outcome), strict=True):
@@ -273,38 +275,38 @@ def test_a_deploy_that_left_hosts_out_and_switched_none_is_no_success(bells, hos
     assert ended.ended_at
 
 
-def test_after_a_deploy_that_no_host_runs_the_next_one_begins(bells, hosts):
+def test_after_a_deploy_that_no_host_runs_the_next_one_begins(sent_tasks, hosts):
     first, second = factories.deploy(hosts[:1]), factories.deploy(hosts[:1])
     tick(first)
     end(runs_of(first)[0], "skipped")
     assert tick(first).state == "failed"
-    assert ("windlass.conduct", (second.id,), None) in bells
+    assert ("windlass.reconcile", (second.id,), None) in sent_tasks
 
 
-def test_a_second_deploy_of_the_same_target_waits_for_the_first(bells, hosts):
+def test_a_second_deploy_of_the_same_target_waits_for_the_first(sent_tasks, hosts):
     first, second = factories.deploy(hosts[:1]), factories.deploy(hosts[:1])
     tick(first)
     assert tick(second).state == "queued"
     end(runs_of(first)[0], "succeeded")
     tick(first)
-    assert ("windlass.conduct", (second.id,), None) in bells
+    assert ("windlass.reconcile", (second.id,), None) in sent_tasks
     assert tick(second).state == "running"
 
 
-def test_deploys_of_other_targets_do_not_wait(bells, hosts):
+def test_deploys_of_other_targets_do_not_wait(sent_tasks, hosts):
     tick(factories.deploy(hosts[:1]))
     other = factories.deploy(hosts[1:2], release=factories.release(factories.application("blog")))
     assert tick(other).state == "running"
 
 
-def test_a_queued_deploy_is_cancelled_without_touching_a_host(bells, hosts):
+def test_a_queued_deploy_is_cancelled_without_touching_a_host(sent_tasks, hosts):
     deploy = factories.deploy(hosts, cancel_requested_by="ann")
     ended = tick(deploy)
     assert ended.state == "cancelled" and "ann" in ended.reason
-    assert rung_hosts(bells) == []
+    assert enqueued_hosts(sent_tasks) == []
 
 
-def test_cancelling_waits_for_hosts_under_way_and_names_switched_ones(bells, hosts):
+def test_cancelling_waits_for_hosts_under_way_and_names_switched_ones(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:3], {"kind": "rolling", "batch": 2})
     tick(deploy)
     first, second, _ = runs_of(deploy)
@@ -318,30 +320,30 @@ def test_cancelling_waits_for_hosts_under_way_and_names_switched_ones(bells, hos
     assert "app1" in ended.reason and "app2" not in ended.reason
 
 
-def test_a_run_whose_worker_died_is_rung_for_again_when_its_lease_is_over(bells, hosts):
+def test_a_run_whose_worker_died_is_enqueued_again_when_its_lease_is_over(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:1])
     tick(deploy)
     run = host_run.claim(runs_of(deploy)[0].id)
-    bells.clear()
+    sent_tasks.clear()
     tick(deploy)
-    assert bells == []
+    assert sent_tasks == []
     HostRun.update(lease_expires_at=now() - 1).where(HostRun.id == run.id).execute()
     for _ in range(3):
         tick(deploy)
-    assert rung_hosts(bells) == [run.id]
+    assert enqueued_hosts(sent_tasks) == [run.id]
 
 
-def test_a_run_that_is_to_be_tried_later_is_left_alone_until_then(bells, hosts):
+def test_a_run_that_is_to_be_tried_later_is_left_alone_until_then(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:1])
     HostRun.update(due_at=now() + 60_000).where(HostRun.deploy == deploy).execute()
     tick(deploy)
-    assert rung_hosts(bells) == []
+    assert enqueued_hosts(sent_tasks) == []
     HostRun.update(due_at=now() - 1).where(HostRun.deploy == deploy).execute()
     tick(deploy)
-    assert len(rung_hosts(bells)) == 1
+    assert len(enqueued_hosts(sent_tasks)) == 1
 
 
-def test_events_have_no_gaps_and_every_change_of_state_is_among_them(bells, hosts):
+def test_events_have_no_gaps_and_every_change_of_state_is_among_them(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:2])
     tick(deploy)
     for run in runs_of(deploy):
@@ -353,14 +355,14 @@ def test_events_have_no_gaps_and_every_change_of_state_is_among_them(bells, host
     assert [event["data"]["state"] for event in history if event["kind"] == "host"] == ["running", "succeeded"] * 2
 
 
-def test_an_ended_deploy_and_one_that_never_was_are_left_alone(bells, hosts):
+def test_an_ended_deploy_and_one_that_never_was_are_left_alone(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:1], state="succeeded")
     tick(deploy)
-    reconcile.conduct(10**9)
-    assert bells == []
+    reconcile.reconcile(10**9)
+    assert sent_tasks == []
 
 
-def test_the_tables_refuse_changes_they_do_not_know(bells, hosts):
+def test_the_tables_refuse_changes_they_do_not_know(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:1], state="succeeded")
     with pytest.raises(transitions.IllegalTransition):
         transitions.move_deploy(deploy, "running")

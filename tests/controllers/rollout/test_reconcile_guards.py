@@ -1,4 +1,4 @@
-"""How the conductor paces a rollout: canaries, the first host, pauses that people end, hosts under watch."""
+"""How the reconciler paces a rollout: canaries, the first host, pauses that people end, hosts under watch."""
 
 import threading
 
@@ -12,15 +12,15 @@ from controllers.rollout import bake, deploy_views, deploys, host_run, pauses, r
 from models import Deploy, HostRun, Target
 from models.db import clock, connection, now
 from tests import factories
-from tests.controllers.rollout.test_reconcile import bells, end, hosts, rung_hosts, runs_of, tick
+from tests.controllers.rollout.test_reconcile import end, enqueued_hosts, hosts, runs_of, sent_tasks, tick
 
-__all__ = ["bells", "hosts"]
+__all__ = ["hosts", "sent_tasks"]
 pytestmark = pytest.mark.usefixtures("database")
 ANN = Actor("ann")
 
 
-def rung_looks(bells):
-    return [ids[0] for task, ids, _ in bells if task == "windlass.bake_host"]
+def enqueued_looks(sent_tasks):
+    return [ids[0] for task, ids, _ in sent_tasks if task == "windlass.bake_host"]
 
 
 def states_of(deploy):
@@ -30,29 +30,29 @@ def states_of(deploy):
 def age(deploy, milliseconds):
     """Let time pass for everything that has happened to the hosts."""
     for run in runs_of(deploy):
-        times = (HostRun.ended_at, HostRun.rung_at, HostRun.looked_at, HostRun.tried_at)
+        times = (HostRun.ended_at, HostRun.enqueued_at, HostRun.looked_at, HostRun.tried_at)
         HostRun.update({time: time - milliseconds for time in times}).where(HostRun.id == run.id).execute()
 
 
 def seen_well(run):
     """Let a look find that all is well."""
-    HostRun.update(looked_at=now(), tried_at=now(), rung_at=None).where(HostRun.id == run.id).execute()
+    HostRun.update(looked_at=now(), tried_at=now(), enqueued_at=None).where(HostRun.id == run.id).execute()
 
 
 # Canaries and the first host.
 
 
-def test_a_canary_goes_before_everybody_else_at_once(bells, hosts):
+def test_a_canary_goes_before_everybody_else_at_once(sent_tasks, hosts):
     deploy = factories.deploy(hosts, {"kind": "canary"})
     tick(deploy)
     canary, *others = runs_of(deploy)
-    assert rung_hosts(bells) == [canary.id]
+    assert enqueued_hosts(sent_tasks) == [canary.id]
     end(canary, "succeeded")
     tick(deploy)
-    assert rung_hosts(bells) == [canary.id, *(run.id for run in others)]
+    assert enqueued_hosts(sent_tasks) == [canary.id, *(run.id for run in others)]
 
 
-def test_a_failed_canary_is_all_that_was_touched(bells, hosts):
+def test_a_failed_canary_is_all_that_was_touched(sent_tasks, hosts):
     deploy = factories.deploy(hosts, {"kind": "canary"})
     tick(deploy)
     end(
@@ -65,32 +65,32 @@ def test_a_failed_canary_is_all_that_was_touched(bells, hosts):
     assert states_of(deploy) == ["failed", "skipped", "skipped", "skipped"]
 
 
-def test_no_other_host_starts_before_the_first_has_succeeded(bells, hosts):
+def test_no_other_host_starts_before_the_first_has_succeeded(sent_tasks, hosts):
     deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 3})
     tick(deploy)
     first, second, third, _ = runs_of(deploy)
-    assert rung_hosts(bells) == [first.id]
+    assert enqueued_hosts(sent_tasks) == [first.id]
     transitions.move_host_run(first, "running")
     tick(deploy)
-    assert rung_hosts(bells) == [first.id]
+    assert enqueued_hosts(sent_tasks) == [first.id]
     end(first, "succeeded")
     tick(deploy)
-    assert rung_hosts(bells) == [first.id, second.id, third.id]
+    assert enqueued_hosts(sent_tasks) == [first.id, second.id, third.id]
 
 
-def test_where_failures_are_tolerated_hosts_go_one_by_one_until_one_succeeds(bells, hosts):
+def test_where_failures_are_tolerated_hosts_go_one_by_one_until_one_succeeds(sent_tasks, hosts):
     deploy = factories.deploy(hosts, {"max_failures": 2, "healthy_first": True})
     tick(deploy)
     first, second, *others = runs_of(deploy)
     end(first, "unreachable", message="gone")
     tick(deploy)
-    assert rung_hosts(bells) == [first.id, second.id]
+    assert enqueued_hosts(sent_tasks) == [first.id, second.id]
     end(second, "succeeded")
     tick(deploy)
-    assert rung_hosts(bells) == [first.id, second.id, *(run.id for run in others)]
+    assert enqueued_hosts(sent_tasks) == [first.id, second.id, *(run.id for run in others)]
 
 
-def test_a_failed_release_process_stops_the_rollout_whatever_is_tolerated(bells, hosts):
+def test_a_failed_release_process_stops_the_rollout_whatever_is_tolerated(sent_tasks, hosts):
     release = factories.release(processes={"web": "serve $SOCKET", "release": "migrate"})
     deploy = factories.deploy(hosts, {"max_failures": 3, "on_failure": "continue"}, lead_host=True, release=release)
     tick(deploy)
@@ -103,7 +103,7 @@ def test_a_failed_release_process_stops_the_rollout_whatever_is_tolerated(bells,
 
 
 @pytest.fixture
-def paused(bells, hosts):
+def paused(sent_tasks, hosts):
     """A canary that has succeeded, and the rollout waiting to be resumed."""
     deploy = factories.deploy(hosts, {"kind": "canary", "pause_s": "resume"})
     tick(deploy)
@@ -111,18 +111,18 @@ def paused(bells, hosts):
     return tick(deploy)
 
 
-def test_a_pause_until_resumed_lasts_until_somebody_resumes(bells, paused):
+def test_a_pause_until_resumed_lasts_until_somebody_resumes(sent_tasks, paused):
     assert (paused.state, paused.reason) == ("paused", "waits to be resumed before wave 2 of 2")
     age(paused, 10**9)
     assert tick(paused).state == "paused"
-    assert len(rung_hosts(bells)) == 1
+    assert len(enqueued_hosts(sent_tasks)) == 1
     pauses.resume(ANN, paused.id)
     resumed = tick(paused)
     assert (resumed.state, resumed.reason) == ("running", None)
-    assert len(rung_hosts(bells)) == 4
+    assert len(enqueued_hosts(sent_tasks)) == 4
 
 
-def test_resuming_lets_one_wave_through_not_all(bells, hosts):
+def test_resuming_lets_one_wave_through_not_all(sent_tasks, hosts):
     deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 1, "pause_s": "resume"})
     for position in range(3):
         tick(deploy)
@@ -134,25 +134,25 @@ def test_resuming_lets_one_wave_through_not_all(bells, hosts):
     assert tick(deploy).state == "succeeded", "after the last wave there is nothing to wait for"
 
 
-def test_while_paused_hosts_under_way_finish_and_no_other_begins(bells, hosts):
+def test_while_paused_hosts_under_way_finish_and_no_other_begins(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:2], {"healthy_first": False})
     tick(deploy)
     first, second = runs_of(deploy)
     transitions.move_host_run(first, "running")
     assert pauses.pause(ANN, deploy.id)["reason"] == "paused by ann"
-    assert host_run.claim(second.id) is None, "its bell had been rung already"
-    HostRun.update(rung_at=None).where(HostRun.deploy == deploy).execute()
-    bells.clear()
+    assert host_run.claim(second.id) is None, "its message had been enqueued already"
+    HostRun.update(enqueued_at=None).where(HostRun.deploy == deploy).execute()
+    sent_tasks.clear()
     tick(deploy)
-    assert rung_hosts(bells) == [first.id], "a host whose worker died must not stay half done"
+    assert enqueued_hosts(sent_tasks) == [first.id], "a host whose worker died must not stay half done"
     end(first, "succeeded")
     assert tick(deploy).state == "paused"
     pauses.resume(ANN, deploy.id)
     tick(deploy)
-    assert rung_hosts(bells)[-1] == second.id
+    assert enqueued_hosts(sent_tasks)[-1] == second.id
 
 
-def test_a_failure_while_paused_is_judged_when_the_deploy_is_resumed(bells, hosts):
+def test_a_failure_while_paused_is_judged_when_the_deploy_is_resumed(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:2])
     tick(deploy)
     first, second = runs_of(deploy)
@@ -166,7 +166,7 @@ def test_a_failure_while_paused_is_judged_when_the_deploy_is_resumed(bells, host
     assert (going_back.state, going_back.reason) == ("rolling_back", "app2 broke.")
 
 
-def test_a_paused_deploy_is_cancelled_where_it_stands(bells, paused):
+def test_a_paused_deploy_is_cancelled_where_it_stands(sent_tasks, paused):
     Deploy.update(cancel_requested_by="ann").where(Deploy.id == paused.id).execute()
     ended = tick(paused)
     assert (ended.state, ended.reason) == ("cancelled", "cancelled by ann; the new release stays on app1")
@@ -174,7 +174,7 @@ def test_a_paused_deploy_is_cancelled_where_it_stands(bells, paused):
 
 
 @pytest.mark.parametrize("state", ["queued", "paused", "rolling_back", "succeeded", "cancelled"])
-def test_only_a_running_deploy_is_paused(bells, hosts, state):
+def test_only_a_running_deploy_is_paused(sent_tasks, hosts, state):
     deploy = factories.deploy(hosts, state=state)
     with pytest.raises(Conflict) as refused:
         pauses.pause(ANN, deploy.id)
@@ -182,7 +182,7 @@ def test_only_a_running_deploy_is_paused(bells, hosts, state):
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "failed"])
-def test_only_a_paused_deploy_is_resumed(bells, hosts, state):
+def test_only_a_paused_deploy_is_resumed(sent_tasks, hosts, state):
     deploy = factories.deploy(hosts, state=state)
     with pytest.raises(Conflict) as refused:
         pauses.resume(ANN, deploy.id)
@@ -193,7 +193,7 @@ def test_only_a_paused_deploy_is_resumed(bells, hosts, state):
 
 
 @pytest.fixture
-def one_failed(bells, hosts):
+def one_failed(sent_tasks, hosts):
     """A paused deploy of which one host has succeeded, one failed, and two have not begun."""
     deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 2})
     tick(deploy)
@@ -205,7 +205,7 @@ def one_failed(bells, hosts):
     return deploy
 
 
-def test_a_failed_host_is_tried_again_once_resumed(bells, one_failed):
+def test_a_failed_host_is_tried_again_once_resumed(sent_tasks, one_failed):
     failed = runs_of(one_failed)[1]
     assert deploy_views.describe_run(failed, [])["code"] == "check-failed"
     told = [event["data"] for event in events.read(f"deploy-{one_failed.id}") if event.get("host") == "app2"]
@@ -215,13 +215,13 @@ def test_a_failed_host_is_tried_again_once_resumed(bells, one_failed):
     assert tick(one_failed).state == "paused"
     pauses.resume(ANN, one_failed.id)
     assert tick(one_failed).state == "running"
-    assert rung_hosts(bells)[-1] == runs_of(one_failed)[1].id
+    assert enqueued_hosts(sent_tasks)[-1] == runs_of(one_failed)[1].id
     for position in (1, 2, 3):
         end(runs_of(one_failed)[position], "succeeded")
     assert tick(one_failed).state == "succeeded"
 
 
-def test_a_failed_host_that_is_left_out_no_longer_counts(bells, one_failed):
+def test_a_failed_host_that_is_left_out_no_longer_counts(sent_tasks, one_failed):
     assert pauses.skip_host(ANN, one_failed.id, "app2")["message"] == "left out by ann"
     assert pauses.skip_host(ANN, one_failed.id, "app4")["state"] == "skipped"
     pauses.resume(ANN, one_failed.id)
@@ -231,7 +231,7 @@ def test_a_failed_host_that_is_left_out_no_longer_counts(bells, one_failed):
     assert (ended.state, ended.reason) == ("succeeded", "left out: app2, app4")
 
 
-def test_a_deploy_whose_only_host_was_left_out_is_no_success_and_can_be_tried_again(bells, hosts):
+def test_a_deploy_whose_only_host_was_left_out_is_no_success_and_can_be_tried_again(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:1])
     tick(deploy)
     pauses.pause(ANN, deploy.id)
@@ -259,7 +259,7 @@ def test_what_cannot_be_changed_of_a_host_is_refused(one_failed, change, host, c
     assert (refused.value.code, states_of(one_failed)) == (code, before)
 
 
-def test_hosts_of_a_deploy_that_is_not_paused_are_left_alone(bells, hosts, one_failed):
+def test_hosts_of_a_deploy_that_is_not_paused_are_left_alone(sent_tasks, hosts, one_failed):
     pauses.resume(ANN, one_failed.id)
     with pytest.raises(Conflict, match="pause it first"):
         pauses.skip_host(ANN, one_failed.id, "app3")
@@ -267,7 +267,7 @@ def test_hosts_of_a_deploy_that_is_not_paused_are_left_alone(bells, hosts, one_f
         pauses.skip_host(ANN, one_failed.id, "nowhere")
 
 
-def test_the_host_with_the_release_process_is_not_left_out(bells, hosts):
+def test_the_host_with_the_release_process_is_not_left_out(sent_tasks, hosts):
     release = factories.release(processes={"release": "migrate"})
     deploy = factories.deploy(hosts, lead_host=True, release=release, state="paused")
     with pytest.raises(Conflict) as refused:
@@ -279,42 +279,42 @@ def test_the_host_with_the_release_process_is_not_left_out(bells, hosts):
 
 
 @pytest.fixture
-def baking(bells, hosts):
+def baking(sent_tasks, hosts):
     """A rollout whose first wave has just switched and is watched for a minute."""
     deploy = factories.deploy(hosts, {"kind": "rolling", "batch": 2, "bake_s": 60})
     tick(deploy)
     end(runs_of(deploy)[0], "succeeded", before={"active": "a", "current": "1" * 64})
     tick(deploy)
     end(runs_of(deploy)[1], "succeeded", before={"active": "a", "current": "1" * 64})
-    bells.clear()
+    sent_tasks.clear()
     return deploy
 
 
-def test_hosts_are_looked_at_again_and_again_and_the_next_wave_waits(bells, baking):
+def test_hosts_are_looked_at_again_and_again_and_the_next_wave_waits(sent_tasks, baking):
     first, second, *_ = runs_of(baking)
     age(baking, 5_001)
     for _ in range(3):
         tick(baking)
-    assert rung_looks(bells) == [first.id, second.id]
+    assert enqueued_looks(sent_tasks) == [first.id, second.id]
     for run in (first, second):
         seen_well(run)
     age(baking, 5_001)
     tick(baking)
-    assert rung_looks(bells) == [first.id, second.id] * 2
-    assert rung_hosts(bells) == []
+    assert enqueued_looks(sent_tasks) == [first.id, second.id] * 2
+    assert enqueued_hosts(sent_tasks) == []
 
 
-def test_the_next_wave_needs_a_good_look_after_the_end_of_the_watch(bells, baking):
+def test_the_next_wave_needs_a_good_look_after_the_end_of_the_watch(sent_tasks, baking):
     age(baking, 60_001)
     tick(baking)
-    assert rung_hosts(bells) == [] and len(rung_looks(bells)) == 2
+    assert enqueued_hosts(sent_tasks) == [] and len(enqueued_looks(sent_tasks)) == 2
     for run in runs_of(baking)[:2]:
         seen_well(run)
     tick(baking)
-    assert rung_hosts(bells) == [run.id for run in runs_of(baking)[2:]]
+    assert enqueued_hosts(sent_tasks) == [run.id for run in runs_of(baking)[2:]]
 
 
-def test_the_last_wave_is_watched_before_the_deploy_has_succeeded(bells, hosts):
+def test_the_last_wave_is_watched_before_the_deploy_has_succeeded(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:1], {"bake_s": 60})
     tick(deploy)
     end(runs_of(deploy)[0], "succeeded")
@@ -324,14 +324,14 @@ def test_the_last_wave_is_watched_before_the_deploy_has_succeeded(bells, hosts):
     assert tick(deploy).state == "succeeded"
 
 
-def test_hosts_that_were_unchanged_are_not_watched(bells, hosts):
+def test_hosts_that_were_unchanged_are_not_watched(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:1], {"bake_s": 60})
     tick(deploy)
     end(runs_of(deploy)[0], "unchanged")
     assert tick(deploy).state == "succeeded"
 
 
-def test_a_host_that_turns_unhealthy_goes_back_with_the_others_that_switched(bells, baking):
+def test_a_host_that_turns_unhealthy_goes_back_with_the_others_that_switched(sent_tasks, baking):
     first, second, *_ = runs_of(baking)
     transitions.move_host_run(first, "failed", message="app1: bake: the health check fails.", was_switched=True)
     going_back = tick(baking)
@@ -340,13 +340,13 @@ def test_a_host_that_turns_unhealthy_goes_back_with_the_others_that_switched(bel
         ("skipped", "deploy")
     ] * 2
     tick(baking)
-    assert rung_hosts(bells) == [first.id, second.id]
+    assert enqueued_hosts(sent_tasks) == [first.id, second.id]
     for run in (first, second):
         end(run, "rolled_back")
     assert tick(baking).state == "rolled_back"
 
 
-def test_on_failure_stop_leaves_an_unhealthy_host_as_it_is(bells, hosts):
+def test_on_failure_stop_leaves_an_unhealthy_host_as_it_is(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:2], {"bake_s": 60, "on_failure": "stop"})
     tick(deploy)
     for run in runs_of(deploy):
@@ -356,17 +356,17 @@ def test_on_failure_stop_leaves_an_unhealthy_host_as_it_is(bells, hosts):
     assert states_of(deploy) == ["failed", "succeeded"]
 
 
-def test_a_look_under_way_is_not_rung_for_again(bells, baking):
+def test_a_look_under_way_is_not_enqueued_again(sent_tasks, baking):
     HostRun.update(lease_owner="elsewhere", lease_expires_at=now() + 60_000).where(HostRun.deploy == baking).execute()
     age(baking, 10_000)
     tick(baking)
-    assert rung_looks(bells) == []
+    assert enqueued_looks(sent_tasks) == []
 
 
 # Deploys that begin at the same time.
 
 
-def test_a_scheduled_and_a_queued_deploy_that_begin_at_once_never_run_side_by_side(bells, hosts):
+def test_a_scheduled_and_a_queued_deploy_that_begin_at_once_never_run_side_by_side(sent_tasks, hosts):
     Target.create(
         application=factories.application(),
         environment=factories.environment(),
@@ -387,7 +387,7 @@ def test_a_scheduled_and_a_queued_deploy_that_begin_at_once_never_run_side_by_si
             try:
                 with connection():
                     together.wait()
-                    reconcile.conduct(deploy.id)
+                    reconcile.reconcile(deploy.id)
             except Exception as error:
                 failures.append(error)
 
@@ -439,7 +439,7 @@ def look(monkeypatch, baking):
 
     def at(*answers):
         at.ticked = []
-        monkeypatch.setattr(reconcile, "conduct", at.ticked.append)
+        monkeypatch.setattr(reconcile, "reconcile", at.ticked.append)
         run = runs_of(baking)[0]
         session = Host(*answers)
         monkeypatch.setattr(bake.transports, "open_host", lambda host: session)
@@ -484,20 +484,20 @@ def test_a_host_that_is_not_reached_once_or_twice_is_looked_at_again(baking, loo
     assert [look(gone).state, look(gone).state, look(gone).state] == ["succeeded", "succeeded", "failed"]
 
 
-def test_a_host_that_was_not_reached_is_tried_again_some_time_later(bells, baking, look):
+def test_a_host_that_was_not_reached_is_tried_again_some_time_later(sent_tasks, baking, look):
     age(baking, 5_001)
-    tick = reconcile.conduct
+    tick = reconcile.reconcile
     look(bake.ConnectionLost("the connection broke"))
-    bells.clear()
+    sent_tasks.clear()
     tick(baking.id)
     first, second, *_ = runs_of(baking)
-    assert rung_looks(bells) == [second.id]
+    assert enqueued_looks(sent_tasks) == [second.id]
     age(baking, 5_001)
     tick(baking.id)
-    assert rung_looks(bells)[1:] == [first.id]
+    assert enqueued_looks(sent_tasks)[1:] == [first.id]
 
 
-def test_looks_that_come_late_or_at_once_change_nothing(bells, baking, look):
+def test_looks_that_come_late_or_at_once_change_nothing(sent_tasks, baking, look):
     HostRun.update(lease_owner="elsewhere", lease_expires_at=now() + 60_000).where(HostRun.deploy == baking).execute()
     assert look(answer(baking.release, healthy=False)).watched is None
     HostRun.update(lease_owner=None, lease_expires_at=None).where(HostRun.deploy == baking).execute()
@@ -505,8 +505,8 @@ def test_looks_that_come_late_or_at_once_change_nothing(bells, baking, look):
     assert look(answer(baking.release, healthy=False)).state == "succeeded"
 
 
-def test_every_task_that_is_rung_for_is_registered():
+def test_every_task_that_is_enqueued_is_registered():
     import batch
 
-    assert {"windlass.bake_host", "windlass.host_run", "windlass.conduct"} <= set(batch.celery().tasks)
+    assert {"windlass.bake_host", "windlass.host_run", "windlass.reconcile"} <= set(batch.celery().tasks)
     assert queue.celery() is batch.celery()

@@ -10,14 +10,14 @@ from controllers.rollout import reconcile
 from models import Application, Delivery, Deploy
 from models.db import clock, now
 from tests import factories
-from tests.controllers.rollout.test_reconcile import bells
+from tests.controllers.rollout.test_reconcile import sent_tasks
 from tests.foreign.conftest import database, foreign_settings
 from tests.foreign.standins.github import GitHub
 from tests.foreign.standins.jira import Jira
 from tests.stack import Repository
 
-__all__ = ["bells", "database", "foreign_settings"]
-pytestmark = pytest.mark.usefixtures("database", "bells")
+__all__ = ["database", "foreign_settings", "sent_tasks"]
+pytestmark = pytest.mark.usefixtures("database", "sent_tasks")
 TRACKER = {"integration": "jira", "project": "SHOP", "require": {"production": ["Ready", "Done"]}}
 
 
@@ -66,10 +66,10 @@ def ask(older, newer):
 
 
 def look(deploy):
-    """Let the conductor look, then who asks the tracker, then the conductor again; returns the deploy."""
-    reconcile.conduct(deploy.id)
+    """Let the reconciler look, then who asks the tracker, then the reconciler again; returns the deploy."""
+    reconcile.reconcile(deploy.id)
     carry_out(outbox.REQUIRE)
-    reconcile.conduct(deploy.id)
+    reconcile.reconcile(deploy.id)
     return Deploy.get_by_id(deploy.id)
 
 
@@ -114,7 +114,7 @@ def test_what_was_found_counts_for_a_while(ask, jira):
 def test_an_override_and_a_rollback_pass(ask, jira, way):
     before = factories.deploy([factories.host()], state="succeeded", release=ask().release)
     deploy = ask(override="it burns") if way == "override" else ask(rollback_of=before)
-    reconcile.conduct(deploy.id)
+    reconcile.reconcile(deploy.id)
     Deploy.update(state="cancelled").where(Deploy.state == "queued", Deploy.id < deploy.id).execute()
     assert look(deploy).state == "running"
 
@@ -146,7 +146,7 @@ def test_a_tracker_that_was_away_is_asked_again(ask, jira):
     jira.fault("status", status=503)
     deploy = ask()
     assert "'jira'" in waiting_words(look(deploy))
-    Delivery.update(attempts=99).where(Delivery.action == outbox.REQUIRE).execute()
+    Delivery.update(attempt=99).where(Delivery.action == outbox.REQUIRE).execute()
     assert "'jira'" in waiting_words(look_later(deploy)), "it is never given up while the deploy waits"
     jira.recover()
     assert look_later(deploy).state == "running"

@@ -32,7 +32,7 @@ def test_they_need_each_other_one_way_and_else_the_standard_library():
     needs = {name: imported(ast.parse(source)) for name, source in agent_modules().items()}
     foreign = {other for others in needs.values() for other in others} - needs.keys()
     assert {name.split(".")[0] for name in foreign} <= sys.stdlib_module_names
-    in_order = list(graphlib.TopologicalSorter(needs).static_order())  # Raises CycleError for a ring.
+    in_order = list(graphlib.TopologicalSorter(needs).static_order())  # Raises CycleError for a enqueue.
     assert in_order[-1] == "remote.agent.serving"
 
 

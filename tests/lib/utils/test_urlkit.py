@@ -5,7 +5,7 @@ import pytest
 from utils.urlkit import fill_path, query_pairs, with_parameter
 
 
-def test_query_strings_are_read_strictly():
+def test_query_stenqueues_are_read_strictly():
     assert query_pairs("a=1&b=&c=%C3%A9+x") == [("a", "1"), ("b", ""), ("c", "é x")]
     with pytest.raises(ValueError):
         query_pairs("a=%ff")

@@ -7,13 +7,13 @@ from models.fields import JSONField, TimeField
 from models.inventory import Host, Integration
 
 
-class Errand(BaseModel):
+class WorkerRequest(BaseModel):
     """Something that a worker of a zone is to find out; `worker` is the one that took it. Gone once somebody has its answer."""
 
     zone = CharField()
     host = ForeignKeyField(Host, null=True, on_delete="CASCADE")
     integration = ForeignKeyField(Integration, null=True, on_delete="CASCADE")
-    request = JSONField(null=True)
+    payload = JSONField(null=True)
     worker = CharField(null=True)
     answer = JSONField(null=True)
     created_at = TimeField()
