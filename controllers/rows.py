@@ -23,12 +23,16 @@ def named_for_change(model, name, what):
     return found(for_change(model.select().where(model.name == name), model), what, name)
 
 
-def found(query, what, name):
-    """Return a query's first row; raises NotFound. No name holds a NUL, which PostgreSQL would refuse to look for."""
+def found(query, what, name, known=None):
+    """Return a query's first row; raises NotFound, with the nearest name of the query `known` (default: of all rows).
+
+    No name holds a NUL, which PostgreSQL would refuse to look for.
+    """
     row = None if "\0" in name else query.first()
     if row is None:
-        names = query.model.select(query.model.name).order_by(query.model.name).limit(NAMES_COMPARED).tuples()
-        near = nearest(name, [known for (known,) in names])
+        known = query.model.select(query.model.name) if known is None else known
+        names = known.order_by(query.model.name).limit(NAMES_COMPARED).tuples()
+        near = nearest(name, [other for (other,) in names])
         raise NotFound(f"There is no {what} '{name}'" + (f"; did you mean '{near}'?" if near else "."))
     return row
 

@@ -137,6 +137,6 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_that_is_i
     assert "0002_names" in db.migrate()
     (row,) = Delivery.select()
     assert (row.key, row.attempt, row.epoch, row.enqueued_at) == ("k", 3, 7, None)
-    runner.down("0001_initial")
+    runner.down("0002_names")
     assert opened.execute_sql("SELECT attempts FROM delivery").fetchone() == (3,)
     opened.close_all()
