@@ -8,15 +8,8 @@ import logging
 
 import failpoints
 from config import settings
-from controllers.automation import hooks, rules
-from controllers.commands import command_run
-from controllers.fleet import host_check_run, preparation_run
-from controllers.jobs import queue, transitions
-from controllers.notifications import deliveries
-from controllers.releases import releases
-from controllers.rollout import maintenance_run, plans
-from models import Deploy
-from models.db import connection, now
+from controllers.jobs import kinds
+from models.db import connection
 
 log = logging.getLogger(__name__)
 
@@ -32,24 +25,8 @@ def keep_sweeping(over):
 
 
 def sweep():
-    """Enqueue deploys that are due and have not ended, builds that nobody works on, and hosts that a plan waits for."""
+    """Enqueue what is due of every kind of work."""
     failpoints.reach("sweep.before")
-    is_due = (Deploy.start_at <= now()) & (Deploy.state == "scheduled")
-    is_cancelled = Deploy.cancel_requested_by.is_null(False) & Deploy.state.in_(transitions.DEPLOY_WAITING)
-    is_going_on = Deploy.state.not_in(transitions.DEPLOY_ENDED | transitions.DEPLOY_WAITING)
-    for (deploy_id,) in (
-        Deploy.select(Deploy.id).where(is_due | is_cancelled | is_going_on).order_by(Deploy.id).tuples()
-    ):
-        queue.enqueue("windlass.reconcile", deploy_id)
-    failpoints.reach("sweep.between")
-    for release_id in releases.due_builds():
-        queue.enqueue("windlass.build", release_id)
-    plans.enqueue_due()
-    host_check_run.enqueue_due()
-    maintenance_run.enqueue_due()
-    command_run.enqueue_due()
-    preparation_run.enqueue_due()
-    deliveries.enqueue_due()
-    hooks.enqueue_due()
-    rules.enqueue_due()
+    for kind in kinds.ALL.values():
+        kind.enqueue_due()
     failpoints.reach("sweep.after")

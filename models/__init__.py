@@ -4,7 +4,7 @@ from models.access import IdempotencyKey, Session, Token, User
 from models.audit import AuditEntry, AuditHead
 from models.command import Command, CommandRun
 from models.delivery import Delivery
-from models.deploy import Deploy, Fence, HostRun, Placement, Step
+from models.deploy import Deploy, Fence, HostRun, HostWatch, Placement, Step
 from models.event import Event, Topic
 from models.guard import Approval, Freeze, Lock
 from models.hook import Automation, Hook
@@ -35,6 +35,7 @@ MODELS = (
     PlanHost,
     Deploy,
     HostRun,
+    HostWatch,
     Step,
     Fence,
     Placement,

@@ -53,11 +53,9 @@ class HostRun(LeasedModel):
 
     `before` is what the host answered when it was first observed by this run; a restore goes back to it.
     `host_name` is filled when the host is deleted, so that its history keeps its name. `was_switched` marks a failed run
-    whose host does run the new release: it failed under watch. Of a host under watch, `looked_at` is when the newest look
-    began that reached it, `tried_at` when the newest look of all did, and `watched` is what they found: {"missed", "pids"}.
-    `away` is since when (milliseconds) and how often the place that keeps the release was away when this run wanted it:
-    {"since", "missed"}. `code` says for programs what `message` says for people of a failure, such as "plan-stale"; null
-    where there is none.
+    whose host does run the new release: it failed under watch. `away` is since when (milliseconds) and how often the place
+    that keeps the release was away when this run wanted it: {"since", "missed"}. `code` says for programs what `message`
+    says for people of a failure, such as "plan-stale"; null where there is none.
     """
 
     deploy = ForeignKeyField(Deploy, backref="host_runs", on_delete="CASCADE")
@@ -74,9 +72,6 @@ class HostRun(LeasedModel):
     ended_at = TimeField(null=True)
     was_switched = BooleanField(default=False)
     away = JSONField(null=True)
-    looked_at = TimeField(null=True)
-    tried_at = TimeField(null=True)
-    watched = JSONField(null=True)
 
     class Meta:
         indexes = (
@@ -85,6 +80,20 @@ class HostRun(LeasedModel):
             (("deploy", "state", "wave"), False),
             (("deploy", "enqueued_at"), False),
         )
+
+
+class HostWatch(BaseModel):
+    """What the looks at a host under watch have found, once its run has succeeded.
+
+    `looked_at` is when the newest look began that reached it, `tried_at` when the newest look of all did, `missed` how many in
+    a row have not reached it since. `pids` are those of its processes as the first look found them.
+    """
+
+    host_run = ForeignKeyField(HostRun, backref="watch", unique=True, on_delete="CASCADE")
+    looked_at = TimeField(null=True)
+    tried_at = TimeField()
+    missed = IntegerField(default=0)
+    pids = JSONField(null=True)
 
 
 class Step(BaseModel):

@@ -8,11 +8,10 @@ from peewee import IntegrityError
 
 import secretbox
 from controllers import audit, foreign, paging, rows
-from controllers.automation import rules
 from controllers.catalog import integrations
 from controllers.errors import BadRequest, Conflict, NotFound, Unauthenticated
 from controllers.foreign.hooks import BuildFinished, Published, Push
-from controllers.jobs import leases, queue
+from controllers.jobs import queue
 from models import Hook, Integration
 from models.db import clock, database, now
 from utils.datekit import rfc3339
@@ -20,7 +19,6 @@ from utils.datekit import rfc3339
 KINDS = {"push": Push, "build": BuildFinished, "published": Published}
 MOST_NEWS = 200
 KEPT_MS = 14 * 86_400_000
-MOST_ATTEMPTS = 5
 
 log = logging.getLogger(__name__)
 
@@ -103,46 +101,6 @@ def as_row(item):
     """Return one piece of news as JSON."""
     kind = next(name for name, made in KINDS.items() if isinstance(item, made))
     return {"type": kind, **dataclasses.asdict(item)}
-
-
-# Working on them.
-
-
-def due():
-    """Return the ids of hooks that nobody has worked on yet."""
-    waiting = Hook.select(Hook.id).where(Hook.state == "waiting", leases.is_free(Hook))
-    return [row.id for row in waiting.order_by(Hook.id).limit(100)]
-
-
-def enqueue_due():
-    """Enqueue the hooks that nobody has worked on yet."""
-    for hook_id in due():
-        queue.enqueue("windlass.hook", hook_id)
-
-
-def work(hook_id):
-    """Do what follows from a hook; safe to call at any time."""
-    row = leases.claim(Hook, hook_id, Hook.state == "waiting", attempt=Hook.attempt + 1)
-    if row is None:
-        return
-    with leases.heartbeats(row, lost=lambda: log.warning("hook %s was taken over", row.id)):
-        try:
-            outcome, state = "; ".join(follow(row)) or "nothing follows from it", "done"
-        except Exception as error:
-            log.exception("hook %s failed inside Windlass", row.id)
-            outcome = f"Windlass itself failed: {type(error).__name__}. See the worker's log for hook {row.id}."
-            state = "failed" if row.attempt >= MOST_ATTEMPTS else "waiting"
-        ended = None if state == "waiting" else now()
-        leases.release(row, state=state, outcome=outcome, ended_at=ended)
-
-
-def follow(row):
-    """Yield what was done about each piece of news, as people read it."""
-    handlers = {"push": rules.on_push, "build": rules.on_build, "published": rules.on_published}
-    for item in row.news:
-        kind = item["type"]
-        made = KINDS[kind](**{name: value for name, value in item.items() if name != "type"})
-        yield from handlers[kind](row.integration, made)
 
 
 # Looking.

@@ -5,29 +5,17 @@ release that a rule wants becomes a row that waits for its build, and then for t
 """
 
 import fnmatch
-import logging
-
-from peewee import Case
 
 from controllers import foreign, paging, rows
 from controllers.actor import Actor
-from controllers.errors import Conflict, WindlassError
-from controllers.jobs import leases, queue
+from controllers.jobs import queue, states
 from controllers.releases import releases
-from controllers.rollout import deploys
-from models import Application, Automation, Deploy, Release, Target
-from models.db import clock, database, now
+from models import Application, Automation, Release, Target
+from models.db import database, now
 from utils.datekit import rfc3339
 
 AUTOMATION = Actor("automation")
-WAITED_FOR = frozenset({"locked", "frozen"})  # What hinders now and may be over soon; everything else is final.
-LOOK_AGAIN_MS = 10_000  # The first pause; each is twice the one before, because hooks tell what is new anyway.
-LOOK_AGAIN_LATER_MS = 60_000
 LONGEST_PAUSE_MS = 300_000  # What pauses grow to; a longer one is what a system itself asked for.
-GIVE_UP_AFTER_MS = 24 * 3_600_000
-
-log = logging.getLogger(__name__)
-
 
 # News.
 
@@ -138,142 +126,13 @@ def want(target, release, rule, reason):
         rows.hold_target(target.application_id, target.environment_id)
         if Automation.select().where(Automation.target == target, Automation.release == release).exists():
             return f"{where} was wanted before"
-        Automation.update(state="superseded", outcome=f"{release.version} came after it.", ended_at=now()).where(
-            Automation.target == target, Automation.state == "waiting"
-        ).execute()
+        superseded = {"outcome": f"{release.version} came after it.", "ended_at": now()}
+        states.move_all(Automation, "superseded", Automation.target == target, **superseded)
         row = Automation.create(
             target=target, release=release, rule=rule, reason=reason, state="waiting", created_at=now()
         )
     queue.enqueue("windlass.automation", row.id)
     return f"{where} is deployed when it is ready"
-
-
-# What waits.
-
-
-def due():
-    """Return the ids of automatic deploys that are to be looked at now."""
-    is_waiting = (Automation.state == "waiting") & leases.is_free(Automation) & leases.is_due(Automation)
-    query = Automation.select(Automation.id).join(Release).where(is_waiting)
-    return [row.id for row in query.where(Release.state != "building").order_by(Automation.id).limit(100)]
-
-
-def enqueue_due():
-    """Enqueue the automatic deploys that are to be looked at now."""
-    for automation_id in due():
-        queue.enqueue("windlass.automation", automation_id)
-
-
-def advance(automation_id):
-    """Carry an automatic deploy one step further; safe to call at any time."""
-    is_due = leases.is_due(Automation)
-    is_waiting = Automation.state == "waiting"
-    row = leases.claim(Automation, automation_id, is_waiting, is_due, attempt=Automation.attempt + 1)
-    if row is None:
-        return
-    with leases.heartbeats(row, lost=lambda: log.warning("automation %s was taken over", row.id)):
-        try:
-            settle(row, **decide(row))
-        except Exception as error:
-            log.exception("automation %s failed inside Windlass", row.id)
-            settle(row, "waiting", f"Windlass itself failed: {type(error).__name__}: {error}", LOOK_AGAIN_LATER_MS)
-
-
-def settle(row, state, outcome=None, again_ms=None, deploy=None):
-    """Write down what was decided, if this worker still holds the row."""
-    changes = {"state": state, "outcome": outcome}
-    if state == "waiting" and clock() - row.created_at > GIVE_UP_AFTER_MS:
-        changes.update(state="skipped", outcome=f"given up after a day: {outcome}")
-    if changes["state"] == "waiting":
-        changes["due_at"] = due_after(row, again_ms or pause_of(row))
-    else:
-        changes["ended_at"] = now()
-    leases.release(row, deploy=deploy, **changes)
-
-
-def pause_of(row):
-    """Return for how many milliseconds a row is left alone that has been looked at so often since there was news."""
-    return min(LOOK_AGAIN_MS * 2 ** min(row.attempt - 1, 10), LONGEST_PAUSE_MS)
-
-
-def due_after(row, pause_ms):
-    """Return when a row is due after a pause: at once where news came during this look, unless a system wants its peace."""
-    if pause_ms > LONGEST_PAUSE_MS:
-        return now() + pause_ms
-    return Case(None, [(Automation.attempt == row.attempt, now() + pause_ms)])
-
-
-def decide(row):
-    """Return what becomes of an automatic deploy now: the arguments of `settle`."""
-    release = row.release
-    if release.state == "building":
-        return {"state": "waiting", "outcome": "waits for its build"}
-    if release.state == "failed":
-        return {"state": "skipped", "outcome": f"the release could not be built: {release.error}"}
-    if row.rule.get("require_green_build"):
-        verdict = build_verdict(row)
-        if verdict is not None:
-            return verdict
-    return start(row)
-
-
-def build_verdict(row):
-    """Return what becomes of a row whose commit is not known to be green: the arguments of `settle`; None: it is."""
-    release = row.release
-    try:
-        driver = foreign.driver_for(release.source)
-        if not driver.has_statuses:
-            told = f"{driver.name} knows of no builds: take require_green_build out of the rule"
-            return {"state": "skipped", "outcome": told}
-        state = driver.build_state(release.source["repository"], release.commit)
-    except WindlassError as error:
-        asked_ms = 1000 * (getattr(error, "retry_after_s", None) or 0)
-        again_ms = max(pause_of(row), LOOK_AGAIN_LATER_MS, asked_ms)
-        return {"state": "waiting", "outcome": error.detail, "again_ms": int(again_ms)}
-    if state == "success":
-        return None
-    if state == "failure":
-        return {"state": "skipped", "outcome": f"the build of commit {release.commit[:12]} is red"}
-    return {"state": "waiting", "outcome": f"waits for a green build of commit {release.commit[:12]}"}
-
-
-def start(row):
-    """Ask for the deploy, as an automatism: what people are only warned of stops it."""
-    target, release = row.target, row.release
-    made = already_made(row)
-    if made is not None:
-        return {"state": "deployed", "outcome": f"deploy {made}", "deploy": made}
-    asked = {
-        "application": target.application.name,
-        "environment": target.environment.name,
-        "release": release.version,
-        "comment": row.reason,
-    }
-    try:
-        made = deploys.create(AUTOMATION, asked, is_automatic=True)["id"]
-    except Conflict as error:
-        state = "waiting" if error.code in WAITED_FOR else "skipped"
-        return {"state": state, "outcome": error.detail, "again_ms": LOOK_AGAIN_LATER_MS}
-    except WindlassError as error:
-        return {"state": "skipped", "outcome": error.detail}
-    return {"state": "deployed", "outcome": f"deploy {made}", "deploy": made}
-
-
-def already_made(row):
-    """Return the id of the deploy that an earlier attempt asked for before its worker died, or None."""
-    return (
-        Deploy.select(Deploy.id)
-        .where(
-            Deploy.application == row.target.application_id,
-            Deploy.environment == row.target.environment_id,
-            Deploy.release == row.release_id,
-            Deploy.requested_by == AUTOMATION.name,
-            Deploy.created_at >= row.created_at,
-        )
-        .order_by(Deploy.id)
-        .limit(1)
-        .scalar()
-    )
 
 
 # Looking.

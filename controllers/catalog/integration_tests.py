@@ -4,6 +4,7 @@ import dataclasses
 
 from controllers import foreign
 from controllers.jobs import requests
+from controllers.jobs.kinds import Kind, declare
 from models import Host, Zone
 
 PATIENCE_S = 25
@@ -62,3 +63,6 @@ def carry_out(worker_request_id):
 def find_out(worker_request):
     """Return what trying a request's integration out here has shown."""
     return here(worker_request.integration, foreign.drivers()[worker_request.integration.driver], {})
+
+
+KIND = declare(Kind("windlass.try_integration", run=carry_out))

@@ -6,20 +6,16 @@ by a worker that died before it asked, is not begun any more.
 """
 
 import contextlib
-import functools
-import logging
 import signal
-import threading
-
-from peewee import InterfaceError, OperationalError
 
 import failpoints
-from config import settings
 from controllers import transports
 from controllers.commands import commands
-from controllers.jobs import leases, queue, transitions, workers
+from controllers.jobs import leases, states, transitions
+from controllers.jobs.attempt import CANCELLED, Attempt
 from controllers.jobs.history import FLUSH_ITEMS, History
-from models import Command, CommandRun, Host, Zone
+from controllers.jobs.kinds import Kind, declare
+from models import Command, CommandRun
 from models.db import clock, now
 from remote.session import AgentError, ConnectionLost
 from remote.ssh import Unreachable
@@ -27,7 +23,6 @@ from remote.ssh import Unreachable
 MOST_ATTEMPTS = 3  # to reach a host
 MOST_DEATHS = 20
 AGAIN_MS = (1_000, 4_000, 15_000)
-ENQUEUED_AT_ONCE = 200
 LOCK_WAIT_S = 5
 PATIENCE_S = 120  # Beyond its time limit a command has ended, so a host that answers again tells how.
 PASSING = frozenset({"fenced", "locked", "lost", "handed-over", "aborted"})
@@ -36,29 +31,17 @@ BEFORE_IT_BEGAN = frozenset(
     {"bad-request", "disk-full", "permission-denied", "python-missing", "python-too-old", "read-only"}
 )
 
-log = logging.getLogger(__name__)
-
-
-@functools.cache
-def room():
-    """Return this worker's places for commands: half its threads, so that long commands do not hold up the rollouts."""
-    return threading.BoundedSemaphore(max(1, settings.worker.concurrency // 2))
-
 
 def carry_out(run_id):
-    """Run a command on one host, or follow it there, unless somebody does; safe to call at any time."""
-    if not room().acquire(blocking=False):
-        return  # Whoever leaves a place enqueues the next one.
-    try:
-        run = leases.claim(CommandRun, run_id, is_to_be_done(), attempt=CommandRun.attempt + 1, due_at=None)
-        if run is not None and is_hopeless(run):
-            give_up(run)
-        elif run is not None:
-            CommandDriver(run).drive()
-    finally:
-        room().release()
-    if run is not None:
-        enqueue_next(run.host)
+    """Run a command on one host, or follow it there, unless somebody does; safe to call at any time. Returns it if claimed."""
+    run = CommandRunAttempt.claim(run_id)
+    if run is None:
+        return None
+    if is_hopeless(run):
+        give_up(run)
+    else:
+        CommandRunAttempt(run).run()
+    return run
 
 
 def is_hopeless(run):
@@ -76,26 +59,6 @@ def give_up(run):
     message = f"the worker died in each of {run.attempt - 1} attempts; look at the workers' memory and logs"
     state = "failed" if run.state == "pending" else "unclear"
     commands.end_run(run, state, leases.is_held(run), message=message, **leases.FREE)
-
-
-def enqueue_next(host):
-    """Enqueue the oldest run of a host's zone that has not begun."""
-    joined = CommandRun.select(CommandRun, Host, Zone).join(Host).join(Zone)
-    waiting = joined.where(is_to_be_done(), leases.is_free(CommandRun), CommandRun.state == "pending")
-    run = waiting.where(Host.zone == host.zone_id).order_by(CommandRun.id).first()
-    if run is not None:
-        queue.enqueue("windlass.run_command", run.id, zone=run.host.zone.name)
-
-
-def is_to_be_done():
-    """Return the condition under which somebody should work on a run."""
-    return CommandRun.state.in_(transitions.COMMAND_RUN_GOING_ON) & leases.is_due(CommandRun)
-
-
-def enqueue_due():
-    """Enqueue the runs that somebody should work on and that were not enqueued just now."""
-    is_free = leases.is_free(CommandRun)
-    queue.enqueue_on_hosts("windlass.run_command", CommandRun, is_to_be_done(), is_free, most=ENQUEUED_AT_ONCE)
 
 
 class CommandHistory(History):
@@ -136,51 +99,50 @@ class CommandHistory(History):
         return more is None or bool(CommandRun.update(recorded_bytes=more).where(held).execute())
 
 
-class CommandDriver:
+class CommandRunAttempt(Attempt):
     """One attempt to run a command on one host."""
 
+    model, what = CommandRun, "command run"
+
     def __init__(self, run):
-        self.run, self.command, self.host = run, run.command, run.host
+        super().__init__(run)
+        self.command, self.host = run.command, run.host
         self.had_begun = run.state == "running"
         self.history = CommandHistory(
             run, commands.secrets_on([self.host], self.command.application, self.command.environment)
         )
         self.session = None
-        self.stopped_because = None
 
-    def drive(self):
-        """Have it run and write down how it ended, whatever happens."""
-        with self.history, leases.heartbeats(self.run, lost=lambda: self.stop("fenced"), look=self.look):
-            try:
-                with contextlib.closing(self):
-                    answer = self.ask()
-                self.ended(answer)
-            except AgentError as error:
-                self.refused(error)
-            except ConnectionLost as error:
-                self.cut_off(error)
-            except (OperationalError, InterfaceError) as error:
-                log.warning(
-                    "command run %s: the database did not take a write (%s); it goes on later", self.run.id, error
-                )
-                with contextlib.suppress(
-                    OperationalError, InterfaceError
-                ):  # Else it is taken up when the lease is over.
-                    self.put_back(AGAIN_MS[0])
-            except Exception as error:
-                log.exception("command %s on %s failed inside Windlass", self.command.id, self.host.name)
-                self.leave(f"Windlass itself failed: {type(error).__name__}: {error}. See the worker's log.")
+    @classmethod
+    def may_begin(cls):
+        """It has not ended, and its time has come."""
+        return CommandRun.state.in_(states.COMMAND_RUN_GOING_ON) & leases.is_due(CommandRun)
+
+    def work(self):
+        """Have it run and write down how it ended."""
+        try:
+            with contextlib.closing(self):
+                answer = self.ask()
+            self.ended(answer)
+        except AgentError as error:
+            self.refused(error)
+        except ConnectionLost as error:
+            self.cut_off(error)
+
+    def recording(self):
+        """The history of the command."""
+        return self.history
 
     def ask(self):
         """Log in and have the agent run the command, or follow it; returns how it ended."""
         self.look()
-        if not self.had_begun and self.stopped_because == "cancelled":
+        if not self.had_begun and self.stopped_because == CANCELLED:
             return {"status": None, "why": "cancelled", "said": None}
         self.session = transports.open_host(self.host)
         failpoints.reach("command.asked.before")
-        asked_at = self.run.asked_at or now()
+        asked_at = self.row.asked_at or now()
         if not self.had_begun and not transitions.move_command_run(
-            self.run, "running", guard=leases.is_held(self.run), asked_at=asked_at
+            self.row, "running", guard=self.is_held(), asked_at=asked_at
         ):
             raise AgentError("fenced", None, "another worker has this command now", "")
         answer = self.session.request(
@@ -191,32 +153,27 @@ class CommandDriver:
             app=self.command.application,
             settings=self.host.settings,
             key=self.command.key,
-            epoch=self.run.epoch,
+            epoch=self.row.epoch,
             lock_wait_s=LOCK_WAIT_S,
             argv=commands.words_of(self.command),
             time_limit_s=self.command.time_limit_s,
-            offset=self.run.recorded_bytes,
+            offset=self.row.recorded_bytes,
             cancel=commands.is_cancelled(self.command.id),
-            late=self.had_begun and clock() > patient_until(self.run),
+            late=self.had_begun and clock() > patient_until(self.row),
         )
         failpoints.reach("command.ended.before")
         return answer
 
     # What else is asked in the meantime.
 
-    def look(self):
-        """Called at every heartbeat: a cancelled command ends, a worker that is told to leave hands it over."""
-        if workers.leaving.is_set():
-            self.stop("handed-over")
-        elif commands.is_cancelled(self.command.id):
-            self.stop("cancelled")
+    def is_cancelled(self):
+        """Say whether somebody has cancelled the command."""
+        return commands.is_cancelled(self.command.id)
 
-    def stop(self, why):
-        """Have the agent end the command ("cancelled") or leave it to another worker."""
-        if self.stopped_because is None:
-            self.stopped_because = why
-            if self.session:
-                self.session.abort(why)
+    def interrupt(self, why):
+        """Have the agent end the command (CANCELLED) or leave it to another worker."""
+        if self.session:
+            self.session.abort(why)
 
     def close(self):
         """End the connection."""
@@ -241,7 +198,7 @@ class CommandDriver:
         elif why == "not-started":
             self.end("failed", f"could not be started: {answer['said']}")
         else:
-            self.end("failed" if status else "succeeded", told_status(status), status)
+            self.end("failed" if status else "succeeded", describe_status(status), status)
 
     def refused(self, error):
         """The host's agent reported an error."""
@@ -261,44 +218,54 @@ class CommandDriver:
     def cut_off(self, error):
         """The host could not be logged in to, or the connection broke."""
         message = f"{str(error).rstrip('.')}. {getattr(error, 'remedy', '')}".strip()
-        if self.run.state == "running":
+        if self.row.state == "running":
             self.again(message)
-        elif self.run.attempt >= MOST_ATTEMPTS or (isinstance(error, Unreachable) and error.is_final):
+        elif self.row.attempt >= MOST_ATTEMPTS or (isinstance(error, Unreachable) and error.is_final):
             self.end("unreachable", message)
         else:
-            self.put_back(AGAIN_MS[min(self.run.attempt, len(AGAIN_MS)) - 1])
+            self.put_back(AGAIN_MS[min(self.row.attempt, len(AGAIN_MS)) - 1])
 
-    def leave(self, message):
+    def broke(self, message):
         """Windlass made a mistake; a command that has begun is asked for again."""
-        if self.run.state == "running":
+        if self.row.state == "running":
             self.again(message)
         else:
             self.end("failed", message)
 
     def again(self, message):
         """Ask the host again later, up to a time at which the command has surely ended; then nobody knows how."""
-        if clock() > patient_until(self.run) and self.run.attempt >= MOST_ATTEMPTS:
-            told = "The host was asked to run it and has not told how it ended"
-            self.end("unclear", f"{told}: {message} See on the host what it did before you run it again.")
+        if clock() > patient_until(self.row) and self.row.attempt >= MOST_ATTEMPTS:
+            unknown = "The host was asked to run it and has not told how it ended"
+            self.end("unclear", f"{unknown}: {message} See on the host what it did before you run it again.")
         else:
-            self.put_back(AGAIN_MS[min(self.run.attempt, len(AGAIN_MS)) - 1])
-
-    def put_back(self, after_ms):
-        """Give the lease back; the sweep enqueues it when the time has come."""
-        leases.release(self.run, due_at=now() + after_ms, enqueued_at=None)
+            self.put_back(AGAIN_MS[min(self.row.attempt, len(AGAIN_MS)) - 1])
 
     def end(self, state, message, exit_code=None):
         """Write the run's end, if it is still ours."""
         self.history.flush()
-        told = self.history.masked(message) if message else None
-        changes = {"message": told, "exit_code": exit_code, **leases.FREE}
-        commands.end_run(self.run, state, leases.is_held(self.run), **changes)
+        masked = self.history.masked(message) if message else None
+        changes = {"message": masked, "exit_code": exit_code, **leases.FREE}
+        commands.end_run(self.row, state, self.is_held(), **changes)
 
 
-def told_status(status):
+def describe_status(status):
     """Return what an exit status means, None where it is 0."""
     if not status:
         return None
     number = status - 128
     name = signal.Signals(number).name if number in signal.valid_signals() and number in set(signal.Signals) else None
     return f"ended by signal {name}" if name else f"ended with status {status}"
+
+
+# Half of a worker's threads at the most, so that long commands do not hold up the rollouts.
+KIND = declare(
+    Kind(
+        "windlass.run_command",
+        run=carry_out,
+        model=CommandRun,
+        is_due=CommandRunAttempt.may_begin,
+        on_hosts=True,
+        most=200,
+        share=2,
+    )
+)

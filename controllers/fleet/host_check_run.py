@@ -7,6 +7,7 @@ from config import settings
 from controllers import transports, zonekeys
 from controllers.fleet import placements
 from controllers.jobs import queue, requests
+from controllers.jobs.kinds import Kind, declare
 from models import Host, Placement, Zone
 from models.db import clock, now
 from remote import ssh
@@ -49,7 +50,7 @@ def watch(host_id):
         look(Host.get_by_id(host_id))
 
 
-def enqueue_due():
+def enqueue_looks():
     """Enqueue the hosts whose look is due, so few at a time that all of them are spread over the interval.
 
     Only hosts in service on which something was deployed are looked at without anybody asking.
@@ -146,3 +147,8 @@ def refresh(session, host, placement, is_verifying):
         deep=is_verifying,
     )
     placements.compare(placement, host, seen["application"], began_at, is_verifying)
+
+
+OBSERVE = declare(Kind("windlass.observe_host", run=observe))
+PREPARE_ZONE = declare(Kind("windlass.prepare_zone", run=prepare_zone))
+WATCH = declare(Kind("windlass.watch_host", run=watch, sweep=enqueue_looks))

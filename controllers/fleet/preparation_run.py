@@ -3,13 +3,8 @@
 The playbook leaves alone what is as it should be. So a preparation that a dead worker has left is simply played again.
 """
 
-import contextlib
 import dataclasses
-import functools
-import logging
 import threading
-
-from peewee import InterfaceError, OperationalError
 
 import failpoints
 from config import ROOT, settings
@@ -18,8 +13,10 @@ from controllers.fleet import preparations
 from controllers.fleet.preparations import DEFAULT_USER
 from controllers.foreign.configurator import runner
 from controllers.foreign.errors import ForeignError
-from controllers.jobs import leases, queue, transitions, workers
+from controllers.jobs import leases, states, transitions
+from controllers.jobs.attempt import CANCELLED, Attempt
 from controllers.jobs.history import History
+from controllers.jobs.kinds import Kind, declare
 from models import Preparation
 from models.db import clock, now
 from remote.ssh import Unreachable, try_login
@@ -28,64 +25,41 @@ PLAYBOOK = ROOT / "etc" / "ansible" / "prepare.yml"
 MOST_ATTEMPTS = 10
 AGAIN_MS = 2_000
 
-log = logging.getLogger(__name__)
 
-
-@functools.cache
-def room():
-    """Return this worker's places for preparations: each is a process of its own that weighs some 100 MB."""
-    return threading.BoundedSemaphore(max(1, settings.worker.concurrency // 4))
-
-
-def carry_out(preparation_id):
-    """Prepare a host, or go on with it, unless somebody does; safe to call at any time."""
-    if not room().acquire(blocking=False):
-        return  # The sweep enqueues it again.
-    try:
-        row = leases.claim(Preparation, preparation_id, is_due(), attempt=Preparation.attempt + 1, due_at=None)
-        if row is not None:
-            Work(row).do()
-    finally:
-        room().release()
-
-
-def is_due():
-    """Return the condition under which somebody should work on a preparation."""
-    return Preparation.state.in_(transitions.PREPARATION_GOING_ON) & leases.is_due(Preparation)
-
-
-def enqueue_due():
-    """Enqueue the preparations that somebody should work on and that were not enqueued just now."""
-    queue.enqueue_on_hosts("windlass.prepare_host", Preparation, is_due(), leases.is_free(Preparation))
-
-
-class Work:
+class PreparationAttempt(Attempt):
     """One attempt to prepare a host."""
 
+    model, what = Preparation, "preparation"
+
     def __init__(self, row):
-        self.row, self.host = row, row.host
+        super().__init__(row)
+        self.host = row.host
         self.history = History(preparations.topic(row.id), row)
         self.over = threading.Event()  # Ends the playbook.
-        self.stopped_because = None
 
-    def do(self):
-        """Prepare the host and write down how that ended, whatever happens."""
-        with self.history, leases.heartbeats(self.row, lost=lambda: self.stop("fenced"), look=self.look):
-            try:
-                self.look()
-                if self.begin():
-                    self.log_in()
-                    self.play()
-                    self.end("succeeded", None)
-            except (Unreachable, ForeignError, Refused) as error:
-                self.ended_early(error)
-            except (OperationalError, InterfaceError) as error:
-                log.warning("preparation %s: the database did not take a write (%s)", self.row.id, error)
-                with contextlib.suppress(OperationalError, InterfaceError):  # Else it is taken up after the lease.
-                    self.put_back()
-            except Exception as error:
-                log.exception("preparation %s of %s failed inside Windlass", self.row.id, self.host.name)
-                self.end("failed", f"Windlass itself failed: {type(error).__name__}: {error}. See the worker's log.")
+    @classmethod
+    def may_begin(cls):
+        """It has not ended, and its time has come."""
+        return Preparation.state.in_(states.PREPARATION_GOING_ON) & leases.is_due(Preparation)
+
+    def work(self):
+        """Prepare the host and write down how that ended."""
+        try:
+            self.look()
+            if self.begin():
+                self.log_in()
+                self.play()
+                self.end("succeeded", None)
+        except (Unreachable, ForeignError, Refused) as error:
+            self.ended_early(error)
+
+    def broke(self, message):
+        """Windlass made a mistake."""
+        self.end("failed", message)
+
+    def recording(self):
+        """The history of the preparation."""
+        return self.history
 
     def begin(self):
         """Say that it begins; returns False when it is not to, or not ours any more."""
@@ -97,7 +71,7 @@ class Work:
             return False
         if self.row.state == "running":
             return True
-        return transitions.move_preparation(self.row, "running", guard=leases.is_held(self.row), started_at=now())
+        return transitions.move_preparation(self.row, "running", guard=self.is_held(), started_at=now())
 
     def log_in(self):
         """See that the host is the right one and lets us in; raises Unreachable, which says what to do."""
@@ -131,38 +105,30 @@ class Work:
 
     # What else is asked in the meantime.
 
-    def look(self):
-        """Called at every heartbeat: a cancelled preparation ends, a worker that is told to leave hands it over."""
-        if workers.leaving.is_set():
-            self.stop("handed-over")
-        elif preparations.cancelled_by(self.row.id):
-            self.stop("cancelled")
+    def is_cancelled(self):
+        """Say whether somebody has cancelled the preparation."""
+        return bool(preparations.cancelled_by(self.row.id))
 
-    def stop(self, why):
+    def interrupt(self, why):
         """Have the playbook ended."""
-        self.stopped_because = self.stopped_because or why
         self.over.set()
 
     # How it ended.
 
     def ended_early(self, error):
         """It did not come to its end, because it was stopped or failed."""
-        if self.stopped_because == "cancelled":
+        if self.stopped_because == CANCELLED:
             self.end("cancelled", f"cancelled by {preparations.cancelled_by(self.row.id)}; what was done by then stays")
         elif self.stopped_because:
-            self.put_back()
+            self.put_back(AGAIN_MS)
         else:
             self.end("failed", f"{str(error).rstrip('.')}. {getattr(error, 'remedy', None) or ''}".strip())
-
-    def put_back(self):
-        """Give the lease back; the sweep enqueues it when the time has come."""
-        leases.release(self.row, due_at=now() + AGAIN_MS, enqueued_at=None)
 
     def end(self, state, message):
         """Write the end, with what was changed in all attempts, if it is still ours."""
         self.history.flush()
         columns = {"message": message, "changed": preparations.changed_tasks(self.row.id)}
-        transitions.move_preparation(self.row, state, guard=leases.is_held(self.row), **columns, **leases.FREE)
+        transitions.move_preparation(self.row, state, guard=self.is_held(), **columns, **leases.FREE)
 
 
 class Refused(Exception):
@@ -186,3 +152,16 @@ def variables_of(host):
         "windlass_supervisor": host.settings["supervisor"],
         "windlass_public_key": zonekeys.public_key(host.zone.name),
     }
+
+
+# Each is a process of its own that weighs some 100 MB, so only a quarter of a worker's threads do this at a time.
+KIND = declare(
+    Kind(
+        "windlass.prepare_host",
+        run=PreparationAttempt.carry_out,
+        model=Preparation,
+        is_due=PreparationAttempt.may_begin,
+        on_hosts=True,
+        share=4,
+    )
+)

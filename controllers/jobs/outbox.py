@@ -1,7 +1,7 @@
 """What foreign systems are to be told about deploys and releases: written in the transaction that changes them, said later.
 
-Nothing here asks a foreign system; outbound.py does. Each row's key names what is said, so that writing it twice changes
-nothing.
+Nothing here asks a foreign system; notifications/actions.py does. Each row's key names what is said, so that writing it
+twice changes nothing.
 """
 
 import fnmatch
@@ -9,6 +9,7 @@ import hashlib
 
 from config import settings
 from controllers import foreign
+from controllers.jobs import states
 from models import Delivery, Deploy, Integration
 from models.db import database, now
 from utils.datekit import rfc3339
@@ -54,9 +55,9 @@ def ask_for_states(deploy):
     """Have a worker look now whether a deploy's issues are in the states they must be in, however the look before ended."""
     wanted = item(deploy, REQUIRE, deploy.application.tracker["integration"])
     insert([wanted])
-    Delivery.update(state="waiting", attempt=0, due_at=None, ended_at=None).where(
-        Delivery.key == wanted["key"], Delivery.state != "superseded"
-    ).execute()
+    again = {"attempt": 0, "due_at": None, "enqueued_at": None}
+    Delivery.update(**again).where(Delivery.key == wanted["key"], Delivery.state == "waiting").execute()
+    states.move_all(Delivery, "waiting", Delivery.key == wanted["key"], ended_at=None, **again)
 
 
 def on_state(deploy, state, reason=None):
@@ -101,15 +102,16 @@ def insert(items):
 
 def supersede(deploy, action, integration):
     """Mark what waits to be said and is no longer true; what is being said right now looks at the deploy itself."""
-    Delivery.update(
-        state="superseded", ended_at=now(), error="A newer state was there before this one was sent."
-    ).where(
+    states.move_all(
+        Delivery,
+        "superseded",
         Delivery.deploy == deploy,
         Delivery.action == action,
         Delivery.integration == integration,
-        Delivery.state == "waiting",
         Delivery.lease_expires_at.is_null(),
-    ).execute()
+        ended_at=now(),
+        error="A newer state was there before this one was sent.",
+    )
 
 
 def item(deploy, action, integration, subject=None, payload=None, about=""):

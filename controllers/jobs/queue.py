@@ -3,6 +3,8 @@
 import functools
 import logging
 
+from peewee import Value
+
 import broker
 from models import Host, Zone
 from models.db import clock, database
@@ -37,15 +39,16 @@ def enqueue(task, *ids, zone=None):
     return True
 
 
-def enqueue_on_hosts(task, model, *conditions, most=None, again_ms=ENQUEUE_AGAIN_MS):
-    """Enqueue the rows about a host that meet conditions and were not enqueued just now, each in its host's zone.
+def enqueue_rows(task, model, *conditions, on_hosts=False, most=None, again_ms=ENQUEUE_AGAIN_MS):
+    """Enqueue a task about each row that meets the conditions and was not enqueued just now, the oldest first.
 
-    `most` is for how many at once, the oldest first; None: for all. `again_ms`: after how long a message counts as lost.
+    on_hosts: each goes to the zone of its host, instead of to the central queue; most: how many at once, None for all;
+    again_ms: milliseconds after which a message counts as lost.
     """
     at = clock()
     is_not_enqueued = model.enqueued_at.is_null() | (model.enqueued_at < at - again_ms)
-    query = model.select(model.id, Zone.name).join(Host).join(Zone).where(is_not_enqueued, *conditions)
-    due = list(query.order_by(model.id).limit(most).tuples())
+    query = model.select(model.id, Zone.name).join(Host).join(Zone) if on_hosts else model.select(model.id, Value(None))
+    due = list(query.where(is_not_enqueued, *conditions).order_by(model.id).limit(most).tuples())
     if due:  # A statement that changes nothing would wait for SQLite's one writer all the same.
         model.update(enqueued_at=at).where(model.id.in_([row_id for row_id, _ in due])).execute()
     for row_id, zone in due:

@@ -1,72 +1,28 @@
-"""Every state of a deploy, a host run, a command, a preparation, a release and a delivery, which may follow which, and the
-functions that make the change.
+"""Changes of state with what they bring along: the event that tells of it, and what other systems are to be told.
 
-A change is a compare-and-set on the row together with its event, in one transaction: two workers that try the same
-change cannot both succeed, and no reader sees a state whose event is missing.
+All in one transaction, so no reader sees a state whose event is missing. Which state may follow which is in states.py.
 """
 
 from controllers import events, rows
-from controllers.jobs import outbox
-from models import Command, CommandRun, Delivery, Deploy, Host, HostRun, Preparation, Release
+from controllers.jobs import outbox, states
+from controllers.jobs.states import (  # noqa: F401
+    COMMAND_RUN_GOING_ON,
+    DEPLOY_ENDED,
+    DEPLOY_WAITING,
+    HOST_RUN,
+    HOST_RUN_BAD,
+    HOST_RUN_ENDED,
+    PREPARATION_GOING_ON,
+    RELEASE,
+    IllegalTransition,
+)
+from models import Host, HostRun
 from models.db import database, now
-
-DEPLOY = {
-    "pending_approval": {"scheduled", "queued", "cancelled"},
-    "scheduled": {"queued", "cancelled"},
-    "queued": {"running", "cancelled"},
-    "running": {"paused", "rolling_back", "succeeded", "failed", "rolled_back", "cancelled"},
-    "paused": {"running", "cancelled"},
-    "rolling_back": {"rolled_back", "failed"},
-    "succeeded": set(),
-    "failed": {"running"},  # A retry of the failed hosts.
-    "rolled_back": set(),
-    "cancelled": set(),
-}
-HOST_RUN = {
-    "pending": {"running", "skipped"},
-    # A run goes back to pending when what it needs is away and its host has not been touched.
-    "running": {"pending", "succeeded", "unchanged", "failed", "rolled_back", "skipped", "unreachable"},
-    "succeeded": {"pending", "failed"},  # To be restored; turned unhealthy under watch.
-    "unchanged": set(),
-    "failed": {"pending", "skipped"},  # To be tried again, or restored; left out by somebody.
-    "rolled_back": {"pending", "skipped"},
-    "skipped": {"pending"},
-    "unreachable": {"pending", "skipped"},
-}
-COMMAND = {"running": {"succeeded", "failed", "cancelled"}, "succeeded": set(), "failed": set(), "cancelled": set()}
-COMMAND_RUN = {
-    "pending": {"running", "failed", "unreachable", "cancelled"},
-    "running": {"succeeded", "failed", "unclear", "cancelled"},
-    **{state: set() for state in ("succeeded", "failed", "unclear", "unreachable", "cancelled", "skipped")},
-}
-PREPARATION = {
-    "pending": {"running", "failed", "cancelled"},
-    "running": {"succeeded", "failed", "cancelled"},
-    **{state: set() for state in ("succeeded", "failed", "cancelled")},
-}
-DELIVERY = {
-    "waiting": {"delivered", "failed", "superseded"},
-    "delivered": {"waiting"},  # Sent again, because somebody asked for it.
-    "failed": {"waiting"},
-    "superseded": set(),
-}
-RELEASE = {"building": {"ready", "failed"}, "ready": set(), "failed": set()}
-
-DEPLOY_ENDED = frozenset({"succeeded", "failed", "rolled_back", "cancelled"})
-DEPLOY_WAITING = frozenset({"pending_approval", "scheduled"})  # Asked for, and not in its target's queue yet.
-HOST_RUN_ENDED = frozenset({"succeeded", "unchanged", "failed", "rolled_back", "skipped", "unreachable"})
-PREPARATION_GOING_ON = frozenset({"pending", "running"})
-COMMAND_RUN_GOING_ON = frozenset({"pending", "running"})
-HOST_RUN_BAD = frozenset({"failed", "unreachable"})
-
-
-class IllegalTransition(Exception):
-    """A change of state that the tables do not know: a mistake in Windlass, never a user's."""
 
 
 def move_deploy(deploy, state, **changes):
     """Move a deploy to `state` and set more columns; returns False if another worker changed its state first."""
-    if state in DEPLOY_ENDED:
+    if state in states.DEPLOY_ENDED:
         changes.setdefault("ended_at", now())
     data = {
         "state": state,
@@ -77,7 +33,7 @@ def move_deploy(deploy, state, **changes):
     }
     reason = changes.get("reason")
     with database.atomic():
-        if not _move(Deploy, DEPLOY, deploy, state, changes):
+        if not states.move(deploy, state, **changes):
             return False
         events.append(f"deploy-{deploy.id}", [{"kind": "deploy", "data": data, "text": reason}])
         events.append("deploys", [{"kind": "deploy", "data": data, "text": reason}])
@@ -92,10 +48,10 @@ def move_host_run(run, state, guard=None, told=None, **changes):
     data. A `code` goes with the state it was set with.
     """
     changes.setdefault("code", None)
-    if state in HOST_RUN_ENDED:
+    if state in states.HOST_RUN_ENDED:
         changes.setdefault("ended_at", now())
     with database.atomic():
-        if not _move(HostRun, HOST_RUN, run, state, changes, guard):
+        if not states.move(run, state, guard, **changes):
             return False
         events.append(f"deploy-{run.deploy_id}", [host_event(run, state, changes, told)])
     return True
@@ -107,14 +63,13 @@ def move_host_runs(deploy, state, *conditions, **changes):
     Returns the rows as they were before.
     """
     changes.setdefault("code", None)
-    if state in HOST_RUN_ENDED:
+    if state in states.HOST_RUN_ENDED:
         changes.setdefault("ended_at", now())
     with database.atomic():
         query = HostRun.select(HostRun, Host).join(Host).where(HostRun.deploy == deploy, *conditions)
         runs = list(rows.for_change(query.order_by(HostRun.wave, HostRun.id), HostRun))
         for run in runs:
-            if state not in HOST_RUN[run.state]:
-                raise IllegalTransition(f"HostRun {run.id}: {run.state} -> {state}")
+            states.check(run, state)
         if runs:
             HostRun.update(state=state, **changes).where(HostRun.id.in_([run.id for run in runs])).execute()
             events.append(f"deploy-{deploy.id}", [host_event(run, state, changes) for run in runs])
@@ -131,10 +86,10 @@ def host_event(run, state, changes, told=None):
 
 def move_command_run(run, state, guard=None, **changes):
     """Move a command's run on one host to `state`; returns False if another worker did so first. `guard` as for a host run."""
-    if state not in COMMAND_RUN_GOING_ON:
+    if state not in states.COMMAND_RUN_GOING_ON:
         changes.setdefault("ended_at", now())
     with database.atomic():
-        if not _move(CommandRun, COMMAND_RUN, run, state, changes, guard):
+        if not states.move(run, state, guard, **changes):
             return False
         data = {"state": state} if run.exit_code is None else {"state": state, "exit_code": run.exit_code}
         events.append(
@@ -147,7 +102,7 @@ def move_command_run(run, state, guard=None, **changes):
 def move_command(command, state):
     """End a command; returns False if another worker did so first."""
     with database.atomic():
-        if not _move(Command, COMMAND, command, state, {"ended_at": now()}):
+        if not states.move(command, state, ended_at=now()):
             return False
         events.append(f"command-{command.id}", [{"kind": "command", "data": {"state": state}}])
     return True
@@ -155,10 +110,10 @@ def move_command(command, state):
 
 def move_preparation(preparation, state, guard=None, **changes):
     """Move a preparation to `state`; returns False if another worker did so first. `guard` as for a host run."""
-    if state not in PREPARATION_GOING_ON:
+    if state not in states.PREPARATION_GOING_ON:
         changes.setdefault("ended_at", now())
     with database.atomic():
-        if not _move(Preparation, PREPARATION, preparation, state, changes, guard):
+        if not states.move(preparation, state, guard, **changes):
             return False
         data = {"state": state} if preparation.changed is None else {"state": state, "changed": preparation.changed}
         item = {"kind": "preparation", "host": preparation.host_name, "data": data, "text": changes.get("message")}
@@ -169,7 +124,7 @@ def move_preparation(preparation, state, guard=None, **changes):
 def move_release(release, state, guard=None, **changes):
     """Move a release from building to its end; returns False if another worker did so first. `guard` as for a host run."""
     with database.atomic():
-        if not _move(Release, RELEASE, release, state, {"ended_at": now(), **changes}, guard):
+        if not states.move(release, state, guard, **{"ended_at": now(), **changes}):
             return False
         events.append(
             f"release-{release.id}",
@@ -177,25 +132,4 @@ def move_release(release, state, guard=None, **changes):
         )
         if state == "ready":
             outbox.on_release(release)
-    return True
-
-
-def move_delivery(delivery, state, guard=None, **changes):
-    """Move a delivery to `state`; returns False if another worker did so first. `guard` as for a host run."""
-    if state != "waiting":
-        changes.setdefault("ended_at", now())
-    return _move(Delivery, DELIVERY, delivery, state, changes, guard)
-
-
-def _move(model, table, row, state, changes, guard=None):
-    """Compare-and-set one row's state; the object in memory follows only when the row did."""
-    if state not in table[row.state]:
-        raise IllegalTransition(f"{model.__name__} {row.id}: {row.state} -> {state}")
-    conditions = [model.id == row.id, model.state == row.state] + ([guard] if guard is not None else [])
-    moved = model.update(state=state, **changes).where(*conditions).execute()
-    if not moved:
-        return False
-    fresh = model.get_by_id(row.id)
-    for name in {"state", *changes}:
-        setattr(row, name, getattr(fresh, name))
     return True

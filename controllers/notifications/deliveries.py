@@ -4,84 +4,14 @@ A row is written in the transaction of what it is about, and carried out by a wo
 growing pauses while the system is away, given up where trying again cannot help. Every one can be looked at and sent again.
 """
 
-import logging
-
 from peewee import JOIN, fn
 
 from controllers import audit, paging, rows
-from controllers.build_work import BuildFailed
-from controllers.errors import Conflict, NotFound, WindlassError
-from controllers.foreign import ForeignError
-from controllers.jobs import leases, queue, transitions
-from controllers.notifications import actions
+from controllers.errors import Conflict, NotFound
+from controllers.jobs import queue, states
 from models import Application, Delivery, Deploy, Environment, Release
-from models.db import clock, now
-from store import StoreError
+from models.db import clock
 from utils.datekit import rfc3339
-
-PAUSES_S = (5, 20, 60, 300, 900, 3600, 3600, 7200, 14_400, 28_800)  # About 17 hours in all, then it is given up.
-MOST_ENQUEUED = 100
-
-log = logging.getLogger(__name__)
-
-
-# Carrying out.
-
-
-def due():
-    """Return the ids of deliveries that may be tried now and that no living worker has, oldest first."""
-    is_waiting = (Delivery.state == "waiting") & leases.is_free(Delivery) & leases.is_due(Delivery)
-    query = Delivery.select(Delivery.id).where(is_waiting)
-    return [row.id for row in query.order_by(Delivery.id).limit(MOST_ENQUEUED)]
-
-
-def enqueue_due():
-    """Enqueue the deliveries that are due."""
-    for delivery_id in due():
-        queue.enqueue("windlass.deliver", delivery_id)
-
-
-def carry_out(delivery_id):
-    """Say one thing to its system if that is due and nobody else does; safe to call at any time."""
-    is_due = leases.is_due(Delivery)
-    row = leases.claim(Delivery, delivery_id, Delivery.state == "waiting", is_due, attempt=Delivery.attempt + 1)
-    if row is None:
-        return
-    with leases.heartbeats(row, lost=lambda: log.warning("delivery %s was taken over", row.id)):
-        try:
-            finish(row, "delivered", answer=actions.say(row), error=None)
-        except actions.Superseded as reason:
-            finish(row, "superseded", error=str(reason))
-        except actions.NotYet as reason:
-            wait(row, str(reason), reason.pause_s)
-        except ForeignError as error:
-            put_off(row, error.detail, not error.may_pass, error.retry_after_s)
-        except StoreError as error:  # Another worker may hold the release.
-            put_off(row, str(error), False, None)
-        except (WindlassError, BuildFailed) as error:  # No integration any more, say, or another release is kept there.
-            finish(row, "failed", error=str(error))
-        except Exception as error:
-            log.exception("delivery %s failed inside Windlass", row.id)
-            put_off(row, f"Windlass itself failed: {type(error).__name__}: {error}", False, None)
-
-
-def finish(row, state, **changes):
-    """Write down how a delivery ended, if this worker still holds it."""
-    transitions.move_delivery(row, state, guard=leases.is_held(row), **leases.FREE, **changes)
-
-
-def put_off(row, error, is_hopeless, retry_after_s):
-    """Try again later, not before the system asked for; give up where that cannot help or has been tried long enough."""
-    if is_hopeless or row.attempt > len(PAUSES_S):
-        finish(row, "failed", error=error)
-        return
-    wait(row, error, max(PAUSES_S[row.attempt - 1], retry_after_s or 0), attempt=row.attempt)
-
-
-def wait(row, error, pause_s, attempt=0):
-    """Look again after `pause_s` seconds; what only had to wait for something else has used up no attempt."""
-    leases.release(row, error=error, due_at=now() + int(pause_s * 1000), attempt=attempt)
-
 
 # Looking.
 
@@ -164,6 +94,6 @@ def resend(actor, delivery_id):
         if row.state == "waiting":
             Delivery.update(**again).where(Delivery.id == row.id).execute()
         else:
-            transitions.move_delivery(row, "waiting", **again)
+            states.move(row, "waiting", **again)
     queue.enqueue("windlass.deliver", row.id)
     return get(actor, delivery_id)

@@ -6,9 +6,6 @@ start, and finds what is there already.
 
 import errno
 import json
-import logging
-
-from peewee import InterfaceError, OperationalError
 
 import failpoints
 import store
@@ -17,9 +14,12 @@ from config import settings
 from controllers import foreign
 from controllers.build_work import BuildFailed, Interrupted, Work
 from controllers.errors import WindlassError
+from controllers.fleet import targets
 from controllers.foreign import ForeignError
 from controllers.foreign.errors import NOT_FOUND
 from controllers.jobs import leases, transitions
+from controllers.jobs.attempt import Attempt
+from controllers.jobs.kinds import Kind, declare
 from controllers.releases import external_build, project, trees
 from controllers.releases.dependencies import lockfiles, platforms, virtualenvs
 from controllers.releases.output import Output
@@ -32,60 +32,40 @@ PACKAGE_FILE = "windlass-package.json"
 AWAY_S = (2, 5, 15, 30, 60, 120)  # Pauses while the source or the package index is away; then the build has failed.
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 
-log = logging.getLogger(__name__)
 
+class BuildAttempt(Attempt):
+    """One attempt to build a release."""
 
-def carry_out(release_id):
-    """Build a release if it is still to be built and nobody else does; returns when it ended or is somebody else's."""
-    release = leases.claim(
-        Release,
-        release_id,
-        Release.state == "building",
-        leases.is_due(Release),
-        attempt=Release.attempt + 1,
-        due_at=None,
-    )
-    if release is not None:
-        Build(release).carry_out()
-
-
-class Build:
-    """One attempt to build a release whose lease is held."""
+    model, what = Release, "release"
+    tells_error = False  # A credential may be in it.
 
     def __init__(self, release):
-        self.release = release
+        super().__init__(release)
         self.application = release.application
         self.source = release.source
         self.output = Output(f"release-{release.id}")
-        self.work = Work(self.output, settings.build.timeout_s, tick=self.output.tick)
+        self.progress = Work(self.output, settings.build.timeout_s, tick=self.output.tick)
 
-    def carry_out(self):
-        """Build and write down how it ended, whatever happens; what somebody cancels meanwhile ends as cancelled."""
-        with leases.heartbeats(self.release, lost=self.work.stop.set, look=self.look):
-            try:
-                if self.release.cancel_requested_by is None:
-                    self.attempt()
-                self.call_off()
-            except (OperationalError, InterfaceError) as error:
-                log.warning(
-                    "the build of release %s could not reach the database (%s); it is done again",
-                    self.release.id,
-                    error,
-                )
+    @classmethod
+    def may_begin(cls):
+        """It is to be built, and its time has come."""
+        return (Release.state == "building") & leases.is_due(Release)
 
-    def attempt(self):
-        """Build, and write down how that ended; only a database that is away is left to the caller."""
+    def work(self):
+        """Build and write down how it ended; what somebody cancels meanwhile ends as cancelled."""
+        if self.row.cancel_requested_by is None:
+            self.build()
+        self.call_off()
+
+    def build(self):
+        """Build, and write down how that ended."""
         try:
             self.end("ready", **self.make())
-        except (OperationalError, InterfaceError):
-            raise
         except (Interrupted, subprocesses.Stopped):
             self.give_back(attempt=Release.attempt - 1)
         except external_build.Postponed as later:
             self.put_off(later.seconds)
-        except BuildFailed as error:
-            self.fail(str(error), error.tail)
-        except subprocesses.CommandError as error:
+        except (BuildFailed, subprocesses.CommandError) as error:
             self.fail(str(error), error.tail)
         except ForeignError as error:
             self.missed(error)
@@ -93,19 +73,20 @@ class Build:
             self.fail(str(error))
         except OSError as error:
             self.fail(sentence_of(error))
-        except Exception as error:
-            log.exception("the build of release %s failed inside Windlass", self.release.id)
-            self.fail(
-                f"Windlass itself failed: {type(error).__name__}. See the worker's log for release {self.release.id}."
-            )
 
-    def look(self):
-        """Called at every heartbeat: a cancelled build ends, a worker that is told to leave hands it over."""
-        from controllers.jobs import workers
+    def broke(self, message):
+        """Windlass made a mistake."""
+        self.fail(message)
+        self.call_off()
 
-        if workers.leaving.is_set() or self.cancelled_by():
-            self.work.stop.set()
-            failpoints.reach("build.stop")
+    def is_cancelled(self):
+        """Say whether somebody has cancelled the build."""
+        return self.cancelled_by() is not None
+
+    def interrupt(self, why):
+        """Have the build end."""
+        self.progress.stop.set()
+        failpoints.reach("build.stop")
 
     # What is done, in order.
 
@@ -117,20 +98,20 @@ class Build:
         driver = foreign.driver_for(self.source)
         self.output.hide(driver.access.secrets())
         made = self.from_package() if self.source.get("package") else self.from_repository(driver)
-        self.work.check()
+        self.progress.check()
         failpoints.reach("build.after")
         return made
 
     def greet(self):
         """Say what begins; give up what has killed its worker again and again."""
-        if self.release.attempt > MOST_ATTEMPTS:
+        if self.row.attempt > MOST_ATTEMPTS:
             raise BuildFailed(
                 f"The build was begun {MOST_ATTEMPTS} times and each time its worker ended before it did: "
                 "perhaps it needs more memory than there is."
             )
-        if self.release.epoch == 1 or self.release.attempt > 1:
-            again = f", attempt {self.release.attempt}" if self.release.attempt > 1 else ""
-            self.output(f"Building {self.application.name} {self.release.version}{again}")
+        if self.row.epoch == 1 or self.row.attempt > 1:
+            again = f", attempt {self.row.attempt}" if self.row.attempt > 1 else ""
+            self.output(f"Building {self.application.name} {self.row.version}{again}")
 
     def from_repository(self, driver):
         """Make a release of a commit."""
@@ -144,30 +125,30 @@ class Build:
         python = self.python_for(hosts, found.python, found.lowest_python)
         index = self.index()
         lock = lockfiles.settle(
-            found, python, index, self.work, self.previous_locks(), self.source.get("upgrade_dependencies", False)
+            found, python, index, self.progress, self.previous_locks(), self.source.get("upgrade_dependencies", False)
         )
         self.build_environments(lock, hosts, index)
         return {**described(lock, tree), "processes": found.processes, "settings": found.settings}
 
     def tree_of_commit(self, driver):
         """Put the release's code into the store, once the other system that is to build the commit has; returns its digest."""
-        wanted = self.release.partners.get("build")
-        if wanted is None or self.release.commit is None:
+        wanted = self.row.partners.get("build")
+        if wanted is None or self.row.commit is None:
             checkout = self.check_out(driver)
             if wanted is None:
                 return checkout.digest
         elsewhere = self.elsewhere()
         elsewhere.advance()
-        return elsewhere.fetch_tree(self.work) if wanted.get("artifact") else self.check_out(driver).digest
+        return elsewhere.fetch_tree(self.progress) if wanted.get("artifact") else self.check_out(driver).digest
 
     def elsewhere(self):
         """Return the build in another system that the release waits for."""
-        return external_build.ForeignBuild(self.release, self.output, self.keep, settings.build.foreign_timeout_s)
+        return external_build.ForeignBuild(self.row, self.output, self.keep, settings.build.foreign_timeout_s)
 
     def check_out(self, driver):
         """Put the tree of the commit into the store; returns a Checkout."""
         checkout = driver.checkout(
-            self.source["repository"], self.release.commit or self.release.ref, self.source.get("branch"), self.work
+            self.source["repository"], self.row.commit or self.row.ref, self.source.get("branch"), self.work
         )
         self.keep(commit=checkout.commit)
         return checkout
@@ -181,11 +162,11 @@ class Build:
         package = self.source["package"] + (f"[{','.join(extras)}]" if extras else "")
         lock, version = lockfiles.settle_package(
             package,
-            self.release.package_version,
+            self.row.package_version,
             self.source.get("requirements") or [],
             python,
             index,
-            self.work,
+            self.progress,
             self.previous_locks(),
             self.source.get("upgrade_dependencies", False),
         )
@@ -208,8 +189,6 @@ class Build:
 
     def hosts(self):
         """Return the hosts of the application's targets that were observed."""
-        from controllers.fleet import targets
-
         rows = Target.select().where(Target.application == self.application)
         found = {host.name: host for target in rows for host in targets.hosts_of(target) if host.facts}
         return [found[name] for name in sorted(found)]
@@ -229,7 +208,7 @@ class Build:
             .where(
                 Release.application == self.application,
                 Release.state == "ready",
-                Release.id != self.release.id,
+                Release.id != self.row.id,
                 Release.lock.is_null(False),
             )
             .order_by(Release.number.desc())
@@ -245,16 +224,16 @@ class Build:
         if not hosts:
             wanted = {platforms.own_platform(lock.python)}
         for platform in sorted(wanted):
-            virtualenvs.ensure_for(lock, platform, index, self.work)
+            virtualenvs.ensure_for(lock, platform, index, self.progress)
 
     # Writing it down.
 
     def keep(self, **columns):
         """Write down what is known already: a build that is done again must take the same commit."""
-        if not Release.update(**columns).where(leases.is_held(self.release)).execute():
+        if not Release.update(**columns).where(self.is_held()).execute():
             raise Interrupted()
         for name, value in columns.items():
-            setattr(self.release, name, value)
+            setattr(self.row, name, value)
 
     def put_off(self, seconds, **columns):
         """Give the release back until it is looked at again; it got somewhere, so no attempt is used up."""
@@ -263,17 +242,17 @@ class Build:
 
     def give_back(self, **columns):
         """Give the lease back, for whoever goes on."""
-        leases.release(self.release, Release.cancel_requested_by.is_null(), **columns)
+        leases.release(self.row, Release.cancel_requested_by.is_null(), **columns)
 
     def is_wanted(self):
         """Return the condition that the lease is held and that nobody cancelled the build."""
-        return leases.is_held(self.release) & Release.cancel_requested_by.is_null()
+        return self.is_held() & Release.cancel_requested_by.is_null()
 
     def missed(self, error):
         """Put the build off while the source or the package index is away; it fails where asking again is no use, or was none."""
-        missed = self.release.missed
+        missed = self.row.missed
         # A commit that was told of by a hook, or seen before, exists, although the server may not show it at the moment.
-        may_pass = error.may_pass or (error.kind == NOT_FOUND and self.release.commit is not None)
+        may_pass = error.may_pass or (error.kind == NOT_FOUND and self.row.commit is not None)
         if not may_pass or missed >= len(AWAY_S):
             self.fail(error.detail)
             return
@@ -288,11 +267,11 @@ class Build:
     def end(self, state, **columns):
         """Make the change of state, unless the lease was lost, so that the outcome is another worker's, or it was cancelled."""
         self.output.flush()
-        transitions.move_release(self.release, state, guard=self.is_wanted(), **leases.FREE, **columns)
+        transitions.move_release(self.row, state, guard=self.is_wanted(), **leases.FREE, **columns)
 
     def cancelled_by(self):
         """Return who cancelled the build, None where nobody did or the lease was lost."""
-        return Release.select(Release.cancel_requested_by).where(leases.is_held(self.release)).scalar()
+        return Release.select(Release.cancel_requested_by).where(self.is_held()).scalar()
 
     def call_off(self):
         """End what somebody cancelled, however far it came: the build in the other system first, the release after it."""
@@ -301,19 +280,19 @@ class Build:
             return
         try:
             # What has killed its worker again and again is not tried for ever.
-            unstopped = self.stop_elsewhere() if self.release.attempt <= MOST_ATTEMPTS else None
+            unstopped = self.stop_elsewhere() if self.row.attempt <= MOST_ATTEMPTS else None
         except Interrupted:  # Another worker has it.
             return
         except external_build.Postponed as later:
-            leases.release(self.release, due_at=db.now() + int(later.seconds * 1000), attempt=0)
+            leases.release(self.row, due_at=db.now() + int(later.seconds * 1000), attempt=0)
             return
         self.output.flush()
         error = f"cancelled by {by}" + (f"; {self.output.mask(unstopped)}" if unstopped else "")
-        transitions.move_release(self.release, "failed", guard=leases.is_held(self.release), **leases.FREE, error=error)
+        transitions.move_release(self.row, "failed", guard=self.is_held(), **leases.FREE, error=error)
 
     def stop_elsewhere(self):
         """End the build in the other system, if one may have been begun; returns a sentence where it goes on, else None."""
-        return self.elsewhere().stop() if self.release.partners.get("build") and self.release.commit else None
+        return self.elsewhere().stop() if self.row.partners.get("build") and self.row.commit else None
 
 
 def described(lock, digest):
@@ -335,3 +314,6 @@ def sentence_of(error):
         return f"This machine's disk is full: make room below {settings.data} and build the release again."
     place = f" ({error.filename})" if error.filename else ""
     return f"The build could not use this machine's files: {error.strerror or error}{place}."
+
+
+KIND = declare(Kind("windlass.build", run=BuildAttempt.carry_out, model=Release, is_due=BuildAttempt.may_begin))

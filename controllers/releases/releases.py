@@ -9,7 +9,6 @@ from controllers.foreign import ForeignError
 from controllers.foreign.source.git import check_ref
 from controllers.guards import known_bad
 from controllers.jobs import leases, queue, transitions
-from controllers.releases import build as building
 from controllers.releases import compare as comparing
 from controllers.releases.dependencies import lockfiles
 from models import Application, BuiltEnvironment, Release
@@ -210,18 +209,6 @@ def may_be_elsewhere(release):
 
 
 # Building.
-
-
-def build(release_id):
-    """Build a release if nobody else does: the body of the task windlass.build. Safe to call at any time."""
-    building.carry_out(release_id)
-
-
-def due_builds():
-    """Return the ids of releases that are to be built and that no living worker has."""
-    is_waiting = (Release.state == "building") & leases.is_free(Release) & leases.is_due(Release)
-    query = Release.select(Release.id).where(is_waiting)
-    return [row.id for row in query.order_by(Release.id)]
 
 
 # Looking closer.

@@ -9,10 +9,12 @@ import time
 from controllers import transports
 from controllers.desired.spec import UP
 from controllers.jobs import leases, transitions
+from controllers.jobs.attempt import Attempt
 from controllers.jobs.history import Recorder
+from controllers.jobs.kinds import Kind, declare
 from controllers.rollout import reconcile
-from models import HostRun
-from models.db import clock
+from models import HostRun, HostWatch
+from models.db import clock, database
 from remote.session import AgentError, ConnectionLost
 from remote.ssh import Unreachable
 
@@ -21,17 +23,37 @@ MOST_MISSED = 3
 LOOK_LIMIT_S = 30
 
 
+class BakeAttempt(Attempt):
+    """One look at the host of a run that has succeeded, while its deploy goes on."""
+
+    model, what = HostRun, "host run"
+
+    @classmethod
+    def may_begin(cls):
+        """It has succeeded."""
+        return HostRun.state == "succeeded"
+
+    @classmethod
+    def claim(cls, row_id):
+        """Take the run's lease; a look counts as no attempt of the run."""
+        return leases.claim(HostRun, row_id, cls.may_begin(), enqueued_at=None)
+
+    def work(self):
+        """Look, and write down what was found."""
+        if self.row.deploy.state == "running":
+            note(self.row, *find_out(self.row))
+        leases.release(self.row)
+
+    def broke(self, message):
+        """Windlass made a mistake; the log has it, and the next look is made in time."""
+        leases.release(self.row)
+
+
 def look(host_run_id):
-    """Look once at the host of a run that has succeeded, if its deploy goes on; safe to call at any time."""
-    run = leases.claim(HostRun, host_run_id, HostRun.state == "succeeded", enqueued_at=None)
-    if run is None:
-        return
-    try:
-        if run.deploy.state == "running":
-            note(run, *find_out(run))
-    finally:
-        leases.release(run)
-    reconcile.reconcile(run.deploy_id)
+    """Look once at the host of a run under watch, and have its deploy go on; safe to call at any time."""
+    run = BakeAttempt.carry_out(host_run_id)
+    if run is not None:
+        reconcile.reconcile(run.deploy_id)
 
 
 def find_out(run):
@@ -80,25 +102,32 @@ def fault_of(run, application, processes, pids, probe):
         return f"not all processes are up: {', '.join(down) or 'there are none'}"
     if not probe["healthy"]:
         return f"the health check fails: {probe['said']}"
-    before = (run.watched or {}).get("pids") or pids
+    before = watch_of(run).pids or pids
     restarted = sorted(name for name, pid in pids.items() if before.get(name, pid) != pid)
     return f"restarted by itself: {', '.join(restarted)}" if restarted else None
 
 
+def watch_of(run):
+    """Return what earlier looks found at the host of a run; an unsaved row where there was none."""
+    return HostWatch.get_or_none(HostWatch.host_run == run) or HostWatch(host_run=run)
+
+
 def note(run, seen, began_at):
     """Write down what a look found; a fault, or too many looks in a row that found nobody, ends the watch."""
-    before = run.watched or {}
-    missed = before.get("missed", 0) + 1 if "missed" in seen else 0
+    watch = watch_of(run)
+    missed = watch.missed + 1 if "missed" in seen else 0
     if seen.get("fault"):
         fail(run, seen["fault"])
     elif missed >= MOST_MISSED:
         fail(run, f"it could not be looked at {missed} times in a row: {seen['missed']}")
     else:
-        found = {"tried_at": began_at, "watched": {"missed": missed, "pids": before.get("pids") or seen.get("pids")}}
-        if not missed:
-            found["looked_at"] = began_at
-        HostRun.update(found).where(leases.is_held(run)).execute()
-        if not before and not missed:
+        is_first = watch.id is None and not missed
+        watch.tried_at, watch.missed, watch.pids = began_at, missed, watch.pids or seen.get("pids")
+        watch.looked_at = watch.looked_at if missed else began_at
+        with database.atomic():
+            if leases.extend(run):
+                watch.save()
+        if is_first:
             record = Recorder(run)
             record.output("bake", "healthy; under watch from now on")
             record.flush()
@@ -106,6 +135,9 @@ def note(run, seen, began_at):
 
 def fail(run, fault):
     """Count the host as failed; what becomes of it, and of the others, is up to the strategy."""
-    said = "It was healthy when it was switched, and turned unhealthy under watch."
-    message = f"{run.host.name}: bake: {fault.rstrip('.')}. {said}"
+    turned = "It was healthy when it was switched, and turned unhealthy under watch."
+    message = f"{run.host.name}: bake: {fault.rstrip('.')}. {turned}"
     transitions.move_host_run(run, "failed", guard=leases.is_held(run), message=message, was_switched=True)
+
+
+KIND = declare(Kind("windlass.bake_host", run=look))

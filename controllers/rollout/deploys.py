@@ -10,7 +10,7 @@ from controllers.errors import Conflict, NotFound
 from controllers.fleet import targets
 from controllers.jobs import outbox, queue, transitions
 from controllers.rollout import approvals, gates, plan_rows, snapshots
-from models import Application, Deploy, Environment, Host, HostRun, Release, Step
+from models import Application, Deploy, Environment, Host, HostRun, HostWatch, Release, Step
 from models.db import now
 from utils.datekit import rfc3339
 
@@ -365,11 +365,9 @@ def begin_again(deploy, *conditions):
         message=None,
         away=None,
         was_switched=False,
-        looked_at=None,
-        tried_at=None,
-        watched=None,
     )
-    Step.delete().where(Step.host_run.in_([run.id for run in moved])).execute()
+    for model in (Step, HostWatch):
+        model.delete().where(model.host_run.in_([run.id for run in moved])).execute()
 
 
 def rollback(actor, deploy_id):

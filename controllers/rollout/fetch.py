@@ -15,7 +15,7 @@ from utils.datekit import rfc3339
 AWAY_S = (2, 5, 15, 30, 60)  # Pauses while it is away.
 
 
-class Obtaining:
+class Origin:
     """What one attempt of a host run does to have its release; `record` takes what is said of it."""
 
     def __init__(self, run, record):

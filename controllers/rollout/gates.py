@@ -62,6 +62,11 @@ def require_open(actor, deploy):
 
 def hindrance(deploy):
     """Return why a deploy that was accepted must not begin now, as people read it, or None; call it when it is to begin."""
+    return lock_or_freeze(deploy) or unready_issues(deploy)
+
+
+def lock_or_freeze(deploy):
+    """Return which lock or freeze keeps a deploy from beginning now, as people read it, or None."""
     lock = locks.on(deploy.application_id, deploy.environment_id)
     if lock is not None and lock.holder != deploy.requested_by:
         return f"waits: {locks.told(lock)}"
@@ -69,19 +74,28 @@ def hindrance(deploy):
         found = freezes.covering(deploy.application.name, deploy.environment.name, clock())
         if found:
             return f"waits: {freezes.told(*found)}"
-    return unready_issues(deploy)
+    return None
 
 
 def unready_issues(deploy):
-    """Return why a deploy waits for its issues, or None. What a worker found (outbound.required_states) counts for a while;
-    then it is asked again, so that a deploy begins on no old answer and waits for none that was given up.
+    """Return why a deploy waits for its issues, or None. What a worker found (actions.required_states) counts for a while, so
+    that a deploy begins on no old answer.
     """
     if outbox.required_states(deploy) is None:
         return None
     found = deploy.issues_check
-    is_old = found is None or found["until"] <= clock()
-    if is_old:
-        outbox.ask_for_states(deploy)
-    if is_old and (found is None or found["ok"]):
+    if is_old(found) and (found is None or found["ok"]):
         return f"waits: the tracker {deploy.application.tracker['integration']} is asked about the states of its issues"
     return None if found["ok"] else f"waits: {found['told']}"
+
+
+def is_old(found):
+    """Say whether what was found out about a deploy's issues, if anything, counts no longer."""
+    return found is None or found["until"] <= clock()
+
+
+def renew_issues_check(deploy):
+    """Have a worker look at a deploy's issues again, where only they hold it back and what was found counts no longer."""
+    is_asked = outbox.required_states(deploy) is not None and is_old(deploy.issues_check)
+    if is_asked and lock_or_freeze(deploy) is None:
+        outbox.ask_for_states(deploy)

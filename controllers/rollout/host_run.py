@@ -2,9 +2,6 @@
 
 import contextlib
 import functools
-import logging
-
-from peewee import InterfaceError, OperationalError
 
 import failpoints
 from config import settings
@@ -12,8 +9,10 @@ from controllers import transports
 from controllers.desired import ship, spec
 from controllers.fleet import placements, playbooks
 from controllers.foreign import ForeignError
-from controllers.jobs import fencing, leases, transitions, workers
+from controllers.jobs import fencing, leases, states, transitions
+from controllers.jobs.attempt import CANCELLED, FENCED, HANDED_OVER, Attempt
 from controllers.jobs.history import Recorder
+from controllers.jobs.kinds import Kind, declare
 from controllers.releases import retention
 from controllers.rollout import desired_state, fetch, maintenance, plan_rows, playbook_run, reconcile, snapshots
 from models import Deploy, HostRun
@@ -22,22 +21,19 @@ from remote.session import AgentError, ConnectionLost
 from remote.ssh import Unreachable
 
 MOST_ATTEMPTS = 3
-MOST_DEATHS = (
-    20  # An attempt whose worker died does not count as one of those, but something may be killing the workers.
-)
+# An attempt whose worker died does not count as one of those, but something may be killing the workers.
+MOST_DEATHS = 20
 RETRY_AFTER_MS = (1_000, 4_000)
 LOCK_WAIT_S = 20
 GRACE_S = 60  # The agent ends a `release` process that takes too long itself, puts things back and says so.
 
-log = logging.getLogger(__name__)
-
 
 def carry_out(host_run_id):
     """Carry out a host run if nobody else does; returns when it ended, was handed over or is to be tried again later."""
-    run = claim(host_run_id)
+    run = HostRunAttempt.claim(host_run_id)
     if run is None:
         return
-    if run.deploy.state in transitions.DEPLOY_ENDED:
+    if run.deploy.state in states.DEPLOY_ENDED:
         leases.release(run)
         return
     if run.attempt > MOST_DEATHS:
@@ -45,18 +41,9 @@ def carry_out(host_run_id):
     elif is_out_of_service(run):
         leave_out(run)
     else:
-        HostRunDriver(run).drive()
-    reconcile.reconcile(run.deploy_id)  # At once and not through the queue: what follows should not wait for a message.
-
-
-def claim(host_run_id):
-    """Take the run's lease and make it running; returns the fresh row or None."""
-    with database.atomic():
-        changes = {"attempt": HostRun.attempt + 1, "due_at": None, "enqueued_at": None}
-        run = leases.claim(HostRun, host_run_id, may_be_carried_out(), **changes)
-        if run and run.state == "pending":
-            transitions.move_host_run(run, "running", started_at=run.started_at or now())
-    return run
+        HostRunAttempt(run).run()
+    # At once and not through the queue: what follows should not wait for a message.
+    reconcile.reconcile(run.deploy_id)
 
 
 def give_up(run):
@@ -88,55 +75,60 @@ def leave_out(run):
     end("failed", message=message, code="in-maintenance")
 
 
-def may_be_carried_out():
-    """Return the condition under which a run is worked on: one that has not begun waits while its deploy is paused."""
-    is_going_on = HostRun.deploy.in_(Deploy.select(Deploy.id).where(Deploy.state.in_(("running", "rolling_back"))))
-    return (HostRun.state == "running") | ((HostRun.state == "pending") & is_going_on)
-
-
-class HostRunDriver:
+class HostRunAttempt(Attempt):
     """One attempt of one host run."""
 
-    def __init__(self, run):
-        self.run = run
-        self.deploy = run.deploy
-        self.host = run.host
-        self.application = run.deploy.application
-        self.variables, secret_values = snapshots.open_variables(run.deploy.snapshot)
-        self.record = Recorder(run, secret_values, playbooks.step_names(run.deploy.snapshot))
-        self.configuring = playbook_run.Configuring(run, self.record, self.variables, secret_values)
-        self.obtaining = fetch.Obtaining(run, self.record)
+    model, what = HostRun, "host run"
+
+    def __init__(self, host_run):
+        super().__init__(host_run)
+        self.deploy = host_run.deploy
+        self.host = host_run.host
+        self.application = host_run.deploy.application
+        self.variables, secret_values = snapshots.open_variables(host_run.deploy.snapshot)
+        self.record = Recorder(host_run, secret_values, playbooks.step_names(host_run.deploy.snapshot))
+        self.playbooks = playbook_run.PlaybookRun(host_run, self.record, self.variables, secret_values)
+        self.origin = fetch.Origin(host_run, self.record)
         self.session = None
         self.has_switched = False
-        self.stopped_because = None
 
-    def drive(self):
-        """Go through the steps and write down how it ended, whatever happens."""
-        with self.record, leases.heartbeats(self.run, lost=lambda: self.stop("fenced"), look=self.look):
-            try:
-                with contextlib.closing(self):
-                    outcome, message = self.restore() if self.run.goal == "restore" else self.deploy_release()
-                self.end(outcome, message)
-            except AgentError as error:
-                self.refused(error)
-            except Unreachable as error:
-                self.not_reached(error)
-            except ConnectionLost as error:
-                self.cut_off(error)
-            except (
-                ForeignError
-            ) as error:  # Only what the release comes from, and only where it is away; see obtaining.py.
-                self.await_origin(error)
-            except (OperationalError, InterfaceError) as error:
-                log.warning("host run %s: the database did not take a write (%s); it goes on later", self.run.id, error)
-                # Where that fails too, it is taken up when the lease is over.
-                with contextlib.suppress(OperationalError, InterfaceError):
-                    self.put_back(RETRY_AFTER_MS[0])
-            except Exception as error:
-                log.exception("host run %s failed inside Windlass", self.run.id)
-                self.fail(
-                    f"Windlass itself failed: {type(error).__name__}: {error}. See the worker's log for host run {self.run.id}."
-                )
+    @classmethod
+    def may_begin(cls):
+        """A run that has not begun waits while its deploy is paused."""
+        is_going_on = HostRun.deploy.in_(Deploy.select(Deploy.id).where(Deploy.state.in_(("running", "rolling_back"))))
+        return (HostRun.state == "running") | ((HostRun.state == "pending") & is_going_on)
+
+    @classmethod
+    def claim(cls, row_id):
+        """Take the run's lease and make it running; returns the fresh row or None."""
+        with database.atomic():
+            run = super().claim(row_id)
+            if run and run.state == "pending":
+                transitions.move_host_run(run, "running", started_at=run.started_at or now())
+        return run
+
+    def work(self):
+        """Go through the steps and write down how it ended."""
+        try:
+            with contextlib.closing(self):
+                outcome, message = self.restore() if self.row.goal == "restore" else self.deploy_release()
+            self.end(outcome, message)
+        except AgentError as error:
+            self.refused(error)
+        except Unreachable as error:
+            self.not_reached(error)
+        except ConnectionLost as error:
+            self.cut_off(error)
+        except ForeignError as error:  # Only what the release comes from, and only where it is away; see fetch.py.
+            self.await_origin(error)
+
+    def broke(self, message):
+        """Windlass made a mistake."""
+        self.fail(message)
+
+    def recording(self):
+        """The history of the run with its steps."""
+        return self.record
 
     # What is done, in order.
 
@@ -145,40 +137,40 @@ class HostRunDriver:
         release = self.deploy.release
         if playbooks.has(self.deploy.snapshot, playbooks.AT_CONNECT):
             self.obtain()  # Else what runs there would run again each time that the release cannot be had.
-        self.configuring.at(playbooks.AT_CONNECT)
+        self.playbooks.at(playbooks.AT_CONNECT)
         state = self.connect_and_begin()
-        python, environment = desired_state.environment_for(release, state["facts"], self.obtaining.say)
+        python, environment = desired_state.environment_for(release, state["facts"], self.origin.say)
         specification = desired_state.specification(
             self.host, release, environment, python, self.deploy.snapshot, self.variables, state, self.deploy.id
         )
         damaged = {kind for kind, _ in spec.damaged(specification, state["application"])}
         environment = self.have_files(release, environment, state, damaged)
         self.hold_to_plan(release, environment, python, state)
-        if spec.is_in_place(specification, state) and not (self.run.before or {}).get("is_fresh"):
+        if spec.is_in_place(specification, state) and not (self.row.before or {}).get("is_fresh"):
             placements.write(self.deploy, self.host, state["application"])
-            if self.run.before is not None:  # An attempt that was cut off did it, and may not have come to its end.
+            if self.row.before is not None:  # An attempt that was cut off did it, and may not have come to its end.
                 self.has_switched = True
-                self.configuring.at(playbooks.AT_END)
+                self.playbooks.at(playbooks.AT_END)
             self.record.skip_rest("nothing to do")
-            if self.configuring.has_changed:
+            if self.playbooks.has_changed:
                 return "succeeded", "already ran exactly this; what ran before it changed the host"
             return "unchanged", "already runs exactly this"
         self.remember(specification, state["application"])
-        self.configuring.at(playbooks.AT_SHIP)
+        self.playbooks.at(playbooks.AT_SHIP)
         self.ship_release(release, state["application"], "release" in damaged)
-        self.configuring.at(playbooks.AT_ENVIRONMENT)
+        self.playbooks.at(playbooks.AT_ENVIRONMENT)
         self.ship_environment(environment, python, state["application"], "environment" in damaged)
-        self.configuring.at(playbooks.AT_CONFIGURE)
+        self.playbooks.at(playbooks.AT_CONFIGURE)
         answer = self.activate(release, specification)
         self.has_switched = True
         placements.write(self.deploy, self.host, answer["application"])
-        self.configuring.at(playbooks.AT_END)
-        return "succeeded", told_switch(answer)
+        self.playbooks.at(playbooks.AT_END)
+        return "succeeded", describe_switch(answer)
 
     def restore(self):
         """Bring the host back to what it ran before this deploy; returns (end state, message)."""
         self.connect_and_begin()
-        before = self.run.before or {}
+        before = self.row.before or {}
         answer = self.session.request(
             "restore",
             on_event=self.record.heard,
@@ -196,7 +188,7 @@ class HostRunDriver:
         """Steps connect and preflight: log in, take the host's lock, see what is there."""
         self.record.step("connect", "running")
         self.look()
-        if self.run.before is None:
+        if self.row.before is None:
             self.leave_if_stopped("connect")
         self.session = transports.open_host(self.host)
         state = self.session.request(
@@ -214,8 +206,8 @@ class HostRunDriver:
         )
         # To be able to begin, the agent has put `current` right, should somebody have changed it; that was a change, too.
         state["application"]["current"] = state.pop("current_before")
-        before = self.run.before or state["application"]
-        if self.stopped_because != "cancelled" or before["active"] == state["application"]["active"]:
+        before = self.row.before or state["application"]
+        if self.stopped_because != CANCELLED or before["active"] == state["application"]["active"]:
             self.leave_if_stopped("preflight")
         for problem in state["problems"]:
             if problem["code"] not in desired_state.ADVISORY_PROBLEMS:
@@ -234,24 +226,24 @@ class HostRunDriver:
         if release.digest not in state["application"]["releases"] or "release" in damaged:
             self.obtain()
         if environment.name not in state["application"]["environments"] or "environment" in damaged:
-            environment = desired_state.environment_for(release, state["facts"], self.obtaining.say, with_files=True)[1]
+            environment = desired_state.environment_for(release, state["facts"], self.origin.say, with_files=True)[1]
         self.waits_no_longer()
         return environment
 
     def obtain(self):
         """Have the release's files here, unless the run is to stop. Raises ForeignError while what keeps them is away."""
-        if self.obtaining.is_done:
+        if self.origin.is_done:
             return
         self.look()
         self.leave_if_stopped("preflight")
-        self.obtaining.obtain()
+        self.origin.obtain()
         self.waits_no_longer()
 
     def waits_no_longer(self):
         """Forget that what the release comes from was away."""
-        if self.run.away:
-            HostRun.update(away=None, message=None).where(leases.is_held(self.run)).execute()
-            self.run.away = None
+        if self.row.away:
+            HostRun.update(away=None, message=None).where(self.is_held()).execute()
+            self.row.away = None
 
     def heard_first(self, event):
         """The agent's first word shows that the host has a Python that runs it."""
@@ -261,13 +253,13 @@ class HostRunDriver:
 
     def hold_to_plan(self, release, environment, python, state):
         """What is about to change is what the deploy's plan says, or the host is left alone; an own plan is only kept."""
-        if self.run.before is not None:
+        if self.row.before is not None:
             return  # An earlier attempt was held to it, and has begun to change the host since.
         texts = state["application"]["texts"]
         found = plan_rows.changes_on(
             self.host, release, environment, python, self.deploy.snapshot, self.variables, state
         )
-        moved = plan_rows.hold(self.run, found, texts)
+        moved = plan_rows.hold(self.row, found, texts)
         if not moved:
             return
         for item in moved:
@@ -282,11 +274,11 @@ class HostRunDriver:
 
         `is_fresh` is kept because an attempt that has mended files and was cut off leaves processes started from damaged ones.
         """
-        if self.run.before is None:
+        if self.row.before is None:
             is_fresh = spec.needs_fresh_start(specification, before)
             kept = {"active": before["active"], "current": before["current"], "is_fresh": is_fresh}
-            HostRun.update(before=kept).where(leases.is_held(self.run)).execute()
-            self.run.before = kept
+            HostRun.update(before=kept).where(self.is_held()).execute()
+            self.row.before = kept
 
     def ship_release(self, release, before, is_damaged):
         """Step ship: send what the host lacks of the code."""
@@ -314,13 +306,13 @@ class HostRunDriver:
             spec=specification,
             once=self.release_process(release),
             keep=retention.needed(self.deploy, self.host, specification),
-            fresh=self.run.before.get("is_fresh", False),
+            fresh=self.row.before.get("is_fresh", False),
         )
 
     def release_process(self, release):
         """Return the `release` process for the one host that runs it, or None; a rollback does not run it."""
         command = snapshots.commands(release, self.deploy.snapshot).get(spec.RELEASE_PROCESS)
-        if not command or self.run.wave > 0 or self.deploy.rollback_of_id:
+        if not command or self.row.wave > 0 or self.deploy.rollback_of_id:
             return None
         return {
             "name": spec.RELEASE_PROCESS,
@@ -331,29 +323,22 @@ class HostRunDriver:
 
     # What else is asked in the meantime.
 
-    def look(self):
-        """Called at every heartbeat: a cancelled deploy, or a worker that is told to leave, stops at the next safe point."""
-        if workers.leaving.is_set():
-            self.stop("handed-over")
-        elif (
-            self.run.goal == "deploy"
-            and Deploy.select().where(Deploy.id == self.deploy.id, Deploy.cancel_requested_by.is_null(False)).exists()
-        ):
-            self.stop("cancelled")
+    def is_cancelled(self):
+        """Only the way to the new release is cancelled, never the way back."""
+        is_cancelled = Deploy.cancel_requested_by.is_null(False)
+        return self.row.goal == "deploy" and Deploy.select().where(Deploy.id == self.deploy.id, is_cancelled).exists()
 
-    def stop(self, why):
-        """Ask the agent to stop; `why` decides what the run becomes."""
-        if self.stopped_because is None:
-            self.stopped_because = why
-            self.configuring.stop()
-            if self.session:
-                self.session.abort(why)
-            failpoints.reach(f"hostrun.stop.{why}")
+    def interrupt(self, why):
+        """Have the agent stop at its next safe point."""
+        self.playbooks.stop()
+        if self.session:
+            self.session.abort(why)
+        failpoints.reach(f"hostrun.stop.{why}")
 
     def close(self):
         """End the connection."""
         if self.session:
-            self.run.bytes_sent += self.session.bytes_sent
+            self.row.bytes_sent += self.session.bytes_sent
             self.session.close()
 
     # How it ended.
@@ -362,20 +347,20 @@ class HostRunDriver:
         """Write the run's end, if it is still ours."""
         self.record.flush()
         transitions.move_host_run(
-            self.run,
+            self.row,
             state,
-            guard=leases.is_held(self.run),
+            guard=self.is_held(),
             told=told,
             message=message,
             code=code,
             was_switched=self.has_switched and state == "failed",
-            bytes_sent=self.run.bytes_sent,
+            bytes_sent=self.row.bytes_sent,
             **leases.FREE,
         )
 
     def as_it_was(self):
         """Return what a cancelled run leaves behind, as people read it."""
-        ran = " but for what its playbooks and manifests did" if self.configuring.has_changed else ""
+        ran = " but for what its playbooks and manifests did" if self.playbooks.has_changed else ""
         return f"the host is as it was before{ran}"
 
     def fail(self, message, state="failed", step=None, **more):
@@ -390,24 +375,31 @@ class HostRunDriver:
 
     def refused(self, error):
         """The host's agent reported an error."""
-        if self.stopped_because in ("fenced", "handed-over"):
-            self.put_back(0)
-        elif error.code == "fenced" and self.run.attempt < MOST_ATTEMPTS:
+        if self.stopped_because in (FENCED, HANDED_OVER):
+            self.put_back()
+        elif error.code == "fenced" and self.row.attempt < MOST_ATTEMPTS:
             self.overtake(error)
-        elif error.code == "locked" and self.run.attempt < MOST_ATTEMPTS:
+        elif error.code == "locked" and self.row.attempt < MOST_ATTEMPTS:
             self.put_back(RETRY_AFTER_MS[-1])
-        elif self.stopped_because == "cancelled" and self.has_switched:
+        elif self.stopped_because == CANCELLED and self.has_switched:
             self.fail(f"cancelled in {error.step}; the new release runs")
-        elif self.stopped_because == "cancelled":
+        elif self.stopped_because == CANCELLED:
             self.fail(f"cancelled; {self.as_it_was()}", "rolled_back")
         else:
-            restored = " The release that ran before still serves." if self.is_back(error) else ""
-            self.fail(
-                sentence(self.host.name, error.step or self.record.current, error.message, error.remedy) + restored,
-                step=error.step,
-                code=error.code,
-                told={"moved": error.moved} if isinstance(error, plan_rows.Stale) else None,
-            )
+            self.failed_on_host(error)
+
+    def failed_on_host(self, error):
+        """A step failed; the agent may have put the host back."""
+        is_back = self.is_back(error)
+        if is_back:
+            self.note_back()
+        restored = " The release that ran before still serves." if is_back else ""
+        self.fail(
+            sentence(self.host.name, error.step or self.record.current, error.message, error.remedy) + restored,
+            step=error.step,
+            code=error.code,
+            told={"moved": error.moved} if isinstance(error, plan_rows.Stale) else None,
+        )
 
     def overtake(self, error):
         """Go on above the epoch that a host has seen, if this run is the newest one by the database.
@@ -415,31 +407,32 @@ class HostRunDriver:
         A host can have seen more than this database gave out: it was deployed to from a Windlass that was set up anew since. A
         worker that was overtaken has lost its lease, so it never gets here with one.
         """
-        if leases.extend(self.run):
+        if leases.extend(self.row):
             fencing.go_on_from(self.application, self.host, error.detail.get("epoch", 0))
-        self.put_back(0)
+        self.put_back()
 
     def is_back(self, error):
-        """Say whether the agent put the host back on what it ran before, and note that for the reconciler."""
-        if not error.restored or not (self.run.before and self.run.before["current"]):
-            return False
-        HostRun.update(before={**self.run.before, "restored": True}).where(leases.is_held(self.run)).execute()
-        return True
+        """Say whether the agent put the host back on what it ran before."""
+        return bool(error.restored and self.row.before and self.row.before["current"])
+
+    def note_back(self):
+        """Note for the reconciler that the host is back on what it ran before."""
+        HostRun.update(before={**self.row.before, "restored": True}).where(self.is_held()).execute()
 
     def not_reached(self, error):
         """The host could not be logged in to."""
-        if error.is_final or self.run.attempt >= MOST_ATTEMPTS:
+        if error.is_final or self.row.attempt >= MOST_ATTEMPTS:
             self.fail(sentence(self.host.name, "connect", str(error), error.remedy), "unreachable", code=error.code)
         else:
             self.try_again(str(error))
 
     def cut_off(self, error):
         """The connection broke while the host was worked on."""
-        if self.stopped_because in ("fenced", "handed-over"):
-            self.put_back(0)
-        elif self.stopped_because == "cancelled" and self.run.before is None:
+        if self.stopped_because in (FENCED, HANDED_OVER):
+            self.put_back()
+        elif self.stopped_because == CANCELLED and self.row.before is None:
             self.fail(f"cancelled; {self.as_it_was()}", "rolled_back")
-        elif self.run.attempt >= MOST_ATTEMPTS:
+        elif self.row.attempt >= MOST_ATTEMPTS:
             self.fail(
                 sentence(
                     self.host.name,
@@ -459,29 +452,29 @@ class HostRunDriver:
             self.refused(AgentError("aborted", "preflight", f"stopped while it waited: {self.stopped_because}", ""))
             return
         try:
-            pause_s, message, away = self.obtaining.pause(error)
+            pause_s, message, away = self.origin.pause(error)
         except AgentError as too_long:
             self.refused(too_long)
             return
-        self.obtaining.say(message)
+        self.origin.say(message)
         self.record.flush()
         self.wait(pause_s * 1000, message, away)
 
     def wait(self, after_ms, message, away):
         """Leave the run to an attempt after some time, and count this one not. Where nothing was done, it has not begun."""
-        if self.run.before is not None:
+        if self.row.before is not None:
             self.put_back(after_ms, is_unused=True, message=message, away=away)
             return
         transitions.move_host_run(
-            self.run,
+            self.row,
             "pending",
-            guard=leases.is_held(self.run),
+            guard=self.is_held(),
             message=message,
             away=away,
-            attempt=self.run.attempt - 1,
+            attempt=self.row.attempt - 1,
             due_at=clock() + after_ms,
             enqueued_at=None,
-            bytes_sent=self.run.bytes_sent,
+            bytes_sent=self.row.bytes_sent,
             **leases.FREE,
         )
 
@@ -489,25 +482,18 @@ class HostRunDriver:
         """Leave the run to a later attempt, which first looks at what the host is like."""
         self.record.fail_current(message)
         self.record.output(
-            self.record.current, f"{message}; trying again (attempt {self.run.attempt} of {MOST_ATTEMPTS})"
+            self.record.current, f"{message}; trying again (attempt {self.row.attempt} of {MOST_ATTEMPTS})"
         )
         self.record.flush()
-        self.put_back(RETRY_AFTER_MS[min(self.run.attempt, len(RETRY_AFTER_MS)) - 1])
+        self.put_back(RETRY_AFTER_MS[min(self.row.attempt, len(RETRY_AFTER_MS)) - 1])
 
-    def put_back(self, after_ms, is_unused=False, **columns):
-        """Give the lease back; the sweep enqueues it when the time has come. An attempt that was not used does not count."""
-        unused = 1 if is_unused or self.stopped_because == "handed-over" else 0
-        leases.release(
-            self.run,
-            due_at=now() + after_ms,
-            enqueued_at=None,
-            attempt=HostRun.attempt - unused,
-            bytes_sent=self.run.bytes_sent,
-            **columns,
-        )
+    def put_back(self, after_ms=0, is_unused=False, **columns):
+        """Leave the run to a later attempt. One that was not used does not count."""
+        unused = 1 if is_unused or self.stopped_because == HANDED_OVER else 0
+        super().put_back(after_ms, attempt=HostRun.attempt - unused, bytes_sent=self.row.bytes_sent, **columns)
 
 
-def told_switch(answer):
+def describe_switch(answer):
     """Return how a host came to run what it runs now, where that is worth telling."""
     if not answer["warm"]:
         return None
@@ -517,3 +503,6 @@ def told_switch(answer):
 def sentence(host, step, message, remedy):
     """Return an error as people read it: where, what, what to do."""
     return f"{host}: {step}: {message.rstrip('.')}." + (f" {remedy.rstrip('.')}." if remedy else "")
+
+
+KIND = declare(Kind("windlass.host_run", run=carry_out))

@@ -5,7 +5,7 @@ import hmac
 import secretbox
 from controllers.errors import Conflict, Invalid
 from controllers.fleet import playbooks, targets
-from controllers.jobs import queue
+from controllers.jobs import queue, states
 from controllers.releases import trees
 from controllers.rollout import changes, desired_state, snapshots
 from models import BuiltEnvironment, Host, Plan, PlanHost, Release
@@ -128,7 +128,9 @@ def enqueue(plans):
     Call it after the rows are committed.
     """
     is_open = PlanHost.state == "observing"
-    queue.enqueue_on_hosts("windlass.plan_host", PlanHost, is_open, PlanHost.plan.in_(plans), again_ms=ENQUEUE_AGAIN_MS)
+    queue.enqueue_rows(
+        "windlass.plan_host", PlanHost, is_open, PlanHost.plan.in_(plans), on_hosts=True, again_ms=ENQUEUE_AGAIN_MS
+    )
 
 
 def rows_of(plan):
@@ -151,20 +153,18 @@ def digest(plan, plan_hosts):
 
 def write_changes(row, found, texts):
     """Write what was found on a host, once; whoever comes later changes nothing."""
-    PlanHost.update(state="ready", changes=found, digest=found["digest"], texts=texts).where(
-        PlanHost.id == row.id, PlanHost.state == "observing"
-    ).execute()
+    states.move_all(PlanHost, "ready", PlanHost.id == row.id, changes=found, digest=found["digest"], texts=texts)
 
 
 def write_error(row, error):
     """Write why a host could not be planned for: {"code", "message", "remedy"}."""
-    PlanHost.update(state="failed", error=error).where(PlanHost.id == row.id, PlanHost.state == "observing").execute()
+    states.move_all(PlanHost, "failed", PlanHost.id == row.id, error=error)
 
 
 def state_of(plan_hosts):
     """Return the state of a plan by its hosts' rows: "observing", "ready" or "failed"."""
-    states = {row.state for row in plan_hosts}
-    return "observing" if "observing" in states else "failed" if "failed" in states else "ready"
+    found = {row.state for row in plan_hosts}
+    return "observing" if "observing" in found else "failed" if "failed" in found else "ready"
 
 
 # A deploy of a plan.

@@ -15,7 +15,7 @@ from controllers.rollout import plan_rows
 from remote.session import AgentError
 
 
-class Configuring:
+class PlaybookRun:
     """The playbooks and manifests of one attempt of a host run."""
 
     def __init__(self, run, record, variables, secrets):

@@ -6,23 +6,23 @@ compare-and-set, so that only the rows decide what happens next.
 
 import functools
 
-from peewee import Case, fn
+from peewee import JOIN, Case, fn
 
 import failpoints
 from controllers import rows
 from controllers.desired import waves
-from controllers.jobs import queue, transitions
+from controllers.jobs import queue, states, transitions
+from controllers.jobs.kinds import Kind, declare
 from controllers.rollout import gates, snapshots
-from models import Deploy, Host, HostRun, Zone
+from models import Deploy, Host, HostRun, HostWatch, Zone
 from models.db import clock, database, is_postgresql, now
 
-MOST_UNANSWERED = (
-    50  # So many messages of a zone may wait; more would only be enqueued again while they wait in the queue.
-)
+# So many messages of a zone may wait; more would only be enqueued again while they wait in the queue.
+MOST_UNANSWERED = 50
 LOOK_EVERY_MS = 5_000  # A host under watch is looked at this often, and once more at the end of its time.
 
-GOING_ON = HostRun.state.not_in(transitions.HOST_RUN_ENDED)
-BAD = HostRun.state.in_(transitions.HOST_RUN_BAD)  # did not do what was asked
+GOING_ON = HostRun.state.not_in(states.HOST_RUN_ENDED)
+BAD = HostRun.state.in_(states.HOST_RUN_BAD)  # did not do what was asked
 WELL = HostRun.state.in_(("succeeded", "unchanged"))  # runs the release
 SWITCHED = (HostRun.state == "succeeded") | HostRun.was_switched  # run the new release because of this deploy
 
@@ -31,7 +31,7 @@ def reconcile(deploy_id):
     """Carry a deploy one step further, then enqueue the host runs that are to be carried out now."""
     with database.atomic():
         deploy = lock(deploy_id)
-        if deploy is None or deploy.state in transitions.DEPLOY_ENDED:
+        if deploy is None or deploy.state in states.DEPLOY_ENDED:
             messages = []
         else:
             messages = Tick(deploy).run()
@@ -94,9 +94,9 @@ class Tick:
 
     def run(self):
         """Decide and write; returns the messages."""
-        if self.deploy.state in transitions.DEPLOY_WAITING or self.deploy.state == "queued":
+        if self.deploy.state in states.DEPLOY_WAITING or self.deploy.state == "queued":
             rows.hold_target(self.deploy.application_id, self.deploy.environment_id)
-        if self.deploy.state in transitions.DEPLOY_WAITING:
+        if self.deploy.state in states.DEPLOY_WAITING:
             self.wait()
         if self.deploy.state == "queued":
             self.begin()
@@ -106,7 +106,7 @@ class Tick:
             self.hold()
         if self.deploy.state == "rolling_back":
             self.go_on_rolling_back()
-        if self.deploy.state in transitions.DEPLOY_ENDED:
+        if self.deploy.state in states.DEPLOY_ENDED:
             self.wake_the_next()
         enqueued = [row_id for _, row_id, zone in self.messages if zone]
         if enqueued:
@@ -146,8 +146,12 @@ class Tick:
         """Put a scheduled deploy into the queue when it is due and nothing hinders it."""
         if self.deploy.cancel_requested_by:
             self.cancel_before_start()
-        elif self.deploy.state == "scheduled" and self.deploy.start_at <= self.clock and not self.is_hindered():
-            transitions.move_deploy(self.deploy, "queued", reason=None)
+        elif self.deploy.state == "scheduled" and self.deploy.start_at <= self.clock:
+            hindrance = gates.hindrance(self.deploy)
+            if hindrance:
+                self.hold_back(hindrance)
+            else:
+                transitions.move_deploy(self.deploy, "queued", reason=None)
 
     def cancel_before_start(self):
         """End a deploy that has touched no host."""
@@ -158,13 +162,17 @@ class Tick:
         """Start a queued deploy when its target is free."""
         if self.deploy.cancel_requested_by:
             self.cancel_before_start()
-        elif not others_ahead(self.deploy) and not self.is_hindered():
+        elif not others_ahead(self.deploy):
+            hindrance = gates.hindrance(self.deploy)
+            if hindrance:
+                self.hold_back(hindrance)
+                return
             self.leave_out()
             transitions.move_deploy(self.deploy, "running", started_at=now(), reason=None)
 
     def leave_out(self):
         """Leave out the hosts that were taken out of service since the deploy was asked for, and put the others into waves anew:
-        the one that was to lead may be missing. One that is taken out later is left out when its turn comes (hostrun.py).
+        the one that was to lead may be missing. One that is taken out later is left out when its turn comes (host_run.py).
         """
         pending = self.select(HostRun, Host, where=[HostRun.state == "pending"]).join(Host)
         runs = list(pending.order_by(HostRun.wave, HostRun.id))
@@ -178,12 +186,11 @@ class Tick:
         for wave, members in [*enumerate(groups), (waves.wave_left_out(groups, leads), left_out)]:
             HostRun.update(wave=wave).where(HostRun.id.in_([run.id for run in members])).execute()
 
-    def is_hindered(self):
-        """Say whether something keeps the deploy from beginning now, and write down what."""
-        hindrance = gates.hindrance(self.deploy)
-        if hindrance and hindrance != self.deploy.reason:
+    def hold_back(self, hindrance):
+        """Write down what keeps the deploy from beginning now, and have what is no longer known found out anew."""
+        if hindrance != self.deploy.reason:
             Deploy.update(reason=hindrance).where(Deploy.id == self.deploy.id).execute()
-        return bool(hindrance)
+        gates.renew_issues_check(self.deploy)
 
     # Wave by wave.
 
@@ -204,6 +211,8 @@ class Tick:
         elif wave is None:
             well = " well" if self.is_any(SWITCHED) else ""  # It runs on hosts that turned unhealthy under watch.
             self.give_up(f"no host runs the release{well}: ")
+        elif self.is_to_be_resumed_before(wave):
+            self.pause_before(wave)
         elif not self.is_pausing_before(wave):
             self.start_wave(wave)
 
@@ -221,20 +230,27 @@ class Tick:
         is_asked_for = bool(self.deploy.strategy.get("healthy_first"))
         return is_asked_for and not self.is_any(WELL)
 
+    def ended_before(self, wave):
+        """Return when the last run of the waves before one has ended, None where none has."""
+        return self.select(fn.MAX(HostRun.ended_at), where=[HostRun.wave < wave]).scalar()
+
+    def is_to_be_resumed_before(self, wave):
+        """Say whether the strategy's pause before a wave is one that only a person ends, and nobody has."""
+        is_asked_for = self.deploy.strategy["pause_s"] == waves.UNTIL_RESUMED
+        return is_asked_for and self.deploy.resumed_wave < wave and self.ended_before(wave) is not None
+
     def is_pausing_before(self, wave):
-        """Say whether the strategy's pause between waves lasts; one that only a person ends makes the deploy paused."""
+        """Say whether the strategy's pause between waves, if it has one in seconds, still lasts."""
         pause_s = self.deploy.strategy["pause_s"] or 0
-        ended_at = self.select(fn.MAX(HostRun.ended_at), where=[HostRun.wave < wave]).scalar() if pause_s else None
-        if ended_at is None:
+        if not pause_s or pause_s == waves.UNTIL_RESUMED:
             return False
-        if pause_s == waves.UNTIL_RESUMED:
-            return self.deploy.resumed_wave < wave and self.pause_before(wave)
-        return self.clock < ended_at + self.bake_ms + pause_s * 1000
+        ended_at = self.ended_before(wave)
+        return ended_at is not None and self.clock < ended_at + self.bake_ms + pause_s * 1000
 
     def pause_before(self, wave):
-        """Make the deploy paused; returns whether it is."""
+        """Make the deploy paused."""
         last = self.select(fn.MAX(HostRun.wave)).scalar()
-        return transitions.move_deploy(
+        transitions.move_deploy(
             self.deploy, "paused", reason=f"waits to be resumed before wave {wave + 1} of {last + 1}"
         )
 
@@ -260,8 +276,9 @@ class Tick:
         if not self.bake_ms:
             return {}
         ends_at = fn.MAX(HostRun.ended_at) + self.bake_ms
-        seen_at = fn.MIN(Case(None, [(HostRun.state == "succeeded", fn.COALESCE(HostRun.looked_at, 0))]))
+        seen_at = fn.MIN(Case(None, [(HostRun.state == "succeeded", fn.COALESCE(HostWatch.looked_at, 0))]))
         through = self.select(HostRun.wave, ends_at, where=[] if wave is None else [HostRun.wave < wave])
+        through = through.join(HostWatch, JOIN.LEFT_OUTER)
         return dict(through.group_by(HostRun.wave).having(seen_at < ends_at).tuples())
 
     def watch(self, under_watch):
@@ -270,9 +287,10 @@ class Tick:
             due_since = self.clock - LOOK_EVERY_MS
             if self.clock >= ends_at:
                 due_since = max(due_since, ends_at - 1)
-            is_due = HostRun.tried_at.is_null() | (HostRun.tried_at <= due_since)
-            is_watched = fn.COALESCE(HostRun.looked_at, 0) < ends_at
-            self.enqueue("windlass.bake_host", HostRun.state == "succeeded", HostRun.wave == wave, is_watched, is_due)
+            of_run = HostWatch.select().where(HostWatch.host_run == HostRun.id)
+            is_through = (HostWatch.looked_at >= ends_at) | (HostWatch.tried_at > due_since)
+            is_due = ~fn.EXISTS(of_run.where(is_through))
+            self.enqueue("windlass.bake_host", HostRun.state == "succeeded", HostRun.wave == wave, is_due)
 
     # Enqueueing.
 
@@ -347,7 +365,7 @@ class Tick:
             self.keep_going_with_running()
             return
         bad = list(self.select(HostRun.message, HostRun.before, where=[BAD]).order_by(HostRun.wave, HostRun.id))
-        reason = why + (self.failure_reason(bad) if bad else self.told_left_out())
+        reason = why + (self.failure_reason(bad) if bad else self.describe_left_out())
         if self.deploy.strategy["on_failure"] != "rollback":
             transitions.move_deploy(self.deploy, "failed", reason=reason)
         elif self.is_any(SWITCHED):
@@ -406,10 +424,10 @@ class Tick:
         """Every host is through, and the release runs."""
         bad = self.names(BAD)
         failed = bad and f"{len(bad)} of {self.count()} hosts failed, which the strategy tolerates: {', '.join(bad)}"
-        notes = [note for note in (failed, self.told_left_out()) if note]
+        notes = [note for note in (failed, self.describe_left_out()) if note]
         transitions.move_deploy(self.deploy, "succeeded", reason="; ".join(notes) or None)
 
-    def told_left_out(self):
+    def describe_left_out(self):
         """Return which hosts were left out as people read it, "" for none."""
         skipped = self.names(HostRun.state == "skipped")
         return f"left out: {', '.join(skipped)}" if skipped else ""
@@ -419,3 +437,16 @@ class Tick:
         waiting = next_in_queue(self.deploy)
         if waiting:
             self.messages.append(("windlass.reconcile", waiting, None))
+
+
+def enqueue_due():
+    """Enqueue the deploys that are due and have not ended."""
+    is_due = (Deploy.start_at <= now()) & (Deploy.state == "scheduled")
+    is_cancelled = Deploy.cancel_requested_by.is_null(False) & Deploy.state.in_(states.DEPLOY_WAITING)
+    is_going_on = Deploy.state.not_in(states.DEPLOY_ENDED | states.DEPLOY_WAITING)
+    due = Deploy.select(Deploy.id).where(is_due | is_cancelled | is_going_on).order_by(Deploy.id)
+    for (deploy_id,) in due.tuples():
+        queue.enqueue("windlass.reconcile", deploy_id)
+
+
+KIND = declare(Kind("windlass.reconcile", run=reconcile, sweep=enqueue_due))

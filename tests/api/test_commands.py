@@ -239,8 +239,8 @@ def test_what_nobody_works_on_is_enqueued_again_and_not_all_the_time(api, hosts,
     made = run(api, hosts=["web-1", "web-2"])
     CommandRun.update(lease_expires_at=now() + 60_000, lease_owner="x").where(CommandRun.host_name == "web-1").execute()
     enqueued.clear()
-    command_run.enqueue_due()
-    command_run.enqueue_due()
+    command_run.KIND.enqueue_due()
+    command_run.KIND.enqueue_due()
     waiting = CommandRun.get(CommandRun.host_name == "web-2")
     assert enqueued == [("windlass.run_command", waiting.id, "default")] and waiting.command_id == made["id"]
 
@@ -266,7 +266,7 @@ def test_output_that_somebody_else_writes_down_now_is_left_to_them(api, hosts, a
 
 
 def test_statuses_are_told_in_words():
-    told = [command_run.told_status(status) for status in (0, 3, 137, 143, 255)]
+    told = [command_run.describe_status(status) for status in (0, 3, 137, 143, 255)]
     assert told == [
         None,
         "ended with status 3",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers.automation import rules
+from controllers.automation import automation_run
 from models import Application, Automation, Deploy, Integration, Target
 from models.db import clock, now
 from tests.api.test_hooks import COMMIT, advance, built, hub, push, sent_tasks, target, work
@@ -72,7 +72,7 @@ def test_a_red_build_ends_it(github):
 @pytest.mark.parametrize("event", ["status", "check_suite"])
 def test_the_hook_of_a_build_that_turned_green_is_followed_at_once(github, hub, sent_tasks, event):
     Automation.update(attempt=20).execute()
-    assert look().state == "waiting" and rules.due() == []
+    assert look().state == "waiting" and automation_run.KIND.due() == []
     body = status_of()
     if event == "status":
         github.judge(COMMIT, "ci", "success")
@@ -87,17 +87,17 @@ def test_the_hook_of_a_build_that_turned_green_is_followed_at_once(github, hub, 
 
 
 def test_a_hook_that_comes_during_a_look_is_not_forgotten(github, hub, monkeypatch):
-    decide = rules.decide
+    decide = automation_run.AutomationAttempt.decide
 
-    def decide_and_be_told(row):
-        decided = decide(row)
+    def decide_and_be_told(attempt):
+        decided = decide(attempt)
         github.judge(COMMIT, "ci", "success")
         hub(status_of(), delivery="d-2", event="status")
         work()
         return decided
 
     with monkeypatch.context() as during:
-        during.setattr(rules, "decide", decide_and_be_told)
+        during.setattr(automation_run.AutomationAttempt, "decide", decide_and_be_told)
         assert look().state == "waiting"
     assert look().state == "deployed"
 
@@ -106,7 +106,7 @@ def test_the_build_of_another_commit_changes_nothing(github, hub):
     look()
     hub(status_of(commit="c" * 40), delivery="d-2", event="status")
     work()
-    assert rules.due() == []
+    assert automation_run.KIND.due() == []
 
 
 def test_pauses_grow_and_have_an_end(github):
@@ -145,7 +145,7 @@ def test_a_source_that_wants_to_be_left_alone_is(github, hub):
     hub(status_of(), delivery="d-2", event="status")
     work()
     look()
-    rules.advance(Automation.get().id)
+    automation_run.KIND.carry_out(Automation.get().id)
     assert len(github.requests) == asked, "neither a hook nor a message that is enqueued twice cuts the pause short"
 
 

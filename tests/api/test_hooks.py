@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from controllers.automation import hooks, rules
+from controllers.automation import automation_run, hook_run
 from controllers.jobs import queue, transitions
 from models import Automation, Deploy, Hook, Integration, Release, Target
 from models.db import now
@@ -87,13 +87,13 @@ def target(hub):
 
 
 def work():
-    for number in hooks.due():
-        hooks.work(number)
+    for number in hook_run.KIND.due():
+        hook_run.KIND.carry_out(number)
 
 
 def advance():
-    for number in rules.due():
-        rules.advance(number)
+    for number in automation_run.KIND.due():
+        automation_run.KIND.carry_out(number)
 
 
 def built(release=None):

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from controllers import foreign as systems
-from controllers.automation import hooks, rules
+from controllers.automation import automation_run, hook_run
 from controllers.foreign import hooks as checking
 from controllers.jobs import queue
 from models import Automation, Hook, Release, Target
@@ -155,8 +155,8 @@ def target_of(source, rule):
 
 
 def work():
-    for number in hooks.due():
-        hooks.work(number)
+    for number in hook_run.KIND.due():
+        hook_run.KIND.carry_out(number)
 
 
 @pytest.mark.parametrize(
@@ -219,4 +219,4 @@ def test_a_newer_release_is_not_displaced_by_a_hook_that_is_sent_again_under_ano
         "a:superseded",
         "b:waiting",
     ]
-    assert Release.select().count() == 2 and rules.due() == []
+    assert Release.select().count() == 2 and automation_run.KIND.due() == []

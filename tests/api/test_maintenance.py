@@ -2,7 +2,6 @@
 
 import pytest
 
-from controllers.jobs import leases
 from controllers.rollout import maintenance, maintenance_run
 from models import MaintenanceHost, Target
 from models.db import now
@@ -108,27 +107,28 @@ def test_hosts_without_nginx_cannot_be_closed(api, target):
     assert not api.get(PATH).json["enabled"]
 
 
-def test_a_closure_is_worked_on_by_one_until_it_is_done(api, target):
+def test_a_maintenance_host_is_worked_on_by_one_until_it_is_done(api, target):
     api.put(PATH, {})
     first = MaintenanceHost.select().order_by(MaintenanceHost.id).first()
-    claimed = leases.claim(MaintenanceHost, first.id, maintenance_run.is_due())
-    assert claimed is not None and leases.claim(MaintenanceHost, first.id, maintenance_run.is_due()) is None
-    maintenance_run.end(claimed, number=claimed.maintenance.number)
-    assert leases.claim(MaintenanceHost, first.id, maintenance_run.is_due()) is None, "done"
+    claim = maintenance_run.MaintenanceAttempt.claim
+    claimed = claim(first.id)
+    assert claimed is not None and claim(first.id) is None
+    maintenance_run.MaintenanceAttempt(claimed).put_back(number=claimed.maintenance.number)
+    assert claim(first.id) is None, "done"
     assert api.get(PATH).json["hosts"][0]["state"] == "closed"
     api.delete(PATH)
-    assert leases.claim(MaintenanceHost, first.id, maintenance_run.is_due()) is not None, "wanted otherwise now"
+    assert claim(first.id) is not None, "wanted otherwise now"
 
 
 def test_the_sweep_enqueues_what_is_due_only(api, target, enqueued):
     api.put(PATH, {})
     enqueued.clear()
-    maintenance_run.enqueue_due()
+    maintenance_run.KIND.enqueue_due()
     assert enqueued == [], "enqueued a moment ago"
     MaintenanceHost.update(enqueued_at=None).execute()
     first, second = MaintenanceHost.select().order_by(MaintenanceHost.id)
     MaintenanceHost.update(due_at=now() + 60_000).where(MaintenanceHost.id == second.id).execute()
-    maintenance_run.enqueue_due()
+    maintenance_run.KIND.enqueue_due()
     assert enqueued == [("windlass.maintain_host", first.id, "default")]
 
 
@@ -137,7 +137,7 @@ def test_a_rollout_under_way_is_waited_for(api, target):
     maintenance_host = MaintenanceHost.select().order_by(MaintenanceHost.id).first()
     deploy = factories.deploy([maintenance_host.host], state="running")
     deploy.host_runs.get().update(state="running").execute()
-    maintenance_run.carry_out(maintenance_host.id)
+    maintenance_run.KIND.carry_out(maintenance_host.id)
     maintenance_host = MaintenanceHost.get_by_id(maintenance_host.id)
     assert (
         maintenance_host.due_at is not None and maintenance_host.lease_owner is None and not maintenance_host.has_failed

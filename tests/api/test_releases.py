@@ -3,7 +3,7 @@
 import pytest
 
 from controllers.jobs import queue
-from controllers.releases import releases
+from controllers.releases import build
 from models import Release
 from tests import factories
 from tests.client import assert_problem
@@ -26,7 +26,7 @@ def test_a_release_is_asked_for_built_and_shown(api, shop, settings, tmp_path):
     answer = api.post("/applications/shop/releases", {"ref": "main"})
     assert answer.status_code == 202 and answer.headers["Location"].endswith("/api/v1/applications/shop/releases/v1")
     assert (answer.json["state"], answer.json["ref"]) == ("building", "main")
-    releases.build(Release.get().id)
+    build.KIND.carry_out(Release.get().id)
     shown = api.get("/applications/shop/releases/v1")
     assert shown.json["state"] == "ready" and shown.json["commit"] == commit and len(shown.json["digest"]) == 64
     assert shown.json["created_at"].endswith("Z") and shown.json["ended_at"] >= shown.json["created_at"]

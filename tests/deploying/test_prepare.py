@@ -194,7 +194,7 @@ def prepared_here(settings, request):
     row = factories.preparation(factories.host(slow.name, **where))
 
     def prepare():
-        preparation_run.carry_out(row.id)
+        preparation_run.KIND.carry_out(row.id)
         return Preparation.get_by_id(row.id)
 
     return prepare

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from controllers.jobs import queue
-from controllers.releases import releases
+from controllers.releases import build
 from models import Release
 from tests.foreign.test_source_conformance import HOSTS, driver_name
 from tests.stack import Repository
@@ -37,7 +37,7 @@ def releases_of(api, name):
     made = []
     for ref in ("v1.0", None):
         asked = api.post(f"/applications/{name}/releases", {"ref": ref}).json
-        releases.build(Release.get(Release.version == asked["version"]).id)
+        build.KIND.carry_out(Release.get(Release.version == asked["version"]).id)
         made.append(api.get(f"/applications/{name}/releases/{asked['version']}").json)
         assert made[-1]["state"] == "ready", made[-1]["error"]
     older, newer = (release["version"] for release in made)

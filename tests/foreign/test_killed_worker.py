@@ -10,7 +10,7 @@ import pytest
 
 import store
 from controllers.jobs import outbox
-from controllers.notifications import deliveries
+from controllers.notifications import delivery_run
 from models import Delivery
 from models.db import now
 from tests import factories
@@ -22,7 +22,7 @@ from tests.stack import ROOT, Repository
 
 WORKER = (
     "import sys, config; made = config.load(); from models import db; db.connect_to(made.database.url); "
-    "from controllers import deliveries; deliveries.carry_out(int(sys.argv[1]))"
+    "from controllers.notifications import delivery_run; delivery_run.KIND.carry_out(int(sys.argv[1]))"
 )
 LINK = {"global_id": "windlass-shop-production", "url": "https://windlass.example.net/deploys/1", "title": "v1 runs"}
 STATUS = {
@@ -109,8 +109,8 @@ def killed(standin, number, settings, on):
     row = Delivery.get_by_id(number)
     assert row.state == "waiting" and row.lease_owner, "it died with its lease"
     Delivery.update(lease_expires_at=now() - 1).where(Delivery.id == number).execute()
-    assert deliveries.due() == [number]
-    deliveries.carry_out(number)
+    assert delivery_run.KIND.due() == [number]
+    delivery_run.KIND.carry_out(number)
     row = Delivery.get_by_id(number)
     assert row.state == "delivered", row.error
     return len(standin.asked(f"^({'|'.join(on)})"))

@@ -64,16 +64,16 @@ def test_looks_are_spread_over_the_interval_and_only_hosts_in_service_with_somet
     hosts[6].maintenance_reason = "disk"
     hosts[6].save()
     settings.drift.interval_s, settings.worker.sweep_s = 6, 2
-    host_check_run.enqueue_due()
+    host_check_run.WATCH.enqueue_due()
     assert enqueued == [], "the first look comes after one interval"
     Host.update(look_due_at=now() - 1).where(Host.look_due_at.is_null(False)).execute()
-    host_check_run.enqueue_due()
+    host_check_run.WATCH.enqueue_due()
     assert len(enqueued) == 3, "a third of six hosts, and one"
-    host_check_run.enqueue_due()
+    host_check_run.WATCH.enqueue_due()
     assert sorted(enqueued) == sorted(host.id for host in hosts[:6]), "each once"
     settings.drift.interval_s = 0
     Host.update(look_enqueued_at=None).execute()
-    host_check_run.enqueue_due()
+    host_check_run.WATCH.enqueue_due()
     assert len(enqueued) == 6, "0 switches it off"
 
 

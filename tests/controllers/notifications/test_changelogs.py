@@ -4,7 +4,7 @@ import pytest
 
 from controllers.foreign import circuits
 from controllers.jobs import outbox, transitions
-from controllers.notifications import changelogs, deliveries
+from controllers.notifications import changelogs, deliveries, delivery_run
 from controllers.releases import compare
 from models import Delivery, Deploy, Integration
 from models.db import clock, now
@@ -69,9 +69,9 @@ def work(again=True):
         circuits.forget()
         Integration.update(circuit=None).execute()
         Delivery.update(due_at=now()).where(Delivery.state == "waiting").execute()
-    while due := deliveries.due():
+    while due := delivery_run.KIND.due():
         for number in due:
-            deliveries.carry_out(number)
+            delivery_run.KIND.carry_out(number)
 
 
 def waiting():
@@ -194,7 +194,7 @@ def test_what_asking_again_cannot_mend_is_told(releases, stash, jira, administra
 def test_a_source_that_stayed_away_too_long_says_so_and_can_be_asked_again(releases, stash, jira, administrator):
     stash.fault("status", status=503)
     deploy = deployed(*releases)
-    Delivery.update(attempt=len(deliveries.PAUSES_S)).where(Delivery.action == outbox.CHANGELOG).execute()
+    Delivery.update(attempt=len(delivery_run.PAUSES_S)).where(Delivery.action == outbox.CHANGELOG).execute()
     work()
     row = Delivery.get(Delivery.action == outbox.CHANGELOG)
     found = of(deploy, administrator)

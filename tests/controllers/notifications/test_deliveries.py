@@ -5,7 +5,7 @@ import pytest
 from controllers.catalog import webhooks
 from controllers.errors import Conflict
 from controllers.jobs import outbox, transitions
-from controllers.notifications import actions, deliveries
+from controllers.notifications import actions, deliveries, delivery_run
 from models import Delivery, Deploy, Release
 from models.db import now
 from tests import factories
@@ -45,8 +45,8 @@ def waiting():
 
 
 def carry_out_due():
-    for number in deliveries.due():
-        deliveries.carry_out(number)
+    for number in delivery_run.KIND.due():
+        delivery_run.KIND.carry_out(number)
 
 
 def make_due():
@@ -102,7 +102,7 @@ def test_a_system_that_is_away_is_asked_again_later_and_not_before_it_wants(depl
     carry_out_due()
     (row,) = waiting()
     assert row.attempt == 1 and "asked too often" in row.error and row.due_at > now_ms() + 2_900_000
-    assert deliveries.due() == []
+    assert delivery_run.KIND.due() == []
     make_due()
     carry_out_due()
     assert Delivery.get_by_id(row.id).state == "delivered" and len(receiver.taken) == 1
@@ -136,7 +136,7 @@ def test_what_trying_again_cannot_mend_is_given_up_at_once(deploy, webhook, rece
 def test_a_system_that_stays_away_is_given_up_after_all(deploy, webhook, receiver):
     webhook()
     moved(deploy, "running")
-    Delivery.update(attempt=len(deliveries.PAUSES_S)).execute()
+    Delivery.update(attempt=len(delivery_run.PAUSES_S)).execute()
     receiver.fault("status", status=503)
     carry_out_due()
     assert Delivery.get().state == "failed"
@@ -170,9 +170,9 @@ def test_what_is_switched_off_is_told_nothing_and_what_waited_for_it_can_be_sent
 def test_ten_messages_about_one_delivery_say_it_once(deploy, webhook, receiver):
     webhook()
     moved(deploy, "running")
-    (number,) = deliveries.due()
+    (number,) = delivery_run.KIND.due()
     for _ in range(10):
-        deliveries.carry_out(number)
+        delivery_run.KIND.carry_out(number)
     assert len(receiver.requests) == 1
 
 
@@ -220,11 +220,11 @@ def test_a_promotion_waits_for_the_release_to_be_published(deploy):
     Delivery.insert(outbox.columns(("release", release.id), "publish", "files", "p", release=release.id)).execute()
     Delivery.insert(outbox.item(deploy, "promote", "files", "v1", {"properties": {}})).execute()
     carry_out = next(row.id for row in waiting() if row.action == "promote")
-    deliveries.carry_out(carry_out)
+    delivery_run.KIND.carry_out(carry_out)
     assert "not been published yet" in Delivery.get_by_id(carry_out).error
     Delivery.update(state="failed").where(Delivery.action == "publish").execute()
     make_due()
-    deliveries.carry_out(carry_out)
+    delivery_run.KIND.carry_out(carry_out)
     assert Delivery.get_by_id(carry_out).state == "superseded"
 
 
@@ -275,4 +275,4 @@ def test_the_tracker_is_asked_again_however_the_look_before_ended(deploy, state)
     Delivery.update(state=state, attempt=7, due_at=now() + 60_000, ended_at=now()).execute()
     outbox.ask_for_states(deploy)
     (row,) = waiting()
-    assert (row.action, row.attempt, row.ended_at, deliveries.due()) == ("require-states", 0, None, [row.id])
+    assert (row.action, row.attempt, row.ended_at, delivery_run.KIND.due()) == ("require-states", 0, None, [row.id])

@@ -11,7 +11,7 @@ from pathlib import Path
 import store
 from controllers import events
 from controllers.jobs import leases, workers
-from controllers.releases import build, releases
+from controllers.releases import build
 from models import BuiltEnvironment, Release, db
 from models.db import now
 from tests.controllers.releases.test_build import ROOT, application, asked, make, sent_tasks, told
@@ -28,24 +28,24 @@ def test_a_build_is_enqueued_and_due_until_somebody_has_it(repository, sent_task
     repository.commit({"a": "b"})
     release = asked(application(repository))
     assert sent_tasks == [("windlass.build", release.id)]
-    assert releases.due_builds() == [release.id]
+    assert build.KIND.due() == [release.id]
     held = leases.claim(Release, release.id)
-    assert releases.due_builds() == []
-    releases.build(release.id)
+    assert build.KIND.due() == []
+    build.KIND.carry_out(release.id)
     assert Release.get_by_id(release.id).state == "building", "somebody else has it"
     Release.update(lease_expires_at=now() - 1).where(leases.is_held(held)).execute()
-    assert releases.due_builds() == [release.id]
-    releases.build(release.id)
+    assert build.KIND.due() == [release.id]
+    build.KIND.carry_out(release.id)
     assert Release.get_by_id(release.id).state == "ready"
-    assert releases.due_builds() == []
+    assert build.KIND.due() == []
 
 
 def test_a_build_that_is_over_is_not_done_again(repository):
     repository.commit({"a": "b"})
     release = make(application(repository))
     count = len(events.read(f"release-{release.id}", limit=1000))
-    releases.build(release.id)
-    releases.build(release.id + 1000)
+    build.KIND.carry_out(release.id)
+    build.KIND.carry_out(release.id + 1000)
     assert len(events.read(f"release-{release.id}", limit=1000)) == count
 
 
@@ -56,7 +56,7 @@ def test_a_build_that_is_done_again_takes_the_same_commit(repository):
     repository.git("checkout", "--quiet", "-B", "side")
     repository.git("checkout", "--quiet", "main")
     repository.commit({"a": "2"})
-    releases.build(release.id)
+    build.KIND.carry_out(release.id)
     release = Release.get_by_id(release.id)
     assert (release.state, release.commit) == ("ready", first)
     assert "attempt 2" in told(release)
@@ -66,7 +66,7 @@ def test_a_build_that_kills_its_workers_is_given_up(repository):
     repository.commit({"a": "b"})
     release = asked(application(repository))
     Release.update(attempt=build.MOST_ATTEMPTS).where(Release.id == release.id).execute()
-    releases.build(release.id)
+    build.KIND.carry_out(release.id)
     release = Release.get_by_id(release.id)
     assert release.state == "failed" and "perhaps it needs more memory" in release.error
 
@@ -82,7 +82,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(repository, monkeypatch):
         return {**made, "digest": "0" * 64}
 
     monkeypatch.setattr(build.Build, "from_repository", overtaken)
-    releases.build(release.id)
+    build.KIND.carry_out(release.id)
     row = Release.get_by_id(release.id)
     assert (row.state, row.digest, row.lease_owner) == ("building", None, "another")
 
@@ -100,8 +100,8 @@ def test_a_worker_that_is_told_to_leave_hands_the_build_over(repository, index, 
         "__call__",
         lambda self, text: (leaving.set() if "Building slow" in text else None, real(self, text))[1],
     )
-    releases.build(release.id)
-    assert releases.due_builds() == [release.id], "free for the next worker at once"
+    build.KIND.carry_out(release.id)
+    assert build.KIND.due() == [release.id], "free for the next worker at once"
     assert Release.get_by_id(release.id).state == "building"
 
 
@@ -113,7 +113,7 @@ settings = config.load(environ=json.loads(sys.argv[2]))
 from models import db
 db.connect_to(settings.database.url)
 from controllers import dispatch, releases
-releases.build(int(sys.argv[3]))
+build.KIND.carry_out(int(sys.argv[3]))
 """
 
 
@@ -147,9 +147,9 @@ def test_a_killed_build_is_done_again_and_leaves_nothing_half_made(repository, i
     gate.unlink()  # What the killed build left running ends, without a result.
     assert Release.get_by_id(release.id).state == "building" and BuiltEnvironment.select().count() == 0
     Path(f"{gate}.open").write_text("")
-    while not releases.due_builds():
+    while not build.KIND.due():
         threading.Event().wait(0.05)
-    releases.build(release.id)
+    build.KIND.carry_out(release.id)
     row = Release.get_by_id(release.id)
     assert row.state == "ready", row.error
     assert store.has(row.digest) and store.has(BuiltEnvironment.get().digest)
@@ -165,7 +165,7 @@ def test_two_releases_at_once_are_both_built(repositories, index, packages):
 
     def work(release):
         with db.connection():
-            releases.build(release.id)
+            build.KIND.carry_out(release.id)
 
     threads = [threading.Thread(target=work, args=(release,)) for release in pair]
     for thread in threads:

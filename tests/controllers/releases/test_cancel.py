@@ -29,7 +29,7 @@ def assert_cancelled(release, error="cancelled by tester"):
     assert (row.state, row.error, row.lease_owner) == ("failed", error, None) and row.ended_at and row.digest is None
     begun, ended = [event for event in events.read(f"release-{row.id}", limit=10_000) if event["kind"] == "release"]
     assert (begun["data"]["state"], ended["data"]["state"], ended["text"]) == ("building", "failed", error)
-    assert releases.due_builds() == []
+    assert build.KIND.due() == []
 
 
 # Here.
@@ -41,7 +41,7 @@ def test_one_that_waits_for_a_worker_ends_at_once(repository, sent_tasks):
     answer = cancel(row)
     assert (answer["state"], answer["cancel_requested_by"]) == ("failed", "tester")
     assert_cancelled(row)
-    releases.build(row.id)
+    build.KIND.carry_out(row.id)
     assert_cancelled(row)
     entry = AuditEntry.get(AuditEntry.action == "release.cancel")
     assert (entry.actor, entry.subject, entry.data) == ("tester", "shop", {"version": "v1"})
@@ -63,7 +63,7 @@ def test_one_that_is_built_is_ended_with_its_processes(repository, index, packag
         real(self)
 
     monkeypatch.setattr(build.Build, "look", look_after_cancel)
-    releases.build(row.id)
+    build.KIND.carry_out(row.id)
     assert (answers[0]["state"], answers[0]["cancel_requested_by"]) == ("building", "tester")
     assert_cancelled(row)
     assert BuiltEnvironment.select().count() == 0
@@ -82,7 +82,7 @@ def test_what_is_cancelled_at_the_last_moment_has_no_other_end(repository, monke
         real(self, state, **columns)
 
     monkeypatch.setattr(build.Build, "end", cancel_before)
-    releases.build(row.id)
+    build.KIND.carry_out(row.id)
     assert ends == [state]
     assert_cancelled(row)
 
@@ -90,7 +90,7 @@ def test_what_is_cancelled_at_the_last_moment_has_no_other_end(repository, monke
 def test_what_is_ready_stays_so(repository):
     repository.commit({"a": "b"})
     row = asked(application(repository))
-    releases.build(row.id)
+    build.KIND.carry_out(row.id)
     with pytest.raises(Conflict, match="is ready") as refused:
         cancel(row)
     assert refused.value.code == "not-cancellable"
@@ -104,10 +104,10 @@ def test_one_whose_worker_died_is_ended_by_the_next(repository):
     row = asked(application(repository))
     held = leases.claim(Release, row.id)
     assert cancel(row)["state"] == "building", "whoever builds it has to end it"
-    assert releases.due_builds() == []
+    assert build.KIND.due() == []
     Release.update(lease_expires_at=now() - 1).where(leases.is_held(held)).execute()
-    assert releases.due_builds() == [row.id]
-    releases.build(row.id)
+    assert build.KIND.due() == [row.id]
+    build.KIND.carry_out(row.id)
     assert_cancelled(row)
 
 
@@ -123,7 +123,7 @@ def test_one_whose_worker_sleeps_ends_without_it(repository, monkeypatch):
         return made
 
     monkeypatch.setattr(build.Build, "from_repository", sleep_meanwhile)
-    releases.build(row.id)
+    build.KIND.carry_out(row.id)
     assert_cancelled(row)
 
 
@@ -156,8 +156,8 @@ def test_the_build_in_jenkins_is_ended(release, jenkins, sent_tasks, has_begun):
     if has_begun:
         look(release)
     assert cancel(release)["state"] == "building"
-    assert sent_tasks[-1] == ("windlass.build", release.id) and releases.due_builds() == [release.id], "at once"
-    releases.build(release.id)
+    assert sent_tasks[-1] == ("windlass.build", release.id) and build.KIND.due() == [release.id], "at once"
+    build.KIND.carry_out(release.id)
     assert_cancelled(release)
     assert (made.result == "ABORTED") if has_begun else jenkins.items[0].is_cancelled
     assert "team/shop in ci was stopped." in told(release)

@@ -7,7 +7,7 @@ import pytest
 
 import store
 from controllers import events
-from controllers.releases import build, external_build, releases
+from controllers.releases import build, external_build
 from models import Application, Release
 from tests.controllers.releases.test_build import application, asked, sent_tasks, told
 from tests.foreign.conftest import foreign_settings
@@ -47,7 +47,7 @@ def wanted(repository, **more):
 def look(release):
     """Let a worker look at once; returns the release."""
     Release.update(due_at=None, lease_expires_at=None, lease_owner=None).where(Release.id == release.id).execute()
-    releases.build(release.id)
+    build.KIND.carry_out(release.id)
     return Release.get_by_id(release.id)
 
 

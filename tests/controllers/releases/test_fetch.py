@@ -10,7 +10,7 @@ import store
 from controllers.errors import WindlassError
 from controllers.foreign import ForeignError
 from controllers.jobs import outbox
-from controllers.notifications import deliveries
+from controllers.notifications import delivery_run
 from controllers.releases import bundles, fetch
 from models import Delivery, Release
 from models.db import now
@@ -77,7 +77,7 @@ def publish(release):
     Delivery.insert(about).on_conflict_ignore().execute()
     row = Delivery.get(Delivery.action == outbox.PUBLISH)
     Delivery.update(due_at=now()).where(Delivery.id == row.id).execute()
-    deliveries.carry_out(row.id)
+    delivery_run.KIND.carry_out(row.id)
     return Delivery.get_by_id(row.id)
 
 

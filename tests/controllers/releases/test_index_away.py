@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from controllers import events
-from controllers.releases import build, releases
+from controllers.releases import build
 from models import BuiltEnvironment, Release
 from tests.controllers.releases.test_build import application, asked, sent_tasks
 from tests.controllers.servers import wheel
@@ -24,7 +24,7 @@ def release(repository, index, packages):
 def attempt(release):
     """Let a worker try once, whenever that is due; returns the release."""
     Release.update(due_at=None).where(Release.id == release.id).execute()
-    releases.build(release.id)
+    build.KIND.carry_out(release.id)
     return Release.get_by_id(release.id)
 
 

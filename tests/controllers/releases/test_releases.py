@@ -10,7 +10,7 @@ from controllers import events
 from controllers.actor import Actor
 from controllers.errors import Conflict, Invalid, NotFound
 from controllers.jobs import queue, transitions
-from controllers.releases import releases
+from controllers.releases import build, releases
 from models import Release, db
 from tests import factories
 
@@ -235,7 +235,7 @@ def test_commits_between_two_releases_are_told(repository):
         repository.commit({"a": str(number)}, f"Change {number}")
         if number != 2:
             releases.create(ACTOR, "shop", {})
-            releases.build(Release.get(Release.application == shop, Release.state == "building").id)
+            build.KIND.carry_out(Release.get(Release.application == shop, Release.state == "building").id)
     forth, back = releases.compare(ACTOR, "shop", "v1", "v2"), releases.compare(ACTOR, "shop", "v2", "v1")
     assert [commit["subject"] for commit in forth["commits"]] == ["Change 3", "Change 2"] and forth[
         "reverted_commits"

@@ -3,7 +3,7 @@
 import pytest
 
 from controllers import events
-from controllers.releases import build, releases
+from controllers.releases import build
 from models import Release
 from tests import factories
 from tests.controllers.releases.test_build import asked, sent_tasks
@@ -33,7 +33,7 @@ def release(stash):
 def attempt(release):
     """Let a worker try once, whenever that is due; returns the release."""
     Release.update(due_at=None).where(Release.id == release.id).execute()
-    releases.build(release.id)
+    build.KIND.carry_out(release.id)
     return Release.get_by_id(release.id)
 
 

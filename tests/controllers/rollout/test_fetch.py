@@ -7,7 +7,7 @@ import store
 from controllers import events, transports
 from controllers.actor import Actor
 from controllers.jobs import outbox, queue
-from controllers.notifications import deliveries
+from controllers.notifications import delivery_run
 from controllers.rollout import deploy_views, deploys, host_run, reconcile
 from models import Delivery, Deploy, HostRun, Release
 from models.db import clock, now
@@ -49,7 +49,7 @@ def run(database, artifactory, settings, tmp_path, monkeypatch):
     release = factories.release(digest=digest, lock="", commit="c" * 40)
     about = outbox.columns(("release", release.id), outbox.PUBLISH, "kept", PATH, release=release.id)
     Delivery.insert({**about, "due_at": now()}).execute()
-    deliveries.carry_out(Delivery.get().id)
+    delivery_run.KIND.carry_out(Delivery.get().id)
     settings.data = str(tmp_path / "elsewhere")
     snapshot = {"processes": {}, "configure": FIRST, "variables": secretbox.seal(NO_VARIABLES)}
     made = factories.deploy(

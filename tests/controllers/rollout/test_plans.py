@@ -5,7 +5,7 @@ import pytest
 from controllers.actor import Actor
 from controllers.errors import NotFound
 from controllers.jobs import queue
-from controllers.rollout import plan_rows, plans
+from controllers.rollout import plan_rows, plan_run, plans
 from models import HostRun, Plan, PlanHost
 from models.db import clock
 from tests import factories
@@ -114,10 +114,10 @@ def test_what_a_deploy_did_on_a_host_that_it_had_left_out_at_first_is_kept():
 def test_lost_messages_are_sent_again_and_hosts_that_nobody_looks_at_are_given_up(enqueued):
     _, fresh = make(1)
     _, lost = make(1, age_ms=plan_rows.ENQUEUE_AGAIN_MS + 1000)
-    _, old = make(1, age_ms=plans.GIVE_UP_AFTER_MS + 1000)
+    _, old = make(1, age_ms=plan_run.GIVE_UP_AFTER_MS + 1000)
     _, kept = make(1, age_ms=plan_rows.ENQUEUE_AGAIN_MS + 1000, is_kept=True)
-    plans.enqueue_due()
-    plans.enqueue_due()
+    plan_run.KIND.enqueue_due()
+    plan_run.KIND.enqueue_due()
     assert enqueued == [("windlass.plan_host", lost[0].id, "default")]
     assert PlanHost.get_by_id(old[0].id).error["code"] == "no-worker"
     assert {PlanHost.get_by_id(rows[0].id).state for rows in (fresh, lost, kept)} == {"observing"}
@@ -126,12 +126,12 @@ def test_lost_messages_are_sent_again_and_hosts_that_nobody_looks_at_are_given_u
 def test_a_host_that_was_deleted_meanwhile_is_given_up(enqueued):
     plan, rows = make(1, age_ms=plan_rows.ENQUEUE_AGAIN_MS + 1000)
     rows[0].host.delete_instance()
-    plans.observe(rows[0].id)
-    plans.enqueue_due()
+    plan_run.observe(rows[0].id)
+    plan_run.KIND.enqueue_due()
     assert plans.get(ANN, plan.id)["state"] == "failed" and enqueued == []
 
 
 def test_what_is_not_there_is_said_so_and_late_messages_do_nothing():
-    plans.observe(12345)
+    plan_run.observe(12345)
     with pytest.raises(NotFound):
         plans.get(ANN, 12345)

@@ -79,7 +79,7 @@ def test_only_so_many_messages_wait_in_a_zones_queue(sent_tasks, monkeypatch):
     runs = runs_of(deploy)
     assert enqueued_hosts(sent_tasks) == [run.id for run in runs[:3]]
     end(runs[0], "succeeded")
-    assert host_run.claim(runs[1].id)
+    assert host_run.HostRunAttempt.claim(runs[1].id)
     tick(deploy)
     assert enqueued_hosts(sent_tasks) == [run.id for run in runs[:5]], "one has ended, one is being carried out"
 
@@ -323,7 +323,7 @@ def test_cancelling_waits_for_hosts_under_way_and_names_switched_ones(sent_tasks
 def test_a_run_whose_worker_died_is_enqueued_again_when_its_lease_is_over(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:1])
     tick(deploy)
-    run = host_run.claim(runs_of(deploy)[0].id)
+    run = host_run.HostRunAttempt.claim(runs_of(deploy)[0].id)
     sent_tasks.clear()
     tick(deploy)
     assert sent_tasks == []

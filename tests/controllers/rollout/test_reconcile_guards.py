@@ -7,9 +7,9 @@ import pytest
 from controllers import events
 from controllers.actor import Actor
 from controllers.errors import Conflict, NotFound
-from controllers.jobs import queue, transitions
+from controllers.jobs import transitions
 from controllers.rollout import bake, deploy_views, deploys, host_run, pauses, reconcile
-from models import Deploy, HostRun, Target
+from models import Deploy, HostRun, HostWatch, Target
 from models.db import clock, connection, now
 from tests import factories
 from tests.controllers.rollout.test_reconcile import end, enqueued_hosts, hosts, runs_of, sent_tasks, tick
@@ -30,13 +30,19 @@ def states_of(deploy):
 def age(deploy, milliseconds):
     """Let time pass for everything that has happened to the hosts."""
     for run in runs_of(deploy):
-        times = (HostRun.ended_at, HostRun.enqueued_at, HostRun.looked_at, HostRun.tried_at)
-        HostRun.update({time: time - milliseconds for time in times}).where(HostRun.id == run.id).execute()
+        for model, is_its, times in (
+            (HostRun, HostRun.id == run.id, (HostRun.ended_at, HostRun.enqueued_at)),
+            (HostWatch, HostWatch.host_run == run.id, (HostWatch.looked_at, HostWatch.tried_at)),
+        ):
+            model.update({time: time - milliseconds for time in times}).where(is_its).execute()
 
 
 def seen_well(run):
     """Let a look find that all is well."""
-    HostRun.update(looked_at=now(), tried_at=now(), enqueued_at=None).where(HostRun.id == run.id).execute()
+    HostRun.update(enqueued_at=None).where(HostRun.id == run.id).execute()
+    HostWatch.insert(host_run=run, looked_at=now(), tried_at=now()).on_conflict(
+        conflict_target=[HostWatch.host_run], preserve=[HostWatch.looked_at, HostWatch.tried_at]
+    ).execute()
 
 
 # Canaries and the first host.
@@ -140,7 +146,7 @@ def test_while_paused_hosts_under_way_finish_and_no_other_begins(sent_tasks, hos
     first, second = runs_of(deploy)
     transitions.move_host_run(first, "running")
     assert pauses.pause(ANN, deploy.id)["reason"] == "paused by ann"
-    assert host_run.claim(second.id) is None, "its message had been enqueued already"
+    assert host_run.HostRunAttempt.claim(second.id) is None, "its message had been enqueued already"
     HostRun.update(enqueued_at=None).where(HostRun.deploy == deploy).execute()
     sent_tasks.clear()
     tick(deploy)
@@ -453,7 +459,8 @@ def test_a_good_look_is_written_down_and_ticks_on(baking, look):
     before = clock()
     run = look(answer(baking.release))
     assert (run.state, run.lease_owner) == ("succeeded", None)
-    assert run.looked_at >= before and run.watched["pids"] == PIDS
+    watch = HostWatch.get(HostWatch.host_run == run)
+    assert watch.looked_at >= before and watch.pids == PIDS
     assert look.ticked == [baking.id]
 
 
@@ -499,14 +506,8 @@ def test_a_host_that_was_not_reached_is_tried_again_some_time_later(sent_tasks, 
 
 def test_looks_that_come_late_or_at_once_change_nothing(sent_tasks, baking, look):
     HostRun.update(lease_owner="elsewhere", lease_expires_at=now() + 60_000).where(HostRun.deploy == baking).execute()
-    assert look(answer(baking.release, healthy=False)).watched is None
+    look(answer(baking.release, healthy=False))
+    assert not HostWatch.select().exists()
     HostRun.update(lease_owner=None, lease_expires_at=None).where(HostRun.deploy == baking).execute()
     Deploy.update(state="cancelled").where(Deploy.id == baking.id).execute()
     assert look(answer(baking.release, healthy=False)).state == "succeeded"
-
-
-def test_every_task_that_is_enqueued_is_registered():
-    import batch
-
-    assert {"windlass.bake_host", "windlass.host_run", "windlass.reconcile"} <= set(batch.celery().tasks)
-    assert queue.celery() is batch.celery()

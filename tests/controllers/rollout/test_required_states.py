@@ -4,7 +4,7 @@ import pytest
 
 from controllers.catalog import integrations
 from controllers.jobs import outbox
-from controllers.notifications import deliveries
+from controllers.notifications import delivery_run
 from controllers.releases import compare
 from controllers.rollout import reconcile
 from models import Application, Delivery, Deploy
@@ -74,8 +74,8 @@ def look(deploy):
 
 
 def carry_out(action):
-    for row in Delivery.select().where(Delivery.id.in_(deliveries.due()), Delivery.action == action):
-        deliveries.carry_out(row.id)
+    for row in Delivery.select().where(Delivery.id.in_(delivery_run.KIND.due()), Delivery.action == action):
+        delivery_run.KIND.carry_out(row.id)
 
 
 def look_later(deploy):

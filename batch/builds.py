@@ -1,0 +1,6 @@
+"""Builds of releases."""
+
+from batch.registration import register
+from controllers.releases import build
+
+register(build.KIND)
