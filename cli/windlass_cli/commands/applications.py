@@ -2,9 +2,9 @@
 
 import click
 
-from windlass_cli import options
-from windlass_cli.files_in import object_of
-from windlass_cli.invocation import Group
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
+from windlass_cli.command_line.option_files import object_of
 
 PARTNERS = {
     "build": "The job that must have built a commit",

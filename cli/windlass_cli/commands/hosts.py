@@ -3,13 +3,13 @@
 import click
 from rich.text import Text
 
-from windlass_cli import options
+from windlass_cli.api.feed import ENDED_STATES
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
+from windlass_cli.command_line.option_files import object_of
+from windlass_cli.display.output import DIFF_STYLES, ago, clean, size, state
 from windlass_cli.errors import NeedsAnswer, WindlassError
-from windlass_cli.files_in import object_of
-from windlass_cli.following import ENDED_STATES
-from windlass_cli.invocation import Group
-from windlass_cli.output import DIFF_STYLES, ago, clean, size, state
-from windlass_cli.preparing import find_preparation, require_success, start_preparation, watch_preparation
+from windlass_cli.jobs.preparations import find_preparation, require_success, start_preparation, watch_preparation
 
 COLUMNS = ("NAME", "ADDRESS", "USER", "ZONE", "TAGS", "STATE")
 

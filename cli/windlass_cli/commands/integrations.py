@@ -4,11 +4,11 @@ import json
 
 import click
 
-from windlass_cli import options
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
+from windlass_cli.command_line.secret_options import secret_values, secrets_option
+from windlass_cli.display.output import ago, state, told_circuit
 from windlass_cli.errors import WindlassError
-from windlass_cli.invocation import Group
-from windlass_cli.output import ago, state, told_circuit
-from windlass_cli.secrets_in import secret_values, secrets_option
 
 COLUMNS = ("NAME", "DRIVER", "ROLES", "URL", "STATE")
 DRIVER_COLUMNS = ("DRIVER", "ROLE", "CREDENTIALS", "HOOKS", "WHAT IT IS")

@@ -4,8 +4,8 @@ import re
 
 import click
 
-from windlass_cli import options
-from windlass_cli.invocation import Command
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Command
 
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 

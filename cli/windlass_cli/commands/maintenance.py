@@ -2,10 +2,10 @@
 
 import click
 
-from windlass_cli import options
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
 from windlass_cli.commands.locks import Duration
-from windlass_cli.invocation import Group
-from windlass_cli.output import ago, state
+from windlass_cli.display.output import ago, state
 
 COLUMNS = ("HOST", "STATE", "CHANGED", "")
 LOOK_EVERY_S = 0.5

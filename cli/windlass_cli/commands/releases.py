@@ -3,12 +3,12 @@
 import click
 from rich.text import Text
 
-from windlass_cli import options
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
+from windlass_cli.display.output import ago, clean, size, state
 from windlass_cli.errors import BuildFailed
-from windlass_cli.invocation import Group
-from windlass_cli.output import ago, clean, size, state
-from windlass_cli.rollouts import await_build_end, create_release, find_release, having
-from windlass_cli.watching import watch_build
+from windlass_cli.jobs.rollouts import await_build_end, create_release, find_release, having
+from windlass_cli.jobs.watch_rollouts import watch_build
 
 COLUMNS = ("VERSION", "STATE", "FROM", "COMMIT", "SIZE", "CREATED")
 SHORT = 10  # characters of a commit that tell it from the others

@@ -5,13 +5,13 @@ import shlex
 import click
 from rich.text import Text
 
-from windlass_cli import options
+from windlass_cli.api.feed import ENDED_STATES, state_of
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Command, Group
 from windlass_cli.commands.locks import Duration
+from windlass_cli.display.output import ago, clean, state
 from windlass_cli.errors import Interrupted, WaitTimedOut
-from windlass_cli.following import ENDED_STATES, state_of
-from windlass_cli.invocation import Command, Group
-from windlass_cli.oneoff import await_command, find_command, require_success, start_command
-from windlass_cli.output import ago, clean, state
+from windlass_cli.jobs.one_off_commands import await_command, find_command, require_success, start_command
 
 SHOWN = 20
 COLUMNS = ("COMMAND", "WORDS", "WHERE", "STATE", "HOSTS", "BY", "CREATED")

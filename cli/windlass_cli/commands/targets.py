@@ -2,13 +2,13 @@
 
 import click
 
-from windlass_cli import options
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
+from windlass_cli.command_line.secret_options import secret_values, secrets_option
 from windlass_cli.commands.applications import processes_of
 from windlass_cli.commands.rollouts import number_or_text, strategy_of
+from windlass_cli.display.output import ago, state
 from windlass_cli.errors import NotFound
-from windlass_cli.invocation import Group
-from windlass_cli.output import ago, state
-from windlass_cli.secrets_in import secret_values, secrets_option
 
 #: What a PUT takes; the rest of a target is the server's.
 SETTABLE = ("hosts", "strategy", "health", "processes", "server_names", "rules", "configure", "drain_s", "keep_warm")

@@ -2,10 +2,10 @@
 
 import click
 
-from windlass_cli import options
-from windlass_cli.invocation import Group
-from windlass_cli.output import told_circuit
-from windlass_cli.secrets_in import secret_value
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
+from windlass_cli.command_line.secret_options import secret_value
+from windlass_cli.display.output import told_circuit
 
 COLUMNS = ("NAME", "URL", "EVENTS", "APPLICATIONS", "ENVIRONMENTS", "STATE")
 CHOICES = ("events", "applications", "environments")

@@ -5,8 +5,8 @@ import sys
 
 import click
 
+from windlass_cli.command_line.option_files import text_of_file
 from windlass_cli.errors import NeedsAnswer, WindlassError
-from windlass_cli.files_in import text_of_file
 
 ASKED = (None, "-")  # Typed unseen by a person, else all of standard input.
 VARIABLE = "env:"

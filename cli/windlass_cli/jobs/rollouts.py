@@ -3,8 +3,8 @@
 The commands and the fab tasks both drive these; nothing here prints.
 """
 
+from windlass_cli.api.feed import Ended, Event, Feed, number_of
 from windlass_cli.errors import BadAnswer, BuildFailed, RolloutFailed, WindlassError
-from windlass_cli.following import Ended, Event, Feed, number_of
 
 LATEST = "latest"
 #: Seconds between two looks at a release that is being built.

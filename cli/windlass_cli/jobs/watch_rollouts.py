@@ -1,9 +1,9 @@
 """Waiting in front of a person: a display for the deploy, and what Ctrl-C and a passed deadline leave behind."""
 
-from windlass_cli.displays import LiveDisplay, LogDisplay, PlainDisplay, QuietDisplay, title
+from windlass_cli.display.displays import LiveDisplay, LogDisplay, PlainDisplay, QuietDisplay, title
+from windlass_cli.display.progress import Rollout
 from windlass_cli.errors import Interrupted, WaitTimedOut
-from windlass_cli.progress import Rollout
-from windlass_cli.rollouts import await_deploy, await_release, host_runs
+from windlass_cli.jobs.rollouts import await_deploy, await_release, host_runs
 
 QUIET, FOLLOW, LOG = "quiet", "follow", "log"
 

@@ -2,10 +2,10 @@
 
 from rich.text import Text
 
+from windlass_cli.api.feed import Ended, Event, Feed, state_of
+from windlass_cli.display.output import DIFF_STYLES, clean, state
 from windlass_cli.errors import Interrupted, PreparationFailed, WaitTimedOut
-from windlass_cli.following import Ended, Event, Feed, state_of
-from windlass_cli.output import DIFF_STYLES, clean, state
-from windlass_cli.rollouts import having
+from windlass_cli.jobs.rollouts import having
 
 #: States of tasks that are worth a line.
 TOLD = ("ok", "changed", "failed", "unreachable")

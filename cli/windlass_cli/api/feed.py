@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import requests
 import urllib3
 
-from windlass_cli.client import STREAM_SILENCE_S
+from windlass_cli.api.client import STREAM_SILENCE_S
+from windlass_cli.api.sse import EventParser
 from windlass_cli.errors import Problem, Unreachable
-from windlass_cli.sse import EventParser
 
 ENDED_STATES = {"succeeded", "failed", "rolled_back", "cancelled"}
 #: Pauses between tries to connect again, in seconds; the last one repeats.

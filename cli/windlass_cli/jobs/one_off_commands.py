@@ -1,8 +1,8 @@
 """One-off commands: start one, follow it, say how it ended. Nothing here prints."""
 
+from windlass_cli.api.feed import Ended, Event, Feed
 from windlass_cli.errors import CommandFailed
-from windlass_cli.following import Ended, Event, Feed
-from windlass_cli.rollouts import having
+from windlass_cli.jobs.rollouts import having
 
 WELL = ("succeeded", "skipped")
 

@@ -5,10 +5,10 @@ import functools
 import click
 
 from windlass_cli import settings
-from windlass_cli.client import Client
+from windlass_cli.api.client import Client
 from windlass_cli.deadlines import Deadline
 from windlass_cli.errors import WindlassError
-from windlass_cli.watching import FOLLOW, QUIET
+from windlass_cli.jobs.watch_rollouts import FOLLOW, QUIET
 
 
 def _names(path, member="name"):

@@ -5,7 +5,7 @@ import datetime
 import time
 from dataclasses import dataclass, field
 
-from windlass_cli.following import data_of, state_of
+from windlass_cli.api.feed import data_of, state_of
 
 ENDED_RUNS = {"succeeded", "unchanged", "failed", "rolled_back", "skipped", "unreachable"}
 BAD_RUNS = {"failed", "rolled_back", "unreachable"}

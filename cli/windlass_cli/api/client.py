@@ -18,8 +18,8 @@ import requests
 import urllib3
 
 from windlass_cli import __version__
+from windlass_cli.api.problems import is_in_flight, is_worth_repeating, problem_from, redirect_from, wait_asked_for
 from windlass_cli.errors import BadAnswer, Unreachable, WindlassError
-from windlass_cli.problems import is_in_flight, is_worth_repeating, problem_from, redirect_from, wait_asked_for
 
 BASE = "/api/v1"
 CONNECT_S = 5

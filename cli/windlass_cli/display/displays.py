@@ -13,8 +13,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from windlass_cli.following import state_of
-from windlass_cli.output import STATE_STYLES, clean, duration, state
+from windlass_cli.api.feed import state_of
+from windlass_cli.display.output import STATE_STYLES, clean, duration, state
 
 MARKS = {
     "succeeded": "✓",

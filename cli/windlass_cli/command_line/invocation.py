@@ -6,9 +6,9 @@ import sys
 import click
 
 from windlass_cli import settings
-from windlass_cli.client import Client
+from windlass_cli.api.client import Client
+from windlass_cli.display.output import Output
 from windlass_cli.errors import Declined, NeedsAnswer
-from windlass_cli.output import Output
 
 
 class Invocation:
