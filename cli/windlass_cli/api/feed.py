@@ -249,8 +249,8 @@ def data_of(event):
 
 def state_of(event):
     """Return the state that the event tells, None when it tells none."""
-    told = data_of(event).get("state") or event.get("state")
-    return told if isinstance(told, str) else None
+    found = data_of(event).get("state") or event.get("state")
+    return found if isinstance(found, str) else None
 
 
 def ends(event, kind):

@@ -75,8 +75,8 @@ def _details(status, document):
     errors = document.get("errors")
     rows = [row for row in errors if isinstance(row, dict)] if isinstance(errors, list) else []
     lines = [f"{row.get('field') or 'request'}: {row.get('message') or 'not accepted'}" for row in rows]
-    said = str(document.get("detail"))
-    lines = [line for line in lines if line not in said]
+    detail = str(document.get("detail"))
+    lines = [line for line in lines if line not in detail]
     if document.get("request_id") and status >= 500:  # only then is it worth looking into the server's log
         lines.append(f"request {document['request_id']}")
     return lines

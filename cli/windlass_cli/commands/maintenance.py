@@ -67,14 +67,14 @@ def show(invocation, application, environment):
 
 def _await_hosts(invocation, application, environment, deadline):
     """Wait until every host has followed, telling of failures once, then show the outcome."""
-    told = set()
+    warned = set()
     while True:
         found = invocation.client.get(*_path(application, environment))
         for host in found["hosts"]:
-            said = f"{host['host']}: {host['message']}"
-            if host["state"] == "failed" and said not in told:
-                told.add(said)
-                invocation.output.warning(f"{said} (it is tried again)")
+            text = f"{host['host']}: {host['message']}"
+            if host["state"] == "failed" and text not in warned:
+                warned.add(text)
+                invocation.output.warning(f"{text} (it is tried again)")
         if all(host["state"] in ("closed", "open") for host in found["hosts"]):
             break
         deadline.sleep(LOOK_EVERY_S)

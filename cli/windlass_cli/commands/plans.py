@@ -70,8 +70,8 @@ def alike(hosts):
     """Return [(names, one of them)] of hosts on which the same changes."""
     groups = {}
     for host in hosts:
-        told = {name: value for name, value in host.items() if name not in ("host", "digest", "observed")}
-        groups.setdefault(repr(told), []).append(host)
+        what = {name: value for name, value in host.items() if name not in ("host", "digest", "observed")}
+        groups.setdefault(repr(what), []).append(host)
     return [([host["host"] for host in group], group[0]) for group in groups.values()]
 
 

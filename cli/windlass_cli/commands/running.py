@@ -108,13 +108,13 @@ class Lines:
     def __init__(self, output, command):
         self.output = output
         self.width = max([len(clean(run.get("host"))) for run in command.get("hosts") or []], default=0)
-        self.said = {}
+        self.outputs = {}
 
     def event(self, event):
         """Show an event; with ``--json`` its output is only kept."""
         host, text = clean(event.get("host")), event.get("text") or ""
         if event.get("kind") == "output":
-            self.said[host] = self.said.get(host, "") + text
+            self.outputs[host] = self.outputs.get(host, "") + text
             for line in () if self.output.as_json else clean(text).splitlines():
                 self.output.line(Text(f"{host.ljust(self.width)}  ", style="bold"), line)
         elif event.get("kind") == "host" and state_of(event) != "running" and not self.output.as_json:
@@ -139,7 +139,7 @@ def _watch(invocation, command, deadline):
     except WaitTimedOut as error:
         raise WaitTimedOut(f"{error.message} Command {number} goes on.", remedy=remedy) from None
     if output.as_json:
-        hosts = [{**run, "output": lines.said.get(run.get("host"), "")} for run in ended.get("hosts") or []]
+        hosts = [{**run, "output": lines.outputs.get(run.get("host"), "")} for run in ended.get("hosts") or []]
         output.json({**ended, "hosts": hosts})
     require_success(ended)
 

@@ -166,10 +166,10 @@ class LiveDisplay(Display):
         took_s = self.rollout.run_s(run)
         took = Text(duration(took_s) if took_s is not None else "", style="dim")
         step = Text("" if run.is_over and not run.is_bad else clean(run.step), style="red" if run.is_bad else "")
-        said = Text(_one_line(run.text), style="dim")
+        last = Text(_one_line(run.text), style="dim")
         if run.fraction is not None:
-            said = ProgressBar(total=1, completed=run.fraction, width=24, complete_style="blue", finished_style="blue")
-        return mark, Text(clean(run.name)), state(run.state), step, took, said
+            last = ProgressBar(total=1, completed=run.fraction, width=24, complete_style="blue", finished_style="blue")
+        return mark, Text(clean(run.name)), state(run.state), step, took, last
 
     def _foot(self):
         hosts, over, bad = self.rollout.counts()
@@ -199,14 +199,16 @@ def log_lines_of(event):
     if event.get("kind") == "progress":
         return []
     where = " ".join(clean(event[name]) for name in ("host", "step") if event.get(name))
-    told = state_of(event)
+    reached = state_of(event)
     return [
         Text(" ").join(
             part
             for part in (
                 Text(clean(event.get("at")), style="dim"),
                 Text(f"[{where}]" if where else "", style="bold"),
-                Text(f"{clean(event.get('kind'))} ") + state(told) + Text(":" if line else "") if told else Text(),
+                Text(f"{clean(event.get('kind'))} ") + state(reached) + Text(":" if line else "")
+                if reached
+                else Text(),
                 Text(line),
             )
             if part
@@ -229,8 +231,8 @@ def lines_of(event, width):
             for line in text.splitlines()
         ]
     what = Text(f"{clean(event.get('step'))} " if event.get("step") else f"{clean(kind)} ")
-    told = state_of(event)
-    return [prefix + what + (state(told) if told else Text()) + Text(f"  {text}" if text else "")]
+    reached = state_of(event)
+    return [prefix + what + (state(reached) if reached else Text()) + Text(f"  {text}" if text else "")]
 
 
 def _one_line(text):

@@ -97,7 +97,7 @@ def state(name):
     return Text(clean(name), style=STATE_STYLES.get(name, ""))
 
 
-def told_circuit(circuit):
+def circuit_text(circuit):
     """Return whether a foreign system is asked at all, as people read it."""
     if circuit.get("state") == "open":
         return f"left alone until {circuit['until']}" if circuit.get("until") else "credentials refused"

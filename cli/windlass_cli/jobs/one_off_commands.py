@@ -47,7 +47,7 @@ def require_success(command):
     if command.get("state") == "succeeded":
         return
     number = command.get("id")
-    details = [_told(run) for run in command.get("hosts") or [] if run.get("state") not in WELL]
+    details = [_failure_line(run) for run in command.get("hosts") or [] if run.get("state") not in WELL]
     words = {"cancelled": "was cancelled"}
     raise CommandFailed(
         f"Command {number} {words.get(command.get('state'), 'did not succeed on every host')}.",
@@ -56,7 +56,7 @@ def require_success(command):
     )
 
 
-def _told(run):
+def _failure_line(run):
     """Return one line about a host on which the command did not succeed."""
     why = f": {run['message']}" if run.get("message") else ""
     return f"{run.get('host')}: {run.get('state')}{why}"

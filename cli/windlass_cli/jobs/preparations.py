@@ -8,7 +8,7 @@ from windlass_cli.errors import Interrupted, PreparationFailed, WaitTimedOut
 from windlass_cli.jobs.rollouts import having
 
 #: States of tasks that are worth a line.
-TOLD = ("ok", "changed", "failed", "unreachable")
+SHOWN_STATES = ("ok", "changed", "failed", "unreachable")
 
 
 def start_preparation(client, host, user=None, check=False):
@@ -46,7 +46,7 @@ def watch_preparation(client, output, preparation, deadline):
 
 def show_event(output, event):
     """Write a task with its outcome, or what a dry run would change in a file, to stderr."""
-    if event.get("kind") == "task" and state_of(event) in TOLD:
+    if event.get("kind") == "task" and state_of(event) in SHOWN_STATES:
         output.note(state(state_of(event)), Text(" " * (9 - len(state_of(event)))), clean(event.get("text")))
     elif event.get("kind") == "output":
         line = clean(event.get("text"))

@@ -161,7 +161,9 @@ def require_success(client, deploy):
     words = {"rolled_back": "was rolled back", "cancelled": "was cancelled"}
     reason = f": {deploy['reason']}" if deploy.get("reason") else "."
     details = [
-        _told(run) for run in host_runs(client, number) if run.get("state") in ("failed", "unreachable", "rolled_back")
+        _failure_line(run)
+        for run in host_runs(client, number)
+        if run.get("state") in ("failed", "unreachable", "rolled_back")
     ]
     raise RolloutFailed(
         f"Deploy {number} {words.get(deploy.get('state'), 'failed')}{reason}",
@@ -170,7 +172,7 @@ def require_success(client, deploy):
     )
 
 
-def _told(run):
+def _failure_line(run):
     """Return one line about a host that did not go well: its name, state, step and the reason given."""
     steps = [step for step in run.get("steps") or [] if step.get("state") == "failed"]
     where = f" at {steps[-1].get('name')}" if steps else ""
