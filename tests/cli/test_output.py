@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from windlass_cli.deadlines import Deadline
-from windlass_cli.display.output import ago, clean, duration, size
+from windlass_cli.display.formats import ago, clean, duration, size
 from windlass_cli.display.progress import Rollout
 from windlass_cli.errors import WaitTimedOut
 from windlass_cli.versions import is_newer

@@ -1,6 +1,7 @@
 """Arguments and options that several commands share, with their completion out of the API."""
 
 import functools
+import re
 
 import click
 
@@ -9,6 +10,23 @@ from windlass_cli.api.client import Client
 from windlass_cli.deadlines import Deadline
 from windlass_cli.errors import WindlassError
 from windlass_cli.jobs.watch_rollouts import FOLLOW, QUIET
+
+UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class Duration(click.ParamType):
+    """A length of time such as 90s, 30m, 2h or 1d; becomes seconds."""
+
+    name = "duration"
+
+    def convert(self, value, param, ctx):
+        """Return the seconds that ``value`` means."""
+        found = re.fullmatch(r"([1-9][0-9]{0,6})([smhd])", value) if isinstance(value, str) else None
+        if isinstance(value, int):
+            return value
+        if found is None:
+            self.fail(f"{value} is no length of time: use 90s, 30m, 2h or 1d.", param, ctx)
+        return int(found[1]) * UNIT_S[found[2]]
 
 
 def _names(path, member="name"):

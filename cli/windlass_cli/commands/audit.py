@@ -5,7 +5,7 @@ import json
 import click
 
 from windlass_cli.command_line.invocation import Command
-from windlass_cli.display.output import clean
+from windlass_cli.display.formats import clean
 from windlass_cli.errors import WindlassError
 
 

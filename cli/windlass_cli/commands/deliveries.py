@@ -4,7 +4,7 @@ import click
 
 from windlass_cli.command_line import options
 from windlass_cli.command_line.invocation import Command, Group
-from windlass_cli.display.output import ago, clean, state
+from windlass_cli.display.formats import ago, clean, state
 
 COLUMNS = ("DELIVERY", "DEPLOY", "INTEGRATION", "ACTION", "SUBJECT", "STATE", "ATTEMPTS", "CREATED", "MESSAGE")
 SHOWN = 20

@@ -7,7 +7,7 @@ from windlass_cli.command_line import options
 from windlass_cli.command_line.invocation import Command, Group
 from windlass_cli.commands.deliveries import changelog
 from windlass_cli.commands.rollouts import finish, show_deploy
-from windlass_cli.display.output import ago, clean, size, state
+from windlass_cli.display.formats import ago, clean, size, state
 from windlass_cli.jobs.rollouts import find_deploy, host_runs, require_success
 from windlass_cli.jobs.watch_rollouts import LOG, watch_deploy
 

@@ -4,7 +4,7 @@ import click
 
 from windlass_cli.command_line import options
 from windlass_cli.command_line.invocation import Group
-from windlass_cli.display.output import clean
+from windlass_cli.display.formats import clean
 
 WEEKLY = ("begins", "ends", "timezone")
 

@@ -7,7 +7,7 @@ from windlass_cli.api.feed import ENDED_STATES
 from windlass_cli.command_line import options
 from windlass_cli.command_line.invocation import Group
 from windlass_cli.command_line.option_files import object_of
-from windlass_cli.display.output import DIFF_STYLES, ago, clean, size, state
+from windlass_cli.display.formats import DIFF_STYLES, ago, clean, size, state
 from windlass_cli.errors import NeedsAnswer, WindlassError
 from windlass_cli.jobs.preparations import find_preparation, require_success, start_preparation, watch_preparation
 

@@ -7,7 +7,7 @@ import click
 from windlass_cli.command_line import options
 from windlass_cli.command_line.invocation import Group
 from windlass_cli.command_line.secret_options import secret_values, secrets_option
-from windlass_cli.display.output import ago, circuit_text, state
+from windlass_cli.display.formats import ago, circuit_text, state
 from windlass_cli.errors import WindlassError
 
 COLUMNS = ("NAME", "DRIVER", "ROLES", "URL", "STATE")

@@ -4,8 +4,7 @@ import click
 
 from windlass_cli.command_line import options
 from windlass_cli.command_line.invocation import Group
-from windlass_cli.commands.locks import Duration
-from windlass_cli.display.output import ago, state
+from windlass_cli.display.formats import ago, state
 
 COLUMNS = ("HOST", "STATE", "CHANGED", "")
 LOOK_EVERY_S = 0.5
@@ -25,7 +24,7 @@ def maintenance():
     "--retry-after",
     "retry_after_s",
     metavar="TIME",
-    type=Duration(),
+    type=options.Duration(),
     help="When users' programs should come back: 90s, 30m, 2h; 5m by default.",
 )
 @options.timeout

@@ -6,7 +6,7 @@ from rich.text import Text
 from windlass_cli.command_line import options
 from windlass_cli.command_line.invocation import Command
 from windlass_cli.commands.rollouts import strategy_of
-from windlass_cli.display.output import DIFF_STYLES, clean, size
+from windlass_cli.display.formats import DIFF_STYLES, clean, size
 from windlass_cli.errors import EXIT_DONE, WindlassError
 from windlass_cli.jobs.rollouts import find_release, make_plan
 

@@ -5,7 +5,7 @@ from rich.text import Text
 
 from windlass_cli.command_line import options
 from windlass_cli.command_line.invocation import Group
-from windlass_cli.display.output import ago, clean, size, state
+from windlass_cli.display.formats import ago, clean, size, state
 from windlass_cli.errors import BuildFailed
 from windlass_cli.jobs.rollouts import await_build_end, create_release, find_release, having
 from windlass_cli.jobs.watch_rollouts import watch_build

@@ -5,7 +5,7 @@ import click
 from windlass_cli.command_line import options
 from windlass_cli.command_line.invocation import Command
 from windlass_cli.display.displays import title
-from windlass_cli.display.output import state
+from windlass_cli.display.formats import state
 from windlass_cli.jobs.rollouts import (
     LATEST,
     create_release,

@@ -5,7 +5,7 @@ from rich.text import Text
 
 from windlass_cli.command_line import options
 from windlass_cli.command_line.invocation import Command
-from windlass_cli.display.output import clean, state
+from windlass_cli.display.formats import clean, state
 
 COLUMNS = ("APPLICATION", "ENVIRONMENT", "DESIRED", "OBSERVED", "HEALTH", "DRIFT", "DEPLOY")
 

@@ -7,7 +7,7 @@ from windlass_cli.command_line.invocation import Group
 from windlass_cli.command_line.secret_options import secret_values, secrets_option
 from windlass_cli.commands.applications import processes_of
 from windlass_cli.commands.rollouts import number_or_text, strategy_of
-from windlass_cli.display.output import ago, state
+from windlass_cli.display.formats import ago, state
 from windlass_cli.errors import NotFound
 
 #: What a PUT takes; the rest of a target is the server's.

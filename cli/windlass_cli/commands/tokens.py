@@ -3,7 +3,7 @@
 import click
 
 from windlass_cli.command_line.invocation import Group
-from windlass_cli.display.output import ago
+from windlass_cli.display.formats import ago
 
 COLUMNS = ("TOKEN", "NAME", "USER", "CREATED", "LAST USED", "EXPIRES")
 

@@ -5,7 +5,7 @@ import click
 from windlass_cli.command_line import options
 from windlass_cli.command_line.invocation import Group
 from windlass_cli.command_line.secret_options import secret_value
-from windlass_cli.display.output import circuit_text
+from windlass_cli.display.formats import circuit_text
 
 COLUMNS = ("NAME", "URL", "EVENTS", "APPLICATIONS", "ENVIRONMENTS", "STATE")
 CHOICES = ("events", "applications", "environments")

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from windlass_cli.api.feed import state_of
-from windlass_cli.display.output import STATE_STYLES, clean, duration, state
+from windlass_cli.display.formats import STATE_STYLES, clean, duration, state
 
 MARKS = {
     "succeeded": "✓",

@@ -1,6 +1,5 @@
-"""One-off commands: start one, follow it, say how it ended. Nothing here prints."""
+"""One-off commands: start one, find one, say how it ended. Nothing here prints."""
 
-from windlass_cli.api.feed import Ended, Event, Feed
 from windlass_cli.errors import CommandFailed
 from windlass_cli.jobs.rollouts import having
 
@@ -25,21 +24,6 @@ def start_command(client, argv, hosts=(), application=None, environment=None, ti
 def find_command(client, number):
     """Return the command with this number."""
     return having(client.get("commands", number), "id")
-
-
-def await_command(client, number, display, deadline):
-    """Wait until the command has ended and return it, handing what happens to ``display.event`` and ``display.note``.
-
-    Raises WaitTimedOut at the deadline.
-    """
-    for item in Feed(client, number, kind="command").items(deadline):
-        if isinstance(item, Ended):
-            return item.resource
-        if isinstance(item, Event):
-            display.event(item.event)
-        else:
-            display.note(item.text)
-    raise AssertionError("a feed ends with Ended, or raises")
 
 
 def require_success(command):

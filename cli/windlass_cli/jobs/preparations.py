@@ -2,10 +2,11 @@
 
 from rich.text import Text
 
-from windlass_cli.api.feed import Ended, Event, Feed, state_of
-from windlass_cli.display.output import DIFF_STYLES, clean, state
-from windlass_cli.errors import Interrupted, PreparationFailed, WaitTimedOut
+from windlass_cli.api.feed import state_of
+from windlass_cli.display.formats import DIFF_STYLES, clean, state
+from windlass_cli.errors import PreparationFailed
 from windlass_cli.jobs.rollouts import having
+from windlass_cli.jobs.waiting import await_end, goes_on
 
 #: States of tasks that are worth a line.
 SHOWN_STATES = ("ok", "changed", "failed", "unreachable")
@@ -29,29 +30,24 @@ def watch_preparation(client, output, preparation, deadline):
     """
     number = preparation["id"]
     remedy = f"Follow it: windlass hosts preparation {number} --follow   Cancel it: windlass hosts preparation {number} --cancel"
-    try:
-        for item in Feed(client, number, kind="preparation").items(deadline):
-            if isinstance(item, Ended):
-                return item.resource
-            if isinstance(item, Event):
-                show_event(output, item.event)
-            else:
-                output.note(item.text)
-    except KeyboardInterrupt:
-        raise Interrupted(f"Stopped watching; preparation {number} goes on.", remedy=remedy) from None
-    except WaitTimedOut as error:
-        raise WaitTimedOut(f"{error.message} Preparation {number} goes on.", remedy=remedy) from None
-    raise AssertionError("a feed ends with Ended, or raises")
+    with goes_on(f"preparation {number} goes on", remedy):
+        return await_end(client, "preparation", number, TaskLines(output), deadline)
 
 
-def show_event(output, event):
-    """Write a task with its outcome, or what a dry run would change in a file, to stderr."""
-    if event.get("kind") == "task" and state_of(event) in SHOWN_STATES:
-        output.note(state(state_of(event)), Text(" " * (9 - len(state_of(event)))), clean(event.get("text")))
-    elif event.get("kind") == "output":
-        line = clean(event.get("text"))
-        if line.startswith(tuple(DIFF_STYLES)):
-            output.note(" " * 10, Text(line, style=DIFF_STYLES[line[0]]))
+class TaskLines:
+    """Writes tasks with their outcomes, and what a dry run would change in files, to stderr."""
+
+    def __init__(self, output):
+        self.note = output.note
+
+    def event(self, event):
+        """Write an event when it tells of a task that has ended or of a difference."""
+        if event.get("kind") == "task" and state_of(event) in SHOWN_STATES:
+            self.note(state(state_of(event)), Text(" " * (9 - len(state_of(event)))), clean(event.get("text")))
+        elif event.get("kind") == "output":
+            line = clean(event.get("text"))
+            if line.startswith(tuple(DIFF_STYLES)):
+                self.note(" " * 10, Text(line, style=DIFF_STYLES[line[0]]))
 
 
 def require_success(preparation):

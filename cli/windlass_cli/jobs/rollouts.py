@@ -3,7 +3,7 @@
 The commands and the fab tasks both drive these; nothing here prints.
 """
 
-from windlass_cli.api.feed import Ended, Event, Feed, number_of
+from windlass_cli.api.feed import number_of
 from windlass_cli.errors import BadAnswer, BuildFailed, RolloutFailed, WindlassError
 
 LATEST = "latest"
@@ -136,21 +136,6 @@ def find_deploy(client, number):
 def host_runs(client, number):
     """Return the host runs of a deploy."""
     return list(client.items("deploys", number, "hosts"))
-
-
-def await_deploy(client, number, display, deadline, after=0):
-    """Wait until the deploy has ended and return it, handing what happens to ``display`` (see ``displays``).
-
-    ``after`` is the number of the event after which to begin. Raises WaitTimedOut at the deadline.
-    """
-    for item in Feed(client, number, after).items(deadline):
-        if isinstance(item, Ended):
-            return item.resource
-        if isinstance(item, Event):
-            display.event(item.event)
-        else:
-            display.note(item.text)
-    raise AssertionError("a feed ends with Ended, or raises")
 
 
 def require_success(client, deploy):

@@ -1,9 +1,9 @@
-"""Waiting in front of a person: a display for the deploy, and what Ctrl-C and a passed deadline leave behind."""
+"""Watch a deploy or a build to its end: which display shows it, and what to do when the watching is stopped."""
 
 from windlass_cli.display.displays import LiveDisplay, LogDisplay, PlainDisplay, QuietDisplay, title
 from windlass_cli.display.progress import Rollout
-from windlass_cli.errors import Interrupted, WaitTimedOut
-from windlass_cli.jobs.rollouts import await_deploy, await_release, host_runs
+from windlass_cli.jobs.rollouts import await_release, host_runs
+from windlass_cli.jobs.waiting import await_end, goes_on
 
 QUIET, FOLLOW, LOG = "quiet", "follow", "log"
 
@@ -14,16 +14,13 @@ def watch_deploy(client, output, deploy, manner, deadline):
     Raises Interrupted on Ctrl-C and WaitTimedOut at the deadline; both say that the deploy goes on.
     """
     number = deploy["id"]
-    try:
+    remedy = f"Follow it: windlass logs {number} --follow   Cancel it: windlass cancel {number}"
+    with goes_on(f"deploy {number} goes on", remedy):
         if manner == QUIET:
             output.note(f"Waiting for deploy {number}: {title(deploy)}.")
         rollout = Rollout(deploy, host_runs(client, number))
         with _display(output, rollout, manner) as display:
-            return await_deploy(client, number, display, deadline)
-    except KeyboardInterrupt:
-        raise Interrupted(f"Stopped watching; deploy {number} goes on.", remedy=_how_on(number)) from None
-    except WaitTimedOut as error:
-        raise WaitTimedOut(f"{error.message} Deploy {number} goes on.", remedy=_how_on(number)) from None
+            return await_end(client, "deploy", number, display, deadline)
 
 
 def watch_build(client, output, application, release, deadline):
@@ -36,17 +33,9 @@ def watch_build(client, output, application, release, deadline):
         f"See how it ends: windlass releases show {application} {version}   "
         f"Cancel it: windlass releases cancel {application} {version}"
     )
-    try:
+    with goes_on(f"release {version} of {application} is still being built", remedy):
         output.note(f"Building release {version} of {application}.")
         return await_release(client, application, version, lambda event: _show_build(output, event), deadline)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"Stopped watching; release {version} of {application} is still being built.", remedy=remedy
-        ) from None
-    except WaitTimedOut as error:
-        raise WaitTimedOut(
-            f"{error.message} Release {version} of {application} is still being built.", remedy=remedy
-        ) from None
 
 
 def _display(output, rollout, manner):
@@ -57,7 +46,3 @@ def _display(output, rollout, manner):
 def _show_build(output, event):
     for line in str(event.get("text") or "").splitlines():
         output.note("│ ", line)
-
-
-def _how_on(number):
-    return f"Follow it: windlass logs {number} --follow   Cancel it: windlass cancel {number}"
