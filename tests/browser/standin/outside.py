@@ -1,47 +1,11 @@
-"""The stand-in's other systems: integrations, what they send (hooks), and who is told (webhooks)."""
+"""The stand-in's other systems: integrations, what they send (hooks), who is told (webhooks), and what was sent to them."""
 
 from tests.browser import data
-
-TITLES = {401: "Log in first", 403: "Not allowed", 404: "Not found", 409: "Conflict", 422: "Some fields cannot be used"}
-
-
-class Problem(Exception):
-    """An answer of problem+json."""
-
-    def __init__(self, status, detail, code="problem", errors=None):
-        super().__init__(detail)
-        self.status = status
-        self.body = {
-            "type": "about:blank",
-            "title": TITLES.get(status, "Problem"),
-            "status": status,
-            "detail": detail,
-            "code": code,
-            "request_id": "r1",
-        }
-        if errors:
-            self.body["errors"] = [{"field": name, "message": message} for name, message in errors.items()]
-
-
-def named(items, name, noun, key="name"):
-    """Return the item with a name; 404 without one."""
-    for item in items:
-        if item[key] == name:
-            return item
-    raise Problem(404, f"There is no {noun} {name}.", "not-found")
+from tests.browser.standin.answers import named
 
 
 class Outside:
-    """Answers about what is outside Windlass, and who changed what."""
-
-    def get_audit(self, asked, rest):
-        """GET /audit and /audit/verify."""
-        if rest == ["verify"]:
-            return {"ok": True, "entries": 2, "message": "All 2 entries are as they were written."}
-        wanted = {"by": "actor", "action": "action", "subject": "subject"}
-        chosen = {field: asked.query[name] for name, field in wanted.items() if name in asked.query}
-        found = [row for row in self.world.audit if all(row[field] == value for field, value in chosen.items())]
-        return {"items": found, "next": None}
+    """Answers about what is outside Windlass."""
 
     def get_integrations(self, asked, rest):
         """GET /integrations, /integrations/drivers, /integrations/<name> and its hooks."""
@@ -96,3 +60,9 @@ class Outside:
     def delete_webhooks(self, asked, rest):
         """DELETE /webhooks/<name>."""
         self.world.webhooks.remove(named(self.world.webhooks, rest[0], "webhook"))
+
+    def post_deliveries(self, asked, rest):
+        """POST /deliveries/<number>/resend."""
+        found = next(item for item in self.world.deliveries if item["id"] == int(rest[0]))
+        found.update(state="waiting", attempts=0, error=None)
+        return found
