@@ -6,9 +6,8 @@ from bottle import HTTPResponse, SimpleTemplate, template
 
 from version import VERSION
 
-VIEWS = [
-    str(Path(__file__).resolve().parent.parent / "views")
-]  # One list for ever: Bottle's cache goes by its identity.
+# One list for ever: Bottle's cache goes by its identity.
+VIEWS = [str(Path(__file__).resolve().parent.parent / "views")]
 # Scripts and styles come from this server's files alone: neither inline code nor eval. Pico draws its icons from data: URLs.
 POLICY = "; ".join(
     (
@@ -35,9 +34,14 @@ NAME = "[^/]+"
 
 
 def page(view, static, status=200, **values):
-    """Return the response for a page: the view `view`.html in the common layout. `static` is where its files are."""
+    """Return the response for a page: the view pages/`view`.html in the common layout. `static` is where its files are."""
     body = template(
-        view, template_lookup=VIEWS, template_adapter=SimpleTemplate, static=static, version=VERSION, **values
+        f"pages/{view}.html",
+        template_lookup=VIEWS,
+        template_adapter=SimpleTemplate,
+        static=static,
+        version=VERSION,
+        **values,
     )
     return HTTPResponse(body, status=status, headers=HEADERS)
 

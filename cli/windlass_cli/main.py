@@ -6,6 +6,7 @@ import sys
 import click
 
 from windlass_cli import __version__
+from windlass_cli.command_line.invocation import Group, Invocation
 from windlass_cli.commands.applications import applications
 from windlass_cli.commands.audit import audit
 from windlass_cli.commands.completion import completion
@@ -29,7 +30,6 @@ from windlass_cli.commands.tokens import tokens
 from windlass_cli.commands.webhooks import webhooks
 from windlass_cli.commands.zones import zones
 from windlass_cli.errors import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, WindlassError
-from windlass_cli.invocation import Group, Invocation
 from windlass_cli.versions import is_newer
 
 

@@ -12,7 +12,7 @@ IMPORT = """async ([module, run, input]) => {
 
 @pytest.fixture(scope="module")
 def run(profile):
-    """Run JavaScript with a module's exports as `module`: run("formats", "return module.bytes(input)", 1200)."""
+    """Run JavaScript with a module's exports as `module`: run("lib/formats", "return module.bytes(input)", 1200)."""
     server, page = StandIn(), profile.new_page()
     page.goto(f"{server.url}/static/img/windlass.svg")  # A page of this server without a policy against evaluating.
     yield lambda module, body, value=None: page.evaluate(IMPORT, [module, body, value])
@@ -21,7 +21,7 @@ def run(profile):
 
 
 def parsed(run, text):
-    return run("binding_provider", "return module.parse(input)", text)
+    return run("lib/binding_provider", "return module.parse(input)", text)
 
 
 def test_bindings_are_parsed(run):
@@ -52,7 +52,7 @@ def test_bindings_are_parsed(run):
 )
 def test_what_is_no_binding_is_refused_never_run(run, text):
     said = run(
-        "binding_provider",
+        "lib/binding_provider",
         "try { module.parse(input); } catch (error) { return [error instanceof module.BindingSyntaxError, error.message]; }",
         text,
     )
@@ -85,12 +85,12 @@ EVALUATE = """
     ],
 )
 def test_paths_go_through_observables_and_stop_at_nothing(run, text, value):
-    assert run("binding_provider", EVALUATE, text) == value
+    assert run("lib/binding_provider", EVALUATE, text) == value
 
 
 def test_unknown_name_is_a_mistake_that_is_told(run):
     with pytest.raises(Exception, match='data-bind names "typo"'):
-        run("binding_provider", EVALUATE, "x: typo")
+        run("lib/binding_provider", EVALUATE, "x: typo")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
@@ -105,7 +105,7 @@ def test_server_sent_events_are_the_same_however_they_are_cut(run, size):
         for (let at = 0; at < input[0].length; at += input[1]) messages.push(...parser.feed(input[0].slice(at, at + input[1])));
         return messages;
     """
-    assert run("sse", body, [stream, size]) == [
+    assert run("api/sse", body, [stream, size]) == [
         {"id": "1", "event": "output", "data": '{"a":\n1}'},
         {"id": "1", "event": "message", "data": ""},
         {"id": "2", "event": "message", "data": "no blank"},
@@ -127,7 +127,7 @@ def test_server_sent_events_are_the_same_however_they_are_cut(run, size):
     ],
 )
 def test_output_becomes_plain_lines(run, text, lines):
-    assert run("formats", "return module.linesOf(input)", text) == lines
+    assert run("lib/formats", "return module.linesOf(input)", text) == lines
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_output_becomes_plain_lines(run, text, lines):
     ],
 )
 def test_lengths_of_time(run, milliseconds, text):
-    assert run("formats", "return module.duration(input)", milliseconds) == text
+    assert run("lib/formats", "return module.duration(input)", milliseconds) == text
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_lengths_of_time(run, milliseconds, text):
     ],
 )
 def test_distances_in_time(run, then, text):
-    assert run("formats", "return module.ago(input, 100000)", then) == text
+    assert run("lib/formats", "return module.ago(input, 100000)", then) == text
 
 
 @pytest.mark.parametrize(
@@ -174,4 +174,4 @@ def test_distances_in_time(run, then, text):
     ],
 )
 def test_sizes(run, count, text):
-    assert run("formats", "return module.bytes(input)", count) == text
+    assert run("lib/formats", "return module.bytes(input)", count) == text

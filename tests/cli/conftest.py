@@ -20,7 +20,8 @@ if str(ROOT / "cli") not in sys.path:
     sys.path.insert(0, str(ROOT / "cli"))
 
 from tests.cli.standin import TOKEN, StandIn  # noqa: E402
-from windlass_cli import client, following, rollouts  # noqa: E402
+from windlass_cli.api import client, feed  # noqa: E402
+from windlass_cli.jobs import rollouts  # noqa: E402
 from windlass_cli.main import main  # noqa: E402
 
 Answer = collections.namedtuple("Answer", "code out err")
@@ -61,7 +62,7 @@ def quick(monkeypatch):
     """Make the pauses before another try short; what is tried is the same."""
     monkeypatch.setattr(client, "PAUSES_S", (0.01, 0.01, 0.01))
     monkeypatch.setattr(client, "IN_FLIGHT_PAUSE_S", 0.01)
-    monkeypatch.setattr(following, "PAUSES_S", (0.01,))
+    monkeypatch.setattr(feed, "PAUSES_S", (0.01,))
     monkeypatch.setattr(rollouts, "BUILD_PAUSE_S", 0.01)
 
 

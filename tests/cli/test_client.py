@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from tests.cli import scenarios, standin
-from windlass_cli import client as client_module
-from windlass_cli.client import Client
+from windlass_cli.api import client as client_module
+from windlass_cli.api.client import Client
 from windlass_cli.errors import (
     BadAnswer,
     BuildFailed,

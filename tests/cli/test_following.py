@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from tests.cli import scenarios, standin
-from windlass_cli import following
-from windlass_cli.client import Client
+from windlass_cli.api import feed as feed_module
+from windlass_cli.api.client import Client
+from windlass_cli.api.feed import Ended, Event, Feed, Note
 from windlass_cli.deadlines import Deadline
 from windlass_cli.errors import NotAllowed, NotFound, Unreachable, WaitTimedOut
-from windlass_cli.following import Ended, Event, Feed, Note
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_patience_begins_when_the_server_was_last_heard(api, deploy, monkeypatch
         hours[0] += 1
         stream(http, number, after)
 
-    monkeypatch.setattr(following, "time", SimpleNamespace(monotonic=lambda: hours[0] * 3600))
+    monkeypatch.setattr(feed_module, "time", SimpleNamespace(monotonic=lambda: hours[0] * 3600))
     monkeypatch.setattr(api, "_stream", after_hours)
     scenarios.begin(api, deploy)
     api.cuts = [4]

@@ -5,9 +5,9 @@ import datetime
 import pytest
 
 from windlass_cli.deadlines import Deadline
+from windlass_cli.display.formats import ago, clean, duration, size
+from windlass_cli.display.progress import Rollout
 from windlass_cli.errors import WaitTimedOut
-from windlass_cli.output import ago, clean, duration, size
-from windlass_cli.progress import Rollout
 from windlass_cli.versions import is_newer
 
 NOW = datetime.datetime(2026, 1, 2, 12, 0, tzinfo=datetime.UTC)

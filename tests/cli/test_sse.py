@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windlass_cli.sse import EventParser, Message
+from windlass_cli.api.sse import EventParser, Message
 
 
 def parse(text, size=None):

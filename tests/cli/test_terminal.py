@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tests.cli import scenarios, standin
-from windlass_cli.output import clean
+from windlass_cli.display.formats import clean
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 

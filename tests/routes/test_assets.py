@@ -37,10 +37,10 @@ def test_file_under_an_old_version_is_asked_for_again(site):
 
 
 def test_known_content_is_not_sent_again(site):
-    etag = site.get("/static/js/api.js").headers["ETag"]
-    again = site.get("/static/js/api.js", headers={"If-None-Match": f'"other", W/{etag}'})
+    etag = site.get("/static/js/api/client.js").headers["ETag"]
+    again = site.get("/static/js/api/client.js", headers={"If-None-Match": f'"other", W/{etag}'})
     assert (again.status_code, again.data) == (304, b"")
-    assert site.get("/static/js/api.js", headers={"If-None-Match": '"other"'}).status_code == 200
+    assert site.get("/static/js/api/client.js", headers={"If-None-Match": '"other"'}).status_code == 200
 
 
 def test_version_changes_with_any_file(tmp_path):
@@ -65,7 +65,7 @@ def test_version_changes_with_any_file(tmp_path):
         "//etc/passwd",
         "js",
         "js/",
-        "js/api.js%00.css",
+        "js/api/client.js%00.css",
     ],
 )
 def test_nothing_but_the_dashboards_files_is_served(site, path):

@@ -2,16 +2,17 @@
 
 import click
 
-from windlass_cli import options
-from windlass_cli.files_in import object_of
-from windlass_cli.invocation import Group
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
+from windlass_cli.command_line.option_files import object_of
 
 PARTNERS = {
     "build": "The job that must have built a commit",
     "artifacts": "Where its releases are published",
     "tracker": "The tracker of its issues",
 }
-REPOSITORY, PACKAGE = ("repository", "branch"), ("package", "requirements")  # What each kind of source consists of.
+# What each kind of source consists of.
+REPOSITORY, PACKAGE = ("repository", "branch"), ("package", "requirements")
 
 
 @click.group(cls=Group)
@@ -29,7 +30,7 @@ def list_applications(invocation):
         return
     invocation.output.table(
         ("NAME", "SOURCE", "TEAM"),
-        [(row.get("name"), told_source(row), row.get("team")) for row in rows],
+        [(row.get("name"), describe_source(row), row.get("team")) for row in rows],
         "There is no application yet. Create one: windlass applications create --help",
     )
 
@@ -226,15 +227,15 @@ def show_application(output, application):
     output.record(
         (
             ("Name", application.get("name")),
-            ("Source", told_source(application)),
+            ("Source", describe_source(application)),
             ("Team", application.get("team")),
-            *((name.capitalize(), told_partner(application.get(name))) for name in PARTNERS),
+            *((name.capitalize(), describe_partner(application.get(name))) for name in PARTNERS),
             *((f"Process {name}", command) for name, command in (application.get("processes") or {}).items()),
         )
     )
 
 
-def told_source(application):
+def describe_source(application):
     """Return where an application comes from, in a few words."""
     source = application.get("source") or {}
     place = source.get("repository") or source.get("package") or ""
@@ -242,7 +243,7 @@ def told_source(application):
     return f"{place}{branch}" + (f" via {source['integration']}" if source.get("integration") else "")
 
 
-def told_partner(partner):
+def describe_partner(partner):
     """Return the system that takes part in an application's releases, in a few words; an empty text for None."""
     rest = [str(value) for name, value in (partner or {}).items() if isinstance(value, str) and name != "integration"]
     return " ".join([f"via {partner['integration']}", *rest]) if partner else ""

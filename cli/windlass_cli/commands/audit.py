@@ -4,9 +4,9 @@ import json
 
 import click
 
+from windlass_cli.command_line.invocation import Command
+from windlass_cli.display.formats import clean
 from windlass_cli.errors import WindlassError
-from windlass_cli.invocation import Command
-from windlass_cli.output import clean
 
 
 @click.command(cls=Command)

@@ -3,7 +3,7 @@
 import click
 from click.shell_completion import get_completion_class
 
-from windlass_cli.invocation import Command
+from windlass_cli.command_line.invocation import Command
 
 SHELLS = ("bash", "zsh", "fish")
 

@@ -2,9 +2,9 @@
 
 import click
 
-from windlass_cli import options
-from windlass_cli.invocation import Command, Group
-from windlass_cli.output import ago, clean, state
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Command, Group
+from windlass_cli.display.formats import ago, clean, state
 
 COLUMNS = ("DELIVERY", "DEPLOY", "INTEGRATION", "ACTION", "SUBJECT", "STATE", "ATTEMPTS", "CREATED", "MESSAGE")
 SHOWN = 20

@@ -2,14 +2,14 @@
 
 import click
 
-from windlass_cli import options
+from windlass_cli.api.feed import ENDED_STATES
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Command, Group
 from windlass_cli.commands.deliveries import changelog
 from windlass_cli.commands.rollouts import finish, show_deploy
-from windlass_cli.following import ENDED_STATES
-from windlass_cli.invocation import Command, Group
-from windlass_cli.output import ago, clean, size, state
-from windlass_cli.rollouts import find_deploy, host_runs, require_success
-from windlass_cli.watching import LOG, watch_deploy
+from windlass_cli.display.formats import ago, clean, size, state
+from windlass_cli.jobs.rollouts import find_deploy, host_runs, require_success
+from windlass_cli.jobs.watch_rollouts import LOG, watch_deploy
 
 SHOWN = 20
 COLUMNS = ("DEPLOY", "APPLICATION", "RELEASE", "ENVIRONMENT", "STATE", "HOSTS", "BY", "CREATED")

@@ -2,7 +2,7 @@
 
 import click
 
-from windlass_cli.invocation import Group
+from windlass_cli.command_line.invocation import Group
 
 
 @click.group(cls=Group)

@@ -2,9 +2,9 @@
 
 import click
 
-from windlass_cli import options
-from windlass_cli.invocation import Group
-from windlass_cli.output import clean
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
+from windlass_cli.display.formats import clean
 
 WEEKLY = ("begins", "ends", "timezone")
 

@@ -3,18 +3,18 @@
 import click
 from rich.text import Text
 
-from windlass_cli import options
+from windlass_cli.api.feed import ENDED_STATES
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
+from windlass_cli.command_line.option_files import object_of
+from windlass_cli.display.formats import DIFF_STYLES, ago, clean, size, state
 from windlass_cli.errors import NeedsAnswer, WindlassError
-from windlass_cli.files_in import object_of
-from windlass_cli.following import ENDED_STATES
-from windlass_cli.invocation import Group
-from windlass_cli.output import DIFF_STYLES, ago, clean, size, state
-from windlass_cli.preparing import find_preparation, require_success, start_preparation, watch_preparation
+from windlass_cli.jobs.preparations import find_preparation, require_success, start_preparation, watch_preparation
 
 COLUMNS = ("NAME", "ADDRESS", "USER", "ZONE", "TAGS", "STATE")
 
 #: Facts that say nothing to a person.
-UNTOLD = {"agent", "clock_ms", "uid"}
+NOT_SHOWN = {"agent", "clock_ms", "uid"}
 
 
 @click.group(cls=Group)
@@ -35,7 +35,7 @@ def list_hosts(invocation, zone, tag):
     cells = [
         (
             row.get("name"),
-            told_address(row),
+            address_of(row),
             row.get("user"),
             row.get("zone"),
             ",".join(row.get("tags") or []),
@@ -284,7 +284,7 @@ def check(invocation, host):
     else:
         output.record(_facts(found.get("facts") or {}))
     if problems:
-        lines = [line for problem in problems for line in told_problem(problem)]
+        lines = [line for problem in problems for line in problem_lines(problem)]
         raise WindlassError(f"{host} is not ready for deploys.", lines)
     output.note(f"{host} has all it needs.")
 
@@ -378,7 +378,7 @@ def show_host(output, host):
     output.record(
         (
             ("Name", host.get("name")),
-            ("Address", told_address(host)),
+            ("Address", address_of(host)),
             ("User", host.get("user")),
             ("Zone", host.get("zone")),
             ("Tags", ", ".join(host.get("tags") or [])),
@@ -414,18 +414,18 @@ def show_placements(output, placements):
 def _warn_of_problems(output, host):
     """Write what stands in the way of deploys to a host to stderr."""
     for problem in host.get("problems") or []:
-        first, *rest = told_problem(problem)
+        first, *rest = problem_lines(problem)
         output.warning(first)
         for line in rest:
             output.note(line)
 
 
-def told_address(host):
+def address_of(host):
     """Return a host's address with its port, unless that is the usual one."""
     return f"{host.get('address')}:{host['port']}" if host.get("port") not in (None, 22) else host.get("address")
 
 
-def told_problem(problem):
+def problem_lines(problem):
     """Return a problem of a host as lines: what is wrong, and what to do."""
     if not isinstance(problem, dict):
         return [str(problem)]
@@ -435,8 +435,8 @@ def told_problem(problem):
 
 def _facts(facts):
     """Return the plain facts of a host as names and values, numbers of bytes as people say them."""
-    told = {name: value for name, value in facts.items() if type(value) in (str, int, float) and name not in UNTOLD}
-    pairs = [
-        (name.removesuffix("_bytes"), size(value) if name.endswith("_bytes") else value) for name, value in told.items()
+    shown = {name: value for name, value in facts.items() if type(value) in (str, int, float) and name not in NOT_SHOWN}
+    return [
+        (name.removesuffix("_bytes").replace("_", " ").capitalize(), size(value) if name.endswith("_bytes") else value)
+        for name, value in shown.items()
     ]
-    return [(name.replace("_", " ").capitalize(), value) for name, value in pairs]

@@ -4,11 +4,11 @@ import json
 
 import click
 
-from windlass_cli import options
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
+from windlass_cli.command_line.secret_options import secret_values, secrets_option
+from windlass_cli.display.formats import ago, circuit_text, state
 from windlass_cli.errors import WindlassError
-from windlass_cli.invocation import Group
-from windlass_cli.output import ago, state, told_circuit
-from windlass_cli.secrets_in import secret_values, secrets_option
 
 COLUMNS = ("NAME", "DRIVER", "ROLES", "URL", "STATE")
 DRIVER_COLUMNS = ("DRIVER", "ROLE", "CREDENTIALS", "HOOKS", "WHAT IT IS")
@@ -33,7 +33,7 @@ def list_integrations(invocation):
             row.get("driver"),
             ",".join(row.get("roles") or []),
             row.get("url"),
-            told_circuit(row.get("circuit") or {}),
+            circuit_text(row.get("circuit") or {}),
         )
         for row in rows
     ]
@@ -59,8 +59,8 @@ def show(invocation, integration):
         "roles": ", ".join(found.get("roles") or []),
         "url": found.get("url"),
         "credentials": "lost: enter them again" if names is None else ", ".join(names) or "none",
-        **{f"setting {name}": _told(value) for name, value in sorted((found.get("settings") or {}).items())},
-        "state": told_circuit(circuit),
+        **{f"setting {name}": _setting_text(value) for name, value in sorted((found.get("settings") or {}).items())},
+        "state": circuit_text(circuit),
         "reason": circuit.get("reason"),
     }
     invocation.output.record(fields.items())
@@ -302,6 +302,6 @@ def hooks(invocation, integration, limit):
     invocation.output.table(("HOOK", "EVENT", "STATE", "RECEIVED", "OUTCOME"), cells, empty)
 
 
-def _told(value):
+def _setting_text(value):
     """Return a setting's value as --setting takes it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,35 +1,18 @@
 """``windlass lock`` and ``windlass unlock``: keep others from deploying, and let them again."""
 
-import re
-
 import click
 
-from windlass_cli import options
-from windlass_cli.invocation import Command
-
-UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-class Duration(click.ParamType):
-    """A length of time such as 90s, 30m, 2h or 1d; becomes seconds."""
-
-    name = "duration"
-
-    def convert(self, value, param, ctx):
-        """Return the seconds that ``value`` means."""
-        found = re.fullmatch(r"([1-9][0-9]{0,6})([smhd])", value) if isinstance(value, str) else None
-        if isinstance(value, int):
-            return value
-        if found is None:
-            self.fail(f"{value} is no length of time: use 90s, 30m, 2h or 1d.", param, ctx)
-        return int(found[1]) * UNIT_S[found[2]]
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Command
 
 
 @click.command(cls=Command)
 @options.application
 @options.environment("--in", required=True, help="The environment to lock it in.")
 @click.option("--reason", metavar="TEXT", required=True, help="Why, for whoever wants to deploy.")
-@click.option("--for", "for_s", metavar="TIME", type=Duration(), help="End the lock by itself after 90s, 30m, 2h, 1d.")
+@click.option(
+    "--for", "for_s", metavar="TIME", type=options.Duration(), help="End the lock by itself after 90s, 30m, 2h, 1d."
+)
 @click.option("--force", is_flag=True, help="Take over a lock that somebody else holds; the server logs it.")
 @click.pass_obj
 def lock(invocation, application, environment, reason, for_s, force):

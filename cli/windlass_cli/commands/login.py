@@ -5,8 +5,8 @@ import sys
 import click
 
 from windlass_cli import settings
+from windlass_cli.command_line.invocation import Command
 from windlass_cli.errors import NeedsAnswer
-from windlass_cli.invocation import Command
 
 
 @click.command(cls=Command)

@@ -2,10 +2,9 @@
 
 import click
 
-from windlass_cli import options
-from windlass_cli.commands.locks import Duration
-from windlass_cli.invocation import Group
-from windlass_cli.output import ago, state
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
+from windlass_cli.display.formats import ago, state
 
 COLUMNS = ("HOST", "STATE", "CHANGED", "")
 LOOK_EVERY_S = 0.5
@@ -25,7 +24,7 @@ def maintenance():
     "--retry-after",
     "retry_after_s",
     metavar="TIME",
-    type=Duration(),
+    type=options.Duration(),
     help="When users' programs should come back: 90s, 30m, 2h; 5m by default.",
 )
 @options.timeout
@@ -67,14 +66,14 @@ def show(invocation, application, environment):
 
 def _await_hosts(invocation, application, environment, deadline):
     """Wait until every host has followed, telling of failures once, then show the outcome."""
-    told = set()
+    warned = set()
     while True:
         found = invocation.client.get(*_path(application, environment))
         for host in found["hosts"]:
-            said = f"{host['host']}: {host['message']}"
-            if host["state"] == "failed" and said not in told:
-                told.add(said)
-                invocation.output.warning(f"{said} (it is tried again)")
+            text = f"{host['host']}: {host['message']}"
+            if host["state"] == "failed" and text not in warned:
+                warned.add(text)
+                invocation.output.warning(f"{text} (it is tried again)")
         if all(host["state"] in ("closed", "open") for host in found["hosts"]):
             break
         deadline.sleep(LOOK_EVERY_S)

@@ -3,12 +3,12 @@
 import click
 from rich.text import Text
 
-from windlass_cli import options
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Command
 from windlass_cli.commands.rollouts import strategy_of
+from windlass_cli.display.formats import DIFF_STYLES, clean, size
 from windlass_cli.errors import EXIT_DONE, WindlassError
-from windlass_cli.invocation import Command
-from windlass_cli.output import DIFF_STYLES, clean, size
-from windlass_cli.rollouts import find_release, make_plan
+from windlass_cli.jobs.rollouts import find_release, make_plan
 
 CHANGES = 2  # The exit code for "something is to be done", where it was asked for.
 SHOWN_FILES = 20
@@ -70,8 +70,8 @@ def alike(hosts):
     """Return [(names, one of them)] of hosts on which the same changes."""
     groups = {}
     for host in hosts:
-        told = {name: value for name, value in host.items() if name not in ("host", "digest", "observed")}
-        groups.setdefault(repr(told), []).append(host)
+        what = {name: value for name, value in host.items() if name not in ("host", "digest", "observed")}
+        groups.setdefault(repr(what), []).append(host)
     return [([host["host"] for host in group], group[0]) for group in groups.values()]
 
 

@@ -3,12 +3,12 @@
 import click
 from rich.text import Text
 
-from windlass_cli import options
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
+from windlass_cli.display.formats import ago, clean, size, state
 from windlass_cli.errors import BuildFailed
-from windlass_cli.invocation import Group
-from windlass_cli.output import ago, clean, size, state
-from windlass_cli.rollouts import await_build_end, create_release, find_release, having
-from windlass_cli.watching import watch_build
+from windlass_cli.jobs.rollouts import await_build_end, create_release, find_release, having
+from windlass_cli.jobs.watch_rollouts import watch_build
 
 COLUMNS = ("VERSION", "STATE", "FROM", "COMMIT", "SIZE", "CREATED")
 SHORT = 10  # characters of a commit that tell it from the others
@@ -33,7 +33,7 @@ def list_releases(invocation, application, limit):
         (
             row.get("version"),
             state(row.get("state")),
-            told_origin(row),
+            origin_of(row),
             clean(row.get("commit"))[:SHORT],
             size(row.get("size_bytes")),
             ago(row.get("created_at")),
@@ -139,31 +139,28 @@ def compare(invocation, application, old, new):
     if invocation.as_json:
         output.json(changes)
         return
-    for heading, lines in told_changes(changes):
+    for heading, lines in describe_changes(changes):
         output.line(Text(heading, style="bold"))
         for line in lines:
             output.line("  ", line)
 
 
-def told_changes(changes):
+def describe_changes(changes):
     """Yield (heading, lines) for everything that differs between two releases, and for what the server cannot tell."""
     dependencies = changes.get("dependencies") or {}
+    dependency_rows = [{**row, "change": kind} for kind, rows in dependencies.items() for row in rows]
     parts = (
-        ("Commits", changes.get("commits"), _told_commit),
-        ("Commits that are left out", changes.get("reverted_commits") or [], _told_commit),
-        ("Files", changes.get("files"), _told_file),
-        (
-            "Dependencies",
-            [{**row, "change": kind} for kind, rows in dependencies.items() for row in rows],
-            _told_dependency,
-        ),
+        ("Commits", changes.get("commits"), _commit_line),
+        ("Commits that are left out", changes.get("reverted_commits") or [], _commit_line),
+        ("Files", changes.get("files"), _file_line),
+        ("Dependencies", dependency_rows, _dependency_line),
     )
     python = changes.get("python") or {}
-    for heading, rows, told in parts:
-        if rows != []:
-            yield (
-                (heading, [told(row) for row in rows]) if rows else (f"{heading}: not known to the server any more", [])
-            )
+    for heading, rows, line_of in parts:
+        if rows:
+            yield heading, [line_of(row) for row in rows]
+        elif rows is None:
+            yield f"{heading}: not known to the server any more", []
     if python.get("from") != python.get("to"):
         yield f"Python {python.get('from')} → {python.get('to')}", []
     elif all(rows == [] for _, rows, _ in parts):
@@ -179,7 +176,7 @@ def show_release(output, release):
         (
             ("Version", release.get("version")),
             ("State", state(release.get("state"))),
-            ("From", told_origin(release)),
+            ("From", origin_of(release)),
             ("Commit", release.get("commit")),
             ("Digest", release.get("digest")),
             ("Lock", release.get("lock_digest")),
@@ -191,22 +188,22 @@ def show_release(output, release):
     )
 
 
-def told_origin(release):
+def origin_of(release):
     """Return what a release was built from: a git reference or a package's version."""
     return release.get("ref") or release.get("package_version") or ""
 
 
-def _told_commit(row):
+def _commit_line(row):
     return "  ".join(
         filter(None, (clean(row.get("commit"))[:SHORT], clean(row.get("subject")), clean(row.get("author"))))
     )
 
 
-def _told_file(row):
+def _file_line(row):
     return f"{clean(row.get('change')):7}  {clean(row.get('path'))}"
 
 
-def _told_dependency(row):
+def _dependency_line(row):
     was, now = row.get("from"), row.get("to")
     versions = f"{clean(was)} → {clean(now)}" if was or now else clean(row.get("version"))
     return f"{clean(row.get('change')):7}  {clean(row.get('name'))} {versions}"

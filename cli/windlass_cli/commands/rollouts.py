@@ -2,11 +2,11 @@
 
 import click
 
-from windlass_cli import options
-from windlass_cli.displays import title
-from windlass_cli.invocation import Command
-from windlass_cli.output import state
-from windlass_cli.rollouts import (
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Command
+from windlass_cli.display.displays import title
+from windlass_cli.display.formats import state
+from windlass_cli.jobs.rollouts import (
     LATEST,
     create_release,
     find_release,
@@ -15,7 +15,7 @@ from windlass_cli.rollouts import (
     roll_back,
     start_deploy,
 )
-from windlass_cli.watching import watch_build, watch_deploy
+from windlass_cli.jobs.watch_rollouts import watch_build, watch_deploy
 
 
 @click.command(cls=Command)

@@ -5,13 +5,12 @@ import shlex
 import click
 from rich.text import Text
 
-from windlass_cli import options
-from windlass_cli.commands.locks import Duration
-from windlass_cli.errors import Interrupted, WaitTimedOut
-from windlass_cli.following import ENDED_STATES, state_of
-from windlass_cli.invocation import Command, Group
-from windlass_cli.oneoff import await_command, find_command, require_success, start_command
-from windlass_cli.output import ago, clean, state
+from windlass_cli.api.feed import ENDED_STATES, state_of
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Command, Group
+from windlass_cli.display.formats import ago, clean, state
+from windlass_cli.jobs.one_off_commands import find_command, require_success, start_command
+from windlass_cli.jobs.waiting import await_end, goes_on
 
 SHOWN = 20
 COLUMNS = ("COMMAND", "WORDS", "WHERE", "STATE", "HOSTS", "BY", "CREATED")
@@ -22,7 +21,11 @@ COLUMNS = ("COMMAND", "WORDS", "WHERE", "STATE", "HOSTS", "BY", "CREATED")
 @options.environment("--to", help="Where APPLICATION runs, in this environment: in its release, with its variables.")
 @click.option("--host", "hosts", metavar="HOST", multiple=True, help="On this host; may be given several times.")
 @click.option(
-    "--time-limit", "time_limit_s", metavar="TIME", type=Duration(), help="End it after 90s, 30m, 1h; 60s by default."
+    "--time-limit",
+    "time_limit_s",
+    metavar="TIME",
+    type=options.Duration(),
+    help="End it after 90s, 30m, 1h; 60s by default.",
 )
 @options.timeout
 @click.pass_obj
@@ -108,13 +111,13 @@ class Lines:
     def __init__(self, output, command):
         self.output = output
         self.width = max([len(clean(run.get("host"))) for run in command.get("hosts") or []], default=0)
-        self.said = {}
+        self.outputs = {}
 
     def event(self, event):
         """Show an event; with ``--json`` its output is only kept."""
         host, text = clean(event.get("host")), event.get("text") or ""
         if event.get("kind") == "output":
-            self.said[host] = self.said.get(host, "") + text
+            self.outputs[host] = self.outputs.get(host, "") + text
             for line in () if self.output.as_json else clean(text).splitlines():
                 self.output.line(Text(f"{host.ljust(self.width)}  ", style="bold"), line)
         elif event.get("kind") == "host" and state_of(event) != "running" and not self.output.as_json:
@@ -131,15 +134,11 @@ def _watch(invocation, command, deadline):
     client, output, number = invocation.client, invocation.output, command["id"]
     lines = Lines(output, command)
     remedy = f"Follow it: windlass commands show {number} --follow   Cancel it: windlass commands cancel {number}"
-    try:
+    with goes_on(f"command {number} goes on", remedy):
         output.note(f"Command {number}: {shlex.join(command.get('argv') or [])}")
-        ended = await_command(client, number, lines, deadline)
-    except KeyboardInterrupt:
-        raise Interrupted(f"Stopped watching; command {number} goes on.", remedy=remedy) from None
-    except WaitTimedOut as error:
-        raise WaitTimedOut(f"{error.message} Command {number} goes on.", remedy=remedy) from None
+        ended = await_end(client, "command", number, lines, deadline)
     if output.as_json:
-        hosts = [{**run, "output": lines.said.get(run.get("host"), "")} for run in ended.get("hosts") or []]
+        hosts = [{**run, "output": lines.outputs.get(run.get("host"), "")} for run in ended.get("hosts") or []]
         output.json({**ended, "hosts": hosts})
     require_success(ended)
 

@@ -3,9 +3,9 @@
 import click
 from rich.text import Text
 
-from windlass_cli import options
-from windlass_cli.invocation import Command
-from windlass_cli.output import clean, state
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Command
+from windlass_cli.display.formats import clean, state
 
 COLUMNS = ("APPLICATION", "ENVIRONMENT", "DESIRED", "OBSERVED", "HEALTH", "DRIFT", "DEPLOY")
 
@@ -34,7 +34,7 @@ def show_status(client, output, application=None, environment=None):
     empty = "There is no such target." if application or environment else "No application has a target yet."
     output.table([*COLUMNS, "LOCK"] if is_any_locked else COLUMNS, [_row(row, is_any_locked) for row in rows], empty)
     for row in rows:
-        for line in _told_trouble(row):
+        for line in _trouble_lines(row):
             output.warning(f"{row.get('application')} in {row.get('environment')}: {line}")
         if row.get("drift_count"):
             names = f"{row['application']} {row['desired']} --to {row['environment']}"
@@ -50,12 +50,12 @@ def _row(row, with_lock):
         Text(observed, style="yellow" if observed != desired else ""),
         state(row.get("health") or "-"),
         Text("yes" if row.get("drift") else "-", style="yellow" if row.get("drift") else ""),
-        _told_deploy(row),
-        *([_told_lock(row.get("lock"))] if with_lock else []),
+        _newest_deploy(row),
+        *([_lock_holder(row.get("lock"))] if with_lock else []),
     )
 
 
-def _told_trouble(row):
+def _trouble_lines(row):
     """Return sentences on what is not as it should be, or may not be."""
     closed, unreachable = row.get("maintenance"), row.get("unreachable")
     return [
@@ -66,13 +66,13 @@ def _told_trouble(row):
     ]
 
 
-def _told_deploy(row):
+def _newest_deploy(row):
     """Return number and state of the newest deploy; the API gives the number, or the deploy in short."""
     newest = row.get("deploy")
     number = newest.get("id") if isinstance(newest, dict) else newest
     return Text(f"{clean(number)} " if number else "") + state(row.get("state") or "-")
 
 
-def _told_lock(lock):
+def _lock_holder(lock):
     """Return who holds a lock; the API may give it as an object or as text."""
     return (lock.get("holder") or "yes") if isinstance(lock, dict) else lock or "-"

@@ -2,12 +2,12 @@
 
 import click
 
-from windlass_cli import options
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Command
 from windlass_cli.commands.plans import show_plan
 from windlass_cli.commands.rollouts import finish, show_deploy
-from windlass_cli.invocation import Command
-from windlass_cli.output import state
-from windlass_cli.rollouts import complete_plan, having
+from windlass_cli.display.formats import state
+from windlass_cli.jobs.rollouts import complete_plan, having
 
 host_argument = click.argument("host", metavar="HOST")
 

@@ -2,13 +2,13 @@
 
 import click
 
-from windlass_cli import options
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
+from windlass_cli.command_line.secret_options import secret_values, secrets_option
 from windlass_cli.commands.applications import processes_of
 from windlass_cli.commands.rollouts import number_or_text, strategy_of
+from windlass_cli.display.formats import ago, state
 from windlass_cli.errors import NotFound
-from windlass_cli.invocation import Group
-from windlass_cli.output import ago, state
-from windlass_cli.secrets_in import secret_values, secrets_option
 
 #: What a PUT takes; the rest of a target is the server's.
 SETTABLE = ("hosts", "strategy", "health", "processes", "server_names", "rules", "configure", "drain_s", "keep_warm")
@@ -30,7 +30,7 @@ def list_targets(invocation, application):
     if invocation.as_json:
         invocation.output.json({"items": rows})
         return
-    cells = [(row.get("environment"), told_hosts(row), (row.get("strategy") or {}).get("kind")) for row in rows]
+    cells = [(row.get("environment"), describe_hosts(row), (row.get("strategy") or {}).get("kind")) for row in rows]
     empty = f"{application} has no target yet. Make one: windlass targets set {application} ENVIRONMENT --host HOST"
     invocation.output.table(("ENVIRONMENT", "HOSTS", "STRATEGY"), cells, empty)
 
@@ -358,7 +358,7 @@ def _assignments(texts, option="--set"):
     return {name: value for name, _, value in pairs}
 
 
-def told_hosts(target):
+def describe_hosts(target):
     """Return which hosts a target stands for: their names, or the tags and the names they stand for now."""
     hosts, resolved = target.get("hosts"), ", ".join(target.get("resolved_hosts") or [])
     if isinstance(hosts, dict):
@@ -366,7 +366,7 @@ def told_hosts(target):
     return ", ".join(hosts or [])
 
 
-def told_pace(strategy):
+def pace_fields(strategy):
     """Return names and values of how fast a strategy goes, and what it does about failures; what is not so is left out."""
     pause = strategy.get("pause_s")
     failures = strategy.get("max_failures")
@@ -377,10 +377,6 @@ def told_pace(strategy):
     )
 
 
-def _told_warm(target):
-    return "stays up" if target.get("keep_warm") else "is ended"
-
-
 def show_target(output, target):
     """Write one target as a record, or as JSON."""
     if output.as_json:
@@ -388,17 +384,18 @@ def show_target(output, target):
         return
     strategy, health = target.get("strategy") or {}, target.get("health") or {}
     batch = f", {strategy['batch']} at a time" if strategy.get("batch") else ""
+    old = "stays up" if target.get("keep_warm") else "is ended"
     status = f", status {health['expect_status']}" if health.get("expect_status") else ""
     output.record(
         (
             ("Application", target.get("application")),
             ("Environment", target.get("environment")),
-            ("Hosts", told_hosts(target)),
+            ("Hosts", describe_hosts(target)),
             ("Strategy", f"{strategy.get('kind')}{batch}"),
-            *told_pace(strategy),
+            *pace_fields(strategy),
             ("Health", f"GET {health.get('path')} within {health.get('timeout_s')} s{status}"),
             ("Server names", ", ".join(target.get("server_names") or [])),
-            ("Drain", f"{target.get('drain_s')} s, then the old release {_told_warm(target)}"),
+            ("Drain", f"{target.get('drain_s')} s, then the old release {old}"),
             *(
                 (f"Process {name}", command or "(not run here)")
                 for name, command in (target.get("processes") or {}).items()

@@ -2,8 +2,8 @@
 
 import click
 
-from windlass_cli.invocation import Group
-from windlass_cli.output import ago
+from windlass_cli.command_line.invocation import Group
+from windlass_cli.display.formats import ago
 
 COLUMNS = ("TOKEN", "NAME", "USER", "CREATED", "LAST USED", "EXPIRES")
 

@@ -2,10 +2,10 @@
 
 import click
 
-from windlass_cli import options
-from windlass_cli.invocation import Group
-from windlass_cli.output import told_circuit
-from windlass_cli.secrets_in import secret_value
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
+from windlass_cli.command_line.secret_options import secret_value
+from windlass_cli.display.formats import circuit_text
 
 COLUMNS = ("NAME", "URL", "EVENTS", "APPLICATIONS", "ENVIRONMENTS", "STATE")
 CHOICES = ("events", "applications", "environments")
@@ -29,7 +29,7 @@ def list_webhooks(invocation):
             row.get("name"),
             row.get("url"),
             *(", ".join(row.get(choice) or ["all"]) for choice in CHOICES),
-            _told_state(row),
+            _state_text(row),
         )
         for row in rows
     ]
@@ -129,9 +129,9 @@ def _given(choices):
     return {choice: list(given) for choice, given in choices.items() if given}
 
 
-def _told_state(webhook):
+def _state_text(webhook):
     """Return whether a URL is told at all, as people read it."""
-    return "off" if webhook.get("enabled") is False else told_circuit(webhook.get("circuit") or {})
+    return "off" if webhook.get("enabled") is False else circuit_text(webhook.get("circuit") or {})
 
 
 def _show_webhook(output, webhook):
@@ -145,7 +145,7 @@ def _show_webhook(output, webhook):
             ("Name", webhook.get("name")),
             ("URL", webhook.get("url")),
             *((choice.capitalize(), ", ".join(webhook.get(choice) or ["all"])) for choice in CHOICES),
-            ("State", _told_state(webhook)),
+            ("State", _state_text(webhook)),
             ("Reason", circuit.get("reason")),
             ("Changed", webhook.get("updated_at")),
         )

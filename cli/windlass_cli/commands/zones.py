@@ -2,8 +2,8 @@
 
 import click
 
-from windlass_cli import options
-from windlass_cli.invocation import Group
+from windlass_cli.command_line import options
+from windlass_cli.command_line.invocation import Group
 
 
 @click.group(cls=Group)

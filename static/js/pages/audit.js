@@ -1,9 +1,9 @@
 /** The audit trail, newest first, filtered by what the address says; and whether it is as it was written. */
-import { get } from "../api.js";
-import { absolute, plain } from "../formats.js";
-import ko from "../ko.js";
-import { ListPage } from "../list_page.js";
-import { start } from "../shell.js";
+import { get } from "../api/client.js";
+import { absolute, plain } from "../lib/formats.js";
+import ko from "../lib/ko.js";
+import { ListPage } from "../widgets/list_page.js";
+import { start } from "../widgets/shell.js";
 
 const FILTERS = ["by", "action", "subject"];
 const PAGE = 50;

@@ -1,14 +1,14 @@
 /** A one-off command: what it is, how it goes on each host, and what it says, live. */
-import { change, get } from "../api.js";
-import { DataRow } from "../data_row.js";
-import { Feed } from "../feed.js";
-import { updateKeyed } from "../keyed.js";
-import ko from "../ko.js";
-import { Live } from "../live.js";
-import { LogView } from "../log_view.js";
-import { start, subject } from "../shell.js";
-import { look } from "../states.js";
-import { lineOf } from "../words.js";
+import { change, get } from "../api/client.js";
+import { Feed } from "../api/feed.js";
+import { Live } from "../api/live.js";
+import { lineOf } from "../commands/words.js";
+import { updateKeyed } from "../lib/keyed.js";
+import ko from "../lib/ko.js";
+import { look } from "../lib/states.js";
+import { DataRow } from "../widgets/data_row.js";
+import { LogView } from "../widgets/log_view.js";
+import { start, subject } from "../widgets/shell.js";
 
 class HostRow extends DataRow {
   constructor() {

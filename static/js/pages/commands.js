@@ -1,12 +1,12 @@
 /** One-off commands, newest first; administrators run them from here. */
-import { get } from "../api.js";
-import { CommandForm } from "../command_form.js";
-import { DataRow } from "../data_row.js";
-import { updateKeyed } from "../keyed.js";
-import ko from "../ko.js";
-import { ListPage } from "../list_page.js";
-import { start } from "../shell.js";
-import { lineOf } from "../words.js";
+import { get } from "../api/client.js";
+import { CommandForm } from "../commands/command_form.js";
+import { lineOf } from "../commands/words.js";
+import { updateKeyed } from "../lib/keyed.js";
+import ko from "../lib/ko.js";
+import { DataRow } from "../widgets/data_row.js";
+import { ListPage } from "../widgets/list_page.js";
+import { start } from "../widgets/shell.js";
 
 const PAGE = 50;
 const EVERY_MS = 5000;

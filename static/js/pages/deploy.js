@@ -1,16 +1,16 @@
 /** A deploy: what it is, its hosts with their steps, its log, all of it live, and what can be done about it. */
-import { get, getAll } from "../api.js";
-import { Changes } from "../changes.js";
-import { Feed } from "../feed.js";
-import { HostList } from "../host_list.js";
-import ko from "../ko.js";
-import { Live } from "../live.js";
-import { LogView } from "../log_view.js";
-import { Outside } from "../outside.js";
-import { askApprove, askCancel, askHost, askPause, askResume, askRetry, askRollback, isUnderWay } from "../rollout_actions.js";
-import { start, subject } from "../shell.js";
-import { look, STEPS } from "../states.js";
-import { strategyText } from "../strategy.js";
+import { get, getAll } from "../api/client.js";
+import { Feed } from "../api/feed.js";
+import { Live } from "../api/live.js";
+import { Changes } from "../deploys/changes.js";
+import { HostList } from "../deploys/host_list.js";
+import { Outside } from "../deploys/outside.js";
+import { askApprove, askCancel, askHost, askPause, askResume, askRetry, askRollback, isUnderWay } from "../deploys/rollout_actions.js";
+import { strategyText } from "../deploys/strategy.js";
+import ko from "../lib/ko.js";
+import { look, STEPS } from "../lib/states.js";
+import { LogView } from "../widgets/log_view.js";
+import { start, subject } from "../widgets/shell.js";
 
 const MANY_HOSTS = 20;
 const LIST_EVERY_MS = 15_000;

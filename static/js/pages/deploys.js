@@ -1,10 +1,10 @@
 /** All deploys, newest first, filtered by what the address says, so that a filtered list can be passed on as a link. */
-import { get, getAll } from "../api.js";
-import { showDeploys } from "../deploy_rows.js";
-import ko from "../ko.js";
-import { Live } from "../live.js";
-import { start } from "../shell.js";
-import { look } from "../states.js";
+import { get, getAll } from "../api/client.js";
+import { Live } from "../api/live.js";
+import { showDeploys } from "../deploys/deploy_rows.js";
+import ko from "../lib/ko.js";
+import { look } from "../lib/states.js";
+import { start } from "../widgets/shell.js";
 
 const FILTERS = ["application", "environment", "state"];
 const STATES = ["pending_approval", "scheduled", "queued", "running", "paused", "rolling_back", "succeeded", "failed", "rolled_back", "cancelled"];

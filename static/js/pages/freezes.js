@@ -1,12 +1,12 @@
 /** Times in which nobody deploys; administrators make and delete them. */
-import { change, getAll } from "../api.js";
-import { DataRow } from "../data_row.js";
-import { FreezeForm } from "../freeze_form.js";
-import { absolute } from "../formats.js";
-import { updateKeyed } from "../keyed.js";
-import ko from "../ko.js";
-import { ListPage } from "../list_page.js";
-import { start } from "../shell.js";
+import { change, getAll } from "../api/client.js";
+import { FreezeForm } from "../guards/freeze_form.js";
+import { absolute } from "../lib/formats.js";
+import { updateKeyed } from "../lib/keyed.js";
+import ko from "../lib/ko.js";
+import { DataRow } from "../widgets/data_row.js";
+import { ListPage } from "../widgets/list_page.js";
+import { start } from "../widgets/shell.js";
 
 class FreezeRow extends DataRow {
   constructor(page) {

@@ -1,13 +1,13 @@
 /** A host: what it needs before it can be deployed to, what was observed there, and taking it out of service. */
-import { change, get } from "../api.js";
-import { askDeleteHost } from "../deletions.js";
-import { driftRows } from "../drift.js";
-import { factRows } from "../facts.js";
-import { Form } from "../form.js";
-import { HostForm } from "../host_form.js";
-import ko from "../ko.js";
-import { Live } from "../live.js";
-import { start, subject } from "../shell.js";
+import { change, get } from "../api/client.js";
+import { Live } from "../api/live.js";
+import { askDeleteHost } from "../applications/deletions.js";
+import { driftRows } from "../fleet/drift.js";
+import { factRows } from "../fleet/facts.js";
+import { HostForm } from "../fleet/host_form.js";
+import ko from "../lib/ko.js";
+import { Form } from "../widgets/form.js";
+import { start, subject } from "../widgets/shell.js";
 
 class HostPage {
   constructor(shell) {

@@ -1,12 +1,12 @@
 /** All hosts with their state and what is wrong with them. */
-import { getAll } from "../api.js";
-import { DataRow } from "../data_row.js";
-import { counted } from "../formats.js";
-import { HostForm } from "../host_form.js";
-import { updateKeyed } from "../keyed.js";
-import ko from "../ko.js";
-import { ListPage } from "../list_page.js";
-import { start } from "../shell.js";
+import { getAll } from "../api/client.js";
+import { HostForm } from "../fleet/host_form.js";
+import { counted } from "../lib/formats.js";
+import { updateKeyed } from "../lib/keyed.js";
+import ko from "../lib/ko.js";
+import { DataRow } from "../widgets/data_row.js";
+import { ListPage } from "../widgets/list_page.js";
+import { start } from "../widgets/shell.js";
 
 class HostRow extends DataRow {
   constructor() {

@@ -1,15 +1,15 @@
 /** The foreign systems: what they are for, whether they are asked now, and whether they work. */
-import { change, getAll } from "../api.js";
-import { reasonOf, stateOf } from "../circuit.js";
-import { DataRow } from "../data_row.js";
-import { HookDialog } from "../hook_dialog.js";
-import { IntegrationForm } from "../integration_form.js";
-import { IntegrationTest } from "../integration_test.js";
-import { updateKeyed } from "../keyed.js";
-import ko from "../ko.js";
-import { ListPage } from "../list_page.js";
-import { start } from "../shell.js";
-import { WebhookList } from "../webhook_list.js";
+import { change, getAll } from "../api/client.js";
+import { reasonOf, stateOf } from "../integrations/circuit.js";
+import { HookDialog } from "../integrations/hook_dialog.js";
+import { IntegrationForm } from "../integrations/integration_form.js";
+import { IntegrationTest } from "../integrations/integration_test.js";
+import { WebhookList } from "../integrations/webhook_list.js";
+import { updateKeyed } from "../lib/keyed.js";
+import ko from "../lib/ko.js";
+import { DataRow } from "../widgets/data_row.js";
+import { ListPage } from "../widgets/list_page.js";
+import { start } from "../widgets/shell.js";
 
 const WEBHOOK = "webhook"; // The driver whose integrations are shown as webhooks.
 

@@ -1,7 +1,7 @@
 /** The page for unknown addresses: nothing but the frame around it. */
-import { start } from "../shell.js";
-import { Live } from "../live.js";
-import { get } from "../api.js";
+import { get } from "../api/client.js";
+import { Live } from "../api/live.js";
+import { start } from "../widgets/shell.js";
 
 start((shell) => {
   shell.follow(new Live({ load: () => get(["me"]), hints: false }).start());

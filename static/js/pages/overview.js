@@ -1,13 +1,13 @@
 /** The application × environment matrix, kept as fresh as the server tells. */
-import { getAll } from "../api.js";
-import { ApplicationForm } from "../application_form.js";
-import { DeployDialog } from "../deploy_dialog.js";
-import { EnvironmentsDialog } from "../environments_dialog.js";
-import ko from "../ko.js";
-import { setIfDifferent, updateKeyed } from "../keyed.js";
-import { Live } from "../live.js";
-import { start } from "../shell.js";
-import { TargetCell } from "../target_cell.js";
+import { getAll } from "../api/client.js";
+import { Live } from "../api/live.js";
+import { ApplicationForm } from "../applications/application_form.js";
+import { EnvironmentsDialog } from "../applications/environments_dialog.js";
+import { TargetCell } from "../applications/target_cell.js";
+import { DeployDialog } from "../deploys/deploy_dialog.js";
+import { setIfDifferent, updateKeyed } from "../lib/keyed.js";
+import ko from "../lib/ko.js";
+import { start } from "../widgets/shell.js";
 
 /** One application: a cell for every environment, empty where there is no target. */
 class Row {

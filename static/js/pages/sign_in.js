@@ -1,8 +1,8 @@
 /** Sign in with a token; it is exchanged for a session cookie that no script can read. */
-import { change, get } from "../api.js";
-import "../bindings.js";
-import { Form } from "../form.js";
-import ko from "../ko.js";
+import { change, get } from "../api/client.js";
+import "../lib/bindings.js";
+import ko from "../lib/ko.js";
+import { Form } from "../widgets/form.js";
 
 /** Where to go afterwards: only to a path of this server, never to another one (//host and /\host name others). */
 function destination() {

@@ -1,11 +1,11 @@
 /** Tokens: what programs and people prove themselves with; made, and revoked. */
-import { change, getAll } from "../api.js";
-import { DataRow } from "../data_row.js";
-import { updateKeyed } from "../keyed.js";
-import ko from "../ko.js";
-import { ListPage } from "../list_page.js";
-import { start } from "../shell.js";
-import { TokenForm } from "../token_form.js";
+import { TokenForm } from "../access/token_form.js";
+import { change, getAll } from "../api/client.js";
+import { updateKeyed } from "../lib/keyed.js";
+import ko from "../lib/ko.js";
+import { DataRow } from "../widgets/data_row.js";
+import { ListPage } from "../widgets/list_page.js";
+import { start } from "../widgets/shell.js";
 
 class TokenRow extends DataRow {
   constructor(page) {
