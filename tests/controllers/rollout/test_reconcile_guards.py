@@ -15,7 +15,7 @@ from tests import factories
 from tests.controllers.rollout.test_reconcile import bells, end, hosts, rung_hosts, runs_of, tick
 
 __all__ = ["bells", "hosts"]
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.both_databases]
 ANN = Actor("ann")
 
 
