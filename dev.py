@@ -2,7 +2,7 @@
 """Set Windlass up and start it on this machine, or run its tests. Needs Python 3.11 or newer and nothing else.
 
 python3 dev.py              everything: web, worker, the sample application; Ctrl-C stops it all
-python3 dev.py test [...]   every test (further arguments go to pytest)
+python3 dev.py test [...]   the tests, each once; with --all also what repeats them (further arguments go to pytest)
 python3 dev.py lock         resolve the dependencies anew
 """
 
@@ -22,7 +22,7 @@ def parser():
     made = argparse.ArgumentParser(
         prog="dev.py",
         description="Set Windlass up and start it on this machine.",
-        epilog="python3 dev.py test [pytest arguments] runs the tests; python3 dev.py lock resolves the dependencies anew.",
+        epilog="python3 dev.py test [--all] [pytest arguments] runs the tests; python3 dev.py lock resolves dependencies anew.",
     )
     made.add_argument(
         "--port", type=int, help="port of the dashboard and the API (default: the setting web.port, 8080)"

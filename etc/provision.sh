@@ -33,7 +33,8 @@ readonly SERVER_PACKAGES="$BOOTSTRAP_PACKAGES openssh-client nginx redis-server 
 readonly TARGET_PACKAGES="ca-certificates python3 nginx supervisor openssh-server sudo"
 readonly TEST_PACKAGES="$BOOTSTRAP_PACKAGES openssh-client=ssh openssh-server=/usr/sbin/sshd nginx=nginx
   redis-server=redis-server rabbitmq-server=/usr/lib/rabbitmq/bin/rabbitmq-server postgresql=/usr/lib/postgresql/*/bin/initdb
-  rsync=rsync chromium=chromium iproute2=ip puppet-agent=puppet systemd=systemd-analyze"
+  rsync=rsync chromium=chromium iproute2=ip puppet-agent=puppet systemd=systemd-analyze sudo=visudo supervisor
+  mmdebstrap=mmdebstrap"
 
 # Services by role; "a|b" is satisfied by either.
 readonly SERVER_SERVICES="nginx redis-server postgresql"

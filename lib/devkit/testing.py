@@ -18,14 +18,19 @@ def main(arguments):
     provision()
     # Started in the background of a shell, this ignores Ctrl-C, and so would every program that the tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    command = [str(places.PYTHON), "-m", "pytest", *spread(arguments or ["tests"])]
+    command = [str(places.PYTHON), "-m", "pytest", *spread(arguments)]
     # Hundreds of processes are started, and without this each of them would compile all of Windlass for itself.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return subprocess.run(command, cwd=places.ROOT, env=environment).returncode
 
 
 def spread(arguments):
-    """Return pytest's arguments: folders are run by several processes, unless they say how many (-n); files by one."""
+    """Return pytest's arguments: folders are run by several processes, unless they say how many (-n); files by one.
+
+    Arguments that name neither a folder nor a file, as --all, are about all tests.
+    """
+    if not any((places.ROOT / argument.partition("::")[0]).exists() for argument in arguments):
+        arguments = ["tests", *arguments]
     folders = [argument for argument in arguments if (places.ROOT / argument).is_dir()]
     is_said = any(argument.startswith(("-n", "--numprocesses")) for argument in arguments)
     return [*PARALLEL, *arguments] if folders and not is_said else arguments

@@ -161,6 +161,7 @@ def test_a_hook_that_is_too_large_is_refused(hub, settings):
     assert_problem(hub(push(padding="x" * 2000)), 413, "body-too-large")
 
 
+@pytest.mark.both_databases
 def test_a_repeated_hook_is_known_and_followed_once(hub, target):
     states_of = [hub(push()).json["state"] for _ in range(3)]
     work()
@@ -276,6 +277,7 @@ def test_a_lock_is_waited_for(hub, target, api):
     assert Automation.get().state == "deployed"
 
 
+@pytest.mark.both_databases
 def test_a_worker_that_died_after_asking_leaves_one_deploy(hub, target):
     hub(push())
     work()

@@ -212,6 +212,7 @@ def test_if_match(api):
     assert api.get("/hosts/web-1").json["port"] == 2222
 
 
+@pytest.mark.both_databases
 def test_of_changes_at_once_to_one_version_one_is_made(api, application):
     make(api)
     headers = {"If-Match": api.get("/hosts/web-1").headers["ETag"]}

@@ -10,6 +10,8 @@ from models import IdempotencyKey, Token, User
 from models.db import clock, release
 from tests.client import ApiClient, assert_problem
 
+pytestmark = pytest.mark.both_databases
+
 KEY = "a-key-of-the-client"
 
 

@@ -9,6 +9,8 @@ from controllers.rollout import deploys
 from models import Deploy, Environment
 from tests import factories
 
+pytestmark = pytest.mark.both_databases
+
 WANTED = {"application": "shop", "release": "v1", "environment": "production"}
 
 

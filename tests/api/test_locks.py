@@ -12,6 +12,8 @@ from models.db import clock
 from tests import factories
 from tests.client import ApiClient, assert_problem
 
+pytestmark = pytest.mark.both_databases
+
 PATH = "/applications/shop/targets/production/lock"
 WANTED = {"application": "shop", "release": "v1", "environment": "production"}
 

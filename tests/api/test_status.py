@@ -10,6 +10,8 @@ from models.db import now
 from tests import factories
 from tests.client import ApiClient, assert_problem
 
+pytestmark = pytest.mark.both_databases
+
 
 def target(application="shop", environment="production", hosts=("web-1",)):
     """Make a target; `hosts` is as the API has it."""

@@ -11,6 +11,8 @@ from models import AuditEntry, AuditHead, Zone, db
 from models.db import now
 from tests import factories
 
+pytestmark = pytest.mark.both_databases
+
 ANN = Actor("ann")
 
 

@@ -7,7 +7,7 @@ import pytest
 from controllers import events
 from models.db import connection
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.both_databases]
 
 
 def texts(found):

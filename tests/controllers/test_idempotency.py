@@ -7,6 +7,8 @@ from controllers.errors import Conflict, Invalid
 from models import IdempotencyKey
 from models.db import clock
 
+pytestmark = pytest.mark.both_databases
+
 REQUEST = ("POST", "/api/v1/deploys", b"{}")
 
 

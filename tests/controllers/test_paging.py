@@ -8,7 +8,7 @@ from controllers import paging
 from controllers.errors import Invalid
 from models import Environment, User
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.both_databases]
 
 
 def users(**options):

@@ -9,6 +9,8 @@ from controllers.jobs import queue
 from models import Deploy
 from tests import factories
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def sent_tasks(monkeypatch):

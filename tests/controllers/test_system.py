@@ -14,6 +14,8 @@ from models import Token, User
 from models.db import release
 from tests.conftest import ADMIN_TOKEN
 
+pytestmark = pytest.mark.both_databases
+
 
 def start(settings):
     """What a start does for the first administrator; returns the token in the file."""

@@ -147,7 +147,7 @@ def test_what_a_killed_installation_left_is_put_right_by_the_next(tmp_path):
 @NEEDS_ROOT
 def test_a_target_gets_a_user_with_two_rights_and_no_more(tmp_path):
     if provision("--check", "target").stdout.count("package"):
-        pytest.skip("the packages of a target are not on this machine, and this test installs none")
+        pytest.skip("needs: the packages of a target, since this test installs none (etc/provision.sh test)")
     done = in_a_copy(
         tmp_path,
         f"""

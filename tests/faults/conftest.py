@@ -12,6 +12,7 @@ from tests.faults.stack import running_fault_stack
 from tests.fleet.fixtures import skipped_if_unavailable
 from tests.fleet.reaper import send
 from tests.fleet.services import postgresql
+from tests.selection import IS_THOROUGH
 
 __all__ = ["cli", "hosts", "name", "repository"]
 
@@ -54,6 +55,12 @@ def disarmed(request):
     yield
     if "stack" in request.fixturenames:
         request.getfixturevalue("stack").points.disarm()
+
+
+@pytest.fixture(autouse=True)
+def thoroughness(request, monkeypatch):
+    """The oracle tries whether the next deploy and rollback work after the cases that tests/selection.py picks."""
+    monkeypatch.setattr(oracle, "IS_THOROUGH", request.node.stash[IS_THOROUGH])
 
 
 @pytest.fixture

@@ -17,6 +17,37 @@ from pathlib import Path
 
 REAPER = Path(__file__).with_name("reaper.py")
 BARE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# The programs that tests look for, and the Debian packages that bring them. tests/etc/test_fresh_machine.py proves that
+# `etc/provision.sh test` installs each one on a machine that has nothing.
+PROGRAMS = {
+    "apt-get": "apt",
+    "chromium": "chromium",
+    "createdb": "postgresql",
+    "epmd": "rabbitmq-server",
+    "git": "git",
+    "initdb": "postgresql",
+    "ip": "iproute2",
+    "mmdebstrap": "mmdebstrap",
+    "nginx": "nginx",
+    "pg_isready": "postgresql",
+    "postgres": "postgresql",
+    "puppet": "puppet-agent",
+    "python3": "python3",
+    "rabbitmq-server": "rabbitmq-server",
+    "redis-server": "redis-server",
+    "rsync": "rsync",
+    "setpriv": "util-linux",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server",
+    "sudo": "sudo",
+    "supervisord": "supervisor",
+    "systemd-analyze": "systemd",
+    "unshare": "util-linux",
+    "visudo": "sudo",
+}
+POSTGRESQL = "/usr/lib/postgresql/*/bin"
+RABBITMQ = "/usr/lib/rabbitmq/bin"
 
 
 class FleetError(Exception):
@@ -28,10 +59,11 @@ class NotAvailable(FleetError):
 
 
 def find_program(name, *places):
-    """Return the absolute path of a program, looked for in `places` (patterns allowed) and then in the usual folders.
+    """Return the absolute path of one of PROGRAMS, looked for in `places` (patterns allowed) and then in the usual folders.
 
     Raises NotAvailable, which tests turn into a skip.
     """
+    package = PROGRAMS[name]
     for place in places:
         found = sorted(Path("/").glob(f"{place.lstrip('/')}/{name}"), reverse=True)
         if found:
@@ -39,7 +71,7 @@ def find_program(name, *places):
     for folder in [*os.environ.get("PATH", "").split(":"), *BARE_PATH.split(":")]:
         if os.access(f"{folder}/{name}", os.X_OK):
             return f"{folder}/{name}"
-    raise NotAvailable(f"{name} (etc/provision.sh test)")
+    raise NotAvailable(f"{name} of the package {package} (etc/provision.sh test)")
 
 
 def bare_environment():

@@ -24,7 +24,17 @@ from pathlib import Path
 
 import amqp
 
-from .keeper import FleetError, Keeper, await_process, bare_environment, find_program, free_port, is_listening
+from .keeper import (
+    POSTGRESQL,
+    RABBITMQ,
+    FleetError,
+    Keeper,
+    await_process,
+    bare_environment,
+    find_program,
+    free_port,
+    is_listening,
+)
 
 SERVER_USER = "postgres"  # PostgreSQL refuses to run as root; Debian's package makes this user.
 DATABASE = "windlass"
@@ -67,8 +77,7 @@ def postgresql(directory=None):
 @contextlib.contextmanager
 def postgresql_service(directory=None):
     """Run a PostgreSQL server like postgresql(); yields the Service."""
-    places = ("/usr/lib/postgresql/*/bin",)
-    initdb, server, is_ready = (find_program(name, *places) for name in ("initdb", "postgres", "pg_isready"))
+    initdb, server, is_ready = (find_program(name, POSTGRESQL) for name in ("initdb", "postgres", "pg_isready"))
     with Keeper() as keeper, service_folder(keeper, directory) as folder:
         user = server_user(folder)
         cluster = folder / "data"
@@ -85,7 +94,7 @@ def postgresql_service(directory=None):
             stop_signal=signal.SIGINT,  # "Fast shutdown": it ends all sessions and frees its shared memory.
         )
         service.start()
-        run_as(user, [find_program("createdb", *places), "-h", folder, "-U", "windlass", DATABASE])
+        run_as(user, [find_program("createdb", POSTGRESQL), "-h", folder, "-U", "windlass", DATABASE])
         yield service
 
 
@@ -129,7 +138,7 @@ def rabbitmq_service(directory=None):
     Its node name, cookie, folder and port mapper (epmd) are its own: it neither meets another node of this machine
     nor leaves a mapper behind, as Erlang would.
     """
-    program = find_program("rabbitmq-server", "/usr/lib/rabbitmq/bin")
+    program = find_program("rabbitmq-server", RABBITMQ)
     mapper = find_program("epmd")
     with Keeper() as keeper, service_folder(keeper, directory) as folder:
         port, mapper_port, password = free_port(), free_port(), secrets.token_hex(16)

@@ -13,7 +13,7 @@ import pytest
 
 from . import Fleet, FleetError
 from .fixtures import skipped_if_unavailable
-from .keeper import find_program, is_listening, is_running
+from .keeper import PROGRAMS, find_program, is_listening, is_running
 from .reaper import descendants
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -228,7 +228,8 @@ class TestSettings:
         assert [Path(path).exists() for path in broken] == [False, False, False]
         assert host.settings["python"] not in broken
 
-    def test_what_is_not_installed_becomes_a_skip_that_ci_recognises(self):
+    def test_what_is_not_installed_becomes_a_skip_that_ci_recognises(self, monkeypatch):
+        monkeypatch.setitem(PROGRAMS, "no-such-daemon", "no-such-package")
         with pytest.raises(pytest.skip.Exception, match=r"^needs: no-such-daemon "), skipped_if_unavailable():
             find_program("no-such-daemon")
 

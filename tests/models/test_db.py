@@ -9,6 +9,8 @@ from peewee import OperationalError
 from models import User, db
 from models.db import clock
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def sqlite(settings, migrated_sqlite):

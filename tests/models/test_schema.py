@@ -10,6 +10,8 @@ from controllers import connections
 from models import Delivery, User, db, schema
 from models.db import clock
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def changed(database):

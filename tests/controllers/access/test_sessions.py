@@ -9,6 +9,8 @@ from models import Session, Token, User, db
 from models.db import clock
 from tests.conftest import ADMIN_TOKEN
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def queries(administrator, monkeypatch):

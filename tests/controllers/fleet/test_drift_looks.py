@@ -7,6 +7,8 @@ from models import Event, Host, HostRun, Placement
 from models.db import clock, now
 from tests import factories
 
+pytestmark = pytest.mark.both_databases
+
 TEXTS = {"supervisor-a": "program", "supervisor-b": None, "nginx": "site"}
 
 

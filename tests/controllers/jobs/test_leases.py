@@ -9,7 +9,7 @@ from models import HostRun
 from models.db import connection, now
 from tests import factories
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.both_databases]
 
 
 @pytest.fixture

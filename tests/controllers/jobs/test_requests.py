@@ -12,6 +12,8 @@ from models import Host, WorkerRequest
 from models.db import clock, connection
 from tests import factories
 
+pytestmark = pytest.mark.both_databases
+
 ANN = Actor("ann")
 
 

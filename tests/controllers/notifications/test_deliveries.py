@@ -12,6 +12,8 @@ from tests import factories
 from tests.foreign.conftest import foreign_settings
 from tests.foreign.standins.chat import Receiver
 
+pytestmark = pytest.mark.both_databases
+
 __all__ = ["foreign_settings"]
 
 

@@ -8,6 +8,8 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 import store
 from controllers import events
 from controllers.jobs import leases, workers
@@ -17,6 +19,8 @@ from models.db import now
 from tests.controllers.releases.test_build import ROOT, application, asked, make, sent_tasks, told
 from tests.controllers.servers import source_distribution, wheel
 from tests.stack import Repository
+
+pytestmark = pytest.mark.both_databases
 
 __all__ = ["sent_tasks"]
 

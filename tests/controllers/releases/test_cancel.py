@@ -13,6 +13,8 @@ from tests.controllers.releases.test_external_build import foreign_settings, jen
 from tests.controllers.servers import source_distribution
 from tests.lib.test_subprocesses import await_end
 
+pytestmark = pytest.mark.both_databases
+
 __all__ = ["foreign_settings", "jenkins", "release", "sent_tasks"]
 
 SLOW = "import os, time; open({mark!r}, 'w').write(str(os.getpid())); print('building', flush=True); time.sleep(600)"

@@ -14,6 +14,8 @@ from controllers.releases import build, releases
 from models import Release, db
 from tests import factories
 
+pytestmark = pytest.mark.both_databases
+
 ACTOR = Actor("tester")
 
 

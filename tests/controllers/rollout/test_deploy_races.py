@@ -11,6 +11,8 @@ from models import Deploy
 from models.db import connection
 from tests import factories
 
+pytestmark = pytest.mark.both_databases
+
 AT_ONCE = 8
 
 

@@ -8,7 +8,7 @@ from controllers.rollout import host_run
 from models import Deploy, HostRun
 from tests import factories
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.both_databases]
 
 
 @pytest.fixture

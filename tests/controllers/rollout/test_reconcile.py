@@ -9,7 +9,7 @@ from models import Deploy, HostRun
 from models.db import now
 from tests import factories
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.both_databases]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests import factories
 from tests.controllers.rollout.test_reconcile import end, enqueued_hosts, hosts, runs_of, sent_tasks, tick
 
 __all__ = ["hosts", "sent_tasks"]
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.both_databases]
 ANN = Actor("ann")
 
 

@@ -305,6 +305,7 @@ def test_a_pylock_serves_other_versions_of_python_too(database, index, packages,
 # Interruptions and neighbours.
 
 
+@pytest.mark.both_databases
 def test_two_at_once_build_it_once(database, index, packages):
     lock = lock_of(("tool==1.0", wheel(packages, "tool")), ("legacy==1.0", source_distribution(packages, "legacy")))
     lines, results = [], []
