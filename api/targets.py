@@ -3,7 +3,7 @@
 from api import Made, route
 from api.schemas.targets import Target, TargetFields, VariableChanges, VariableFields, Variables
 from api.shapes import ListQuery, Page
-from controllers.catalog import variables
+from controllers.catalog.variables import VariableController
 from controllers.fleet import targets
 from utils.decorators import auth, validate
 
@@ -49,7 +49,7 @@ def delete_target(actor, name, environment):
 @auth()
 def show_variables(actor, name, environment):
     """Of secret ones only that they are there."""
-    return variables.get(actor, name, environment)
+    return VariableController(actor).get(name, environment)
 
 
 @route(
@@ -59,7 +59,7 @@ def show_variables(actor, name, environment):
 @validate(VariableFields)
 def replace_variables(actor, name, environment, fields, if_match):
     """They take effect with the next deploy. {"secret": true} without a value keeps the stored one."""
-    return variables.replace(actor, name, environment, fields, if_match)
+    return VariableController(actor).replace(name, environment, fields, if_match)
 
 
 @route(
@@ -69,4 +69,4 @@ def replace_variables(actor, name, environment, fields, if_match):
 @validate(VariableChanges)
 def change_variables(actor, name, environment, fields, if_match):
     """null removes a variable; those not named stay."""
-    return variables.update(actor, name, environment, fields, if_match)
+    return VariableController(actor).update(name, environment, fields, if_match)

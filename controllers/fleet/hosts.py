@@ -203,8 +203,8 @@ def update(actor, name, changes, if_match=None):
 
 def refuse_moving_root(host, changes):
     """Raise Conflict when a change would leave running applications behind under the old root."""
-    if changes.get("root", host.root) != host.root:
-        rows.refuse_while_used(f"Root {host.root} of host {host.name}", placed_on(host))
+    if changes.get("root", host.root) != host.root and (users := placed_on(host)):
+        raise rows.in_use(f"Root {host.root} of host {host.name}", users)
 
 
 def forget_what_was_seen(host, changes):
@@ -232,7 +232,8 @@ def delete(actor, name):
     """Delete a host; refused with Conflict while a target names it or a deploy goes to it; history keeps its name."""
     with audit.change(actor, "host.delete", name):
         host = rows.named_for_change(Host, name, "host")
-        rows.refuse_while_used(f"Host {name}", [*naming(host), *going_to(host)])
+        if users := [*naming(host), *going_to(host)]:
+            raise rows.in_use(f"Host {name}", users)
         HostRun.update(host_name=name).where(HostRun.host == host).execute()
         host.delete_instance()
 

@@ -6,7 +6,7 @@ from controllers.errors import Conflict, Invalid
 from controllers.fleet import hosts, playbooks
 from controllers.guards import known_bad
 from controllers.jobs.transitions import DEPLOY_ENDED
-from models import Application, Deploy, Environment, Host, Maintenance, Target
+from models import Application, Deploy, Environment, Host, Integration, Maintenance, Target
 from models.db import clock
 from utils.datekit import rfc3339
 
@@ -89,7 +89,7 @@ def put(actor, application, environment, fields, if_match=None):
         target = target or Target(application=application_row, environment=environment_row, created_at=clock())
         fill(target, fields)
         check_hosts(target)
-        playbooks.check(target.configure)
+        playbooks.check(target.configure, Integration.select())
         target.save()
         return describe(target), is_new
 
@@ -160,7 +160,8 @@ def delete(actor, application, environment):
         users = [f"deploy {deploy.id}, which is under way" for deploy in under_way]
         if Maintenance.select().where(Maintenance.target == target, Maintenance.is_on == True).exists():  # noqa: E712
             users.append("its maintenance, which keeps its hosts closed until it is lifted")
-        rows.refuse_while_used(f"The target of {application} in {environment}", users)
+        if users:
+            raise rows.in_use(f"The target of {application} in {environment}", users)
         target.delete_instance()
 
 
