@@ -4,7 +4,7 @@ from api import Made, route
 from api.schemas.targets import Target, TargetFields, VariableChanges, VariableFields, Variables
 from api.shapes import ListQuery, Page
 from controllers.catalog.variables import VariableController
-from controllers.fleet import targets
+from controllers.fleet.targets import TargetController
 from utils.decorators import auth, validate
 
 
@@ -13,14 +13,14 @@ from utils.decorators import auth, validate
 @validate(query=ListQuery)
 def list_targets(actor, name, query):
     """One for each environment it is deployed to."""
-    return targets.listing(actor, name, **query)
+    return TargetController(actor).listing(name, **query)
 
 
 @route("GET", "/applications/<name>/targets/<environment>", summary="Show a target", returns=Target)
 @auth()
 def show_target(actor, name, environment):
     """Where an application goes in an environment, and how."""
-    return targets.get(actor, name, environment)
+    return TargetController(actor).get(name, environment)
 
 
 @route(
@@ -34,7 +34,7 @@ def show_target(actor, name, environment):
 @validate(TargetFields)
 def put_target(actor, name, environment, fields, if_match):
     """201 when it is new. What is left out has its default; variables stay."""
-    target, is_new = targets.put(actor, name, environment, fields, if_match)
+    target, is_new = TargetController(actor).put(name, environment, fields, if_match)
     return Made(target) if is_new else target
 
 
@@ -42,7 +42,7 @@ def put_target(actor, name, environment, fields, if_match):
 @auth()
 def delete_target(actor, name, environment):
     """With its variables; refused during a deploy. What runs on its hosts is left alone."""
-    targets.delete(actor, name, environment)
+    TargetController(actor).delete(name, environment)
 
 
 @route("GET", "/applications/<name>/targets/<environment>/variables", summary="Show variables", returns=Variables)

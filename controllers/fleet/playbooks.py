@@ -1,4 +1,4 @@
-"""Playbooks and manifests of a target: which run before or after which step of a host run. configuring.py runs them.
+"""Playbooks and manifests of a target: which run before or after which step of a host run. rollout/playbook_run.py runs them.
 
 An entry of the target is {"integration", "run", "before" | "after", "variables", "check"}.
 """
