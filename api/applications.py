@@ -4,7 +4,8 @@ from api import FOREIGN, route
 from api.schemas.applications import Application, ApplicationChanges, ApplicationFields, PackageVersion, Ref
 from api.schemas.lists import ChoiceQuery
 from api.shapes import ListQuery, Page
-from controllers.catalog import applications, lookups
+from controllers.catalog.applications import ApplicationController
+from controllers.catalog.lookups import LookupController
 from utils.decorators import auth, validate
 from utils.decorators import request_cache as cache
 
@@ -14,7 +15,7 @@ from utils.decorators import request_cache as cache
 @validate(query=ListQuery)
 def list_applications(actor, query):
     """By name."""
-    return applications.listing(actor, **query)
+    return ApplicationController(actor).listing(**query)
 
 
 @route(
@@ -29,14 +30,14 @@ def list_applications(actor, query):
 @validate(ApplicationFields)
 def create_application(actor, fields):
     """Its releases come from a git repository or from a package of a package index."""
-    return applications.create(actor, fields)
+    return ApplicationController(actor).create(fields)
 
 
 @route("GET", "/applications/<name>", summary="Show an application", returns=Application)
 @auth()
 def show_application(actor, name):
     """Its source and its processes."""
-    return applications.get(actor, name)
+    return ApplicationController(actor).get(name)
 
 
 @route("PATCH", "/applications/<name>", summary="Change an application", returns=Application)
@@ -44,7 +45,7 @@ def show_application(actor, name):
 @validate(ApplicationChanges)
 def change_application(actor, name, fields, if_match):
     """What is named is replaced whole; the rest stays."""
-    return applications.update(actor, name, fields, if_match)
+    return ApplicationController(actor).update(name, fields, if_match)
 
 
 @route(
@@ -59,7 +60,7 @@ def change_application(actor, name, fields, if_match):
 @cache(10)
 def list_refs(actor, name, query):
     """As its repository has them now: branches, then tags, with their commits; those with the query in their names."""
-    return lookups.refs(actor, name, **query)
+    return LookupController(actor).refs(name, **query)
 
 
 @route(
@@ -74,11 +75,11 @@ def list_refs(actor, name, query):
 @cache(10)
 def list_versions(actor, name, query):
     """As its package index has them now, newest first; those with the query in them."""
-    return lookups.versions(actor, name, **query)
+    return LookupController(actor).versions(name, **query)
 
 
 @route("DELETE", "/applications/<name>", summary="Delete an application", status=204)
 @auth()
 def delete_application(actor, name):
     """With its releases and its history; refused while it has targets."""
-    applications.delete(actor, name)
+    ApplicationController(actor).delete(name)

@@ -3,7 +3,7 @@
 from api import route
 from api.schemas.inventory import Environment, EnvironmentChanges, EnvironmentFields
 from api.shapes import ListQuery, Page
-from controllers.catalog import environments
+from controllers.catalog.environments import EnvironmentController
 from utils.decorators import auth, validate
 
 
@@ -12,7 +12,7 @@ from utils.decorators import auth, validate
 @validate(query=ListQuery)
 def list_environments(actor, query):
     """In their order of promotion."""
-    return environments.listing(actor, **query)
+    return EnvironmentController(actor).listing(**query)
 
 
 @route(
@@ -27,14 +27,14 @@ def list_environments(actor, query):
 @validate(EnvironmentFields)
 def create_environment(actor, fields):
     """It comes last in the order of promotion if no position is given."""
-    return environments.create(actor, fields)
+    return EnvironmentController(actor).create(fields)
 
 
 @route("GET", "/environments/<name>", summary="Show an environment", returns=Environment)
 @auth()
 def show_environment(actor, name):
     """Its place in the order of promotion."""
-    return environments.get(actor, name)
+    return EnvironmentController(actor).get(name)
 
 
 @route("PATCH", "/environments/<name>", summary="Change an environment", returns=Environment)
@@ -42,11 +42,11 @@ def show_environment(actor, name):
 @validate(EnvironmentChanges)
 def change_environment(actor, name, fields, if_match):
     """Move it in the order of promotion."""
-    return environments.update(actor, name, fields, if_match)
+    return EnvironmentController(actor).update(name, fields, if_match)
 
 
 @route("DELETE", "/environments/<name>", summary="Delete an environment", status=204)
 @auth()
 def delete_environment(actor, name):
     """Refused while it has targets, or deploys in its history."""
-    environments.delete(actor, name)
+    EnvironmentController(actor).delete(name)

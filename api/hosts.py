@@ -5,7 +5,8 @@ from api.schemas.deploys import NoFields
 from api.schemas.hosts import Host, HostChanges, HostFields, MaintenanceFields, ObserveFields, TrustFields
 from api.schemas.lists import HostQuery
 from api.shapes import Page
-from controllers.fleet import host_checks, hosts
+from controllers.fleet.host_checks import HostCheckController
+from controllers.fleet.hosts import HostController
 from utils.decorators import auth, validate
 
 
@@ -14,7 +15,7 @@ from utils.decorators import auth, validate
 @validate(query=HostQuery)
 def list_hosts(actor, query):
     """By name."""
-    return hosts.listing(actor, **query)
+    return HostController(actor).listing(**query)
 
 
 @route("POST", "/hosts", summary="Register a host", status=201, returns=Host, location="/hosts/{name}")
@@ -22,14 +23,14 @@ def list_hosts(actor, query):
 @validate(HostFields)
 def create_host(actor, fields):
     """Trust and check it next."""
-    return hosts.create(actor, fields)
+    return HostController(actor).create(fields)
 
 
 @route("GET", "/hosts/<name>", summary="Show a host", returns=Host)
 @auth()
 def show_host(actor, name):
     """Its settings, and what was last seen of it."""
-    return hosts.get(actor, name)
+    return HostController(actor).get(name)
 
 
 @route("PATCH", "/hosts/<name>", summary="Change a host", returns=Host)
@@ -37,14 +38,14 @@ def show_host(actor, name):
 @validate(HostChanges)
 def change_host(actor, name, fields, if_match):
     """Of settings, what is left out stays."""
-    return hosts.update(actor, name, fields, if_match)
+    return HostController(actor).update(name, fields, if_match)
 
 
 @route("DELETE", "/hosts/<name>", summary="Delete a host", status=204)
 @auth()
 def delete_host(actor, name):
     """Refused while a target names it or a deploy goes to it; what runs there is left alone."""
-    hosts.delete(actor, name)
+    HostController(actor).delete(name)
 
 
 @route("POST", "/hosts/<name>/check", summary="Look at a host now", returns=Host)
@@ -52,7 +53,7 @@ def delete_host(actor, name):
 @validate(NoFields)
 def check_host(actor, name, fields):
     """A worker of its zone observes facts and problems; nothing on the host changes."""
-    return host_checks.check(actor, name)
+    return HostCheckController(actor).check(name)
 
 
 @route("POST", "/hosts/<name>/observe", summary="Look for drift on a host now", returns=Host)
@@ -60,7 +61,7 @@ def check_host(actor, name, fields):
 @validate(ObserveFields)
 def observe_host(actor, name, fields):
     """Compares what is there with what was deployed, and reads every deployed file unless verify is false."""
-    return host_checks.observe(actor, name, fields)
+    return HostCheckController(actor).observe(name, fields)
 
 
 @route("POST", "/hosts/<name>/trust", summary="Pin a host's key", returns=Host)
@@ -69,8 +70,8 @@ def observe_host(actor, name, fields):
 def trust_host(actor, name, fields):
     """The key it shows now, the one with a fingerprint, or a given one that is pinned without asking the host."""
     if "host_key" in fields:
-        return hosts.pin(actor, name, fields["host_key"])
-    return host_checks.trust(actor, name, fields)
+        return HostController(actor).pin(name, fields["host_key"])
+    return HostCheckController(actor).trust(name, fields)
 
 
 @route("POST", "/hosts/<name>/maintenance", summary="Take a host out of service, or put it back", returns=Host)
@@ -78,4 +79,4 @@ def trust_host(actor, name, fields):
 @validate(MaintenanceFields)
 def set_host_maintenance(actor, name, fields):
     """Deploys leave out a host that is out of service."""
-    return hosts.set_maintenance(actor, name, fields)
+    return HostController(actor).set_maintenance(name, fields)

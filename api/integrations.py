@@ -12,7 +12,8 @@ from api.schemas.inventory import (
 )
 from api.schemas.lists import ChoiceQuery
 from api.shapes import ListQuery, Page
-from controllers.catalog import integrations, lookups
+from controllers.catalog.integrations import IntegrationController
+from controllers.catalog.lookups import LookupController
 from utils.decorators import auth, validate
 from utils.decorators import request_cache as cache
 
@@ -22,7 +23,7 @@ from utils.decorators import request_cache as cache
 @validate(query=ListQuery)
 def list_integrations(actor, query):
     """By name; credentials are named, never shown."""
-    return integrations.listing(actor, **query)
+    return IntegrationController(actor).listing(**query)
 
 
 @route(
@@ -37,21 +38,21 @@ def list_integrations(actor, query):
 @validate(IntegrationFields)
 def create_integration(actor, fields):
     """A foreign system: its driver, where it is, and the credentials for it."""
-    return integrations.create(actor, fields)
+    return IntegrationController(actor).create(fields)
 
 
 @route("GET", "/integrations/drivers", summary="List the drivers", returns=Drivers)
 @auth()
 def list_drivers(actor):
     """What an integration can be of: role, settings and credentials of each driver, as JSON schemas."""
-    return integrations.drivers(actor)
+    return IntegrationController(actor).drivers()
 
 
 @route("GET", "/integrations/<name>", summary="Show an integration", returns=Integration)
 @auth()
 def show_integration(actor, name):
     """Credentials are named, never shown."""
-    return integrations.get(actor, name)
+    return IntegrationController(actor).get(name)
 
 
 @route("PATCH", "/integrations/<name>", summary="Change an integration", returns=Integration)
@@ -59,7 +60,7 @@ def show_integration(actor, name):
 @validate(IntegrationChanges)
 def change_integration(actor, name, fields, if_match):
     """Credentials and settings are replaced whole; null removes them."""
-    return integrations.update(actor, name, fields, if_match)
+    return IntegrationController(actor).update(name, fields, if_match)
 
 
 @route("POST", "/integrations/<name>/test", summary="Try an integration out", returns=Proof)
@@ -67,7 +68,7 @@ def change_integration(actor, name, fields, if_match):
 @validate(ProofFields)
 def test_integration(actor, name, fields):
     """Prove that URL and credentials work; what does not is among the checks. Nothing is changed there."""
-    return integrations.prove(actor, name, **fields)
+    return IntegrationController(actor).prove(name, **fields)
 
 
 @route(
@@ -82,11 +83,11 @@ def test_integration(actor, name, fields):
 @cache(10)
 def list_repositories(actor, name, query):
     """As the system tells now; those with the query in their names. Refused where the system keeps none or cannot list them."""
-    return lookups.repositories(actor, name, **query)
+    return LookupController(actor).repositories(name, **query)
 
 
 @route("DELETE", "/integrations/<name>", summary="Delete an integration", status=204)
 @auth()
 def delete_integration(actor, name):
     """Refused while an application's source uses it."""
-    integrations.delete(actor, name)
+    IntegrationController(actor).delete(name)

@@ -3,7 +3,7 @@
 from api import route
 from api.schemas.lists import InventoryQuery
 from api.shapes import Answer
-from controllers.fleet import inventory
+from controllers.fleet.inventory import InventoryController
 from utils.decorators import auth, validate
 
 
@@ -13,5 +13,5 @@ from utils.decorators import auth, validate
 def show_ansible_inventory(actor, query):
     """Groups by zone, tag and application_environment; with host, the variables of that host alone."""
     if query["host"] is not None:
-        return inventory.ansible_host(actor, query["host"])
-    return inventory.ansible(actor)
+        return InventoryController(actor).ansible_host(query["host"])
+    return InventoryController(actor).ansible()

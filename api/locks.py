@@ -2,7 +2,7 @@
 
 from api import Made, route
 from api.schemas.guards import Lock, LockFields, UnlockQuery
-from controllers.guards import locks
+from controllers.guards.locks import LockController
 from utils.decorators import auth, validate
 
 PATH = "/applications/<name>/targets/<environment>/lock"
@@ -12,7 +12,7 @@ PATH = "/applications/<name>/targets/<environment>/lock"
 @auth()
 def show_lock(actor, name, environment):
     """404 when nobody holds one."""
-    return locks.get(actor, name, environment)
+    return LockController(actor).get(name, environment)
 
 
 @route("PUT", PATH, summary="Lock a target", returns=Lock, also={201: Lock})
@@ -20,7 +20,7 @@ def show_lock(actor, name, environment):
 @validate(LockFields)
 def put_lock(actor, name, environment, fields, if_match):
     """Nobody else can deploy to it then. 201 when it is new; 409 when somebody else holds one, unless force is true."""
-    lock, is_new = locks.put(actor, name, environment, fields, if_match)
+    lock, is_new = LockController(actor).put(name, environment, fields, if_match)
     return Made(lock) if is_new else lock
 
 
@@ -29,4 +29,4 @@ def put_lock(actor, name, environment, fields, if_match):
 @validate(query=UnlockQuery)
 def delete_lock(actor, name, environment, query):
     """409 when somebody else holds it, unless force is true."""
-    locks.delete(actor, name, environment, **query)
+    LockController(actor).delete(name, environment, **query)

@@ -5,7 +5,7 @@ from api.schemas.deploys import EventList, EventQuery, NoFields, StreamQuery
 from api.schemas.preparations import Preparation, PreparationFields, PreparationQuery
 from api.shapes import Page
 from api.sse import as_stream, place
-from controllers.fleet import preparations
+from controllers.fleet.preparations import PreparationController
 from utils.decorators import auth, validate
 
 
@@ -21,7 +21,7 @@ from utils.decorators import auth, validate
 @validate(PreparationFields)
 def prepare_host(actor, name, fields):
     """A worker of its zone logs in and makes user, folders, packages and configuration; what is there is left alone."""
-    return preparations.create(actor, name, fields)
+    return PreparationController(actor).create(name, fields)
 
 
 @route("GET", "/preparations", summary="List preparations of hosts", returns=Page[Preparation])
@@ -29,14 +29,14 @@ def prepare_host(actor, name, fields):
 @validate(query=PreparationQuery)
 def list_preparations(actor, query):
     """Newest first."""
-    return preparations.listing(actor, **query)
+    return PreparationController(actor).listing(**query)
 
 
 @route("GET", "/preparations/<number:int>", summary="Show a preparation", returns=Preparation)
 @auth()
 def show_preparation(actor, number):
     """How far it is, and what it changed."""
-    return preparations.get(actor, number)
+    return PreparationController(actor).get(number)
 
 
 @route("POST", "/preparations/<number:int>/cancel", summary="Cancel a preparation", returns=Preparation)
@@ -44,7 +44,7 @@ def show_preparation(actor, number):
 @validate(NoFields)
 def cancel_preparation(actor, number, fields):
     """What it has done by then stays; another one goes on from there."""
-    return preparations.cancel(actor, number)
+    return PreparationController(actor).cancel(number)
 
 
 @route("GET", "/preparations/<number:int>/events", summary="Show a preparation's events", returns=EventList)
@@ -52,7 +52,7 @@ def cancel_preparation(actor, number, fields):
 @validate(query=EventQuery)
 def show_preparation_events(actor, number, query):
     """Its tasks and what they said, oldest first; numbers have no gaps."""
-    return preparations.history(actor, number, **query)
+    return PreparationController(actor).history(number, **query)
 
 
 @route("GET", "/preparations/<number:int>/stream", summary="Follow a preparation", produces="text/event-stream")
@@ -60,4 +60,4 @@ def show_preparation_events(actor, number, query):
 @validate(query=StreamQuery)
 def follow_preparation(actor, number, query, last_event_id):
     """Its events as they come, after the one named by Last-Event-ID; the stream ends when the preparation has ended."""
-    return Stream(as_stream(preparations.follow(actor, number, place(last_event_id, query) or 0)))
+    return Stream(as_stream(PreparationController(actor).follow(number, place(last_event_id, query) or 0)))

@@ -33,7 +33,7 @@ def log_out(actor):
     """End the browser session whose cookie came with the request."""
     secret = request.environ[CALL].session_secret()
     if secret:
-        sessions.log_out(actor, secret)
+        sessions.SessionController(actor).log_out(secret)
     response.delete_cookie(cookie_name(), path="/", httponly=True, samesite="lax", secure=settings.web.secure_cookies)
 
 
@@ -41,4 +41,4 @@ def log_out(actor):
 @auth()
 def show_me(actor):
     """The caller, and for a browser session the CSRF token."""
-    return sessions.describe(actor, request.environ[CALL].identity[1])
+    return sessions.SessionController(actor).get(request.environ[CALL].identity[1])

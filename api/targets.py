@@ -3,8 +3,8 @@
 from api import Made, route
 from api.schemas.targets import Target, TargetFields, VariableChanges, VariableFields, Variables
 from api.shapes import ListQuery, Page
-from controllers.catalog import variables
-from controllers.fleet import targets
+from controllers.catalog.variables import VariableController
+from controllers.fleet.targets import TargetController
 from utils.decorators import auth, validate
 
 
@@ -13,14 +13,14 @@ from utils.decorators import auth, validate
 @validate(query=ListQuery)
 def list_targets(actor, name, query):
     """One for each environment it is deployed to."""
-    return targets.listing(actor, name, **query)
+    return TargetController(actor).listing(name, **query)
 
 
 @route("GET", "/applications/<name>/targets/<environment>", summary="Show a target", returns=Target)
 @auth()
 def show_target(actor, name, environment):
     """Where an application goes in an environment, and how."""
-    return targets.get(actor, name, environment)
+    return TargetController(actor).get(name, environment)
 
 
 @route(
@@ -34,7 +34,7 @@ def show_target(actor, name, environment):
 @validate(TargetFields)
 def put_target(actor, name, environment, fields, if_match):
     """201 when it is new. What is left out has its default; variables stay."""
-    target, is_new = targets.put(actor, name, environment, fields, if_match)
+    target, is_new = TargetController(actor).put(name, environment, fields, if_match)
     return Made(target) if is_new else target
 
 
@@ -42,14 +42,14 @@ def put_target(actor, name, environment, fields, if_match):
 @auth()
 def delete_target(actor, name, environment):
     """With its variables; refused during a deploy. What runs on its hosts is left alone."""
-    targets.delete(actor, name, environment)
+    TargetController(actor).delete(name, environment)
 
 
 @route("GET", "/applications/<name>/targets/<environment>/variables", summary="Show variables", returns=Variables)
 @auth()
 def show_variables(actor, name, environment):
     """Of secret ones only that they are there."""
-    return variables.get(actor, name, environment)
+    return VariableController(actor).get(name, environment)
 
 
 @route(
@@ -59,7 +59,7 @@ def show_variables(actor, name, environment):
 @validate(VariableFields)
 def replace_variables(actor, name, environment, fields, if_match):
     """They take effect with the next deploy. {"secret": true} without a value keeps the stored one."""
-    return variables.replace(actor, name, environment, fields, if_match)
+    return VariableController(actor).replace(name, environment, fields, if_match)
 
 
 @route(
@@ -69,4 +69,4 @@ def replace_variables(actor, name, environment, fields, if_match):
 @validate(VariableChanges)
 def change_variables(actor, name, environment, fields, if_match):
     """null removes a variable; those not named stay."""
-    return variables.update(actor, name, environment, fields, if_match)
+    return VariableController(actor).update(name, environment, fields, if_match)

@@ -3,7 +3,7 @@
 from api import route
 from api.schemas.access import NewToken, Token, TokenChanges, TokenFields
 from api.shapes import ListQuery, Page
-from controllers.access import tokens
+from controllers.access.tokens import TokenController
 from utils.decorators import auth, validate
 
 
@@ -12,7 +12,7 @@ from utils.decorators import auth, validate
 @validate(query=ListQuery)
 def list_tokens(actor, query):
     """The caller's tokens; an administrator sees everybody's."""
-    return tokens.listing(actor, **query)
+    return TokenController(actor).listing(**query)
 
 
 @route("POST", "/tokens", summary="Make a token", status=201, returns=NewToken, location="/tokens/{id}")
@@ -20,14 +20,14 @@ def list_tokens(actor, query):
 @validate(TokenFields)
 def create_token(actor, fields):
     """The answer holds the secret, this once."""
-    return tokens.create(actor, fields)
+    return TokenController(actor).create(fields)
 
 
 @route("GET", "/tokens/<token_id:int>", summary="Show a token", returns=Token)
 @auth()
 def show_token(actor, token_id):
     """A token, without its secret."""
-    return tokens.get(actor, token_id)
+    return TokenController(actor).get(token_id)
 
 
 @route("PATCH", "/tokens/<token_id:int>", summary="Change a token", returns=Token)
@@ -35,11 +35,11 @@ def show_token(actor, token_id):
 @validate(TokenChanges)
 def change_token(actor, token_id, fields, if_match):
     """Rename a token, or change when it ends."""
-    return tokens.update(actor, token_id, fields, if_match)
+    return TokenController(actor).update(token_id, fields, if_match)
 
 
 @route("DELETE", "/tokens/<token_id:int>", summary="Revoke a token")
 @auth()
 def revoke_token(actor, token_id):
     """From the next request on, the token is refused."""
-    tokens.delete(actor, token_id)
+    TokenController(actor).delete(token_id)

@@ -3,7 +3,7 @@
 from api import route
 from api.schemas.webhooks import NewWebhook, Webhook, WebhookChanges, WebhookFields
 from api.shapes import ListQuery, Page
-from controllers.catalog import webhooks
+from controllers.catalog.webhooks import WebhookController
 from utils.decorators import auth, validate
 
 
@@ -12,7 +12,7 @@ from utils.decorators import auth, validate
 @validate(query=ListQuery)
 def list_webhooks(actor, query):
     """By name; their deliveries are at /deliveries?integration=<name>."""
-    return webhooks.listing(actor, **query)
+    return WebhookController(actor).listing(**query)
 
 
 @route("POST", "/webhooks", summary="Make a webhook", status=201, returns=NewWebhook, location="/webhooks/{name}")
@@ -20,14 +20,14 @@ def list_webhooks(actor, query):
 @validate(WebhookFields)
 def create_webhook(actor, fields):
     """A URL that is told what happens, signed as Standard Webhooks; this answer alone shows the secret."""
-    return webhooks.create(actor, fields)
+    return WebhookController(actor).create(fields)
 
 
 @route("GET", "/webhooks/<name>", summary="Show a webhook", returns=Webhook)
 @auth()
 def show_webhook(actor, name):
     """Where it goes and what it is told."""
-    return webhooks.get(actor, name)
+    return WebhookController(actor).get(name)
 
 
 @route("PATCH", "/webhooks/<name>", summary="Change a webhook", returns=Webhook)
@@ -35,11 +35,11 @@ def show_webhook(actor, name):
 @validate(WebhookChanges)
 def change_webhook(actor, name, fields, if_match):
     """Another URL needs a secret with it; null chooses everything."""
-    return webhooks.update(actor, name, fields, if_match)
+    return WebhookController(actor).update(name, fields, if_match)
 
 
 @route("DELETE", "/webhooks/<name>", summary="Delete a webhook", status=204)
 @auth()
 def delete_webhook(actor, name):
     """What waits to be sent to it is given up."""
-    webhooks.delete(actor, name)
+    WebhookController(actor).delete(name)

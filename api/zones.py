@@ -3,7 +3,7 @@
 from api import route
 from api.schemas.inventory import Zone, ZoneChanges, ZoneFields
 from api.shapes import ListQuery, Page
-from controllers.catalog import zones
+from controllers.catalog.zones import ZoneController
 from utils.decorators import auth, validate
 
 
@@ -12,7 +12,7 @@ from utils.decorators import auth, validate
 @validate(query=ListQuery)
 def list_zones(actor, query):
     """By name."""
-    return zones.listing(actor, **query)
+    return ZoneController(actor).listing(**query)
 
 
 @route("POST", "/zones", summary="Make a zone", status=201, returns=Zone, location="/zones/{name}")
@@ -20,14 +20,14 @@ def list_zones(actor, query):
 @validate(ZoneFields)
 def create_zone(actor, fields):
     """A worker that serves it makes its SSH key pair and tells the public key soon after."""
-    return zones.create(actor, fields)
+    return ZoneController(actor).create(fields)
 
 
 @route("GET", "/zones/<name>", summary="Show a zone", returns=Zone)
 @auth()
 def show_zone(actor, name):
     """Its public key goes into authorized_keys on its hosts."""
-    return zones.get(actor, name)
+    return ZoneController(actor).get(name)
 
 
 @route("PATCH", "/zones/<name>", summary="Change a zone", returns=Zone)
@@ -35,11 +35,11 @@ def show_zone(actor, name):
 @validate(ZoneChanges)
 def change_zone(actor, name, fields, if_match):
     """With public_key null a worker tells the public key of the private one it holds now."""
-    return zones.update(actor, name, fields, if_match)
+    return ZoneController(actor).update(name, fields, if_match)
 
 
 @route("DELETE", "/zones/<name>", summary="Delete a zone", status=204)
 @auth()
 def delete_zone(actor, name):
     """Refused while it has hosts."""
-    zones.delete(actor, name)
+    ZoneController(actor).delete(name)

@@ -4,6 +4,7 @@ A controller is what a route calls: one class a subject, made with whoever asks.
 """
 
 import contextlib
+from collections import defaultdict
 
 from controllers import audit, rows
 from controllers.errors import NotFound
@@ -35,6 +36,23 @@ class Controller:
         self.require(action, subject)
         with audit.change(self.actor, action, subject, **data) as more:
             yield more
+
+    def seen(self, found):
+        """Return the set of those rows, of whatever models, that the actor may see."""
+        ids = defaultdict(set)
+        for row in found:
+            ids[type(row)].add(row.id)
+        return {row for model, among in ids.items() for row in self.visible(model, model.id).where(model.id.in_(among))}
+
+    def refuse_while_used(self, what, users):
+        """Raise Conflict "in-use" unless nothing uses a thing; `users` are [(row, short text)].
+
+        What the actor may not see counts as well, but is not named.
+        """
+        users = list(users)
+        if users:
+            seen = self.seen(row for row, _ in users)
+            raise rows.in_use(what, [text for row, text in users if row in seen])
 
     def named(self, model, name, what, to_change=False):
         """Return the row with this name, held until the transaction ends if it is `to_change`; raises NotFound.

@@ -87,10 +87,7 @@ def enumerated(names):
     return ", ".join(names[:LISTED_USERS]) + (f" and {more} more" if more > 0 else "")
 
 
-def refuse_while_used(what, users):
-    """Raise Conflict "in-use" naming what uses a thing, unless nothing does; `users` are short texts."""
-    users = list(users)
-    if users:
-        raise Conflict(
-            f"{what} is still used by {enumerated(users)}; change or delete that first.", code="in-use", used_by=users
-        )
+def in_use(what, users):
+    """Return the Conflict "in-use" naming what uses a thing; `users` are short texts, none where none may be named."""
+    named = enumerated(users) or "something that you may not see"
+    return Conflict(f"{what} is still used by {named}; change or delete that first.", code="in-use", used_by=users)

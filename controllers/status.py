@@ -10,6 +10,7 @@ from peewee import JOIN, Case, Select, Tuple, fn
 
 from controllers import paging, rows
 from controllers.fleet import placements
+from controllers.fleet.targets import hosts_among
 from controllers.guards import locks
 from controllers.jobs.transitions import DEPLOY_ENDED, DEPLOY_WAITING
 from controllers.rollout import maintenance
@@ -205,15 +206,6 @@ def describe(target, known):
         "deploy": describe_deploy(newest),
         "hosts": hosts,
     }
-
-
-def hosts_among(hosts, selector):
-    """Return those of all hosts that a target's selector means."""
-    if isinstance(selector, dict):
-        tags = set(selector["tags"])
-        return [host for host in hosts if tags <= set(host.tags)]
-    names = set(selector)
-    return [host for host in hosts if host.name in names]
 
 
 def version_of(placement, desired):

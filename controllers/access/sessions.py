@@ -15,6 +15,7 @@ from peewee import OperationalError
 from config import settings
 from controllers import audit
 from controllers.actor import Actor
+from controllers.controller import Controller
 from controllers.errors import Forbidden, Throttled, Unauthenticated
 from models import Session, Token, User
 from models.db import clock, now
@@ -174,12 +175,6 @@ def begin(actor):
     return secret, csrf_token
 
 
-def log_out(actor, secret):
-    """End the browser session of a cookie."""
-    with audit.change(actor, "session.end", actor.name):
-        Session.delete().where(Session.secret_hash == digest(secret)).execute()
-
-
 def describe(actor, csrf_token=None):
     """Return who the caller is and what they may do; `csrf_token` is None for callers with a token."""
     return {
@@ -193,3 +188,16 @@ def describe(actor, csrf_token=None):
 def permissions(actor):
     """Return the names of what a caller may do. Every known caller may do all but manage other people's tokens."""
     return ["read", "deploy", "configure"] + (["administer"] if actor.is_administrator else [])
+
+
+class SessionController(Controller):
+    """The browser session, or the token, that somebody asks with."""
+
+    def get(self, csrf_token=None):
+        """Return who the caller is and what they may do; `csrf_token` is None for callers with a token."""
+        return describe(self.actor, csrf_token)
+
+    def log_out(self, secret):
+        """End the browser session of a cookie."""
+        with self.change("session.end", self.actor.name):
+            Session.delete().where(Session.secret_hash == digest(secret)).execute()

@@ -1,17 +1,14 @@
 """Applications: what is deployed, and where its releases come from."""
 
-from controllers import audit, etags, foreign, paging, rows
+from controllers import etags, foreign, paging, rows
+from controllers.controller import Controller
 from controllers.errors import Invalid
 from models import Application, Environment, Integration, Target
 from models.db import clock
 from utils.datekit import rfc3339
 
 DEFAULT_BRANCH = "main"
-PARTNERS = {
-    "build": "build",
-    "artifacts": "artifacts",
-    "tracker": "tracker",
-}  # Fields that name an integration of a role.
+PARTNERS = ("build", "artifacts", "tracker")  # Fields that name an integration of the role that is called alike.
 NO_FILES = (
     "Builds of '{}' (driver {}) leave no file that could be the release's code: leave artifact out, which makes it the "
     "commit's own tree, or name an integration whose builds leave one."
@@ -31,12 +28,15 @@ def describe(application):
     }
 
 
-def complete_source(source):
-    """Return a source with its defaults filled in; raises Invalid when its integration cannot give it."""
+def complete_source(source, integrations):
+    """Return a source with its defaults filled in; raises Invalid when its integration cannot give it.
+
+    integrations: the query for those that may be named.
+    """
     is_package = source.get("package") is not None
     integration = source.get("integration")
     if integration is not None:
-        check_integration("source", integration, "artifacts" if is_package else "source")
+        check_integration("source", integration, "artifacts" if is_package else "source", integrations)
     if is_package:
         return {
             "integration": integration,
@@ -51,31 +51,31 @@ def complete_source(source):
     }
 
 
-def check_integration(field, name, role):
-    """Return the driver of the integration of this name; raises Invalid unless it has the role that a field needs."""
-    found = Integration.get_or_none(Integration.name == name)
+def check_integration(field, name, role, integrations):
+    """Return the driver of the integration of this name; raises Invalid unless it has the role that a field needs.
+
+    integrations: the query for those that may be named.
+    """
+    field = f"{field}.integration"
+    found = integrations.where(Integration.name == name).first()
     if found is None:
-        raise Invalid([(f"{field}.integration", f"There is no integration '{name}'; make it first, or leave it out.")])
+        raise Invalid([(field, f"There is no integration '{name}'; make it first, or leave it out.")])
     driver = foreign.drivers().get(found.driver)
     if driver is None or driver.role != role:
-        fitting = [driver.name for driver in foreign.drivers().values() if driver.role == role]
-        raise Invalid(
-            [
-                (
-                    f"{field}.integration",
-                    f"'{name}' is of driver {found.driver}; this needs one of driver {' or '.join(fitting)}.",
-                )
-            ]
-        )
+        fitting = " or ".join(driver.name for driver in foreign.drivers().values() if driver.role == role)
+        raise Invalid([(field, f"'{name}' is of driver {found.driver}; this needs one of driver {fitting}.")])
     return driver
 
 
-def partners(fields):
-    """Return the fields that name integrations of other roles, of those that are given. Raises Invalid."""
+def partners(fields, integrations):
+    """Return the fields that name integrations of other roles, of those that are given. Raises Invalid.
+
+    integrations: the query for those that may be named.
+    """
     given = {field: fields[field] for field in PARTNERS if field in fields}
     for field, value in given.items():
         if value is not None:
-            driver = check_integration(field, value["integration"], field)
+            driver = check_integration(field, value["integration"], field, integrations)
             if field == "build" and value.get("artifact") and not driver.leaves_files:
                 raise Invalid([("build.artifact", NO_FILES.format(value["integration"], driver.name))])
     return given
@@ -92,65 +92,62 @@ def check_repository(integration, repository):
         raise Invalid([("source.repository", error.detail)]) from None
 
 
-def listing(actor, limit=paging.LIMIT, after=None):
-    """Return a page of applications by name."""
-    return paging.page(Application.select(), Application.name, describe, limit, after)
+def users_of(application):
+    """Return what needs an application, as [(row, short text)]."""
+    targets = rows.target_query().where(Target.application == application).order_by(Environment.position)
+    return [(target, f"its target in {target.environment.name}") for target in targets]
 
 
-def get(actor, name):
-    """Return one application."""
-    return describe(rows.named(Application, name, "application"))
+class ApplicationController(Controller):
+    """Applications as people make, change and delete them."""
 
+    def listing(self, limit=paging.LIMIT, after=None):
+        """Return a page of applications by name."""
+        return paging.page(self.visible(Application), Application.name, describe, limit, after)
 
-def create(actor, fields):
-    """Make an application from name, source and maybe team and processes; returns it. Raises Invalid and Conflict."""
-    with (
-        audit.change(actor, "application.create", fields["name"], **fields),
-        rows.once("an application", fields["name"]),
-    ):
-        made_at = clock()
-        return describe(
-            Application.create(
-                name=fields["name"],
-                source=complete_source(fields["source"]),
-                team=fields.get("team"),
-                processes=fields.get("processes") or {},
-                **partners(fields),
-                created_at=made_at,
-                updated_at=made_at,
+    def get(self, name):
+        """Return one application."""
+        return describe(self.named(Application, name, "application"))
+
+    def create(self, fields):
+        """Make an application from name, source and maybe team and processes; returns it. Raises Invalid and Conflict."""
+        with (
+            self.change("application.create", fields["name"], **fields),
+            rows.once("an application", fields["name"]),
+        ):
+            made_at = clock()
+            return describe(
+                Application.create(
+                    name=fields["name"],
+                    source=complete_source(fields["source"], self.visible(Integration)),
+                    team=fields.get("team"),
+                    processes=fields.get("processes") or {},
+                    **partners(fields, self.visible(Integration)),
+                    created_at=made_at,
+                    updated_at=made_at,
+                )
             )
-        )
 
+    def update(self, name, changes, if_match=None):
+        """Change an application, each field as a whole; returns it. Raises Invalid and PreconditionFailed."""
+        with self.change("application.update", name, **changes):
+            application = self.named(Application, name, "application", to_change=True)
+            etags.require_match(if_match, describe(application))
+            if "source" in changes:
+                application.source = complete_source(changes["source"], self.visible(Integration))
+            for field, value in partners(changes, self.visible(Integration)).items():
+                setattr(application, field, value)
+            if "team" in changes:
+                application.team = changes["team"]
+            if "processes" in changes:
+                application.processes = changes["processes"]
+            application.updated_at = clock()
+            application.save()
+            return describe(application)
 
-def update(actor, name, changes, if_match=None):
-    """Change an application, each field as a whole; returns it. Raises Invalid and PreconditionFailed."""
-    with audit.change(actor, "application.update", name, **changes):
-        application = rows.named_for_change(Application, name, "application")
-        etags.require_match(if_match, describe(application))
-        if "source" in changes:
-            application.source = complete_source(changes["source"])
-        for field, value in partners(changes).items():
-            setattr(application, field, value)
-        if "team" in changes:
-            application.team = changes["team"]
-        if "processes" in changes:
-            application.processes = changes["processes"]
-        application.updated_at = clock()
-        application.save()
-        return describe(application)
-
-
-def delete(actor, name):
-    """Delete an application with its releases and its history; refused with Conflict while it has targets."""
-    with audit.change(actor, "application.delete", name):
-        application = rows.named_for_change(Application, name, "application")
-        environments = (
-            Environment.select(Environment.name)
-            .join(Target)
-            .where(Target.application == application)
-            .order_by(Environment.position)
-        )
-        rows.refuse_while_used(
-            f"Application {name}", [f"its target in {environment.name}" for environment in environments]
-        )
-        application.delete_instance()
+    def delete(self, name):
+        """Delete an application with its releases and its history; refused with Conflict while it has targets."""
+        with self.change("application.delete", name):
+            application = self.named(Application, name, "application", to_change=True)
+            self.refuse_while_used(f"Application {name}", users_of(application))
+            application.delete_instance()

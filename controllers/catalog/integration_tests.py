@@ -10,13 +10,16 @@ from models import Host, Zone
 PATIENCE_S = 25
 
 
-def prove(row, **hints):
-    """Return {"ok", "version", "checks"} of trying out an integration's row; hints: as foreign.Driver.prove()."""
+def prove(row, zones, **hints):
+    """Return {"ok", "version", "checks"} of trying out an integration's row; hints: as foreign.Driver.prove().
+
+    zones: the query for those whose workers may be asked.
+    """
     driver = foreign.drivers().get(row.driver)
     if driver is None:
         check = foreign.Check("driver", False, f"There is no driver {row.driver} any more.")
         return foreign.Proof(None, [check]).describe()
-    return on_workers(row) if driver.runs_on_workers else here(row, driver, hints)
+    return on_workers(row, zones) if driver.runs_on_workers else here(row, driver, hints)
 
 
 def here(row, driver, hints):
@@ -30,10 +33,10 @@ def here(row, driver, hints):
 # On workers.
 
 
-def on_workers(row):
+def on_workers(row, zones):
     """Have a worker of each zone with hosts (of every zone while there is no host) try an integration out."""
     used = Zone.id.in_(Host.select(Host.zone))
-    zones = Zone.select(Zone.name).order_by(Zone.name)
+    zones = zones.order_by(Zone.name)
     names = [zone.name for zone in zones.where(used)] or [zone.name for zone in zones]
     return together(requests.send("windlass.try_integration", names, PATIENCE_S, integration=row))
 

@@ -4,12 +4,13 @@ import json
 
 import secretbox
 from config import settings as config
-from controllers import audit, etags, foreign, paging, rows
+from controllers import etags, foreign, paging, rows
 from controllers.catalog import integration_tests
 from controllers.catalog.applications import PARTNERS
+from controllers.controller import Controller
 from controllers.errors import Invalid, Unavailable
 from controllers.foreign import circuits
-from models import Application, Integration
+from models import Application, Integration, Zone
 from models.db import clock
 from utils.datekit import rfc3339
 
@@ -78,7 +79,7 @@ def sealed(credentials):
     return secretbox.seal(json.dumps(credentials)) if credentials else None
 
 
-def told(fields):
+def without_values(fields):
     """Return what of an integration's fields may be written down: credentials by their names alone."""
     return {**fields, **({"credentials": sorted(fields["credentials"] or {})} if "credentials" in fields else {})}
 
@@ -88,70 +89,6 @@ def check(driver, url, settings, credentials):
     mistakes = foreign.mistakes_in(driver, url, settings, credentials)
     if mistakes:
         raise Invalid(mistakes)
-
-
-def listing(actor, limit=paging.LIMIT, after=None):
-    """Return a page of integrations by name."""
-    return paging.page(Integration.select(), Integration.name, describe, limit, after)
-
-
-def get(actor, name):
-    """Return one integration."""
-    return describe(rows.named(Integration, name, "integration"))
-
-
-def drivers(actor):
-    """Return {"items", "on_hosts"}: the drivers there are, with the schemas of their settings and credentials.
-
-    What keeps processes up and serves the web on a host is chosen in the host's settings and needs no integration.
-    """
-    return {"items": foreign.describe_drivers(), "on_hosts": ON_HOSTS}
-
-
-def create(actor, fields):
-    """Make an integration from name, driver, url, credentials and settings; returns it. Raises Invalid and Conflict."""
-    if fields["name"] in RESERVED:
-        raise Invalid([("name", f"'{fields['name']}' is taken by the API itself; choose another name.")])
-    url, settings, credentials = fields.get("url"), fields.get("settings") or {}, fields.get("credentials") or {}
-    check(fields["driver"], url, settings, credentials)
-    with (
-        audit.change(actor, "integration.create", fields["name"], **told(fields)),
-        rows.once("an integration", fields["name"]),
-    ):
-        made_at = clock()
-        return describe(
-            Integration.create(
-                name=fields["name"],
-                driver=fields["driver"],
-                url=url,
-                settings=settings,
-                credentials=sealed(credentials),
-                created_at=made_at,
-                updated_at=made_at,
-            )
-        )
-
-
-def update(actor, name, changes, if_match=None):
-    """Change url, settings or credentials, each as a whole, None removes it; returns the integration.
-
-    Raises Invalid, PreconditionFailed, and Unavailable when credentials that stay cannot be opened to be checked.
-    """
-    with audit.change(actor, "integration.update", name, **told(changes)):
-        integration = rows.named_for_change(Integration, name, "integration")
-        etags.require_match(if_match, describe(integration))
-        demand_secret_again(integration, changes)
-        integration.url = changes.get("url", integration.url)
-        integration.settings = changes.get("settings", integration.settings) or {}
-        credentials = (changes["credentials"] or {}) if "credentials" in changes else credentials_of(integration)
-        check(integration.driver, integration.url, integration.settings, credentials)
-        if "credentials" in changes:
-            integration.credentials = sealed(credentials)
-        integration.circuit = None  # What is asked now may be another system, or the same with other credentials.
-        # Answers show no credentials, so this time is all that tells two versions with different ones apart.
-        integration.updated_at = max(clock(), integration.updated_at + 1)
-        integration.save()
-        return describe(integration)
 
 
 def demand_secret_again(integration, changes):
@@ -168,31 +105,95 @@ def demand_secret_again(integration, changes):
         )
 
 
-def prove(actor, name, repository=None):
-    """Try an integration out, also one that is left alone for now; returns {"ok", "version", "checks"}. Raises NotFound.
+def users_of(integration):
+    """Return the applications and targets that name an integration, as [(row, short text)]."""
+    name = integration.name
+    return [
+        (application, f"the {field} of application {application.name}")
+        for application in Application.select().order_by(Application.name)
+        for field in ("source", *PARTNERS)
+        if (getattr(application, field) or {}).get("integration") == name
+    ] + [
+        (target, f"the target of {target.application.name} in {target.environment.name}")
+        for target in rows.target_query()
+        if name in [entry["integration"] for entry in target.configure]
+    ]
 
-    repository: one to look at with the credentials, where the integration is a source.
-    """
-    row = rows.named(Integration, name, "integration")
-    return integration_tests.prove(row, **({"repository": repository} if repository else {}))
 
+class IntegrationController(Controller):
+    """Integrations as people make, change, try and delete them."""
 
-def delete(actor, name):
-    """Delete an integration; refused with Conflict while an application or a target names it."""
-    with audit.change(actor, "integration.delete", name):
-        integration = rows.named_for_change(Integration, name, "integration")
-        rows.refuse_while_used(
-            f"Integration {name}",
-            [
-                f"the {field} of application {application.name}"
-                for application in Application.select().order_by(Application.name)
-                for field in ("source", *PARTNERS)
-                if (getattr(application, field) or {}).get("integration") == name
-            ]
-            + [
-                f"the target of {target.application.name} in {target.environment.name}"
-                for target in rows.target_query()
-                if name in [entry["integration"] for entry in target.configure]
-            ],
-        )
-        integration.delete_instance()
+    def listing(self, limit=paging.LIMIT, after=None):
+        """Return a page of integrations by name."""
+        return paging.page(self.visible(Integration), Integration.name, describe, limit, after)
+
+    def get(self, name):
+        """Return one integration."""
+        return describe(self.named(Integration, name, "integration"))
+
+    def drivers(self):
+        """Return {"items", "on_hosts"}: the drivers there are, with the schemas of their settings and credentials.
+
+        What keeps processes up and serves the web on a host is chosen in the host's settings and needs no integration.
+        """
+        return {"items": foreign.describe_drivers(), "on_hosts": ON_HOSTS}
+
+    def create(self, fields):
+        """Make an integration from name, driver, url, credentials and settings; returns it. Raises Invalid and Conflict."""
+        if fields["name"] in RESERVED:
+            raise Invalid([("name", f"'{fields['name']}' is taken by the API itself; choose another name.")])
+        url, settings, credentials = fields.get("url"), fields.get("settings") or {}, fields.get("credentials") or {}
+        check(fields["driver"], url, settings, credentials)
+        with (
+            self.change("integration.create", fields["name"], **without_values(fields)),
+            rows.once("an integration", fields["name"]),
+        ):
+            made_at = clock()
+            return describe(
+                Integration.create(
+                    name=fields["name"],
+                    driver=fields["driver"],
+                    url=url,
+                    settings=settings,
+                    credentials=sealed(credentials),
+                    created_at=made_at,
+                    updated_at=made_at,
+                )
+            )
+
+    def update(self, name, changes, if_match=None):
+        """Change url, settings or credentials, each as a whole, None removes it; returns the integration.
+
+        Raises Invalid, PreconditionFailed, and Unavailable when credentials that stay cannot be opened to be checked.
+        """
+        with self.change("integration.update", name, **without_values(changes)):
+            integration = self.named(Integration, name, "integration", to_change=True)
+            etags.require_match(if_match, describe(integration))
+            demand_secret_again(integration, changes)
+            integration.url = changes.get("url", integration.url)
+            integration.settings = changes.get("settings", integration.settings) or {}
+            credentials = (changes["credentials"] or {}) if "credentials" in changes else credentials_of(integration)
+            check(integration.driver, integration.url, integration.settings, credentials)
+            if "credentials" in changes:
+                integration.credentials = sealed(credentials)
+            integration.circuit = None  # What is asked now may be another system, or the same with other credentials.
+            # Answers show no credentials, so this time is all that tells two versions with different ones apart.
+            integration.updated_at = max(clock(), integration.updated_at + 1)
+            integration.save()
+            return describe(integration)
+
+    def prove(self, name, repository=None):
+        """Try an integration out, also one that is left alone for now; returns {"ok", "version", "checks"}.
+
+        repository: one to look at with the credentials, where the integration is a source. Raises NotFound.
+        """
+        row = self.named(Integration, name, "integration")
+        hints = {"repository": repository} if repository else {}
+        return integration_tests.prove(row, self.visible(Zone), **hints)
+
+    def delete(self, name):
+        """Delete an integration; refused with Conflict while an application or a target names it."""
+        with self.change("integration.delete", name):
+            integration = self.named(Integration, name, "integration", to_change=True)
+            self.refuse_while_used(f"Integration {name}", users_of(integration))
+            integration.delete_instance()

@@ -1,7 +1,8 @@
 """Variables: what an application finds in its environment in one target; the values of secret ones are write-only."""
 
 import secretbox
-from controllers import audit, etags, rows
+from controllers import etags
+from controllers.controller import Controller
 from controllers.errors import Invalid, Unavailable
 from models import Variable
 from models.db import clock
@@ -25,38 +26,7 @@ def by_name(target):
     return {row.name: row for row in Variable.select().where(Variable.target == target)}
 
 
-def get(actor, application, environment):
-    """Return the variables of a target."""
-    return describe(by_name(rows.target(application, environment)))
-
-
-def replace(actor, application, environment, fields, if_match=None):
-    """Set all variables of a target, removing those not named; returns them. Raises Invalid and PreconditionFailed."""
-    return change(
-        actor, application, environment, if_match, lambda found: {**dict.fromkeys(found), **fields["variables"]}
-    )
-
-
-def update(actor, application, environment, changes, if_match=None):
-    """Set some variables and remove those that are None; returns all of them. Raises Invalid and PreconditionFailed."""
-    return change(actor, application, environment, if_match, lambda found: changes["variables"])
-
-
-def change(actor, application, environment, if_match, wanted):
-    """Carry out `wanted(rows by name)`, {name: value or None}, on a target's variables in one transaction."""
-    with audit.change(actor, "variables.change", f"{application}/{environment}") as told:
-        target = rows.target(application, environment, to_change=True)
-        found = by_name(target)
-        etags.require_match(if_match, describe(found))
-        changes = wanted(found)
-        check(changes, found)
-        told.update(told_of(changes))
-        for name, value in changes.items():
-            write(target, name, value, found.get(name))
-        return describe(by_name(target))
-
-
-def told_of(changes):
+def names_in(changes):
     """Return which variables a change sets and removes; never a value."""
     return {
         "set": sorted(name for name, value in changes.items() if value is not None),
@@ -86,15 +56,15 @@ def trouble_with(name, value, found):
     return None
 
 
-def write(target, name, wanted, row):
-    """Make one variable's row what is wanted; `row` is the present one or None."""
-    if wanted is None:
+def write(target, name, desired, row):
+    """Make one variable's row what is desired; `row` is the present one or None."""
+    if desired is None:
         if row is not None:
             row.delete_instance()
         return
-    wanted = {"value": wanted} if isinstance(wanted, str) else wanted
-    is_secret = bool(wanted.get("secret"))
-    value = wanted["value"] if "value" in wanted else plain(row)
+    desired = {"value": desired} if isinstance(desired, str) else desired
+    is_secret = bool(desired.get("secret"))
+    value = desired["value"] if "value" in desired else plain(row)
     stored = secretbox.seal(value) if is_secret else value
     if row is None:
         Variable.create(target=target, name=name, value=stored, is_secret=is_secret, updated_at=clock())
@@ -124,3 +94,33 @@ def environment_of(target):
 def secrets_of(target):
     """Return the set of a target's secret values, so that they can be masked in output; internal."""
     return {plain(row) for row in by_name(target).values() if row.is_secret}
+
+
+class VariableController(Controller):
+    """The variables of a target, as people see and change them."""
+
+    def get(self, application, environment):
+        """Return the variables of a target."""
+        return describe(by_name(self.target(application, environment)))
+
+    def replace(self, application, environment, fields, if_match=None):
+        """Set all variables of a target, removing those not named; returns them. Raises Invalid and PreconditionFailed."""
+        given = fields["variables"]
+        return self.alter(application, environment, if_match, lambda found: {**dict.fromkeys(found), **given})
+
+    def update(self, application, environment, changes, if_match=None):
+        """Set some variables and remove those that are None; returns all of them. Raises Invalid and PreconditionFailed."""
+        return self.alter(application, environment, if_match, lambda found: changes["variables"])
+
+    def alter(self, application, environment, if_match, changes_of):
+        """Carry out `changes_of(rows by name)`, {name: value or None}, on a target's variables in one transaction."""
+        with self.change("variables.change", f"{application}/{environment}") as more:
+            target = self.target(application, environment, to_change=True)
+            found = by_name(target)
+            etags.require_match(if_match, describe(found))
+            changes = changes_of(found)
+            check(changes, found)
+            more.update(names_in(changes))
+            for name, value in changes.items():
+                write(target, name, value, found.get(name))
+            return describe(by_name(target))

@@ -1,6 +1,7 @@
 """Zones: network segments, each with workers and an SSH key pair of its own."""
 
-from controllers import audit, etags, paging, rows
+from controllers import etags, paging, rows
+from controllers.controller import Controller
 from controllers.jobs import queue
 from models import Host, Zone
 from models.db import clock, database
@@ -27,46 +28,50 @@ def describe(zone):
     }
 
 
-def listing(actor, limit=paging.LIMIT, after=None):
-    """Return a page of zones by name."""
-    return paging.page(Zone.select(), Zone.name, describe, limit, after)
+def users_of(zone):
+    """Return the hosts in a zone, as [(row, short text)]."""
+    hosts = Host.select(Host.id, Host.name).where(Host.zone == zone).order_by(Host.name)
+    return [(host, f"host {host.name}") for host in hosts]
 
 
-def get(actor, name):
-    """Return one zone."""
-    return describe(rows.named(Zone, name, "zone"))
+class ZoneController(Controller):
+    """Zones as people make, change and delete them."""
 
+    def listing(self, limit=paging.LIMIT, after=None):
+        """Return a page of zones by name."""
+        return paging.page(self.visible(Zone), Zone.name, describe, limit, after)
 
-def create(actor, fields):
-    """Make a zone from its name and ask its workers for a key pair; returns it. Raises Conflict."""
-    with audit.change(actor, "zone.create", fields["name"]), rows.once("a zone", fields["name"]):
-        made_at = clock()
-        zone = Zone.create(name=fields["name"], created_at=made_at, updated_at=made_at)
-    queue.enqueue("windlass.prepare_zone", zone.id, zone=zone.name)
-    return describe(zone)
+    def get(self, name):
+        """Return one zone."""
+        return describe(self.named(Zone, name, "zone"))
 
-
-def update(actor, name, changes, if_match=None):
-    """Forget the public key ({"public_key": None}), so that a worker tells the one it holds now.
-
-    Returns the zone; raises PreconditionFailed.
-    """
-    with audit.change(actor, "zone.update", name, **changes):
-        zone = rows.named_for_change(Zone, name, "zone")
-        etags.require_match(if_match, describe(zone))
-        if "public_key" in changes:
-            zone.public_key = None
-            zone.updated_at = clock()
-            zone.save()
-    if zone.public_key is None:
+    def create(self, fields):
+        """Make a zone from its name and ask its workers for a key pair; returns it. Raises Conflict."""
+        with self.change("zone.create", fields["name"]), rows.once("a zone", fields["name"]):
+            made_at = clock()
+            zone = Zone.create(name=fields["name"], created_at=made_at, updated_at=made_at)
         queue.enqueue("windlass.prepare_zone", zone.id, zone=zone.name)
-    return describe(zone)
+        return describe(zone)
 
+    def update(self, name, changes, if_match=None):
+        """Forget the public key ({"public_key": None}), so that a worker tells the one it holds now.
 
-def delete(actor, name):
-    """Delete a zone; refused with Conflict while it has hosts. Its key pair stays with the workers that made it."""
-    with audit.change(actor, "zone.delete", name):
-        zone = rows.named_for_change(Zone, name, "zone")
-        hosts = Host.select(Host.name).where(Host.zone == zone).order_by(Host.name)
-        rows.refuse_while_used(f"Zone {name}", [f"host {host.name}" for host in hosts])
-        zone.delete_instance()
+        Returns the zone; raises PreconditionFailed.
+        """
+        with self.change("zone.update", name, **changes):
+            zone = self.named(Zone, name, "zone", to_change=True)
+            etags.require_match(if_match, describe(zone))
+            if "public_key" in changes:
+                zone.public_key = None
+                zone.updated_at = clock()
+                zone.save()
+        if zone.public_key is None:
+            queue.enqueue("windlass.prepare_zone", zone.id, zone=zone.name)
+        return describe(zone)
+
+    def delete(self, name):
+        """Delete a zone; refused with Conflict while it has hosts. Its key pair stays with the workers that made it."""
+        with self.change("zone.delete", name):
+            zone = self.named(Zone, name, "zone", to_change=True)
+            self.refuse_while_used(f"Zone {name}", users_of(zone))
+            zone.delete_instance()

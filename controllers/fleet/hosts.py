@@ -4,12 +4,13 @@ import os
 import pwd
 
 import hostkeys
-from controllers import audit, etags, paging, rows
+from controllers import etags, paging, rows
 from controllers.catalog import zones
+from controllers.controller import Controller
 from controllers.errors import Invalid
 from controllers.fleet import placements
 from controllers.jobs.transitions import COMMAND_RUN_GOING_ON, DEPLOY_ENDED, PREPARATION_GOING_ON
-from models import Application, CommandRun, Deploy, Environment, Host, HostRun, Placement, Preparation, Target, Zone
+from models import Application, CommandRun, Deploy, Environment, Host, HostRun, Placement, Preparation, Zone
 from models.db import clock
 from utils.datekit import rfc3339
 
@@ -24,7 +25,7 @@ def describe(host):
 
 
 def describe_with(host, placed):
-    """Return a host in the API's shape; `placed` is what is on it, as placements.on_hosts() tells it."""
+    """Return a host in the API's shape; `placed` is what is on it, as placements.on_hosts() has it."""
     return {
         "name": host.name,
         "address": host.address,
@@ -111,64 +112,13 @@ def chosen_settings(settings, user):
     }
 
 
-def zone_named(name):
-    """Return a zone's row; raises Invalid on the field `zone`."""
-    zone = Zone.get_or_none(Zone.name == name)
-    if zone is None:
-        raise Invalid([("zone", f"There is no zone '{name}'; make it first.")])
-    return zone
+def tagged(tags, query=None):
+    """Return the hosts of a query (default: of all) that have all of these tags, by name.
 
-
-def host_query():
-    """Return the query for hosts with their zones."""
-    return Host.select(Host, Zone).join(Zone)
-
-
-def listing(actor, limit=paging.LIMIT, after=None, zone=None, tag=None):
-    """Return a page of hosts by name, of one zone or with one tag if asked for."""
-    query = host_query()
-    if zone is not None:
-        query = query.where(Zone.name == zone)
-    if tag is not None:
-        query = query.where(Host.id.in_([host.id for host in tagged([tag])]))
-    page = paging.page(query, Host.name, lambda host: host, limit, after)
-    placed = placements.on_hosts([host.id for host in page["items"]])
-    return {**page, "items": [describe_with(host, placed[host.id]) for host in page["items"]]}
-
-
-def tagged(tags):
-    """Return the hosts that have all of these tags, by name; tags are JSON in the database, so Python compares them."""
-    wanted = set(tags)
-    return [host for host in Host.select().order_by(Host.name) if wanted <= set(host.tags)]
-
-
-def get(actor, name):
-    """Return one host."""
-    return describe(rows.found(host_query().where(Host.name == name), "host", name))
-
-
-def create(actor, fields):
-    """Register a host; returns it. Raises Invalid (unknown zone, missing user) and Conflict (name is taken)."""
-    transport = fields.get("transport", "ssh")
-    user = fields.get("user") or default_user(transport)
-    with audit.change(actor, "host.create", fields["name"], **fields), rows.once("a host", fields["name"]):
-        made_at = clock()
-        return describe(
-            Host.create(
-                name=fields["name"],
-                zone=zone_named(fields.get("zone", zones.DEFAULT)),
-                transport=transport,
-                user=user,
-                address=fields.get("address") or default_address(transport, fields["name"]),
-                port=fields.get("port", DEFAULT_PORT),
-                root=fields.get("root", DEFAULT_ROOT),
-                tags=fields.get("tags") or [],
-                settings=complete_settings(user, fields.get("settings") or {}),
-                host_key=fields.get("host_key"),
-                created_at=made_at,
-                updated_at=made_at,
-            )
-        )
+    Tags are JSON in the database, so Python compares them.
+    """
+    tags = set(tags)
+    return [host for host in (Host.select() if query is None else query).order_by(Host.name) if tags <= set(host.tags)]
 
 
 def default_user(transport):
@@ -183,30 +133,6 @@ def default_address(transport, name):
     return "127.0.0.1" if transport == "local" else name
 
 
-def update(actor, name, changes, if_match=None):
-    """Change a host; returns it. Raises Invalid, PreconditionFailed, and Conflict (root in use)."""
-    with audit.change(actor, "host.update", name, **changes):
-        host = rows.named_for_change(Host, name, "host")
-        etags.require_match(if_match, describe(host))
-        refuse_moving_root(host, changes)
-        chosen = chosen_settings(host.settings, host.user)
-        for field in SIMPLE_FIELDS:
-            setattr(host, field, changes.get(field, getattr(host, field)))
-        if "zone" in changes:
-            host.zone = zone_named(changes["zone"])
-        host.settings = complete_settings(host.user, chosen, changes.get("settings") or {})
-        forget_what_was_seen(host, changes)
-        host.updated_at = clock()
-        host.save()
-        return describe(host)
-
-
-def refuse_moving_root(host, changes):
-    """Raise Conflict when a change would leave running applications behind under the old root."""
-    if changes.get("root", host.root) != host.root:
-        rows.refuse_while_used(f"Root {host.root} of host {host.name}", placed_on(host))
-
-
 def forget_what_was_seen(host, changes):
     """Drop facts and problems that were seen elsewhere; a pinned key stays, so that no other machine slips in."""
     if set(changes) & {"address", "port", "transport", "user", "root", "zone", "settings"}:
@@ -214,7 +140,7 @@ def forget_what_was_seen(host, changes):
 
 
 def placed_on(host):
-    """Return short texts naming what was last seen on a host."""
+    """Return what was last seen running on a host, as [(row, short text)]."""
     placements = (
         Placement.select(Placement, Application, Environment)
         .join(Application)
@@ -224,71 +150,138 @@ def placed_on(host):
         .order_by(Application.name)
     )
     return [
-        f"{placement.application.name} in {placement.environment.name}, which runs there" for placement in placements
+        (placement, f"{placement.application.name} in {placement.environment.name}, which runs there")
+        for placement in placements
     ]
 
 
-def delete(actor, name):
-    """Delete a host; refused with Conflict while a target names it or a deploy goes to it; history keeps its name."""
-    with audit.change(actor, "host.delete", name):
-        host = rows.named_for_change(Host, name, "host")
-        rows.refuse_while_used(f"Host {name}", [*naming(host), *going_to(host)])
-        HostRun.update(host_name=name).where(HostRun.host == host).execute()
-        host.delete_instance()
-
-
 def naming(host):
-    """Return short texts for the targets that name this host."""
-    targets = (
-        Target.select(Target, Application.name, Environment.name)
-        .join(Application)
-        .switch(Target)
-        .join(Environment)
-        .order_by(Application.name, Environment.name)
-    )
+    """Return the targets that name this host, as [(row, short text)]."""
     return [
-        f"the target of {target.application.name} in {target.environment.name}"
-        for target in targets
+        (target, f"the target of {target.application.name} in {target.environment.name}")
+        for target in rows.target_query().order_by(Application.name, Environment.name)
         if isinstance(target.hosts, list) and host.name in target.hosts
     ]
 
 
 def going_to(host):
-    """Return short texts for the deploys, commands and preparations that are under way to this host."""
+    """Return the deploys, commands and preparations that are under way to this host, as [(row, short text)]."""
     deploys = (
         Deploy.select(Deploy.id)
         .join(HostRun)
         .where(HostRun.host == host, Deploy.state.not_in(DEPLOY_ENDED))
         .order_by(Deploy.id)
     )
-    commands = CommandRun.select(CommandRun.command).where(
+    commands = CommandRun.select(CommandRun.id, CommandRun.command).where(
         CommandRun.host == host, CommandRun.state.in_(COMMAND_RUN_GOING_ON)
     )
     preparations = Preparation.select(Preparation.id).where(
         Preparation.host == host, Preparation.state.in_(PREPARATION_GOING_ON)
     )
     return [
-        *(f"deploy {deploy.id}, which is under way" for deploy in deploys),
-        *(f"command {run.command_id}, which is under way" for run in commands.order_by(CommandRun.command)),
-        *(f"preparation {row.id}, which is under way" for row in preparations),
+        *((deploy, f"deploy {deploy.id}, which is under way") for deploy in deploys),
+        *((run, f"command {run.command_id}, which is under way") for run in commands.order_by(CommandRun.command)),
+        *((row, f"preparation {row.id}, which is under way") for row in preparations),
     ]
 
 
-def set_maintenance(actor, name, fields):
-    """Take a host out of service ({"reason"}) or put it back ({"enabled": False}); returns it."""
-    with audit.change(actor, "host.maintenance", name, **fields):
-        host = rows.named_for_change(Host, name, "host")
-        host.maintenance_reason = fields["reason"] if fields.get("enabled", True) else None
-        host.updated_at = clock()
-        host.save()
-        return describe(host)
+class HostController(Controller):
+    """Hosts as people register, change and delete them, and take them out of service."""
 
+    def hosts(self):
+        """Return the query for the hosts that the actor may see, their zones joined."""
+        return self.visible(Host, Host, Zone).join(Zone)
 
-def pin(actor, name, host_key):
-    """Pin a host's public key without asking the host, whatever was pinned before; returns the host."""
-    with audit.change(actor, "host.trust", name, fingerprint=hostkeys.fingerprint(host_key)):
-        host = rows.named_for_change(Host, name, "host")
-        host.host_key = host_key
-        host.updated_at = clock()
-        host.save()
-        return describe(host)
+    def listing(self, limit=paging.LIMIT, after=None, zone=None, tag=None):
+        """Return a page of hosts by name, of one zone or with one tag if asked for."""
+        query = self.hosts()
+        if zone is not None:
+            query = query.where(Zone.name == zone)
+        if tag is not None:
+            query = query.where(Host.id.in_([host.id for host in tagged([tag], query)]))
+        page = paging.page(query, Host.name, lambda host: host, limit, after)
+        placed = placements.on_hosts([host.id for host in page["items"]])
+        return {**page, "items": [describe_with(host, placed[host.id]) for host in page["items"]]}
+
+    def get(self, name):
+        """Return one host."""
+        known = self.visible(Host, Host.name)
+        return describe(rows.found(self.hosts().where(Host.name == name), "host", name, known))
+
+    def create(self, fields):
+        """Register a host; returns it. Raises Invalid (unknown zone, missing user) and Conflict (name is taken)."""
+        transport = fields.get("transport", "ssh")
+        user = fields.get("user") or default_user(transport)
+        with self.change("host.create", fields["name"], **fields), rows.once("a host", fields["name"]):
+            made_at = clock()
+            return describe(
+                Host.create(
+                    name=fields["name"],
+                    zone=self.zone_named(fields.get("zone", zones.DEFAULT)),
+                    transport=transport,
+                    user=user,
+                    address=fields.get("address") or default_address(transport, fields["name"]),
+                    port=fields.get("port", DEFAULT_PORT),
+                    root=fields.get("root", DEFAULT_ROOT),
+                    tags=fields.get("tags") or [],
+                    settings=complete_settings(user, fields.get("settings") or {}),
+                    host_key=fields.get("host_key"),
+                    created_at=made_at,
+                    updated_at=made_at,
+                )
+            )
+
+    def update(self, name, changes, if_match=None):
+        """Change a host; returns it. Raises Invalid, PreconditionFailed, and Conflict (root in use)."""
+        with self.change("host.update", name, **changes):
+            host = self.named(Host, name, "host", to_change=True)
+            etags.require_match(if_match, describe(host))
+            self.refuse_moving_root(host, changes)
+            chosen = chosen_settings(host.settings, host.user)
+            for field in SIMPLE_FIELDS:
+                setattr(host, field, changes.get(field, getattr(host, field)))
+            if "zone" in changes:
+                host.zone = self.zone_named(changes["zone"])
+            host.settings = complete_settings(host.user, chosen, changes.get("settings") or {})
+            forget_what_was_seen(host, changes)
+            host.updated_at = clock()
+            host.save()
+            return describe(host)
+
+    def zone_named(self, name):
+        """Return a zone's row; raises Invalid on the field `zone`."""
+        zone = self.visible(Zone).where(Zone.name == name).first()
+        if zone is None:
+            raise Invalid([("zone", f"There is no zone '{name}'; make it first.")])
+        return zone
+
+    def refuse_moving_root(self, host, changes):
+        """Raise Conflict when a change would leave running applications behind under the old root."""
+        if changes.get("root", host.root) != host.root:
+            self.refuse_while_used(f"Root {host.root} of host {host.name}", placed_on(host))
+
+    def delete(self, name):
+        """Delete a host; refused with Conflict while a target names it or a deploy goes to it; history keeps its name."""
+        with self.change("host.delete", name):
+            host = self.named(Host, name, "host", to_change=True)
+            self.refuse_while_used(f"Host {name}", [*naming(host), *going_to(host)])
+            HostRun.update(host_name=name).where(HostRun.host == host).execute()
+            host.delete_instance()
+
+    def set_maintenance(self, name, fields):
+        """Take a host out of service ({"reason"}) or put it back ({"enabled": False}); returns it."""
+        with self.change("host.maintenance", name, **fields):
+            host = self.named(Host, name, "host", to_change=True)
+            host.maintenance_reason = fields["reason"] if fields.get("enabled", True) else None
+            host.updated_at = clock()
+            host.save()
+            return describe(host)
+
+    def pin(self, name, host_key):
+        """Pin a host's public key without asking the host, whatever was pinned before; returns the host."""
+        with self.change("host.trust", name, fingerprint=hostkeys.fingerprint(host_key)):
+            host = self.named(Host, name, "host", to_change=True)
+            host.host_key = host_key
+            host.updated_at = clock()
+            host.save()
+            return describe(host)

@@ -4,31 +4,11 @@ import hashlib
 import re
 from collections import defaultdict
 
+from controllers.controller import Controller
 from controllers.errors import Invalid
-from controllers.fleet import hosts, targets
-from models import Application, Environment, Host, Target
-
-
-def ansible(actor):
-    """Return all hosts as Ansible wants a script's --list: groups with their hosts, and the variables of each host in _meta.
-
-    Groups are zone_<zone>, tag_<tag> and <application>_<environment>; what Ansible allows in no group's name becomes "_".
-    """
-    known = list(hosts.host_query().order_by(Host.name))
-    groups = group_names(members_of(known))
-    return {
-        "_meta": {"hostvars": {host.name: variables_of(host) for host in known}},
-        "all": {"children": sorted([*groups, "ungrouped"])},
-        **{name: {"hosts": members} for name, members in sorted(groups.items())},
-    }
-
-
-def ansible_host(actor, name):
-    """Return the variables of one host, as Ansible wants a script's --host; raises Invalid where there is none."""
-    host = hosts.host_query().where(Host.name == name).first()
-    if host is None:
-        raise Invalid([("host", f"There is no host '{name}'; GET /hosts lists them.")])
-    return variables_of(host)
+from controllers.fleet.hosts import HostController, state_of
+from controllers.fleet.targets import hosts_among
+from models import Host
 
 
 def variables_of(host):
@@ -45,23 +25,22 @@ def variables_of(host):
         **({"ansible_python_interpreter": python} if python.startswith("/") else {}),
         "windlass_host_key": host.host_key,
         "windlass_root": host.root,
-        "windlass_state": hosts.state_of(host),
+        "windlass_state": state_of(host),
         "windlass_tags": host.tags,
         "windlass_zone": host.zone.name,
     }
 
 
-def members_of(known):
+def members_of(known, targets):
     """Return {(what, name…): [names of hosts]} for zones, tags and targets; a target without hosts has its group too."""
     members = defaultdict(list)
     for host in known:
         members["zone", host.zone.name].append(host.name)
         for tag in host.tags:
             members["tag", tag].append(host.name)
-    every = Target.select(Target, Application, Environment).join(Application).switch(Target).join(Environment)
-    for target in every:
-        named = [host.name for host in targets.hosts_of(target)]
-        members["target", target.application.name, target.environment.name] = named
+    for target in targets:
+        names = [host.name for host in hosts_among(known, target.hosts)]
+        members["target", target.application.name, target.environment.name] = names
     return members
 
 
@@ -77,12 +56,12 @@ def group_names(members):
     Where two would have the same name (shop in eu-production, shop-eu in production), each gets the beginning of a digest
     behind it: a playbook must not reach the hosts of both.
     """
-    wanted = defaultdict(list)
+    keys_by_name = defaultdict(list)
     for key in members:
-        wanted[group_name(key)].append(key)
+        keys_by_name[group_name(key)].append(key)
     return {
         name if len(keys) == 1 else f"{name}_{hashlib.sha256(repr(key).encode()).hexdigest()[:8]}": members[key]
-        for name, keys in wanted.items()
+        for name, keys in keys_by_name.items()
         for key in keys
     }
 
@@ -92,3 +71,27 @@ def group_name(key):
     words = key[1:] if key[0] == "target" else key
     name = re.sub(r"[^A-Za-z0-9_]", "_", "_".join(words))
     return f"_{name}" if name[0].isdigit() else name
+
+
+class InventoryController(Controller):
+    """The hosts that somebody may see, for Ansible."""
+
+    def ansible(self):
+        """Return all hosts as Ansible wants a script's --list: groups with their hosts, and the variables of each in _meta.
+
+        Groups are zone_<zone>, tag_<tag> and <application>_<environment>; what Ansible allows in no group's name becomes "_".
+        """
+        known = list(HostController(self.actor).hosts().order_by(Host.name))
+        groups = group_names(members_of(known, self.targets()))
+        return {
+            "_meta": {"hostvars": {host.name: variables_of(host) for host in known}},
+            "all": {"children": sorted([*groups, "ungrouped"])},
+            **{name: {"hosts": members} for name, members in sorted(groups.items())},
+        }
+
+    def ansible_host(self, name):
+        """Return the variables of one host, as Ansible wants a script's --host; raises Invalid where there is none."""
+        host = HostController(self.actor).hosts().where(Host.name == name).first()
+        if host is None:
+            raise Invalid([("host", f"There is no host '{name}'; GET /hosts lists them.")])
+        return variables_of(host)

@@ -1,4 +1,4 @@
-"""Playbooks and manifests of a target: which run before or after which step of a host run. configuring.py runs them.
+"""Playbooks and manifests of a target: which run before or after which step of a host run. rollout/playbook_run.py runs them.
 
 An entry of the target is {"integration", "run", "before" | "after", "variables", "check"}.
 """
@@ -25,8 +25,8 @@ PLACES = {
 OFFERED = "before connect, ship, environment or configure, or after preflight, ship, environment or clean"
 
 
-def check(entries):
-    """Raise Invalid for entries of a target that could not be run."""
+def check(entries, integrations):
+    """Raise Invalid for entries of a target that could not be run; `integrations` is the query for those that may be named."""
     for number, entry in enumerate(entries):
         field = f"configure.{number}"
         if place_of(entry) is None:
@@ -38,7 +38,7 @@ def check(entries):
                     )
                 ]
             )
-        check_integration(field, entry["integration"], ROLE)
+        check_integration(field, entry["integration"], ROLE, integrations)
 
 
 def when_of(entry):

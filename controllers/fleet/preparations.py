@@ -1,23 +1,14 @@
-"""Preparations of bare hosts: ask for one, look at it, follow it, cancel it. preparing.py carries them out."""
+"""Preparations of bare hosts: ask for one, look at it, follow it, cancel it. preparation_run.py carries them out."""
 
-from controllers import audit, events, idempotency, paging, rows
+from controllers import events, idempotency, paging, rows
+from controllers.controller import Controller
 from controllers.errors import Conflict, NotFound
 from controllers.jobs import leases, queue, transitions
-from models import Host, Preparation, Zone
+from models import Host, Preparation
 from models.db import now
 from utils.datekit import rfc3339
 
 DEFAULT_USER = "root"
-
-
-def listing(actor, limit=paging.LIMIT, after=None, host=None, state=None):
-    """Return a page of preparations, newest first."""
-    query = Preparation.select()
-    if host is not None:
-        query = query.where(Preparation.host_name == host)
-    if state is not None:
-        query = query.where(Preparation.state == state)
-    return paging.page(query, Preparation.id, describe, limit, after, newest_first=True)
 
 
 def describe(row):
@@ -36,49 +27,6 @@ def describe(row):
         "started_at": rfc3339(row.started_at),
         "ended_at": rfc3339(row.ended_at),
     }
-
-
-def find(preparation_id):
-    """Return a preparation's row; raises NotFound."""
-    row = Preparation.get_or_none(Preparation.id == preparation_id)
-    if row is None:
-        raise NotFound(f"There is no preparation {preparation_id}.")
-    return row
-
-
-def get(actor, preparation_id):
-    """Return one preparation."""
-    return describe(find(preparation_id))
-
-
-# Asking for one, and taking it back.
-
-
-def create(actor, name, fields):
-    """Have a host made ready for deploys, as {"user"} (root unless given); with {"check": True} only see what would change.
-
-    Returns the preparation. Raises NotFound, and Conflict: "not-over-ssh", "host-untrusted", or "being-prepared" where
-    another one goes on.
-    """
-    user, is_check = fields.get("user", DEFAULT_USER), fields.get("check", False)
-    with audit.change(actor, "host.prepare", name, user=user, check=is_check) as told:
-        host = rows.named_for_change(Host, name, "host")
-        refuse_unfit(host)
-        row = Preparation.create(
-            host=host,
-            host_name=host.name,
-            login_user=user,
-            is_check=is_check,
-            state="pending",
-            requested_by=actor.name,
-            created_at=now(),
-        )
-        data = {"state": "pending", "check": is_check}
-        events.append(topic(row.id), [{"kind": "preparation", "host": host.name, "data": data}])
-        idempotency.note_made("preparation", row.id)
-        told.update(preparation=row.id)
-    queue.enqueue("windlass.prepare_host", row.id, zone=Zone.get_by_id(host.zone_id).name)
-    return get(actor, row.id)
 
 
 def refuse_unfit(host):
@@ -108,52 +56,14 @@ def going_on(host):
     return Preparation.select().where(Preparation.host == host, Preparation.state.in_(transitions.PREPARATION_GOING_ON))
 
 
-def cancel(actor, preparation_id):
-    """Ask a preparation to end; what it has done by then stays. Raises NotFound, Conflict when it has ended."""
-    find(preparation_id)
-    with audit.change(actor, "host.prepare.cancel", preparation_id):
-        row = rows.for_change(Preparation.select().where(Preparation.id == preparation_id), Preparation).get()
-        if row.state not in transitions.PREPARATION_GOING_ON:
-            raise Conflict(
-                f"Preparation {preparation_id} has {row.state} and cannot be cancelled.", code="not-cancellable"
-            )
-        if row.cancel_requested_by is None:
-            Preparation.update(cancel_requested_by=actor.name).where(Preparation.id == preparation_id).execute()
-        if row.state == "pending":
-            transitions.move_preparation(
-                row,
-                "cancelled",
-                guard=leases.is_free(Preparation),
-                message=f"cancelled by {actor.name} before it began",
-                changed=[],
-            )
-        Preparation.update(due_at=None, enqueued_at=None).where(Preparation.id == preparation_id).execute()
-    return get(actor, preparation_id)
-
-
 def cancelled_by(preparation_id):
     """Return who wants a preparation to end, None if nobody does."""
     return Preparation.select(Preparation.cancel_requested_by).where(Preparation.id == preparation_id).scalar()
 
 
-# Looking closer.
-
-
 def topic(preparation_id):
     """Return the name of a preparation's history."""
     return f"preparation-{preparation_id}"
-
-
-def history(actor, preparation_id, after=0, limit=200):
-    """Return a page of a preparation's events that come after number `after`."""
-    find(preparation_id)
-    return events.page(topic(preparation_id), after, limit)
-
-
-def follow(actor, preparation_id, after=0):
-    """Return an iterator over a preparation's events as they come, with None as heartbeat, ending after its end."""
-    row = find(preparation_id)
-    return events.follow_work(topic(row.id), after, row.state not in transitions.PREPARATION_GOING_ON, is_last)
 
 
 def is_last(event):
@@ -168,3 +78,89 @@ def changed_tasks(preparation_id):
         after = page[-1]["number"]
         found += [event["text"] for event in page if event["kind"] == "task" and event["data"]["state"] == "changed"]
     return list(dict.fromkeys(found))
+
+
+class PreparationController(Controller):
+    """Preparations as people ask for them, follow and cancel them."""
+
+    def listing(self, limit=paging.LIMIT, after=None, host=None, state=None):
+        """Return a page of preparations, newest first."""
+        query = self.visible(Preparation)
+        if host is not None:
+            query = query.where(Preparation.host_name == host)
+        if state is not None:
+            query = query.where(Preparation.state == state)
+        return paging.page(query, Preparation.id, describe, limit, after, newest_first=True)
+
+    def find(self, preparation_id, to_change=False):
+        """Return a preparation's row, held until the transaction ends if it is `to_change`; raises NotFound."""
+        query = self.visible(Preparation).where(Preparation.id == preparation_id)
+        row = (rows.for_change(query, Preparation) if to_change else query).first()
+        if row is None:
+            raise NotFound(f"There is no preparation {preparation_id}.")
+        return row
+
+    def get(self, preparation_id):
+        """Return one preparation."""
+        return describe(self.find(preparation_id))
+
+    def create(self, name, fields):
+        """Have a host made ready for deploys, as {"user"} (root unless given); with {"check": True} only see what would change.
+
+        Returns the preparation. Raises NotFound, and Conflict: "not-over-ssh", "host-untrusted", or "being-prepared" where
+        another one goes on.
+        """
+        user, is_check = fields.get("user", DEFAULT_USER), fields.get("check", False)
+        with self.change("host.prepare", name, user=user, check=is_check) as more:
+            host = self.named(Host, name, "host", to_change=True)
+            refuse_unfit(host)
+            row = Preparation.create(
+                host=host,
+                host_name=host.name,
+                login_user=user,
+                is_check=is_check,
+                state="pending",
+                requested_by=self.actor.name,
+                created_at=now(),
+            )
+            data = {"state": "pending", "check": is_check}
+            events.append(topic(row.id), [{"kind": "preparation", "host": host.name, "data": data}])
+            idempotency.note_made("preparation", row.id)
+            more.update(preparation=row.id)
+        queue.enqueue("windlass.prepare_host", row.id, zone=host.zone.name)
+        return self.get(row.id)
+
+    def cancel(self, preparation_id):
+        """Ask a preparation to end; what it has done by then stays. Raises NotFound, Conflict when it has ended."""
+        with self.change("host.prepare.cancel", preparation_id):
+            row = self.find(preparation_id, to_change=True)
+            if row.state not in transitions.PREPARATION_GOING_ON:
+                raise Conflict(
+                    f"Preparation {preparation_id} has {row.state} and cannot be cancelled.", code="not-cancellable"
+                )
+            if row.cancel_requested_by is None:
+                Preparation.update(cancel_requested_by=self.actor.name).where(Preparation.id == row.id).execute()
+            if row.state == "pending":
+                transitions.move_preparation(
+                    row,
+                    "cancelled",
+                    guard=leases.is_free(Preparation),
+                    message=f"cancelled by {self.actor.name} before it began",
+                    changed=[],
+                )
+            Preparation.update(due_at=None, enqueued_at=None).where(Preparation.id == row.id).execute()
+        return self.get(preparation_id)
+
+    def history(self, preparation_id, after=0, limit=200):
+        """Return a page of a preparation's events that come after number `after`."""
+        return events.page(topic(self.find(preparation_id).id), after, limit)
+
+    def follow(self, preparation_id, after=0):
+        """Return an iterator over a preparation's events as they come, with None as heartbeat, ending after its end."""
+        row = self.find(preparation_id)
+        return events.follow_work(topic(row.id), after, row.state not in transitions.PREPARATION_GOING_ON, is_last)
+
+
+def get(actor, preparation_id):
+    """Return one preparation."""
+    return PreparationController(actor).get(preparation_id)

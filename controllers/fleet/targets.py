@@ -1,12 +1,13 @@
 """Targets: an application in an environment, on which hosts, and how its rollouts go."""
 
-from controllers import audit, etags, paging, rows
+from controllers import etags, paging, rows
+from controllers.controller import Controller
 from controllers.desired import waves
 from controllers.errors import Conflict, Invalid
 from controllers.fleet import hosts, playbooks
 from controllers.guards import known_bad
 from controllers.jobs.transitions import DEPLOY_ENDED
-from models import Application, Deploy, Environment, Host, Maintenance, Target
+from models import Application, Deploy, Environment, Host, Integration, Maintenance, Target
 from models.db import clock
 from utils.datekit import rfc3339
 
@@ -29,6 +30,15 @@ def hosts_of(target):
     if isinstance(target.hosts, dict):
         return hosts.tagged(target.hosts["tags"])
     return list(Host.select().where(Host.name.in_(target.hosts)).order_by(Host.name))
+
+
+def hosts_among(hosts, selector):
+    """Return those of these hosts that a target's selector (its `hosts`) means."""
+    if isinstance(selector, dict):
+        tags = set(selector["tags"])
+        return [host for host in hosts if tags <= set(host.tags)]
+    names = set(selector)
+    return [host for host in hosts if host.name in names]
 
 
 def describe(target):
@@ -57,43 +67,6 @@ def describe_on(target, host_names):
     }
 
 
-def listing(actor, application, limit=paging.LIMIT, after=None):
-    """Return a page of an application's targets, in the order they were made. Raises NotFound."""
-    row = rows.named(Application, application, "application")
-    query = rows.target_query().where(Target.application == row)
-    return paging.page(query, Target.id, describe, limit, after)
-
-
-def get(actor, application, environment):
-    """Return one target. Raises NotFound."""
-    return describe(rows.target(application, environment))
-
-
-def put(actor, application, environment, fields, if_match=None):
-    """Make a target or replace it, its variables untouched; returns (target, whether it is new).
-
-    Raises NotFound, Invalid for unknown hosts, Conflict "host-taken" where a host serves the application in another
-    environment, and PreconditionFailed.
-    """
-    with audit.change(actor, "target.put", f"{application}/{environment}", **fields):
-        # The application's row is held, so that two targets of it cannot take the same host at the same time.
-        application_row = rows.named_for_change(Application, application, "application")
-        environment_row = rows.named(Environment, environment, "environment")
-        target = (
-            rows.target_query()
-            .where(Target.application == application_row, Target.environment == environment_row)
-            .first()
-        )
-        require_match(if_match, target)
-        is_new = target is None
-        target = target or Target(application=application_row, environment=environment_row, created_at=clock())
-        fill(target, fields)
-        check_hosts(target)
-        playbooks.check(target.configure)
-        target.save()
-        return describe(target), is_new
-
-
 def require_match(if_match, target):
     """Raise PreconditionFailed unless the header If-Match allows this; it matches no target that is not there."""
     if target is not None:
@@ -116,52 +89,43 @@ def fill(target, fields):
     target.updated_at = clock()
 
 
-def check_hosts(target):
-    """Raise Invalid for hosts that do not exist, and Conflict for those that another environment has."""
-    found = [host.name for host in hosts_of(target)]
-    if isinstance(target.hosts, list) and (unknown := [name for name in target.hosts if name not in found]):
-        raise Invalid([("hosts", f"There is no host {rows.enumerated(unknown)}; register it first.")])
-    refuse_taken(target, found)
+def refuse_taken(target, hosts, seen=set):
+    """Raise Conflict "host-taken" where one of these hosts serves the same application in another environment.
 
-
-def refuse_taken(target, host_names):
-    """Raise Conflict "host-taken" where a host serves the same application in another environment.
-
-    On a host <root>/<application> belongs to one environment: two would switch each other's processes.
+    On a host <root>/<application> belongs to one environment: two would switch each other's processes. `seen(rows)` returns
+    the set of those rows that may be named (default: all).
     """
     others = rows.target_query().where(
         Target.application == target.application, Target.environment != target.environment
     )
     for other in others:
-        taken = sorted({host.name for host in hosts_of(other)} & set(host_names))
+        taken = set(hosts_of(other)) & set(hosts)
         if taken:
+            may_name = seen([other, *taken])
+            names = sorted(host.name for host in taken if host in may_name)
+            environment = other.environment.name if other in may_name else None
             raise Conflict(
-                f"{target.application.name} is deployed in {other.environment.name} on {rows.enumerated(taken)} "
-                "already; a host serves an application in one environment only.",
+                f"{target.application.name} is deployed in {environment or 'another environment'} on "
+                f"{rows.enumerated(names) or 'some of these hosts'} already; a host serves an application in one "
+                "environment only.",
                 code="host-taken",
-                hosts=taken,
-                environment=other.environment.name,
+                hosts=names,
+                environment=environment,
             )
 
 
-def delete(actor, application, environment):
-    """Delete a target with its variables; what runs on its hosts stays there. Refused with Conflict during a deploy."""
-    with audit.change(actor, "target.delete", f"{application}/{environment}"):
-        target = rows.target(application, environment, to_change=True)
-        under_way = (
-            Deploy.select(Deploy.id)
-            .where(
-                Deploy.application == target.application,
-                Deploy.environment == target.environment,
-                Deploy.state.not_in(DEPLOY_ENDED),
-            )
-            .order_by(Deploy.id)
-        )
-        users = [f"deploy {deploy.id}, which is under way" for deploy in under_way]
-        if Maintenance.select().where(Maintenance.target == target, Maintenance.is_on == True).exists():  # noqa: E712
-            users.append("its maintenance, which keeps its hosts closed until it is lifted")
-        rows.refuse_while_used(f"The target of {application} in {environment}", users)
-        target.delete_instance()
+def users_of(target):
+    """Return what needs a target, as [(row, short text)]: deploys that have not ended, and its maintenance."""
+    under_way = Deploy.select(Deploy.id).where(
+        Deploy.application == target.application,
+        Deploy.environment == target.environment,
+        Deploy.state.not_in(DEPLOY_ENDED),
+    )
+    users = [(deploy, f"deploy {deploy.id}, which is under way") for deploy in under_way.order_by(Deploy.id)]
+    maintenance = Maintenance.get_or_none(Maintenance.target == target)
+    if maintenance is not None and maintenance.is_on:
+        users.append((maintenance, "its maintenance, which keeps its hosts closed until it is lifted"))
+    return users
 
 
 def require_in_service(target, hosts):
@@ -180,18 +144,18 @@ def snapshot(target):
     `processes` are the application's overlaid by the target's; None switches off one of the release's. Raises Conflict
     "no-hosts" when it stands for no host now, and "host-taken" when tags have put a host into two environments.
     """
-    names = [host.name for host in hosts_of(target)]
-    if not names:
+    found = hosts_of(target)
+    if not found:
         raise Conflict(
             f"The target of {target.application.name} in {target.environment.name} stands for no host now; "
             "register hosts for it or change its hosts.",
             code="no-hosts",
         )
-    refuse_taken(target, names)
+    refuse_taken(target, found)
     return {
         "application": target.application.name,
         "environment": target.environment.name,
-        "hosts": names,
+        "hosts": [host.name for host in found],
         "selector": target.hosts,
         "strategy": target.strategy,
         "health": target.health,
@@ -201,3 +165,51 @@ def snapshot(target):
         "drain_s": target.drain_s,
         "keep_warm": target.keep_warm,
     }
+
+
+class TargetController(Controller):
+    """Targets as people make, replace and delete them."""
+
+    def listing(self, application, limit=paging.LIMIT, after=None):
+        """Return a page of an application's targets, in the order they were made. Raises NotFound."""
+        row = self.named(Application, application, "application")
+        return paging.page(self.targets().where(Target.application == row), Target.id, describe, limit, after)
+
+    def get(self, application, environment):
+        """Return one target. Raises NotFound."""
+        return describe(self.target(application, environment))
+
+    def put(self, application, environment, fields, if_match=None):
+        """Make a target or replace it, its variables untouched; returns (target, whether it is new).
+
+        Raises NotFound, Invalid for unknown hosts, Conflict "host-taken" where a host serves the application in another
+        environment, and PreconditionFailed.
+        """
+        with self.change("target.put", f"{application}/{environment}", **fields):
+            # The application's row is held, so that two targets of it cannot take the same host at the same time.
+            of = self.named(Application, application, "application", to_change=True)
+            where = self.named(Environment, environment, "environment")
+            target = self.targets().where(Target.application == of, Target.environment == where).first()
+            require_match(if_match, target)
+            is_new = target is None
+            target = target or Target(application=of, environment=where, created_at=clock())
+            fill(target, fields)
+            self.check_hosts(target)
+            playbooks.check(target.configure, self.visible(Integration))
+            target.save()
+            return describe(target), is_new
+
+    def check_hosts(self, target):
+        """Raise Invalid for hosts that do not exist, and Conflict for those that another environment has."""
+        if isinstance(target.hosts, list):
+            named = {host.name for host in self.visible(Host, Host.name).where(Host.name.in_(target.hosts))}
+            if unknown := [name for name in target.hosts if name not in named]:
+                raise Invalid([("hosts", f"There is no host {rows.enumerated(unknown)}; register it first.")])
+        refuse_taken(target, hosts_of(target), self.seen)
+
+    def delete(self, application, environment):
+        """Delete a target with its variables; what runs on its hosts stays there. Refused with Conflict during a deploy."""
+        with self.change("target.delete", f"{application}/{environment}"):
+            target = self.target(application, environment, to_change=True)
+            self.refuse_while_used(f"The target of {application} in {environment}", users_of(target))
+            target.delete_instance()

@@ -1,6 +1,7 @@
 """Freezes: times in which nobody deploys, once or every week, for some applications and environments or for all."""
 
-from controllers import audit, etags, paging, rows
+from controllers import etags, paging, rows
+from controllers.controller import Controller
 from controllers.errors import Conflict, Invalid
 from controllers.guards import calendar
 from models import Application, Environment, Freeze
@@ -54,9 +55,12 @@ def covering(application, environment, at):
     return (first, until) if first else None
 
 
-def told(freeze, until):
+def text_of(freeze, until):
     """Return a freeze as people read it."""
     return f"frozen until {rfc3339(until)} ({freeze.name}): {freeze.reason}"
+
+
+told = text_of
 
 
 def require_none(application, environment, at):
@@ -65,63 +69,12 @@ def require_none(application, environment, at):
     if found:
         freeze, until = found
         raise Conflict(
-            f"{application} in {environment} is {told(freeze, until)} An administrator may override it, with a reason.",
+            f"{application} in {environment} is {text_of(freeze, until)} An administrator may override it, with a reason.",
             code="frozen",
             freeze=freeze.name,
             reason=freeze.reason,
             until=rfc3339(until),
         )
-
-
-# The resource.
-
-
-def listing(actor, limit=paging.LIMIT, after=None):
-    """Return a page of freezes by name."""
-    return paging.page(Freeze.select(), Freeze.name, describe, limit, after)
-
-
-def get(actor, name):
-    """Return one freeze. Raises NotFound."""
-    return describe(rows.named(Freeze, name, "freeze"))
-
-
-def create(actor, fields):
-    """Make a freeze; returns it. Raises Invalid, Conflict "already-exists"."""
-    with audit.change(actor, "freeze.create", fields["name"], **fields), rows.once("a freeze", fields["name"]):
-        at = clock()
-        freeze = Freeze(name=fields["name"], created_by=actor.name, created_at=at, updated_at=at)
-        fill(freeze, fields)
-        freeze.save(force_insert=True)
-        return describe(freeze)
-
-
-def update(actor, name, changes, if_match=None):
-    """Change a freeze; returns it. Raises NotFound, Invalid, PreconditionFailed."""
-    with audit.change(actor, "freeze.update", name, **changes):
-        freeze = rows.named_for_change(Freeze, name, "freeze")
-        etags.require_match(if_match, describe(freeze))
-        fill(freeze, changes)
-        freeze.updated_at = clock()
-        freeze.save()
-        return describe(freeze)
-
-
-def delete(actor, name):
-    """Delete a freeze. Raises NotFound."""
-    with audit.change(actor, "freeze.delete", name):
-        rows.named_for_change(Freeze, name, "freeze").delete_instance()
-
-
-def fill(freeze, fields):
-    """Set what is given; raises Invalid when the freeze would have no time, two, or one that ends before it begins."""
-    given = {**fields, **{name: to_milliseconds(fields[name]) for name in ("starts_at", "ends_at") if name in fields}}
-    for name in ("reason", "starts_at", "ends_at", "weekly", "applications", "environments"):
-        if name in given:
-            setattr(freeze, name, given[name])
-    check_times(freeze)
-    check_names("applications", Application, freeze.applications)
-    check_names("environments", Environment, freeze.environments)
 
 
 def check_times(freeze):
@@ -134,9 +87,55 @@ def check_times(freeze):
         raise Invalid([("ends_at", "must be later than starts_at")])
 
 
-def check_names(field, model, names):
-    """Raise Invalid for names that there are not."""
-    known = {row.name for row in model.select(model.name).where(model.name.in_(names or []))}
-    unknown = [name for name in names or [] if name not in known]
-    if unknown:
-        raise Invalid([(field, f"There is no {rows.enumerated(unknown)}.")])
+class FreezeController(Controller):
+    """Freezes as people make, change and delete them."""
+
+    def listing(self, limit=paging.LIMIT, after=None):
+        """Return a page of freezes by name."""
+        return paging.page(self.visible(Freeze), Freeze.name, describe, limit, after)
+
+    def get(self, name):
+        """Return one freeze. Raises NotFound."""
+        return describe(self.named(Freeze, name, "freeze"))
+
+    def create(self, fields):
+        """Make a freeze; returns it. Raises Invalid, Conflict "already-exists"."""
+        with self.change("freeze.create", fields["name"], **fields), rows.once("a freeze", fields["name"]):
+            at = clock()
+            freeze = Freeze(name=fields["name"], created_by=self.actor.name, created_at=at, updated_at=at)
+            self.fill(freeze, fields)
+            freeze.save(force_insert=True)
+            return describe(freeze)
+
+    def update(self, name, changes, if_match=None):
+        """Change a freeze; returns it. Raises NotFound, Invalid, PreconditionFailed."""
+        with self.change("freeze.update", name, **changes):
+            freeze = self.named(Freeze, name, "freeze", to_change=True)
+            etags.require_match(if_match, describe(freeze))
+            self.fill(freeze, changes)
+            freeze.updated_at = clock()
+            freeze.save()
+            return describe(freeze)
+
+    def delete(self, name):
+        """Delete a freeze. Raises NotFound."""
+        with self.change("freeze.delete", name):
+            self.named(Freeze, name, "freeze", to_change=True).delete_instance()
+
+    def fill(self, freeze, fields):
+        """Set what is given; raises Invalid when the freeze would have no time, two, or one that ends before it begins."""
+        times = {name: to_milliseconds(fields[name]) for name in ("starts_at", "ends_at") if name in fields}
+        given = {**fields, **times}
+        for name in ("reason", "starts_at", "ends_at", "weekly", "applications", "environments"):
+            if name in given:
+                setattr(freeze, name, given[name])
+        check_times(freeze)
+        self.check_names("applications", Application, freeze.applications)
+        self.check_names("environments", Environment, freeze.environments)
+
+    def check_names(self, field, model, names):
+        """Raise Invalid for names that there are not."""
+        known = {row.name for row in self.visible(model, model.name).where(model.name.in_(names or []))}
+        unknown = [name for name in names or [] if name not in known]
+        if unknown:
+            raise Invalid([(field, f"There is no {rows.enumerated(unknown)}.")])

@@ -1,7 +1,7 @@
-"""Latches: a release that failed in a target, or that people went back from, is not deployed there again by any automatism.
+"""Known-bad releases: one that failed in a target, or that people went back from, no automatism deploys there again.
 
 Nothing is stored: the newest judged deploy of a release to a target tells. People are warned and may go on; when that deploy
-succeeds, the latch is gone.
+succeeds, the release is no longer known to be bad there.
 """
 
 from peewee import Select, fn
@@ -14,7 +14,7 @@ MOST_SHOWN = 20
 
 
 def query(application_id):
-    """Return the query for the deploys that latch their release, newest first, releases and environments joined."""
+    """Return the query for the deploys that made their release known bad, newest first, releases and environments joined."""
     judged = (Deploy.application == application_id) & Deploy.state.in_(JUDGED)
     in_time = [fn.COALESCE(Deploy.started_at, Deploy.created_at).desc(), Deploy.id.desc()]
     place = fn.ROW_NUMBER().over(partition_by=[Deploy.release, Deploy.environment], order_by=in_time)
@@ -37,7 +37,7 @@ def query(application_id):
 
 
 def on_release(release):
-    """Return where a release is latched: [{"environment", "deploy", "reason"}], newest first."""
+    """Return where a release is known bad: [{"environment", "deploy", "reason"}], newest first."""
     return [
         {"environment": row.environment.name, **describe(row)}
         for row in query(release.application_id).where(Deploy.release == release)
@@ -45,7 +45,7 @@ def on_release(release):
 
 
 def on_target(target):
-    """Return the releases that are latched for a target: [{"release", "deploy", "reason"}], newest first."""
+    """Return the releases that are known bad in a target: [{"release", "deploy", "reason"}], newest first."""
     return [
         {"release": row.release.version, **describe(row)}
         for row in query(target.application_id).where(Deploy.environment == target.environment_id)
@@ -53,28 +53,28 @@ def on_target(target):
 
 
 def describe(row):
-    """Return the deploy that latched, and what it says."""
+    """Return the deploy that spoke against its release, and what it says."""
     reason = row.reason if row.state in ("failed", "rolled_back") else "it was rolled back"
     return {"deploy": row.id, "reason": reason}
 
 
 def of(release, environment):
-    """Return the deploy that latches a release in an environment, or None."""
+    """Return the deploy for which a release is known bad in an environment, or None."""
     return query(release.application_id).where(Deploy.environment == environment, Deploy.release == release).first()
 
 
-def told(row):
-    """Return a latch as people read it; `row` is the deploy that latched."""
+def text_of(row):
+    """Return why a release is known bad, as people read it; `row` is the deploy that spoke against it."""
     ended = "failed" if row.state == "failed" else "was rolled back"
     reason = describe(row)["reason"] or "no reason was given"
     return f"{row.release.version} {ended} in {row.environment.name} last time (deploy {row.id}): {reason}"
 
 
 def warnings(target, release, is_automatic):
-    """Return what people are told who deploy a release to a target; an automatism is refused with Conflict "latched"."""
+    """Return the warnings to people who deploy a release to a target; an automatism is refused with Conflict "latched"."""
     row = of(release, target.environment)
     if row is None:
         return []
     if is_automatic:
-        raise Conflict(f"{told(row)} A person may deploy it again.", code="latched")
-    return [told(row)]
+        raise Conflict(f"{text_of(row)} A person may deploy it again.", code="latched")
+    return [text_of(row)]

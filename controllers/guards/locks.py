@@ -2,8 +2,9 @@
 
 import logging
 
-from controllers import audit, etags, rows
-from controllers.errors import Conflict, Invalid, NotFound
+from controllers import etags
+from controllers.controller import Controller
+from controllers.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from models import Application, Environment, Lock, Target
 from models.db import clock, now
 from utils.datekit import rfc3339, to_milliseconds
@@ -47,15 +48,18 @@ def on_targets(target_ids):
     return {lock.target_id: lock for lock in query(now()).where(Lock.target.in_(target_ids))}
 
 
-def told(lock):
+def text_of(lock):
     """Return a lock as people read it: what is locked, by whom, why, until when."""
     until = f" until {rfc3339(lock.expires_at)}" if lock.expires_at else ""
     return f"{lock.target.application.name} in {lock.target.environment.name} is locked by {lock.holder}{until}: {lock.reason}"
 
 
+told = text_of
+
+
 def refusal(lock, remedy):
     """Return the Conflict "locked" for somebody whom a lock is in the way of."""
-    return Conflict(f"{told(lock)} {remedy}", code="locked", **describe(lock))
+    return Conflict(f"{text_of(lock)} {remedy}", code="locked", **describe(lock))
 
 
 def require_free(actor, target, at=None):
@@ -70,47 +74,6 @@ def require_free_of(actor, application_id, environment_id, at=None):
         raise refusal(lock, f"Ask {lock.holder} to unlock it, or break the lock.")
 
 
-# What people do with one.
-
-
-def get(actor, application, environment):
-    """Return the lock on a target. Raises NotFound when there is none."""
-    target = rows.target(application, environment)
-    lock = on(target.application_id, target.environment_id)
-    if lock is None:
-        raise NotFound(f"{application} in {environment} is not locked.")
-    return describe(lock)
-
-
-def put(actor, application, environment, fields, if_match=None):
-    """Lock a target for the actor, or change their lock; returns (lock, whether it is new).
-
-    `fields`: "reason", maybe "expires_at" (an aware datetime) or "for_s" (seconds from now), and "force" to take over
-    what somebody else holds. Raises Conflict "locked", Invalid, NotFound, PreconditionFailed.
-    """
-    with audit.change(actor, "lock.put", f"{application}/{environment}", **fields) as told_more:
-        target = rows.target(application, environment, to_change=True)
-        before = on(target.application_id, target.environment_id)
-        if before is not None:
-            etags.require_match(if_match, describe(before))
-        elif if_match is not None:
-            raise etags.PreconditionFailed("There is no lock; leave If-Match out to make it.")
-        require_leave_to_break(actor, before, fields.get("force"))
-        is_kept = before is not None and before.holder == actor.name
-        told_more.update(broken_of(actor, before))
-        at = clock()
-        row = {
-            "holder": actor.name,
-            "reason": fields["reason"],
-            "expires_at": end_of(fields, at),
-            "created_at": before.created_at if is_kept else at,
-        }
-        Lock.insert(target=target, **row).on_conflict(conflict_target=[Lock.target], update=row).execute()
-        lock = on(target.application_id, target.environment_id)
-    note_broken(actor, before)
-    return describe(lock), not is_kept
-
-
 def end_of(fields, at):
     """Return when a lock made at `at` ends, in milliseconds, or None. Raises Invalid for a time that has passed."""
     if fields.get("for_s") is not None:
@@ -121,17 +84,12 @@ def end_of(fields, at):
     return expires_at
 
 
-def delete(actor, application, environment, force=False):
-    """Take a lock away; somebody else's only with `force`. Raises NotFound, Conflict "locked"."""
-    with audit.change(actor, "lock.delete", f"{application}/{environment}") as told_more:
-        target = rows.target(application, environment, to_change=True)
-        lock = on(target.application_id, target.environment_id)
-        if lock is None:
-            raise NotFound(f"{application} in {environment} is not locked.")
-        require_leave_to_break(actor, lock, force)
-        told_more.update(broken_of(actor, lock))
-        Lock.delete().where(Lock.target == target).execute()
-    note_broken(actor, lock)
+def require_match(if_match, lock):
+    """Raise PreconditionFailed unless the header If-Match allows a change; it matches no lock that is not there."""
+    if lock is not None:
+        etags.require_match(if_match, describe(lock))
+    elif if_match is not None:
+        raise PreconditionFailed("There is no lock; leave If-Match out to make it.")
 
 
 def broken_of(actor, lock):
@@ -149,4 +107,54 @@ def require_leave_to_break(actor, lock, force):
 def note_broken(actor, lock):
     """Log that somebody broke the lock of somebody else."""
     if lock is not None and lock.holder != actor.name:
-        log.warning("%s broke a lock: %s", actor.name, told(lock))
+        log.warning("%s broke a lock: %s", actor.name, text_of(lock))
+
+
+class LockController(Controller):
+    """The lock on a target, as people take, change and break it."""
+
+    def get(self, application, environment):
+        """Return the lock on a target. Raises NotFound when there is none."""
+        return describe(self.find(application, environment)[1])
+
+    def put(self, application, environment, fields, if_match=None):
+        """Lock a target for the actor, or change their lock; returns (lock, whether it is new).
+
+        `fields`: "reason", maybe "expires_at" (an aware datetime) or "for_s" (seconds from now), and "force" to take over
+        what somebody else holds. Raises Conflict "locked", Invalid, NotFound, PreconditionFailed.
+        """
+        with self.change("lock.put", f"{application}/{environment}", **fields) as more:
+            target = self.target(application, environment, to_change=True)
+            before = on(target.application_id, target.environment_id)
+            require_match(if_match, before)
+            require_leave_to_break(self.actor, before, fields.get("force"))
+            is_kept = before is not None and before.holder == self.actor.name
+            more.update(broken_of(self.actor, before))
+            at = clock()
+            row = {
+                "holder": self.actor.name,
+                "reason": fields["reason"],
+                "expires_at": end_of(fields, at),
+                "created_at": before.created_at if is_kept else at,
+            }
+            Lock.insert(target=target, **row).on_conflict(conflict_target=[Lock.target], update=row).execute()
+            lock = on(target.application_id, target.environment_id)
+        note_broken(self.actor, before)
+        return describe(lock), not is_kept
+
+    def delete(self, application, environment, force=False):
+        """Take a lock away; somebody else's only with `force`. Raises NotFound, Conflict "locked"."""
+        with self.change("lock.delete", f"{application}/{environment}") as more:
+            target, lock = self.find(application, environment, to_change=True)
+            require_leave_to_break(self.actor, lock, force)
+            more.update(broken_of(self.actor, lock))
+            Lock.delete().where(Lock.target == target).execute()
+        note_broken(self.actor, lock)
+
+    def find(self, application, environment, to_change=False):
+        """Return (target, lock on it); raises NotFound when it is not locked, or there is no such target."""
+        target = self.target(application, environment, to_change)
+        lock = on(target.application_id, target.environment_id)
+        if lock is None:
+            raise NotFound(f"{application} in {environment} is not locked.")
+        return target, lock

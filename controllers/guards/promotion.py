@@ -22,10 +22,10 @@ def require_promoted(target, release):
             code="not-promoted",
             promote_from=source.name,
         )
-    latch = known_bad.of(release, source)
-    if latch:
+    bad = known_bad.of(release, source)
+    if bad:
         raise Conflict(
-            f"{to} takes only what has succeeded in {source.name}, and {known_bad.told(latch)}",
+            f"{to} takes only what has succeeded in {source.name}, and {known_bad.text_of(bad)}",
             code="not-promoted",
             promote_from=source.name,
         )

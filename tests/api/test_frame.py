@@ -160,9 +160,9 @@ def test_a_content_length_that_is_none_is_refused(api):
 
 
 def test_what_nobody_foresaw_is_told_nothing_about(api, monkeypatch, caplog):
-    from controllers.access import tokens
+    from controllers.access.tokens import TokenController
 
-    monkeypatch.setattr(tokens, "get", lambda *_: {}["hunter2"])
+    monkeypatch.setattr(TokenController, "get", lambda *_: {}["hunter2"])
     answer = api.get("/tokens/1")
     problem = assert_problem(answer, 500, "internal-error")
     assert "hunter2" not in answer.text and problem["request_id"] == answer.headers["X-Request-Id"]

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from controllers.fleet import host_checks
+from controllers.fleet.host_checks import HostCheckController
 from models import Host, HostRun, Placement, Target
 from models.db import now
 from tests import factories
@@ -307,9 +307,13 @@ def test_a_bad_key_pins_nothing(api, keys, fields):
 def test_all_else_is_asked_of_a_worker(api, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        host_checks, "trust", lambda actor, name, fields: asked.append((actor.name, name, fields)) or {"trusted": True}
+        HostCheckController,
+        "trust",
+        lambda self, name, fields: asked.append((self.actor.name, name, fields)) or {"trusted": True},
     )
-    monkeypatch.setattr(host_checks, "check", lambda actor, name: asked.append((actor.name, name)) or {"checked": True})
+    monkeypatch.setattr(
+        HostCheckController, "check", lambda self, name: asked.append((self.actor.name, name)) or {"checked": True}
+    )
     assert api.post("/hosts/web-1/trust").json == {"trusted": True}
     api.post("/hosts/web-1/trust", {"fingerprint": "SHA256:" + "a" * 43})
     assert api.post("/hosts/web-1/check").json == {"checked": True}

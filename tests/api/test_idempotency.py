@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from controllers import idempotency
-from controllers.access import sessions, tokens
+from controllers.access import sessions
+from controllers.access.tokens import TokenController
 from models import IdempotencyKey, Token, User
 from models.db import clock, release
 from tests.client import ApiClient, assert_problem
@@ -60,7 +61,7 @@ def test_a_refusal_is_remembered_too_under_its_own_request_id(api):
 
 def test_a_failure_of_the_server_is_not_remembered(api, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(tokens, "create", lambda *_: 1 / 0)
+        patch.setattr(TokenController, "create", lambda *_: 1 / 0)
         assert_problem(post(api), 500, "internal-error")
     again = post(api)
     assert again.status_code == 201 and "Idempotency-Replayed" not in again.headers
@@ -68,14 +69,14 @@ def test_a_failure_of_the_server_is_not_remembered(api, monkeypatch):
 
 def test_while_the_first_is_being_worked_on_the_second_is_refused(api, application, monkeypatch):
     begun, may_end, answers = threading.Event(), threading.Event(), []
-    create = tokens.create
+    create = TokenController.create
 
     def slow_create(*arguments):
         begun.set()
         assert may_end.wait(20)
         return create(*arguments)
 
-    monkeypatch.setattr(tokens, "create", slow_create)
+    monkeypatch.setattr(TokenController, "create", slow_create)
     first = threading.Thread(target=lambda: answers.append(post(ApiClient(application, api.token))))
     first.start()
     assert begun.wait(20)

@@ -12,7 +12,7 @@ from tests.client import assert_problem
 def sent_tasks(monkeypatch):
     """What is enqueued: (task, ids, zone)."""
     enqueued = []
-    monkeypatch.setattr(zones.dispatch, "enqueue", lambda task, *ids, zone=None: enqueued.append((task, ids, zone)))
+    monkeypatch.setattr(zones.queue, "enqueue", lambda task, *ids, zone=None: enqueued.append((task, ids, zone)))
     return enqueued
 
 

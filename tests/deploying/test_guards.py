@@ -15,7 +15,7 @@ HOSTS = 3
 # Nobody but the first administrator has a way to be added so far, so the second person is written where Windlass keeps people.
 SECOND_PERSON = """
 import sys, config; config.load()
-from controllers import sessions
+from controllers.access import sessions
 from models import Token, User
 from models.db import clock, connect_to
 connect_to(config.settings.database.url).connect()

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from controllers.catalog import integrations
+from controllers.catalog.integrations import IntegrationController
 from controllers.foreign import ForeignError, circuits, errors, paging, transport
 from controllers.foreign.artifacts.base import Digests
 from controllers.foreign.http import Answer, Http
@@ -231,9 +231,9 @@ def test_a_test_of_an_integration_tells_of_a_lie_and_the_log_where_it_was(
     with make(repository) as standin:
         case_of(standin)
         integration("code", "github", standin.url, {"token": standin.token})
-        assert integrations.prove(None, "code", standin.name)["checks"][1]["ok"]
+        assert IntegrationController(None).prove("code", standin.name)["checks"][1]["ok"]
         standin.fault("status", on="GET .*/repos/", status=200, body={"permissions": 7})
-        checks = {check["name"]: check for check in integrations.prove(None, "code", standin.name)["checks"]}
+        checks = {check["name"]: check for check in IntegrationController(None).prove("code", standin.name)["checks"]}
         assert checks["login"]["ok"] and not checks["repository"]["ok"]
         told = checks["repository"]["message"]
         assert "'code' gave an answer that cannot be used" in told and "Check its URL" in told

@@ -3,7 +3,8 @@
 import pytest
 
 from controllers.actor import Actor
-from controllers.catalog import integration_tests, integrations
+from controllers.catalog import integration_tests
+from controllers.catalog.integrations import IntegrationController
 from controllers.errors import NotFound
 from controllers.jobs import queue, workers
 from models import WorkerRequest
@@ -49,7 +50,7 @@ def test_a_worker_of_each_zone_with_hosts_looks_and_is_named(enqueued, manifests
     factories.zone("empty")
     for zone in ("default", "dmz"):
         factories.host(zone=factories.zone(zone))
-    proof = integrations.prove(ANN, "puppet")
+    proof = IntegrationController(ANN).prove("puppet")
     assert sorted(enqueued) == [("windlass.try_integration", "default"), ("windlass.try_integration", "dmz")]
     found = checks(proof)
     assert found["folder in zone dmz"] == (
@@ -63,14 +64,14 @@ def test_a_worker_of_each_zone_with_hosts_looks_and_is_named(enqueued, manifests
 
 def test_every_zone_is_asked_while_there_is_no_host(enqueued, manifests):
     factories.zone("dmz")
-    assert integrations.prove(ANN, "puppet")["ok"]
+    assert IntegrationController(ANN).prove("puppet")["ok"]
     assert enqueued == [("windlass.try_integration", "dmz")]
 
 
 def test_a_zone_without_a_worker_is_told(enqueued, manifests, monkeypatch):
     monkeypatch.setattr(integration_tests, "PATIENCE_S", 0)
     factories.host(zone=factories.zone("lab"))
-    ok, message = checks(integrations.prove(ANN, "puppet"))["worker of zone lab"]
+    ok, message = checks(IntegrationController(ANN).prove("puppet"))["worker of zone lab"]
     assert not ok and "No worker of zone lab had time for it" in message and "start one" in message
     assert WorkerRequest.select().count() == 0
 
@@ -78,7 +79,7 @@ def test_a_zone_without_a_worker_is_told(enqueued, manifests, monkeypatch):
 def test_a_late_message_does_nothing_and_others_are_tried_here(enqueued, manifests, integration):
     integration_tests.carry_out(12345)
     integration("code", "git")
-    integrations.prove(ANN, "code")
+    IntegrationController(ANN).prove("code")
     assert enqueued == []
     with pytest.raises(NotFound):
-        integrations.prove(ANN, "nothing")
+        IntegrationController(ANN).prove("nothing")

@@ -96,7 +96,7 @@ def test_two_questions_about_one_host_get_each_its_own_answer(message, host, mon
 
 def test_without_a_worker_the_zone_is_named(message, host):
     with pytest.raises(Unavailable) as refused:
-        host_checks.check(ANN, "web-1")
+        host_checks.HostCheckController(ANN).check("web-1")
     assert refused.value.code == "no-worker" and "No worker of zone default" in str(refused.value)
     assert WorkerRequest.select().count() == 0
 
@@ -106,7 +106,7 @@ def test_a_worker_that_waits_for_the_host_is_named(message, host):
         WorkerRequest.update(worker="machine:7").where(WorkerRequest.id == worker_request_id).execute()
     )
     with pytest.raises(Unavailable) as refused:
-        host_checks.check(ANN, "web-1")
+        host_checks.HostCheckController(ANN).check("web-1")
     assert refused.value.code == "host-slow"
     assert "web-1: Worker machine:7 had no answer within" in str(refused.value)
     assert len(message.enqueued) == 1, "what a worker has taken is not given to another"
@@ -115,7 +115,7 @@ def test_a_worker_that_waits_for_the_host_is_named(message, host):
 def test_a_host_that_is_deleted_meanwhile(message, host):
     message.answer = lambda worker_request_id: Host.delete().where(Host.name == "web-1").execute()
     with pytest.raises(NotFound):
-        host_checks.check(ANN, "web-1")
+        host_checks.HostCheckController(ANN).check("web-1")
 
 
 def test_what_nobody_waits_for_is_forgotten_and_a_late_message_does_nothing(message, host):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers.catalog import webhooks
+from controllers.catalog.webhooks import WebhookController
 from controllers.errors import Conflict
 from controllers.jobs import outbox, transitions
 from controllers.notifications import actions, deliveries, delivery_run
@@ -157,13 +157,13 @@ def test_what_is_switched_off_is_told_nothing_and_what_waited_for_it_can_be_sent
 ):
     webhook()
     moved(deploy, "running")
-    assert webhooks.get(administrator, "ops")["enabled"] is True
-    assert webhooks.update(administrator, "ops", {"enabled": False})["enabled"] is False
+    assert WebhookController(administrator).get("ops")["enabled"] is True
+    assert WebhookController(administrator).update("ops", {"enabled": False})["enabled"] is False
     carry_out_due()
     transitions.move_deploy(deploy, "succeeded")
     (row,) = Delivery.select()
     assert (row.state, receiver.taken) == ("failed", {}) and "switched off" in row.error
-    webhooks.update(administrator, "ops", {"enabled": True, "events": ["deploy.*"]})
+    WebhookController(administrator).update("ops", {"enabled": True, "events": ["deploy.*"]})
     deliveries.resend(administrator, row.id)
     carry_out_due()
     assert [taken["type"] for taken in receiver.taken.values()] == ["deploy.running"]

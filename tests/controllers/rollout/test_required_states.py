@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers.catalog import integrations
+from controllers.catalog.integrations import IntegrationController
 from controllers.jobs import outbox
 from controllers.notifications import delivery_run
 from controllers.releases import compare
@@ -137,7 +137,7 @@ def test_refused_credentials_are_told_and_the_deploy_goes_once_they_are_right(as
     asked = len(jira.requests)
     waiting_words(look_later(deploy))
     assert len(jira.requests) == asked, "wrong credentials are not repeated"
-    integrations.update(administrator, "jira", {"credentials": {"token": jira.token}})
+    IntegrationController(administrator).update("jira", {"credentials": {"token": jira.token}})
     assert look_later(deploy).state == "running"
 
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import store
 from controllers import foreign
 from controllers.actor import Actor
-from controllers.catalog import integrations
+from controllers.catalog.integrations import IntegrationController
 from controllers.foreign import Access, ForeignError, circuits, errors
 from controllers.foreign.source.git import Git
 from tests.controllers.foreign.source.test_git import checkout
@@ -209,7 +209,7 @@ def shop(integration, repositories, repository):
         def driver():
             return foreign.driver_named("code", "source")
 
-        yield server, driver, lambda: integrations.get(None, "code")["circuit"]
+        yield server, driver, lambda: IntegrationController(None).get("code")["circuit"]
     circuits.forget()
 
 
@@ -234,7 +234,7 @@ def test_a_refused_login_is_not_repeated_until_the_credentials_are_others(shop, 
     assert "It was not asked again" in failed.value.detail and "wrong-password" not in failed.value.detail
     assert attempts(server) == 1
     assert circuit()["state"] == "open" and "refused the login" in circuit()["reason"]
-    integrations.update(ANN, "code", right(server))
+    IntegrationController(ANN).update("code", right(server))
     assert looks[look]() and circuit()["state"] == "closed"
 
 
@@ -242,11 +242,15 @@ def test_a_test_that_succeeds_lets_the_login_be_used_again(shop, work):
     server, driver, circuit = shop
     with pytest.raises(ForeignError, match="refused the login"):
         driver().checkout("shop", "main", "main", work)
-    checks = integrations.prove(ANN, "code")["checks"]
+    checks = IntegrationController(ANN).prove("code")["checks"]
     assert [check["ok"] for check in checks] == [True, False] and "Name a repository" in checks[1]["message"]
-    assert not integrations.prove(ANN, "code", "shop")["ok"] and attempts(server) == 2 and circuit()["state"] == "open"
+    assert (
+        not IntegrationController(ANN).prove("code", "shop")["ok"]
+        and attempts(server) == 2
+        and circuit()["state"] == "open"
+    )
     server.login = basic("deploy", "wrong-password")
-    assert integrations.prove(ANN, "code", "shop")["ok"] and circuit()["state"] == "closed"
+    assert IntegrationController(ANN).prove("code", "shop")["ok"] and circuit()["state"] == "closed"
     assert driver().checkout("shop", "main", "main", work)
 
 
@@ -257,7 +261,7 @@ def test_who_has_no_login_shuts_nobody_out(shop, work, integration):
         with pytest.raises(ForeignError, match="refused the login") as failed:
             foreign.driver_named("open", "source").refs("shop")
         assert failed.value.kind == errors.NOT_PERMITTED
-    assert integrations.get(None, "open")["circuit"]["state"] == "closed"
+    assert IntegrationController(None).get("open")["circuit"]["state"] == "closed"
 
 
 # A name that leads elsewhere a moment later.
