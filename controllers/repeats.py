@@ -3,11 +3,11 @@
 from controllers.commands import commands
 from controllers.fleet import preparations
 from controllers.releases.releases import ReleaseController
-from controllers.rollout import deploys
+from controllers.rollout.deploys import DeployController
 
 GETTERS = {
     "command": commands.get,
-    "deploy": deploys.get,
+    "deploy": lambda actor, deploy_id: DeployController(actor).get(deploy_id),
     "preparation": preparations.get,
     "release": lambda actor, release_id: ReleaseController(actor).get_by_id(release_id),
 }

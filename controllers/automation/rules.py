@@ -14,7 +14,7 @@ from controllers.actor import Actor
 from controllers.errors import Conflict, WindlassError
 from controllers.jobs import leases, queue
 from controllers.releases import releases
-from controllers.rollout import deploys
+from controllers.rollout.deploys import DeployController
 from models import Application, Automation, Deploy, Release, Target
 from models.db import clock, database, now
 from utils.datekit import rfc3339
@@ -250,7 +250,7 @@ def start(row):
         "comment": row.reason,
     }
     try:
-        made = deploys.create(AUTOMATION, asked, is_automatic=True)["id"]
+        made = DeployController(AUTOMATION).create(asked, is_automatic=True)["id"]
     except Conflict as error:
         state = "waiting" if error.code in WAITED_FOR else "skipped"
         return {"state": state, "outcome": error.detail, "again_ms": LOOK_AGAIN_LATER_MS}

@@ -263,7 +263,7 @@ def calls_functions_that_write(handler):
 
 
 def test_a_deploy_is_written_down_with_what_it_brings(database, administrator):
-    from controllers.rollout import deploys
+    from controllers.rollout.deploys import DeployController
     from models import Target
 
     host = factories.host("web-1")
@@ -284,8 +284,8 @@ def test_a_deploy_is_written_down_with_what_it_brings(database, administrator):
             "healthy_first": False,
         },
     )
-    made = deploys.create(administrator, {"application": "shop", "environment": "production", "release": "v1"})
-    deploys.cancel(administrator, made["id"])
+    made = DeployController(administrator).create({"application": "shop", "environment": "production", "release": "v1"})
+    DeployController(administrator).cancel(made["id"])
     first, second = entries()
     assert (first.action, first.subject, first.data["release"]) == ("deploy.create", "shop/production", "v1")
     assert (second.action, second.subject) == ("deploy.cancel", str(made["id"])) and host
