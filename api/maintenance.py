@@ -2,7 +2,7 @@
 
 from api import Made, route
 from api.schemas.guards import TargetMaintenance, TargetMaintenanceFields
-from controllers.rollout import maintenance
+from controllers.rollout.maintenance import MaintenanceController
 from utils.decorators import auth, validate
 
 PATH = "/applications/<name>/targets/<environment>/maintenance"
@@ -12,7 +12,7 @@ PATH = "/applications/<name>/targets/<environment>/maintenance"
 @auth()
 def show_maintenance(actor, name, environment):
     """And how far its hosts are."""
-    return maintenance.get(actor, name, environment)
+    return MaintenanceController(actor).get(name, environment)
 
 
 @route("PUT", PATH, summary="Put a target into maintenance", returns=TargetMaintenance, also={201: TargetMaintenance})
@@ -20,7 +20,7 @@ def show_maintenance(actor, name, environment):
 @validate(TargetMaintenanceFields)
 def put_maintenance(actor, name, environment, fields, if_match):
     """nginx on all its hosts answers 503 with a page until it is lifted; deploys leave it so. 201 when it was open."""
-    found, is_new = maintenance.put(actor, name, environment, fields, if_match)
+    found, is_new = MaintenanceController(actor).put(name, environment, fields, if_match)
     return Made(found) if is_new else found
 
 
@@ -28,4 +28,4 @@ def put_maintenance(actor, name, environment, fields, if_match):
 @auth()
 def lift_maintenance(actor, name, environment):
     """The hosts follow one by one; 404 when it is in none."""
-    return maintenance.delete(actor, name, environment)
+    return MaintenanceController(actor).delete(name, environment)

@@ -2,7 +2,7 @@
 
 from api import route
 from api.schemas.plans import Plan, PlanFields
-from controllers.rollout import plans
+from controllers.rollout.plans import PlanController
 from utils.decorators import auth, validate
 
 
@@ -11,11 +11,11 @@ from utils.decorators import auth, validate
 @validate(PlanFields)
 def create_plan(actor, fields):
     """Looks at every host and changes none; a plan that is still observing when it is answered is complete later."""
-    return plans.create(actor, fields)
+    return PlanController(actor).create(fields)
 
 
 @route("GET", "/plans/<number:int>", summary="Show a plan", returns=Plan)
 @auth()
 def show_plan(actor, number):
     """What will change on each host, or has changed where a deploy kept it."""
-    return plans.get(actor, number)
+    return PlanController(actor).get(number)

@@ -2,14 +2,14 @@
 
 from controllers.commands import commands
 from controllers.fleet import preparations
-from controllers.releases import releases
-from controllers.rollout import deploys
+from controllers.releases.releases import ReleaseController
+from controllers.rollout.deploys import DeployController
 
 GETTERS = {
     "command": commands.get,
-    "deploy": deploys.get,
+    "deploy": lambda actor, deploy_id: DeployController(actor).get(deploy_id),
     "preparation": preparations.get,
-    "release": releases.get_by_id,
+    "release": lambda actor, release_id: ReleaseController(actor).get_by_id(release_id),
 }
 
 

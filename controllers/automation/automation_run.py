@@ -8,7 +8,7 @@ from controllers.errors import Conflict, WindlassError
 from controllers.jobs import leases, states
 from controllers.jobs.attempt import Attempt
 from controllers.jobs.kinds import Kind, declare
-from controllers.rollout import deploys
+from controllers.rollout.deploys import DeployController
 from models import Automation, Deploy, Release
 from models.db import clock, now
 
@@ -82,7 +82,7 @@ class AutomationAttempt(Attempt):
             "comment": self.row.reason,
         }
         try:
-            made = deploys.create(AUTOMATION, asked, is_automatic=True)["id"]
+            made = DeployController(AUTOMATION).create(asked, is_automatic=True)["id"]
         except Conflict as error:
             state = "waiting" if error.code in WAITED_FOR else "skipped"
             return {"state": state, "outcome": error.detail, "again_ms": LOOK_AGAIN_LATER_MS}

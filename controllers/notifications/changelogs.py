@@ -8,7 +8,7 @@ from controllers import foreign
 from controllers.foreign import ForeignError, WindlassError
 from controllers.jobs import outbox
 from controllers.releases import compare
-from controllers.rollout import deploys
+from controllers.rollout.deploys import DeployController
 from models import Delivery, Deploy
 from models.db import database
 
@@ -20,7 +20,7 @@ def get(actor, deploy_id):
     """Return a deploy's changelog; its "state" is "pending" while a worker is still to find things out. Raises NotFound."""
     # Looked at first: once it has ended, the deploy that is read after it has the changelog.
     worker_request = Delivery.get_or_none(Delivery.deploy == deploy_id, Delivery.action == outbox.CHANGELOG)
-    row = deploys.find(deploy_id)
+    row = DeployController(actor).find(deploy_id)
     is_pending = worker_request.state == "waiting" if worker_request else row.changelog is None
     missed = [note("The commits", worker_request.error)] if worker_request and worker_request.error else []
     return {

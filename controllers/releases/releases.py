@@ -2,8 +2,9 @@
 
 from peewee import IntegrityError, fn
 
-from controllers import audit, events, idempotency, paging, rows
+from controllers import events, idempotency, paging, rows
 from controllers.catalog import lookups
+from controllers.controller import Controller
 from controllers.errors import Conflict, Invalid, NotFound
 from controllers.foreign import ForeignError
 from controllers.foreign.source.git import check_ref
@@ -16,60 +17,6 @@ from models.db import clock, database
 from utils.datekit import rfc3339
 
 NUMBER_ATTEMPTS = 20
-
-
-def listing(actor, application, limit=paging.LIMIT, after=None, state=None):
-    """Return a page of an application's releases, newest first. Raises NotFound."""
-    row = rows.named(Application, application, "application")
-    query = Release.select().where(Release.application == row)
-    if state:
-        query = query.where(Release.state == state)
-    return paging.page(
-        query, Release.number, lambda release: describe(release, row.name), limit, after, newest_first=True
-    )
-
-
-def get(actor, application, version):
-    """Return one release with its dependencies and the virtualenvs that are built for it. Raises NotFound."""
-    release = find(application, version)
-    environments = (
-        BuiltEnvironment.select()
-        .where(BuiltEnvironment.lock_digest == release.lock_digest)
-        .order_by(BuiltEnvironment.platform)
-    )
-    built = (
-        [{"platform": row.platform, "digest": row.digest, "size_bytes": row.size_bytes} for row in environments]
-        if release.lock_digest
-        else []
-    )
-    return {
-        **describe(release, application),
-        "dependencies": lockfiles.packages(release.lock),
-        "environments": built,
-        "latched": known_bad.on_release(release),
-    }
-
-
-def get_by_id(actor, release_id):
-    """Return one release as `create` does. Raises NotFound."""
-    release = Release.get_or_none(Release.id == release_id)
-    if release is None:
-        raise NotFound("The release that this request made was deleted.")
-    return describe(release, release.application.name)
-
-
-def find(application, version):
-    """Return the row of a release by its version; "latest" is the newest that is ready. Raises NotFound."""
-    row = rows.named(Application, application, "application")
-    query = Release.select().where(Release.application == row)
-    if version == "latest":
-        query = query.where(Release.state == "ready").order_by(Release.number.desc())
-    else:
-        query = query.where(Release.version == version)
-    release = None if "\0" in version else query.first()
-    if release is None:
-        raise NotFound(f"{application} has no release {'that is ready' if version == 'latest' else version}.")
-    return release
 
 
 def describe(release, application):
@@ -111,24 +58,15 @@ def build_of(release):
     }
 
 
-# Asking for one.
-
-
-def create(actor, application, fields):
-    """Ask for a release of `ref`, of `package_version`, or of what is newest; returns it, building. Raises NotFound, Invalid."""
-    row = rows.named(Application, application, "application")
-    check_fields(row.source, fields)
-    check_ref_is_there(row.source, fields.get("ref"))
-    source = {**row.source, "upgrade_dependencies": True} if fields.get("upgrade_dependencies") else row.source
-    ref = None if is_package(row) else fields.get("ref") or row.source.get("branch")
-    with audit.change(actor, "release.create", row.name, **{**fields, "ref": ref}) as made:
-        release = insert(
-            row, source=source, ref=ref, package_version=fields.get("package_version"), requested_by=actor.name
-        )
-        made["version"] = release.version
-        idempotency.note_made("release", release.id)
-    queue.enqueue("windlass.build", release.id)
-    return describe(release, row.name)
+def environments_of(release):
+    """Return the virtualenvs that are built for a release, by platform."""
+    if not release.lock_digest:
+        return []
+    built = BuiltEnvironment.select().where(BuiltEnvironment.lock_digest == release.lock_digest)
+    return [
+        {"platform": row.platform, "digest": row.digest, "size_bytes": row.size_bytes}
+        for row in built.order_by(BuiltEnvironment.platform)
+    ]
 
 
 def check_fields(source, fields):
@@ -183,51 +121,9 @@ def insert(application, **columns):
     raise Conflict("Too many releases of this application are asked for at once; try again.", code="busy")
 
 
-def cancel(actor, application, version):
-    """Ask for the end of a release's build; the release fails. Raises NotFound, Conflict when it is not being built."""
-    release = find(application, version)
-    with audit.change(actor, "release.cancel", application, version=release.version):
-        row = rows.for_change(Release.select().where(Release.id == release.id), Release).get()
-        if row.state != "building":
-            raise Conflict(
-                f"Release {row.version} of {application} is {row.state}: nothing is being built that could be cancelled.",
-                code="not-cancellable",
-            )
-        by = row.cancel_requested_by or actor.name
-        Release.update(cancel_requested_by=by, due_at=None).where(Release.id == row.id).execute()
-        if not may_be_elsewhere(row):
-            transitions.move_release(
-                row, "failed", guard=leases.is_free(Release), error=f"cancelled by {by}", **leases.FREE
-            )
-    queue.enqueue("windlass.build", release.id)
-    return describe(Release.get_by_id(release.id), application)
-
-
 def may_be_elsewhere(release):
     """Return whether a build in another system may have been begun, which only a worker can end."""
     return bool(release.partners.get("build")) and release.epoch > 0
-
-
-# Building.
-
-
-# Looking closer.
-
-
-def history(actor, application, version, after=0, limit=200):
-    """Return a page of a build's events that come after number `after`. Raises NotFound."""
-    return events.page(topic_of(find(application, version)), after, limit)
-
-
-def follow(actor, application, version, after=0):
-    """Return an iterator over a build's events as they come, with None as heartbeat, ending after its end. Raises NotFound."""
-    release = find(application, version)
-    return events.follow_work(
-        topic_of(release),
-        after,
-        release.state != "building",
-        lambda event: event["kind"] == "release" and not transitions.RELEASE[event["data"]["state"]],
-    )
 
 
 def topic_of(release):
@@ -235,13 +131,134 @@ def topic_of(release):
     return f"release-{release.id}"
 
 
-def compare(actor, application, older, newer):
-    """Return what changes from one release to another. Raises NotFound, Conflict when one of them is not ready."""
-    pair = [find(application, version) for version in (older, newer)]
-    for release in pair:
+def is_last(event):
+    """Say whether an event is the end of a build."""
+    return event["kind"] == "release" and not transitions.RELEASE[event["data"]["state"]]
+
+
+class ReleaseController(Controller):
+    """The releases of applications, for whoever asks."""
+
+    def listing(self, application, limit=paging.LIMIT, after=None, state=None):
+        """Return a page of an application's releases, newest first. Raises NotFound."""
+        row = self.named(Application, application, "application")
+        query = self.visible(Release).where(Release.application == row)
+        if state:
+            query = query.where(Release.state == state)
+        return paging.page(
+            query, Release.number, lambda release: describe(release, row.name), limit, after, newest_first=True
+        )
+
+    def find(self, application, version):
+        """Return the row of a release by its version; "latest" is the newest that is ready. Raises NotFound."""
+        row = self.named(Application, application, "application")
+        release = self.of(row, version)
+        if release is None:
+            raise NotFound(f"{application} has no release {'that is ready' if version == 'latest' else version}.")
+        return release
+
+    def of(self, application, version):
+        """Return the row of a release of an application (its row) by version or "latest", or None."""
+        if "\0" in version:
+            return None
+        query = self.visible(Release).where(Release.application == application)
+        if version == "latest":
+            return query.where(Release.state == "ready").order_by(Release.number.desc()).first()
+        return query.where(Release.version == version).first()
+
+    def deployable(self, application, version):
+        """Return a release of an application (its row) that can be deployed, by version or "latest".
+
+        Raises NotFound, Conflict "no-ready-release" or "release-not-ready".
+        """
+        release = self.of(application, version)
+        if release is None and version == "latest":
+            raise Conflict(f"{application.name} has no release that is ready: make one first.", code="no-ready-release")
+        if release is None:
+            raise NotFound(f"{application.name} has no release {version}.")
         if release.state != "ready":
+            reason = f" It says: {release.error}" if release.error else ""
             raise Conflict(
-                f"Release {release.version} of {application} is {release.state}; only releases that are ready can be compared.",
+                f"Release {version} of {application.name} is {release.state} and cannot be deployed.{reason}",
                 code="release-not-ready",
             )
-    return {"application": application, "from": pair[0].version, "to": pair[1].version, **comparing.compare(*pair)}
+        return release
+
+    def get(self, application, version):
+        """Return one release with its dependencies and the virtualenvs that are built for it. Raises NotFound."""
+        release = self.find(application, version)
+        return {
+            **describe(release, application),
+            "dependencies": lockfiles.packages(release.lock),
+            "environments": environments_of(release),
+            "latched": known_bad.on_release(release),
+        }
+
+    def get_by_id(self, release_id):
+        """Return one release as `create` does. Raises NotFound."""
+        release = self.visible(Release).where(Release.id == release_id).first()
+        if release is None:
+            raise NotFound("The release that this request made was deleted.")
+        return describe(release, release.application.name)
+
+    def create(self, application, fields):
+        """Ask for a release of `ref`, of `package_version`, or of what is newest; returns it, building.
+
+        Raises NotFound, Invalid.
+        """
+        row = self.named(Application, application, "application")
+        check_fields(row.source, fields)
+        check_ref_is_there(row.source, fields.get("ref"))
+        source = {**row.source, "upgrade_dependencies": True} if fields.get("upgrade_dependencies") else row.source
+        ref = None if is_package(row) else fields.get("ref") or row.source.get("branch")
+        with self.change("release.create", row.name, **{**fields, "ref": ref}) as made:
+            release = insert(
+                row, source=source, ref=ref, package_version=fields.get("package_version"), requested_by=self.actor.name
+            )
+            made["version"] = release.version
+            idempotency.note_made("release", release.id)
+        queue.enqueue("windlass.build", release.id)
+        return describe(release, row.name)
+
+    def cancel(self, application, version):
+        """Ask for the end of a release's build; the release fails. Raises NotFound, Conflict when it is not being built."""
+        release = self.find(application, version)
+        with self.change("release.cancel", application, version=release.version):
+            row = rows.for_change(self.visible(Release).where(Release.id == release.id), Release).get()
+            if row.state != "building":
+                raise Conflict(
+                    f"Release {row.version} of {application} is {row.state}: nothing is being built that could be cancelled.",
+                    code="not-cancellable",
+                )
+            by = row.cancel_requested_by or self.actor.name
+            Release.update(cancel_requested_by=by, due_at=None).where(Release.id == row.id).execute()
+            if not may_be_elsewhere(row):
+                transitions.move_release(
+                    row, "failed", guard=leases.is_free(Release), error=f"cancelled by {by}", **leases.FREE
+                )
+        queue.enqueue("windlass.build", release.id)
+        return self.get_by_id(release.id)
+
+    def history(self, application, version, after=0, limit=200):
+        """Return a page of a build's events that come after number `after`. Raises NotFound."""
+        return events.page(topic_of(self.find(application, version)), after, limit)
+
+    def follow(self, application, version, after=0):
+        """Return an iterator over a build's events as they come, with None as heartbeat, ending after its end.
+
+        Raises NotFound.
+        """
+        release = self.find(application, version)
+        return events.follow_work(topic_of(release), after, release.state != "building", is_last)
+
+    def compare(self, application, older, newer):
+        """Return what changes from one release to another. Raises NotFound, Conflict when one of them is not ready."""
+        pair = [self.find(application, version) for version in (older, newer)]
+        for release in pair:
+            if release.state != "ready":
+                raise Conflict(
+                    f"Release {release.version} of {application} is {release.state}; "
+                    "only releases that are ready can be compared.",
+                    code="release-not-ready",
+                )
+        return {"application": application, "from": pair[0].version, "to": pair[1].version, **comparing.compare(*pair)}

@@ -3,7 +3,8 @@
 What they agree to is the deploy's plan: it says what will change on every host, is held to there, and never changes itself.
 """
 
-from controllers import audit, events, rows
+from controllers import events, rows
+from controllers.controller import Controller
 from controllers.errors import Conflict, Forbidden
 from controllers.jobs import transitions
 from controllers.rollout import plan_rows
@@ -12,31 +13,28 @@ from models.db import clock
 from utils.datekit import rfc3339
 
 
-def give(actor, row, fields):
-    """Agree to a deploy (its row) that somebody else asked for, maybe with a "comment"; the last one needed lets it go on.
+class ApprovalController(Controller):
+    """Agreeing to deploys, for whoever does."""
 
-    With "digest" only to the plan of that digest. Raises Forbidden for one's own deploy, Conflict when it waits for no
-    approval, the actor has agreed already, or there is no such plan.
-    """
-    with audit.change(actor, "deploy.approve", row.id, comment=fields.get("comment")) as told:
-        # The row is held, so that two approvals at once are both counted.
-        state, cancelled_by = (
-            rows.for_change(Deploy.select(Deploy.state, Deploy.cancel_requested_by).where(Deploy.id == row.id), Deploy)
-            .tuples()
-            .get()
-        )
-        require_approvable(
-            actor, row, "being cancelled" if cancelled_by and state not in transitions.DEPLOY_ENDED else state
-        )
-        told["digest"] = digest = agreed_digest(row, fields.get("digest"))
-        Approval.create(
-            deploy=row, approved_by=actor.name, comment=fields.get("comment"), digest=digest, created_at=clock()
-        )
-        said = f": {fields['comment']}" if fields.get("comment") else ""
-        text = f"plan {row.plan_id} ({digest[:12]}) is approved by {actor.name}{said}"
-        events.append(f"deploy-{row.id}", [{"kind": "note", "text": text}])
-        if Approval.select().where(Approval.deploy == row).count() >= row.approvals_needed:
-            transitions.move_deploy(row, "scheduled" if row.start_at and row.start_at > clock() else "queued")
+    def give(self, row, fields):
+        """Agree to a deploy (its row) that somebody else asked for, maybe with a "comment"; the last one needed lets it go on.
+
+        With "digest" only to the plan of that digest. Raises Forbidden for one's own deploy, Conflict when it waits for no
+        approval, the actor has agreed already, or there is no such plan.
+        """
+        comment = fields.get("comment")
+        with self.change("deploy.approve", row.id, comment=comment) as change:
+            require_approvable(self.actor, row, self.held_state(row))
+            change["digest"] = digest = agreed_digest(row, fields.get("digest"))
+            write(row, digest, self.actor.name, comment)
+            if is_agreed(row):
+                transitions.move_deploy(row, "scheduled" if row.start_at and row.start_at > clock() else "queued")
+
+    def held_state(self, row):
+        """Return a deploy's state as people say it; its row is held, so that two approvals at once are both counted."""
+        query = self.visible(Deploy, Deploy.state, Deploy.cancel_requested_by).where(Deploy.id == row.id)
+        state, cancelled_by = rows.for_change(query, Deploy).tuples().get()
+        return "being cancelled" if cancelled_by and state not in transitions.DEPLOY_ENDED else state
 
 
 def require_approvable(actor, row, state):
@@ -60,6 +58,19 @@ def agreed_digest(row, seen):
             code="plan-changed",
         )
     return digest
+
+
+def write(row, digest, name, comment):
+    """Write down that somebody agrees to a deploy, in its history as well."""
+    Approval.create(deploy=row, approved_by=name, comment=comment, digest=digest, created_at=clock())
+    why = f": {comment}" if comment else ""
+    text = f"plan {row.plan_id} ({digest[:12]}) is approved by {name}{why}"
+    events.append(f"deploy-{row.id}", [{"kind": "note", "text": text}])
+
+
+def is_agreed(row):
+    """Say whether as many have agreed to a deploy as its environment needs."""
+    return Approval.select().where(Approval.deploy == row).count() >= row.approvals_needed
 
 
 def given(deploy_ids):

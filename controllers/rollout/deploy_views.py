@@ -1,27 +1,85 @@
 """Look closer at a deploy: its host runs with their steps, its events as they come, its log as text."""
 
+import contextlib
+
 from peewee import JOIN
 
 from controllers import events, paging
+from controllers.controller import Controller
 from controllers.fleet import playbooks
 from controllers.jobs import transitions
-from controllers.rollout.deploys import find
-from models import Host, HostRun, Step
+from controllers.rollout.deploys import DeployController
+from models import Application, Host, HostRun, Step
 from models.db import connection
 from utils.datekit import rfc3339
 
+ALL = "deploys"  # The history of the changes of state of all deploys.
 
-def hosts(actor, deploy_id, limit=paging.LIMIT, after=None):
-    """Return a page of a deploy's host runs, in the order in which they go, with the steps of their newest attempt."""
-    row = find(deploy_id)
-    query = HostRun.select(HostRun, Host).join(Host, JOIN.LEFT_OUTER).where(HostRun.deploy == row)
-    page = paging.page(query, (HostRun.wave, HostRun.id), lambda run: run, limit, after)
-    numbers = [run.id for run in page["items"]]
-    newest = Step.select().join(HostRun).where(Step.host_run.in_(numbers), Step.attempt == HostRun.attempt)
-    steps = {number: [] for number in numbers}
+
+class DeployViewController(Controller):
+    """What there is to see of deploys beside their state, for whoever looks."""
+
+    def find(self, deploy_id):
+        """Return a deploy's row; raises NotFound."""
+        return DeployController(self.actor).find(deploy_id)
+
+    def hosts(self, deploy_id, limit=paging.LIMIT, after=None):
+        """Return a page of a deploy's host runs, in the order in which they go, with the steps of their newest attempt."""
+        runs = runs_of(self.find(deploy_id))
+        page = paging.page(runs, (HostRun.wave, HostRun.id), lambda run: run, limit, after)
+        steps = steps_of([run.id for run in page["items"]])
+        return {**page, "items": [describe_run(run, steps[run.id]) for run in page["items"]]}
+
+    def history(self, deploy_id, after=0, limit=200):
+        """Return a page of a deploy's events that come after number `after`."""
+        return events.page(topic_of(self.find(deploy_id)), after, limit)
+
+    def log(self, deploy_id):
+        """Return an iterator over a deploy's history as lines of text."""
+        return log_lines(topic_of(self.find(deploy_id)))
+
+    def follow(self, deploy_id, after=0):
+        """Return an iterator over a deploy's events as they come, with None as heartbeat, ending after its end."""
+        row = self.find(deploy_id)
+        topic = topic_of(row)
+        has_ended = row.state in transitions.DEPLOY_ENDED
+        return events.follow_work(topic, after, has_ended, lambda event: is_last(topic, event))
+
+    def follow_all(self, after=None):
+        """Return an iterator over the state changes of all deploys, with None as heartbeat; without end."""
+        start_at = events.newest(ALL) if after is None else after
+        return self.seen(events.follow(ALL, start_at, lambda event: False))
+
+    def seen(self, followed):
+        """Yield those of the followed events that are of applications which the actor may see, and the heartbeats."""
+        with contextlib.closing(followed):
+            for event in followed:
+                if event is None or self.sees(event["data"]["application"]):
+                    yield event
+
+    def sees(self, application):
+        """Say whether the actor may see the application of this name."""
+        with connection():
+            return self.visible(Application, Application.id).where(Application.name == application).exists()
+
+
+def topic_of(row):
+    """Return the name of a deploy's history."""
+    return f"deploy-{row.id}"
+
+
+def runs_of(row):
+    """Return the query for the host runs of a deploy, with their hosts where these are still there."""
+    return HostRun.select(HostRun, Host).join(Host, JOIN.LEFT_OUTER).where(HostRun.deploy == row)
+
+
+def steps_of(run_ids):
+    """Return {host run id: its steps in their newest attempt, in their order}, in one query."""
+    newest = Step.select().join(HostRun).where(Step.host_run.in_(run_ids), Step.attempt == HostRun.attempt)
+    found = {run_id: [] for run_id in run_ids}
     for step in newest.order_by(Step.position):
-        steps[step.host_run_id].append(step)
-    return {**page, "items": [describe_run(run, steps[run.id]) for run in page["items"]]}
+        found[step.host_run_id].append(step)
+    return found
 
 
 def describe_run(run, done):
@@ -55,24 +113,12 @@ def describe_step(name, step):
     }
 
 
-def history(actor, deploy_id, after=0, limit=200):
-    """Return a page of a deploy's events that come after number `after`."""
-    find(deploy_id)
-    return events.page(f"deploy-{deploy_id}", after, limit)
-
-
-def log(actor, deploy_id):
-    """Return an iterator over a deploy's history as lines of text."""
-    find(deploy_id)
-    return log_lines(deploy_id)
-
-
-def log_lines(deploy_id):
-    """Yield the lines; a database connection is held only while a page is read."""
+def log_lines(topic):
+    """Yield a deploy's history as lines; a database connection is held only while a page is read."""
     after = 0
     while True:
         with connection():
-            page = events.read(f"deploy-{deploy_id}", after)
+            page = events.read(topic, after)
         if not page:
             return
         for event in page:
@@ -92,26 +138,9 @@ def as_text(event):
         yield " ".join(part for part in parts if part).rstrip(": ") + "\n"
 
 
-def follow(actor, deploy_id, after=0):
-    """Return an iterator over a deploy's events as they come, with None as heartbeat, ending after its end."""
-    row = find(deploy_id)
-    return events.follow_work(
-        f"deploy-{deploy_id}",
-        after,
-        row.state in transitions.DEPLOY_ENDED,
-        lambda event: event["kind"] == "deploy" and is_last(deploy_id, event),
-    )
-
-
-def is_last(deploy_id, event):
+def is_last(topic, event):
     """Say whether an event is the end of a deploy: a state it has ended in, with nothing after it (a retry goes on)."""
-    if event["data"]["state"] not in transitions.DEPLOY_ENDED:
+    if event["kind"] != "deploy" or event["data"]["state"] not in transitions.DEPLOY_ENDED:
         return False
     with connection():
-        return event["number"] >= events.newest(f"deploy-{deploy_id}")
-
-
-def follow_all(actor, after=None):
-    """Return an iterator over the state changes of all deploys, with None as heartbeat; without end."""
-    start_at = events.newest("deploys") if after is None else after
-    return events.follow("deploys", start_at, lambda event: False)
+        return event["number"] >= events.newest(topic)

@@ -3,65 +3,168 @@
 from peewee import JOIN, fn
 
 import failpoints
-from controllers import audit, events, idempotency, paging, rows
+from controllers import events, idempotency, paging, rows
+from controllers.controller import Controller
 from controllers.desired import waves
 from controllers.desired.spec import RELEASE_PROCESS
 from controllers.errors import Conflict, NotFound
 from controllers.fleet import targets
 from controllers.jobs import outbox, queue, transitions
+from controllers.releases.releases import ReleaseController
 from controllers.rollout import approvals, gates, plan_rows, snapshots
-from models import Application, Deploy, Environment, Host, HostRun, HostWatch, Release, Step
+from controllers.rollout.approvals import ApprovalController
+from models import Application, Deploy, Environment, HostRun, HostWatch, Plan, Release, Step
 from models.db import now
 from utils.datekit import rfc3339
 
 UNFINISHED = ("failed", "unreachable", "skipped", "rolled_back")
 
 
-def listing(actor, limit=50, after=None, application=None, environment=None, state=None):
-    """Return a page of deploys, newest first."""
-    query = with_names()
-    if application:
-        query = query.where(Application.name == application)
-    if environment:
-        query = query.where(Environment.name == environment)
-    if state:
-        query = query.where(Deploy.state == state)
-    page = paging.page(query, Deploy.id, lambda row: row, limit, after, newest_first=True)
-    numbers = [row.id for row in page["items"]]
-    progress, given = progress_of(numbers), approvals.given(numbers)
-    return {**page, "items": [describe(row, progress[row.id], given[row.id]) for row in page["items"]]}
+class DeployController(Controller):
+    """Deploys, for whoever asks."""
 
+    def listing(self, limit=50, after=None, application=None, environment=None, state=None):
+        """Return a page of deploys, newest first."""
+        query = self.with_names()
+        if application:
+            query = query.where(Application.name == application)
+        if environment:
+            query = query.where(Environment.name == environment)
+        if state:
+            query = query.where(Deploy.state == state)
+        page = paging.page(query, Deploy.id, lambda row: row, limit, after, newest_first=True)
+        return {**page, "items": describe_all(page["items"])}
 
-def with_names():
-    """Return the query for deploys with everything that describing one needs, in one statement."""
-    previous = Release.alias("previous")
-    return (
-        Deploy.select(Deploy, Application, Environment, Release, previous)
-        .join_from(Deploy, Application)
-        .join_from(Deploy, Environment)
-        .join_from(Deploy, Release, on=(Deploy.release == Release.id))
-        .join_from(
-            Deploy,
-            previous,
-            on=(Deploy.previous_release == previous.id),
-            join_type=JOIN.LEFT_OUTER,
-            attr="previous_release",
+    def with_names(self):
+        """Return the query for deploys with everything that describing one needs, in one statement."""
+        previous = Release.alias("previous")
+        return (
+            self.visible(Deploy, Deploy, Application, Environment, Release, previous)
+            .join_from(Deploy, Application)
+            .join_from(Deploy, Environment)
+            .join_from(Deploy, Release, on=(Deploy.release == Release.id))
+            .join_from(
+                Deploy,
+                previous,
+                on=(Deploy.previous_release == previous.id),
+                join_type=JOIN.LEFT_OUTER,
+                attr="previous_release",
+            )
         )
-    )
+
+    def find(self, deploy_id):
+        """Return a deploy's row; raises NotFound."""
+        row = self.with_names().where(Deploy.id == deploy_id).get_or_none()
+        if row is None:
+            raise NotFound(f"There is no deploy {deploy_id}.")
+        return row
+
+    def get(self, deploy_id):
+        """Return one deploy."""
+        return describe_all([self.find(deploy_id)])[0]
+
+    # Asking for one.
+
+    def create(self, fields, is_automatic=False):
+        """Ask for a deploy of a release to a target; returns it. Raises NotFound, Invalid, Conflict.
+
+        Triggers in which no person decides say `is_automatic`: they are refused what people are only warned of.
+        """
+        target = self.target(fields["application"], fields["environment"])
+        release = ReleaseController(self.actor).deployable(target.application, fields["release"])
+        return self.start(target, release, fields, is_automatic=is_automatic)
+
+    def start(self, target, release, asked, rollback_of=None, is_automatic=False):
+        """Write the deploy with its host runs and enqueue it; returns it.
+
+        `asked` is the wish: strategy, plan, comment, start_at, override.
+        """
+        action = "deploy.create" if rollback_of is None else "deploy.rollback"
+        with self.change(action, where_of(target)) as change:
+            rows.hold_target(target.application_id, target.environment_id)
+            refuse_against_rollback(target, rollback_of)
+            admitted = gates.admit(self.actor, target, release, asked, rollback_of, is_automatic)
+            plan = self.plan_for(target, release, asked, is_kept=not admitted["approvals_needed"])
+            columns = {**admitted, "comment": asked.get("comment"), "requested_by": self.actor.name}
+            deploy = write(target, release, plan, rollback_of=rollback_of, **columns)
+            change.update(deploy=deploy.id, release=release.version, comment=deploy.comment, override=deploy.override)
+        failpoints.reach("deploy.created.before-enqueue")
+        if not plan.is_kept:
+            plan_rows.enqueue([plan.id])
+        queue.enqueue("windlass.reconcile", deploy.id)
+        failpoints.reach("deploy.created.after-enqueue")
+        return self.get(deploy.id)
+
+    def plan_for(self, target, release, asked, is_kept):
+        """Return the plan that was asked for, or a new one. Raises Invalid, Conflict.
+
+        In a new one that is kept the deploy writes down what it does; the other kind is drawn up now, for people to agree to.
+        """
+        number = asked.get("plan")
+        if number:
+            plan = self.visible(Plan).where(Plan.id == number).first()
+            return plan_rows.accept(plan, number, target, release, asked.get("strategy"))
+        snapshot = snapshots.take(target)
+        strategy = targets.complete_strategy(asked.get("strategy") or {}, snapshot["strategy"])
+        return plan_rows.write(self.actor, target, release, strategy, snapshot, is_kept)
+
+    # Changing its course.
+
+    def approve(self, deploy_id, fields):
+        """Agree to a deploy that somebody else asked for; returns it. Raises NotFound, Forbidden, Conflict."""
+        row = self.find(deploy_id)
+        ApprovalController(self.actor).give(row, fields)
+        queue.enqueue("windlass.reconcile", row.id)
+        return self.get(deploy_id)
+
+    def cancel(self, deploy_id):
+        """Ask a deploy to stop; hosts under way go back, switched ones stay. Raises Conflict when it has ended."""
+        row = self.find(deploy_id)
+        with self.change("deploy.cancel", deploy_id):
+            may_be = Deploy.state.in_(("pending_approval", "scheduled", "queued", "running", "paused"))
+            asked = Deploy.update(cancel_requested_by=self.actor.name).where(
+                Deploy.id == row.id, may_be, Deploy.cancel_requested_by.is_null()
+            )
+            if not asked.execute() and self.find(deploy_id).cancel_requested_by is None:
+                state = self.find(deploy_id).state
+                raise Conflict(f"Deploy {deploy_id} is {state} and cannot be cancelled.", code="not-cancellable")
+        queue.enqueue("windlass.reconcile", row.id)
+        return self.get(deploy_id)
+
+    def retry(self, deploy_id):
+        """Try the hosts of a failed deploy again that failed or were left out. Raises Conflict when that is not possible."""
+        row = self.find(deploy_id)
+        if row.state != "failed":
+            raise Conflict(
+                f"Deploy {deploy_id} is {row.state}; only a failed deploy can be retried. Start a new one instead.",
+                code="not-retryable",
+            )
+        with self.change("deploy.retry", deploy_id):
+            rows.hold_target(row.application_id, row.environment_id)
+            refuse_superseded(row)
+            gates.require_open(self.actor, row)
+            if not transitions.move_deploy(
+                row, "running", ended_at=None, reason=None, cancel_requested_by=None, retries=Deploy.retries + 1
+            ):
+                raise Conflict(f"Deploy {deploy_id} has just changed; look again.", code="not-retryable")
+            begin_again(row)
+        queue.enqueue("windlass.reconcile", row.id)
+        return self.get(deploy_id)
+
+    def rollback(self, deploy_id):
+        """Make a deploy back to the release that ran before this deploy; returns the new deploy. Raises Conflict."""
+        row = self.find(deploy_id)
+        refuse_no_way_back(row)
+        target = self.target(row.application.name, row.environment.name)
+        asked = {"comment": f"rollback of deploy {deploy_id}"}
+        return self.start(target, row.previous_release, asked, rollback_of=row)
 
 
-def find(deploy_id):
-    """Return a deploy's row; raises NotFound."""
-    row = with_names().where(Deploy.id == deploy_id).get_or_none()
-    if row is None:
-        raise NotFound(f"There is no deploy {deploy_id}.")
-    return row
-
-
-def get(actor, deploy_id):
-    """Return one deploy."""
-    row = find(deploy_id)
-    return describe(row, progress_of([row.id])[row.id], approvals.given([row.id])[row.id])
+def describe_all(found):
+    """Return deploys (rows that `with_names` gave) in the API's shape, what belongs to them being read in one query each."""
+    numbers = [row.id for row in found]
+    progress, given = progress_of(numbers), approvals.given(numbers)
+    return [describe(row, progress[row.id], given[row.id]) for row in found]
 
 
 def progress_of(deploy_ids):
@@ -104,81 +207,7 @@ def describe(row, progress, approvals_given):
     }
 
 
-# Asking for one.
-
-
-def create(actor, fields, is_automatic=False):
-    """Ask for a deploy of a release to a target; returns it. Raises NotFound, Invalid, Conflict.
-
-    Triggers in which no person decides say `is_automatic`: they are refused what people are only warned of.
-    """
-    target = targets.find(fields["application"], fields["environment"])
-    release = release_of(target.application, fields["release"])
-    return start(actor, target, release, fields, is_automatic=is_automatic)
-
-
-def release_of(application, version):
-    """Return a release that can be deployed, by version or "latest"; raises NotFound, Conflict."""
-    if version == "latest":
-        row = (
-            Release.select()
-            .where(Release.application == application, Release.state == "ready")
-            .order_by(Release.number.desc())
-            .first()
-        )
-        if row is None:
-            raise Conflict(f"{application.name} has no release that is ready: make one first.", code="no-ready-release")
-        return row
-    row = Release.get_or_none(Release.application == application, Release.version == version)
-    if row is None:
-        raise NotFound(f"{application.name} has no release {version}.")
-    if row.state != "ready":
-        said = f" It says: {row.error}" if row.error else ""
-        raise Conflict(
-            f"Release {version} of {application.name} is {row.state} and cannot be deployed.{said}",
-            code="release-not-ready",
-        )
-    return row
-
-
-def start(actor, target, release, asked, rollback_of=None, is_automatic=False):
-    """Write the deploy with its host runs and enqueue it; returns it.
-
-    `asked` is the wish: strategy, plan, comment, start_at, override.
-    """
-    with audit.change(actor, "deploy.create" if rollback_of is None else "deploy.rollback", where_of(target)) as told:
-        rows.hold_target(target.application_id, target.environment_id)
-        refuse_against_rollback(target, rollback_of)
-        admitted = gates.admit(actor, target, release, asked, rollback_of, is_automatic)
-        plan = plan_for(actor, target, release, asked, is_kept=not admitted["approvals_needed"])
-        snapshot = plan.snapshot
-        hosts = list(Host.select().where(Host.name.in_(snapshot["hosts"])).order_by(Host.name))
-        targets.require_in_service(target, hosts)
-        deploy = Deploy.create(
-            application=target.application,
-            environment=target.environment,
-            release=release,
-            previous_release=previous_release(target, release),
-            rollback_of=rollback_of,
-            plan=plan,
-            strategy=plan.strategy,
-            snapshot=snapshot,
-            comment=asked.get("comment"),
-            requested_by=actor.name,
-            created_at=now(),
-            **admitted,
-        )
-        write_host_runs(deploy, hosts, RELEASE_PROCESS in snapshots.commands(release, snapshot) and rollback_of is None)
-        note_asked(deploy, target, release)
-        outbox.on_created(deploy)
-        idempotency.note_made("deploy", deploy.id)
-        told.update(deploy=deploy.id, release=release.version, comment=deploy.comment, override=deploy.override)
-    failpoints.reach("deploy.created.before-enqueue")
-    if not plan.is_kept:
-        plan_rows.enqueue([plan.id])
-    queue.enqueue("windlass.reconcile", deploy.id)
-    failpoints.reach("deploy.created.after-enqueue")
-    return get(actor, deploy.id)
+# Writing one.
 
 
 def where_of(target):
@@ -210,16 +239,31 @@ def refuse_against_rollback(target, rollback_of):
     )
 
 
-def plan_for(actor, target, release, asked, is_kept):
-    """Return the plan that was asked for, or a new one. Raises Invalid, Conflict.
+def write(target, release, plan, **columns):
+    """Write a deploy of a plan with its host runs, and what follows from it; returns it. Call it within a transaction.
 
-    In a new one that is kept the deploy writes down what it does; the other kind is drawn up now, for people to agree to.
+    Raises Conflict "no-hosts" where all hosts are in maintenance.
     """
-    if asked.get("plan"):
-        return plan_rows.accept(asked["plan"], target, release, asked.get("strategy"))
-    snapshot = snapshots.take(target)
-    strategy = targets.complete_strategy(asked.get("strategy") or {}, snapshot["strategy"])
-    return plan_rows.write(actor, target, release, strategy, snapshot, is_kept)
+    snapshot = plan.snapshot
+    hosts = plan_rows.hosts_in(snapshot)
+    targets.require_in_service(target, hosts)
+    deploy = Deploy.create(
+        application=target.application,
+        environment=target.environment,
+        release=release,
+        previous_release=previous_release(target, release),
+        plan=plan,
+        strategy=plan.strategy,
+        snapshot=snapshot,
+        created_at=now(),
+        **columns,
+    )
+    has_lead = RELEASE_PROCESS in snapshots.commands(release, snapshot) and deploy.rollback_of_id is None
+    write_host_runs(deploy, hosts, has_lead)
+    note_asked(deploy, target, release)
+    outbox.on_created(deploy)
+    idempotency.note_made("deploy", deploy.id)
+    return deploy
 
 
 def in_time():
@@ -286,68 +330,25 @@ def note_asked(deploy, target, release):
     events.append("deploys", [item])
 
 
-# Changing its course.
+# Trying it again, and going back.
 
 
-def approve(actor, deploy_id, fields):
-    """Agree to a deploy that somebody else asked for; returns it. Raises NotFound, Forbidden, Conflict."""
-    row = find(deploy_id)
-    approvals.give(actor, row, fields)
-    queue.enqueue("windlass.reconcile", row.id)
-    return get(actor, deploy_id)
-
-
-def cancel(actor, deploy_id):
-    """Ask a deploy to stop; hosts under way go back, switched ones stay. Raises Conflict when it has ended."""
-    row = find(deploy_id)
-    with audit.change(actor, "deploy.cancel", deploy_id):
-        may_be = Deploy.state.in_(("pending_approval", "scheduled", "queued", "running", "paused"))
-        asked = Deploy.update(cancel_requested_by=actor.name).where(
-            Deploy.id == row.id, may_be, Deploy.cancel_requested_by.is_null()
-        )
-        if not asked.execute() and find(deploy_id).cancel_requested_by is None:
-            state = find(deploy_id).state
-            raise Conflict(f"Deploy {deploy_id} is {state} and cannot be cancelled.", code="not-cancellable")
-    queue.enqueue("windlass.reconcile", row.id)
-    return get(actor, deploy_id)
-
-
-def retry(actor, deploy_id):
-    """Try the hosts of a failed deploy again that failed or were left out. Raises Conflict when that is not possible."""
-    row = find(deploy_id)
-    if row.state != "failed":
+def refuse_superseded(deploy):
+    """Raise Conflict "superseded" where a newer deploy has begun, which trying this one again would undo."""
+    is_later = (in_time() > (deploy.started_at or deploy.created_at)) | (Deploy.id > deploy.id)
+    newer = Deploy.select().where(
+        Deploy.application == deploy.application,
+        Deploy.environment == deploy.environment,
+        Deploy.id != deploy.id,
+        is_later,
+        Deploy.state.not_in(transitions.DEPLOY_WAITING),
+    )
+    if newer.exists():
         raise Conflict(
-            f"Deploy {deploy_id} is {row.state}; only a failed deploy can be retried. Start a new one instead.",
-            code="not-retryable",
+            f"A newer deploy of {deploy.application.name} to {deploy.environment.name} exists; "
+            f"retrying deploy {deploy.id} would undo it.",
+            code="superseded",
         )
-    with audit.change(actor, "deploy.retry", deploy_id):
-        rows.hold_target(row.application_id, row.environment_id)
-        is_later = (in_time() > (row.started_at or row.created_at)) | (Deploy.id > row.id)
-        newer = (
-            Deploy.select()
-            .where(
-                Deploy.application == row.application,
-                Deploy.environment == row.environment,
-                Deploy.id != row.id,
-                is_later,
-                Deploy.state.not_in(transitions.DEPLOY_WAITING),
-            )
-            .exists()
-        )
-        if newer:
-            raise Conflict(
-                f"A newer deploy of {row.application.name} to {row.environment.name} exists; "
-                f"retrying deploy {deploy_id} would undo it.",
-                code="superseded",
-            )
-        gates.require_open(actor, row)
-        if not transitions.move_deploy(
-            row, "running", ended_at=None, reason=None, cancel_requested_by=None, retries=Deploy.retries + 1
-        ):
-            raise Conflict(f"Deploy {deploy_id} has just changed; look again.", code="not-retryable")
-        begin_again(row)
-    queue.enqueue("windlass.reconcile", row.id)
-    return get(actor, deploy_id)
 
 
 def begin_again(deploy, *conditions):
@@ -370,23 +371,20 @@ def begin_again(deploy, *conditions):
         model.delete().where(model.host_run.in_([run.id for run in moved])).execute()
 
 
-def rollback(actor, deploy_id):
-    """Make a deploy back to the release that ran before this deploy; returns the new deploy. Raises Conflict."""
-    row = find(deploy_id)
-    if row.state not in transitions.DEPLOY_ENDED:
+def refuse_no_way_back(deploy):
+    """Raise Conflict for a deploy that has not ended, has gone back itself, or came after nothing."""
+    if deploy.state not in transitions.DEPLOY_ENDED:
         raise Conflict(
-            f"Deploy {deploy_id} is {row.state}: cancel it, or wait for its end, before rolling back.",
+            f"Deploy {deploy.id} is {deploy.state}: cancel it, or wait for its end, before rolling back.",
             code="deploy-running",
         )
-    if row.state == "rolled_back":
+    if deploy.state == "rolled_back":
         raise Conflict(
-            f"Deploy {deploy_id} has already gone back; roll back the deploy whose release runs now.",
+            f"Deploy {deploy.id} has already gone back; roll back the deploy whose release runs now.",
             code="already-rolled-back",
         )
-    if row.previous_release_id is None:
+    if deploy.previous_release_id is None:
         raise Conflict(
-            f"Nothing of {row.application.name} ran in {row.environment.name} before deploy {deploy_id}.",
+            f"Nothing of {deploy.application.name} ran in {deploy.environment.name} before deploy {deploy.id}.",
             code="nothing-to-roll-back-to",
         )
-    target = targets.find(row.application.name, row.environment.name)
-    return start(actor, target, row.previous_release, {"comment": f"rollback of deploy {deploy_id}"}, rollback_of=row)

@@ -4,7 +4,8 @@ What is wanted is one row; each host follows by a maintenance host of its own, c
 Deploys go on meanwhile and leave the page where it is.
 """
 
-from controllers import audit, etags, events, rows
+from controllers import etags, events, rows
+from controllers.controller import Controller
 from controllers.desired import spec
 from controllers.errors import Conflict, NotFound
 from controllers.fleet import targets
@@ -138,50 +139,52 @@ def describe_maintenance_host(row, maintenance_host):
     }
 
 
-def get(actor, application, environment):
-    """Return whether a target is in maintenance, and how far its hosts are. Raises NotFound."""
-    target = rows.target(application, environment)
-    return describe(of_target(target.application_id, target.environment_id))
+class MaintenanceController(Controller):
+    """Maintenance of targets, for whoever looks at it, begins it or ends it."""
 
+    def get(self, application, environment):
+        """Return whether a target is in maintenance, and how far its hosts are. Raises NotFound."""
+        target = self.target(application, environment)
+        return describe(of_target(target.application_id, target.environment_id))
 
-def put(actor, application, environment, fields, if_match=None):
-    """Close a target, or change what its users are told; returns (maintenance, whether it was open before).
+    def put(self, application, environment, fields, if_match=None):
+        """Close a target, or change what its users are told; returns (maintenance, whether it was open before).
 
-    `fields`: maybe "reason", "message" and "retry_after_s" (None: users are not told when to come back). Raises NotFound,
-    PreconditionFailed, and Conflict "no-nginx" or "no-web-process" where nothing could answer in the application's stead.
-    """
-    with audit.change(actor, "maintenance.put", f"{application}/{environment}", **fields):
-        target = rows.target(application, environment, to_change=True)
-        before = of_target(target.application_id, target.environment_id)
-        etags.require_match(if_match, describe(before))
-        refuse_unfit(target)
-        was_on = before is not None and before.is_on
-        row = write(
-            target,
-            before,
-            is_on=True,
-            holder=actor.name,
-            reason=fields.get("reason"),
-            message=fields.get("message"),
-            retry_after_s=fields.get("retry_after_s", DEFAULT_RETRY_AFTER_S),
-            since=before.since if was_on else clock(),
-        )
-        note(actor, target, "closed for maintenance")
-    enqueue_for(row)
-    return describe(row), not was_on
+        `fields`: maybe "reason", "message" and "retry_after_s" (None: users are not told when to come back). Raises
+        NotFound, PreconditionFailed, and Conflict "no-nginx" or "no-web-process" where nothing could answer in the
+        application's stead.
+        """
+        with self.change("maintenance.put", f"{application}/{environment}", **fields):
+            target = self.target(application, environment, to_change=True)
+            before = of_target(target.application_id, target.environment_id)
+            etags.require_match(if_match, describe(before))
+            refuse_unfit(target)
+            was_on = before is not None and before.is_on
+            row = write(
+                target,
+                before,
+                is_on=True,
+                holder=self.actor.name,
+                reason=fields.get("reason"),
+                message=fields.get("message"),
+                retry_after_s=fields.get("retry_after_s", DEFAULT_RETRY_AFTER_S),
+                since=before.since if was_on else clock(),
+            )
+            note(self.actor, target, "closed for maintenance")
+        enqueue_for(row)
+        return describe(row), not was_on
 
-
-def delete(actor, application, environment):
-    """Open a target again; returns its maintenance. Raises NotFound where it is in none."""
-    with audit.change(actor, "maintenance.delete", f"{application}/{environment}"):
-        target = rows.target(application, environment, to_change=True)
-        before = of_target(target.application_id, target.environment_id)
-        if before is None or not before.is_on:
-            raise NotFound(f"{application} in {environment} is not in maintenance.")
-        row = write(target, before, is_on=False)
-        note(actor, target, "opened again")
-    enqueue_for(row)
-    return describe(row)
+    def delete(self, application, environment):
+        """Open a target again; returns its maintenance. Raises NotFound where it is in none."""
+        with self.change("maintenance.delete", f"{application}/{environment}"):
+            target = self.target(application, environment, to_change=True)
+            before = of_target(target.application_id, target.environment_id)
+            if before is None or not before.is_on:
+                raise NotFound(f"{application} in {environment} is not in maintenance.")
+            row = write(target, before, is_on=False)
+            note(self.actor, target, "opened again")
+        enqueue_for(row)
+        return describe(row)
 
 
 def write(target, before, **columns):

@@ -103,7 +103,7 @@ def write(actor, target, release, strategy, snapshot, is_kept):
 
     Raises Conflict "no-hosts" where all are in maintenance.
     """
-    hosts = list(Host.select().where(Host.name.in_(snapshot["hosts"])).order_by(Host.name))
+    hosts = hosts_in(snapshot)
     targets.require_in_service(target, hosts)
     out_of_service = [host for host in hosts if host.maintenance_reason]
     plan = Plan.create(
@@ -120,6 +120,11 @@ def write(actor, target, release, strategy, snapshot, is_kept):
     looked_at = [host for host in hosts if not host.maintenance_reason]
     PlanHost.insert_many([{"plan": plan, "host": host, "host_name": host.name} for host in looked_at]).execute()
     return plan
+
+
+def hosts_in(snapshot):
+    """Return the rows of the hosts that a snapshot of a target names, by name."""
+    return list(Host.select().where(Host.name.in_(snapshot["hosts"])).order_by(Host.name))
 
 
 def enqueue(plans):
@@ -170,9 +175,11 @@ def state_of(plan_hosts):
 # A deploy of a plan.
 
 
-def accept(plan_id, target, release, strategy):
-    """Return the plan a deploy names; `strategy` is what the deploy asks for besides, or None. Raises Invalid, Conflict."""
-    plan = Plan.get_or_none(Plan.id == plan_id)
+def accept(plan, plan_id, target, release, strategy):
+    """Return a plan, a deploy being asked for by its number; `strategy` is what is asked for besides, or None.
+
+    Raises Invalid, also where there is none of that number; Conflict.
+    """
     if plan is None or plan.is_kept:
         why = (
             f"There is no plan {plan_id}."

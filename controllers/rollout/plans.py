@@ -2,9 +2,11 @@
 
 import time
 
+from controllers.controller import Controller
 from controllers.errors import NotFound
 from controllers.fleet import targets
-from controllers.rollout import deploys, maintenance, plan_rows, snapshots
+from controllers.releases.releases import ReleaseController
+from controllers.rollout import maintenance, plan_rows, snapshots
 from models import Plan, PlanHost
 from models.db import database
 from utils.datekit import rfc3339
@@ -13,20 +15,30 @@ PATIENCE_S = 25
 LOOK_EVERY_S = 0.1
 
 
-def create(actor, fields):
-    """Plan a deploy: look at every host of the target and say what would change. Raises NotFound, Conflict, Invalid.
+class PlanController(Controller):
+    """Plans of deploys, for whoever asks."""
 
-    Waits some time for the hosts; a plan that is still "observing" then is complete later.
-    """
-    target = targets.find(fields["application"], fields["environment"])
-    release = deploys.release_of(target.application, fields["release"])
-    with database.atomic():
-        snapshot = snapshots.take(target)
-        strategy = targets.complete_strategy(fields.get("strategy") or {}, snapshot["strategy"])
-        plan = plan_rows.write(actor, target, release, strategy, snapshot, is_kept=False)
-    plan_rows.enqueue([plan.id])
-    await_hosts(plan)
-    return get(actor, plan.id)
+    def create(self, fields):
+        """Plan a deploy: look at every host of the target and say what would change. Raises NotFound, Conflict, Invalid.
+
+        Waits some time for the hosts; a plan that is still "observing" then is complete later.
+        """
+        target = self.target(fields["application"], fields["environment"])
+        release = ReleaseController(self.actor).deployable(target.application, fields["release"])
+        with database.atomic():
+            snapshot = snapshots.take(target)
+            strategy = targets.complete_strategy(fields.get("strategy") or {}, snapshot["strategy"])
+            plan = plan_rows.write(self.actor, target, release, strategy, snapshot, is_kept=False)
+        plan_rows.enqueue([plan.id])
+        await_hosts(plan)
+        return self.get(plan.id)
+
+    def get(self, plan_id):
+        """Return a plan in the API's shape; raises NotFound."""
+        plan = self.visible(Plan).where(Plan.id == plan_id).first()
+        if plan is None:
+            raise NotFound(f"There is no plan {plan_id}.")
+        return describe(plan)
 
 
 def await_hosts(plan):
@@ -39,11 +51,8 @@ def await_hosts(plan):
         time.sleep(LOOK_EVERY_S)
 
 
-def get(actor, plan_id):
-    """Return a plan in the API's shape; raises NotFound."""
-    plan = Plan.get_or_none(Plan.id == plan_id)
-    if plan is None:
-        raise NotFound(f"There is no plan {plan_id}.")
+def describe(plan):
+    """Return a plan in the API's shape."""
     rows = plan_rows.rows_of(plan)
     state = plan_rows.state_of(rows)
     return {

@@ -8,7 +8,7 @@ import pytest
 
 from controllers import events
 from controllers.jobs import queue, transitions
-from controllers.rollout import deploy_views
+from controllers.rollout.deploy_views import DeployViewController
 from models import Deploy, HostRun, Release, Step
 from models.db import connection
 from tests import factories
@@ -351,7 +351,7 @@ def test_events_come_as_they_happen(api):
 def test_a_client_that_goes_away_is_noticed(api, monkeypatch):
     gone = threading.Event()
 
-    def follow(actor, number, after):
+    def follow(controller, number, after):
         try:
             with connection():
                 yield {"number": 1, "kind": "output", "text": "x"}
@@ -360,7 +360,7 @@ def test_a_client_that_goes_away_is_noticed(api, monkeypatch):
         finally:
             gone.set()
 
-    monkeypatch.setattr(deploy_views, "follow", follow)
+    monkeypatch.setattr(DeployViewController, "follow", follow)
     answer = api.get("/deploys/1/stream", buffered=False)
     pieces = iter(answer.response)
     while b"id: 1" not in next(pieces):

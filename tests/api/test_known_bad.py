@@ -5,7 +5,7 @@ import pytest
 from controllers.actor import WINDLASS
 from controllers.errors import Conflict
 from controllers.jobs import queue
-from controllers.rollout import deploys
+from controllers.rollout.deploys import DeployController
 from models import Deploy, Environment
 from tests import factories
 
@@ -46,10 +46,10 @@ def test_people_are_warned_and_may_go_on(api, target, state, told):
 def test_automatic_triggers_are_refused(target):
     factories.deploy([], release=target[0], state="failed", reason="no")
     with pytest.raises(Conflict) as refused:
-        deploys.create(WINDLASS, WANTED, is_automatic=True)
+        DeployController(WINDLASS).create(WANTED, is_automatic=True)
     assert refused.value.code == "latched"
     assert Deploy.select().count() == 1
-    assert deploys.create(WINDLASS, {**WANTED, "release": "v2"}, is_automatic=True)["warnings"] == []
+    assert DeployController(WINDLASS).create({**WANTED, "release": "v2"}, is_automatic=True)["warnings"] == []
 
 
 def test_it_is_shown_with_the_release_and_the_target(api, target):

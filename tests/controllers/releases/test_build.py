@@ -12,8 +12,9 @@ import store
 from controllers import events
 from controllers.actor import Actor
 from controllers.jobs import queue
-from controllers.releases import build, releases
+from controllers.releases import build
 from controllers.releases.dependencies import platforms
+from controllers.releases.releases import ReleaseController
 from models import BuiltEnvironment, Release, Target
 from models.db import now
 from tests import factories
@@ -39,7 +40,7 @@ def application(repository, name="shop"):
 
 def make(application, fields=None, state="ready"):
     """Ask for a release, build it, and return its row, which must be in `state`."""
-    asked = releases.create(ACTOR, application.name, fields or {})
+    asked = ReleaseController(ACTOR).create(application.name, fields or {})
     release = Release.get(Release.application == application, Release.version == asked["version"])
     build.KIND.carry_out(release.id)
     release = Release.get_by_id(release.id)
@@ -49,7 +50,7 @@ def make(application, fields=None, state="ready"):
 
 def asked(shop):
     """Return the row of a release that was asked for."""
-    version = releases.create(ACTOR, shop.name, {})["version"]
+    version = ReleaseController(ACTOR).create(shop.name, {})["version"]
     return Release.get(Release.application == shop, Release.version == version)
 
 
@@ -205,7 +206,12 @@ def test_a_package_becomes_a_release(index, packages):
     assert [entry[0] for entry in store.manifest(release.digest)] == ["windlass-package.json"]
     content = json.loads(store.read(store.manifest(release.digest)[0][3]))
     assert content == {"package": "httpbin[mainapp]", "version": "0.10", "lock": release.lock_digest}
-    assert set(releases.get(ACTOR, "httpbin", "v1")["dependencies"]) == {"httpbin", "helper", "extra", "gunicorn"}
+    assert set(ReleaseController(ACTOR).get("httpbin", "v1")["dependencies"]) == {
+        "httpbin",
+        "helper",
+        "extra",
+        "gunicorn",
+    }
     older = make(shop, {"package_version": "0.9"})
     assert (older.package_version, older.version) == ("0.9", "v2")
     assert older.digest != release.digest, "two versions must not have the same name on a host"

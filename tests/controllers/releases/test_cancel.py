@@ -5,7 +5,8 @@ import pytest
 from controllers import events
 from controllers.errors import Conflict
 from controllers.jobs import leases
-from controllers.releases import build, external_build, releases
+from controllers.releases import build, external_build
+from controllers.releases.releases import ReleaseController
 from models import AuditEntry, BuiltEnvironment, Integration, Release
 from models.db import clock, now
 from tests.controllers.releases.test_build import ACTOR, application, asked, sent_tasks, told
@@ -22,7 +23,7 @@ SLOW = "import os, time; open({mark!r}, 'w').write(str(os.getpid())); print('bui
 
 def cancel(release):
     """Cancel it; returns what the API says of it."""
-    return releases.cancel(ACTOR, "shop", release.version)
+    return ReleaseController(ACTOR).cancel("shop", release.version)
 
 
 def assert_cancelled(release, error="cancelled by tester"):
@@ -163,7 +164,7 @@ def test_the_build_in_jenkins_is_ended(release, jenkins, sent_tasks, has_begun):
     assert_cancelled(release)
     assert (made.result == "ABORTED") if has_begun else jenkins.items[0].is_cancelled
     assert "team/shop in ci was stopped." in told(release)
-    assert releases.get(ACTOR, "shop", "v1")["build"]["state"] == "aborted"
+    assert ReleaseController(ACTOR).get("shop", "v1")["build"]["state"] == "aborted"
 
 
 def test_a_build_in_jenkins_that_has_ended_is_left_alone(release, jenkins, monkeypatch):

@@ -10,7 +10,8 @@ from controllers import events
 from controllers.actor import Actor
 from controllers.errors import Conflict, Invalid, NotFound
 from controllers.jobs import queue, transitions
-from controllers.releases import build, releases
+from controllers.releases import build
+from controllers.releases.releases import ReleaseController
 from models import Release, db
 from tests import factories
 
@@ -44,7 +45,7 @@ def tree(files):
 
 def test_a_release_is_building_until_somebody_built_it(sent_tasks):
     shop = factories.application()
-    made = releases.create(ACTOR, "shop", {})
+    made = ReleaseController(ACTOR).create("shop", {})
     assert (made["version"], made["number"], made["state"], made["ref"], made["requested_by"]) == (
         "v1",
         1,
@@ -60,7 +61,7 @@ def test_a_release_is_building_until_somebody_built_it(sent_tasks):
 
 def test_what_was_configured_is_kept_with_the_release():
     shop = factories.application()
-    releases.create(ACTOR, "shop", {"ref": "v1.2"})
+    ReleaseController(ACTOR).create("shop", {"ref": "v1.2"})
     shop.source = {**shop.source, "repository": "https://elsewhere.example/x"}
     shop.save()
     row = Release.get(Release.application == shop)
@@ -70,7 +71,11 @@ def test_what_was_configured_is_kept_with_the_release():
 def test_numbers_count_for_each_application():
     factories.application()
     package()
-    assert [releases.create(ACTOR, name, {})["version"] for name in ("shop", "httpbin", "shop")] == ["v1", "v1", "v2"]
+    assert [ReleaseController(ACTOR).create(name, {})["version"] for name in ("shop", "httpbin", "shop")] == [
+        "v1",
+        "v1",
+        "v2",
+    ]
 
 
 def test_many_at_once_get_numbers_of_their_own():
@@ -79,7 +84,7 @@ def test_many_at_once_get_numbers_of_their_own():
 
     def ask():
         with db.connection():
-            made.append(releases.create(ACTOR, "shop", {})["number"])
+            made.append(ReleaseController(ACTOR).create("shop", {})["number"])
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
@@ -103,14 +108,14 @@ def test_what_does_not_fit_the_source_is_refused(sent_tasks, name, fields, field
     factories.application()
     package()
     with pytest.raises(Invalid) as caught:
-        releases.create(ACTOR, name, fields)
+        ReleaseController(ACTOR).create(name, fields)
     assert [item["field"] for item in caught.value.errors] == [field]
     assert Release.select().count() == 0 and sent_tasks == []
 
 
 def test_an_unknown_application_is_told(database):
     with pytest.raises(NotFound, match="no application 'nothing'"):
-        releases.create(ACTOR, "nothing", {})
+        ReleaseController(ACTOR).create("nothing", {})
 
 
 # Looking.
@@ -121,46 +126,46 @@ def test_releases_are_listed_newest_first_a_page_at_a_time():
     for state in ("ready", "failed", "ready"):
         factories.release(shop, state)
     factories.release(factories.application("other"))
-    first = releases.listing(ACTOR, "shop", limit=2)
+    first = ReleaseController(ACTOR).listing("shop", limit=2)
     assert [item["version"] for item in first["items"]] == ["v3", "v2"]
-    second = releases.listing(ACTOR, "shop", limit=2, after=first["next"])
+    second = ReleaseController(ACTOR).listing("shop", limit=2, after=first["next"])
     assert ([item["version"] for item in second["items"]], second["next"]) == (["v1"], None)
-    assert [item["version"] for item in releases.listing(ACTOR, "shop", state="failed")["items"]] == ["v2"]
+    assert [item["version"] for item in ReleaseController(ACTOR).listing("shop", state="failed")["items"]] == ["v2"]
 
 
 def test_one_release_is_shown_with_its_dependencies():
     shop = factories.application()
     factories.release(shop, lock=f"# note\nflask==3.1.0 \\\n    --hash=sha256:{'1' * 64}\n")
-    shown = releases.get(ACTOR, "shop", "v1")
+    shown = ReleaseController(ACTOR).get("shop", "v1")
     assert shown["dependencies"] == {"flask": "3.1.0"} and shown["environments"] == []
-    assert releases.get(ACTOR, "shop", "latest")["version"] == "v1"
+    assert ReleaseController(ACTOR).get("shop", "latest")["version"] == "v1"
     for version in ("v2", "", "v1\0"):
         with pytest.raises(NotFound):
-            releases.get(ACTOR, "shop", version)
+            ReleaseController(ACTOR).get("shop", version)
 
 
 def test_latest_is_the_newest_that_is_ready():
     shop = factories.application()
     with pytest.raises(NotFound, match="no release that is ready"):
-        releases.get(ACTOR, "shop", "latest")
+        ReleaseController(ACTOR).get("shop", "latest")
     for state in ("ready", "ready", "failed", "building"):
         factories.release(shop, state)
-    assert releases.get(ACTOR, "shop", "latest")["version"] == "v2"
+    assert ReleaseController(ACTOR).get("shop", "latest")["version"] == "v2"
 
 
 def test_a_build_is_followed_to_its_end():
     shop = factories.application()
-    releases.create(ACTOR, "shop", {})
+    ReleaseController(ACTOR).create("shop", {})
     row = Release.get(Release.application == shop)
-    followed = releases.follow(ACTOR, "shop", "v1")
+    followed = ReleaseController(ACTOR).follow("shop", "v1")
     assert next(followed)["data"]["state"] == "building"
     events.append(f"release-{row.id}", [{"kind": "output", "text": "one"}])
     assert next(followed)["text"] == "one"
     transitions.move_release(row, "failed", error="it did not work")
     assert [event["text"] for event in followed] == ["it did not work"]
-    assert list(releases.follow(ACTOR, "shop", "v1", after=3)) == []
-    assert [event["number"] for event in releases.history(ACTOR, "shop", "v1", after=1)["items"]] == [2, 3]
-    assert releases.history(ACTOR, "shop", "v1", limit=2)["next"] == 2
+    assert list(ReleaseController(ACTOR).follow("shop", "v1", after=3)) == []
+    assert [event["number"] for event in ReleaseController(ACTOR).history("shop", "v1", after=1)["items"]] == [2, 3]
+    assert ReleaseController(ACTOR).history("shop", "v1", limit=2)["next"] == 2
 
 
 def test_a_release_s_end_cannot_be_changed():
@@ -193,7 +198,7 @@ def test_two_releases_are_compared():
         python_version="3.12",
         processes={"web": "b", "clock": "c"},
     )
-    compared = releases.compare(ACTOR, "shop", "v1", "v2")
+    compared = ReleaseController(ACTOR).compare("shop", "v1", "v2")
     assert (compared["from"], compared["to"]) == ("v1", "v2")
     assert compared["files"] == [
         {"path": "a.py", "change": "changed", "size_before": 1, "size": 4},
@@ -218,7 +223,7 @@ def test_two_releases_are_compared():
 def test_a_release_is_the_same_as_itself():
     shop = factories.application()
     factories.release(shop, digest=tree({"a": "1"}), lock="flask==3.0\n", commit="a" * 40)
-    compared = releases.compare(ACTOR, "shop", "v1", "v1")
+    compared = ReleaseController(ACTOR).compare("shop", "v1", "v1")
     assert compared["files"] == compared["commits"] == [] and not any(compared["dependencies"].values())
 
 
@@ -226,7 +231,7 @@ def test_what_is_not_on_this_machine_is_null(settings):
     shop = factories.application()
     for number in (1, 2):
         factories.release(shop, commit=f"{number}" * 40)
-    compared = releases.compare(ACTOR, "shop", "v1", "v2")
+    compared = ReleaseController(ACTOR).compare("shop", "v1", "v2")
     assert compared["files"] is compared["commits"] is None
     json.dumps(compared)
 
@@ -236,9 +241,12 @@ def test_commits_between_two_releases_are_told(repository):
     for number in (1, 2, 3):
         repository.commit({"a": str(number)}, f"Change {number}")
         if number != 2:
-            releases.create(ACTOR, "shop", {})
+            ReleaseController(ACTOR).create("shop", {})
             build.KIND.carry_out(Release.get(Release.application == shop, Release.state == "building").id)
-    forth, back = releases.compare(ACTOR, "shop", "v1", "v2"), releases.compare(ACTOR, "shop", "v2", "v1")
+    forth, back = (
+        ReleaseController(ACTOR).compare("shop", "v1", "v2"),
+        ReleaseController(ACTOR).compare("shop", "v2", "v1"),
+    )
     assert [commit["subject"] for commit in forth["commits"]] == ["Change 3", "Change 2"] and forth[
         "reverted_commits"
     ] == []
@@ -252,6 +260,6 @@ def test_only_what_is_ready_is_compared():
     factories.release(shop)
     factories.release(shop, "failed")
     with pytest.raises(Conflict, match="v2 of shop is failed"):
-        releases.compare(ACTOR, "shop", "v1", "v2")
+        ReleaseController(ACTOR).compare("shop", "v1", "v2")
     with pytest.raises(NotFound):
-        releases.compare(ACTOR, "shop", "v1", "v9")
+        ReleaseController(ACTOR).compare("shop", "v1", "v9")

@@ -6,7 +6,7 @@ import pytest
 
 from controllers.errors import Conflict
 from controllers.jobs import queue
-from controllers.rollout import deploys
+from controllers.rollout.deploys import DeployController
 from models import Deploy
 from models.db import connection
 from tests import factories
@@ -55,7 +55,7 @@ def codes(results):
 
 
 def test_one_of_many_rollbacks_is_made(succeeded, administrator):
-    results = at_once(*[lambda: deploys.rollback(administrator, succeeded.id)] * AT_ONCE)
+    results = at_once(*[lambda: DeployController(administrator).rollback(succeeded.id)] * AT_ONCE)
     assert codes(results) == ["deploy-running"] * (AT_ONCE - 1)
     assert Deploy.select().where(Deploy.rollback_of == succeeded).count() == 1
 
@@ -63,7 +63,11 @@ def test_one_of_many_rollbacks_is_made(succeeded, administrator):
 def test_deploys_queue_or_one_rollback_wins(succeeded, administrator):
     wish = {"application": "shop", "release": "v2", "environment": "production"}
     results = at_once(
-        *[lambda: deploys.create(administrator, wish), lambda: deploys.rollback(administrator, succeeded.id)] * AT_ONCE
+        *[
+            lambda: DeployController(administrator).create(wish),
+            lambda: DeployController(administrator).rollback(succeeded.id),
+        ]
+        * AT_ONCE
     )
     made = [result for result in results if isinstance(result, dict)]
     assert {deploy["state"] for deploy in made} == {"queued"}
@@ -77,10 +81,10 @@ def test_deploys_queue_or_one_rollback_wins(succeeded, administrator):
 
 def test_a_deploy_is_refused_while_a_rollback_waits_and_welcome_after_it(succeeded, administrator):
     wish = {"application": "shop", "release": "v2", "environment": "production"}
-    rollback = deploys.rollback(administrator, succeeded.id)
+    rollback = DeployController(administrator).rollback(succeeded.id)
     with pytest.raises(Conflict) as raised:
-        deploys.create(administrator, wish)
+        DeployController(administrator).create(wish)
     assert raised.value.code == "rollback-running"
     assert f"the rollback {rollback['id']} has not ended" in str(raised.value)
     Deploy.update(state="succeeded").where(Deploy.id == rollback["id"]).execute()
-    assert deploys.create(administrator, wish)["state"] == "queued"
+    assert DeployController(administrator).create(wish)["state"] == "queued"

@@ -8,7 +8,9 @@ from controllers import events, transports
 from controllers.actor import Actor
 from controllers.jobs import outbox, queue
 from controllers.notifications import delivery_run
-from controllers.rollout import deploy_views, deploys, host_run, reconcile
+from controllers.rollout import host_run, reconcile
+from controllers.rollout.deploy_views import DeployViewController
+from controllers.rollout.deploys import DeployController
 from models import Delivery, Deploy, HostRun, Release
 from models.db import clock, now
 from tests import factories
@@ -85,7 +87,7 @@ def test_what_keeps_the_release_is_asked_again_while_it_is_away(run, artifactory
         assert waits.due_at > clock() and waits.message.startswith("v1 cannot be had now: The integration 'kept'")
         assert said(run)[-1] == waits.message and "nothing is done to the host meanwhile" in waits.message
     assert Deploy.get_by_id(run.deploy_id).state == "running"
-    shown = deploy_views.hosts(Actor("ann"), run.deploy_id)["items"][0]
+    shown = DeployViewController(Actor("ann")).hosts(run.deploy_id)["items"][0]
     assert shown["message"] == waits.message and {step["state"] for step in shown["steps"]} == {"pending"}
     artifactory.recover()
     gone_on = attempt(run)
@@ -154,7 +156,7 @@ def test_what_was_changed_there_fails_at_once(run, artifactory):
 def test_a_deploy_that_is_cancelled_meanwhile_ends_at_once(run, artifactory):
     artifactory.fault("status", on="^GET", status=503)
     attempt(run)
-    deploys.cancel(Actor("ann"), run.deploy_id)
+    DeployController(Actor("ann")).cancel(run.deploy_id)
     reconcile.reconcile(run.deploy_id)
     assert Deploy.get_by_id(run.deploy_id).state == "cancelled"
     assert {row.state for row in HostRun.select()} == {"skipped"}
@@ -163,7 +165,7 @@ def test_a_deploy_that_is_cancelled_meanwhile_ends_at_once(run, artifactory):
 def test_a_retry_waits_anew(run, artifactory):
     artifactory.fault("status", on="^GET", status=429, retry_after=86_400)
     attempt(run)
-    deploys.retry(Actor("ann"), run.deploy_id)
+    DeployController(Actor("ann")).retry(run.deploy_id)
     again = HostRun.get_by_id(run.id)
     assert (again.state, again.away, again.message) == ("pending", None, None)
 

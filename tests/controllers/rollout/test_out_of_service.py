@@ -6,7 +6,9 @@ import secretbox
 from controllers import transports
 from controllers.actor import Actor
 from controllers.errors import Conflict
-from controllers.rollout import deploys, host_run, pauses
+from controllers.rollout import deploys, host_run
+from controllers.rollout.deploys import DeployController
+from controllers.rollout.pauses import PauseController
 from models import Deploy, Host, HostRun, Step
 from models.db import now
 from remote.ssh import Unreachable
@@ -131,7 +133,7 @@ def test_a_retry_leaves_them_out_and_takes_those_in_that_are_back(sent_tasks, ho
     assert tick(deploy).state == "failed"
     take_out(hosts[0], reason=None)
     take_out(hosts[1])
-    deploys.retry(ANN, deploy.id)
+    DeployController(ANN).retry(deploy.id)
     tick(deploy)
     host_run.carry_out(runs_of(deploy)[1].id)
     assert [told(deploy)[host.name][0] for host in hosts[:3]] == ["pending", "skipped", "pending"]
@@ -141,9 +143,9 @@ def test_a_retry_leaves_them_out_and_takes_those_in_that_are_back(sent_tasks, ho
 def test_trying_one_again_by_name_is_refused(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:2], {"max_failures": 1})
     tick(deploy)
-    pauses.pause(ANN, deploy.id)
+    PauseController(ANN).pause(deploy.id)
     end(runs_of(deploy)[0], "failed", message="broke.")
     take_out(hosts[0])
     with pytest.raises(Conflict, match=r"in maintenance: new disk\. Put it back into service first") as refused:
-        pauses.retry_host(ANN, deploy.id, "app1")
+        PauseController(ANN).retry_host(deploy.id, "app1")
     assert refused.value.code == "in-maintenance" and told(deploy)["app1"][0] == "failed"

@@ -5,7 +5,8 @@ import pytest
 from controllers.actor import Actor
 from controllers.errors import NotFound
 from controllers.jobs import queue
-from controllers.rollout import plan_rows, plan_run, plans
+from controllers.rollout import plan_rows, plan_run
+from controllers.rollout.plans import PlanController
 from models import HostRun, Plan, PlanHost
 from models.db import clock
 from tests import factories
@@ -46,16 +47,18 @@ def found(digest="d1", unchanged=False):
 
 def test_a_plan_is_ready_when_every_host_was_looked_at_and_failed_when_one_could_not_be():
     plan, rows = make()
-    assert plans.get(ANN, plan.id)["state"] == "observing"
+    assert PlanController(ANN).get(plan.id)["state"] == "observing"
     plan_rows.write_changes(rows[0], found(), {})
-    assert plans.get(ANN, plan.id)["state"] == "observing" and plans.get(ANN, plan.id)["digest"] is None
+    assert (
+        PlanController(ANN).get(plan.id)["state"] == "observing" and PlanController(ANN).get(plan.id)["digest"] is None
+    )
     plan_rows.write_changes(rows[1], found("d2", True), {})
-    told = plans.get(ANN, plan.id)
+    told = PlanController(ANN).get(plan.id)
     assert told["state"] == "ready" and told["digest"] and told["unchanged"] is False
     other, rows = make()
     plan_rows.write_changes(rows[0], found(), {})
     plan_rows.write_error(rows[1], {"code": "key-refused", "message": "m", "remedy": "r"})
-    told = plans.get(ANN, other.id)
+    told = PlanController(ANN).get(other.id)
     assert told["state"] == "failed" and told["digest"] is None
     assert told["errors"] == [{"host": rows[1].host_name, "code": "key-refused", "message": "m", "remedy": "r"}]
 
@@ -76,7 +79,7 @@ def test_a_plan_s_digest_tells_other_changes_and_other_strategies_apart():
         Plan.update(strategy=strategy).where(Plan.id == plan.id).execute()
         PlanHost.update(host_name="web-1").where(PlanHost.id == rows[0].id).execute()
         plan_rows.write_changes(rows[0], found(digest), {})
-        digests.add(plans.get(ANN, plan.id)["digest"])
+        digests.add(PlanController(ANN).get(plan.id)["digest"])
     assert len(digests) == 3
 
 
@@ -86,7 +89,7 @@ def test_hosts_that_were_left_out_are_told_and_part_of_the_digest():
         plan, rows = make(1, skipped=skipped)
         PlanHost.update(host_name="web-1").where(PlanHost.id == rows[0].id).execute()
         plan_rows.write_changes(rows[0], found(), {})
-        told = plans.get(ANN, plan.id)
+        told = PlanController(ANN).get(plan.id)
         assert (told["state"], told["skipped"]) == ("ready", skipped)
         digests.add(told["digest"])
     assert len(digests) == 2
@@ -107,7 +110,7 @@ def test_what_a_deploy_did_on_a_host_that_it_had_left_out_at_first_is_kept():
     plan_rows.write_changes(row, found(), {})
     run = HostRun.get(HostRun.deploy == factories.deploy([host], plan=plan))
     assert plan_rows.hold(run, found("d2"), {}) == []
-    told = plans.get(ANN, plan.id)
+    told = PlanController(ANN).get(plan.id)
     assert (told["state"], len(told["hosts"]), told["skipped"]) == ("ready", 2, [])
 
 
@@ -128,10 +131,10 @@ def test_a_host_that_was_deleted_meanwhile_is_given_up(enqueued):
     rows[0].host.delete_instance()
     plan_run.observe(rows[0].id)
     plan_run.KIND.enqueue_due()
-    assert plans.get(ANN, plan.id)["state"] == "failed" and enqueued == []
+    assert PlanController(ANN).get(plan.id)["state"] == "failed" and enqueued == []
 
 
 def test_what_is_not_there_is_said_so_and_late_messages_do_nothing():
     plan_run.observe(12345)
     with pytest.raises(NotFound):
-        plans.get(ANN, 12345)
+        PlanController(ANN).get(12345)

@@ -8,7 +8,9 @@ from controllers import events
 from controllers.actor import Actor
 from controllers.errors import Conflict, NotFound
 from controllers.jobs import transitions
-from controllers.rollout import bake, deploy_views, deploys, host_run, pauses, reconcile
+from controllers.rollout import bake, deploy_views, deploys, host_run, reconcile
+from controllers.rollout.deploys import DeployController
+from controllers.rollout.pauses import PauseController
 from models import Deploy, HostRun, HostWatch, Target
 from models.db import clock, connection, now
 from tests import factories
@@ -122,7 +124,7 @@ def test_a_pause_until_resumed_lasts_until_somebody_resumes(sent_tasks, paused):
     age(paused, 10**9)
     assert tick(paused).state == "paused"
     assert len(enqueued_hosts(sent_tasks)) == 1
-    pauses.resume(ANN, paused.id)
+    PauseController(ANN).resume(paused.id)
     resumed = tick(paused)
     assert (resumed.state, resumed.reason) == ("running", None)
     assert len(enqueued_hosts(sent_tasks)) == 4
@@ -134,7 +136,7 @@ def test_resuming_lets_one_wave_through_not_all(sent_tasks, hosts):
         tick(deploy)
         end(runs_of(deploy)[position], "succeeded")
         assert tick(deploy).state == "paused"
-        pauses.resume(ANN, deploy.id)
+        PauseController(ANN).resume(deploy.id)
     tick(deploy)
     end(runs_of(deploy)[3], "succeeded")
     assert tick(deploy).state == "succeeded", "after the last wave there is nothing to wait for"
@@ -145,7 +147,7 @@ def test_while_paused_hosts_under_way_finish_and_no_other_begins(sent_tasks, hos
     tick(deploy)
     first, second = runs_of(deploy)
     transitions.move_host_run(first, "running")
-    assert pauses.pause(ANN, deploy.id)["reason"] == "paused by ann"
+    assert PauseController(ANN).pause(deploy.id)["reason"] == "paused by ann"
     assert host_run.HostRunAttempt.claim(second.id) is None, "its message had been enqueued already"
     HostRun.update(enqueued_at=None).where(HostRun.deploy == deploy).execute()
     sent_tasks.clear()
@@ -153,7 +155,7 @@ def test_while_paused_hosts_under_way_finish_and_no_other_begins(sent_tasks, hos
     assert enqueued_hosts(sent_tasks) == [first.id], "a host whose worker died must not stay half done"
     end(first, "succeeded")
     assert tick(deploy).state == "paused"
-    pauses.resume(ANN, deploy.id)
+    PauseController(ANN).resume(deploy.id)
     tick(deploy)
     assert enqueued_hosts(sent_tasks)[-1] == second.id
 
@@ -164,10 +166,10 @@ def test_a_failure_while_paused_is_judged_when_the_deploy_is_resumed(sent_tasks,
     first, second = runs_of(deploy)
     transitions.move_host_run(second, "running")
     end(first, "succeeded")
-    pauses.pause(ANN, deploy.id)
+    PauseController(ANN).pause(deploy.id)
     end(second, "failed", message="app2 broke.")
     assert tick(deploy).state == "paused"
-    pauses.resume(ANN, deploy.id)
+    PauseController(ANN).resume(deploy.id)
     going_back = tick(deploy)
     assert (going_back.state, going_back.reason) == ("rolling_back", "app2 broke.")
 
@@ -183,7 +185,7 @@ def test_a_paused_deploy_is_cancelled_where_it_stands(sent_tasks, paused):
 def test_only_a_running_deploy_is_paused(sent_tasks, hosts, state):
     deploy = factories.deploy(hosts, state=state)
     with pytest.raises(Conflict) as refused:
-        pauses.pause(ANN, deploy.id)
+        PauseController(ANN).pause(deploy.id)
     assert (refused.value.code, Deploy.get_by_id(deploy.id).state) == ("not-pausable", state)
 
 
@@ -191,7 +193,7 @@ def test_only_a_running_deploy_is_paused(sent_tasks, hosts, state):
 def test_only_a_paused_deploy_is_resumed(sent_tasks, hosts, state):
     deploy = factories.deploy(hosts, state=state)
     with pytest.raises(Conflict) as refused:
-        pauses.resume(ANN, deploy.id)
+        PauseController(ANN).resume(deploy.id)
     assert (refused.value.code, Deploy.get_by_id(deploy.id).state) == ("not-resumable", state)
 
 
@@ -206,7 +208,7 @@ def one_failed(sent_tasks, hosts):
     first, second, *_ = runs_of(deploy)
     end(first, "succeeded")
     tick(deploy)
-    pauses.pause(ANN, deploy.id)
+    PauseController(ANN).pause(deploy.id)
     end(second, "failed", message="app2 broke.", code="check-failed")
     return deploy
 
@@ -216,10 +218,10 @@ def test_a_failed_host_is_tried_again_once_resumed(sent_tasks, one_failed):
     assert deploy_views.describe_run(failed, [])["code"] == "check-failed"
     told = [event["data"] for event in events.read(f"deploy-{one_failed.id}") if event.get("host") == "app2"]
     assert told[-1]["code"] == "check-failed" and "code" not in told[0]
-    retried = pauses.retry_host(ANN, one_failed.id, "app2")
+    retried = PauseController(ANN).retry_host(one_failed.id, "app2")
     assert (retried["state"], retried["code"]) == ("pending", None)
     assert tick(one_failed).state == "paused"
-    pauses.resume(ANN, one_failed.id)
+    PauseController(ANN).resume(one_failed.id)
     assert tick(one_failed).state == "running"
     assert enqueued_hosts(sent_tasks)[-1] == runs_of(one_failed)[1].id
     for position in (1, 2, 3):
@@ -228,9 +230,9 @@ def test_a_failed_host_is_tried_again_once_resumed(sent_tasks, one_failed):
 
 
 def test_a_failed_host_that_is_left_out_no_longer_counts(sent_tasks, one_failed):
-    assert pauses.skip_host(ANN, one_failed.id, "app2")["message"] == "left out by ann"
-    assert pauses.skip_host(ANN, one_failed.id, "app4")["state"] == "skipped"
-    pauses.resume(ANN, one_failed.id)
+    assert PauseController(ANN).skip_host(one_failed.id, "app2")["message"] == "left out by ann"
+    assert PauseController(ANN).skip_host(one_failed.id, "app4")["state"] == "skipped"
+    PauseController(ANN).resume(one_failed.id)
     tick(one_failed)
     end(runs_of(one_failed)[2], "succeeded")
     ended = tick(one_failed)
@@ -240,44 +242,44 @@ def test_a_failed_host_that_is_left_out_no_longer_counts(sent_tasks, one_failed)
 def test_a_deploy_whose_only_host_was_left_out_is_no_success_and_can_be_tried_again(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:1])
     tick(deploy)
-    pauses.pause(ANN, deploy.id)
-    pauses.skip_host(ANN, deploy.id, "app1")
-    pauses.resume(ANN, deploy.id)
+    PauseController(ANN).pause(deploy.id)
+    PauseController(ANN).skip_host(deploy.id, "app1")
+    PauseController(ANN).resume(deploy.id)
     ended = tick(deploy)
     assert (ended.state, ended.reason) == ("failed", "no host runs the release: left out: app1")
     assert deploys.previous_release(deploy, deploy.release) is None
-    assert deploys.retry(ANN, deploy.id)["state"] == "running"
+    assert DeployController(ANN).retry(deploy.id)["state"] == "running"
     assert states_of(deploy) == ["pending"]
 
 
 @pytest.mark.parametrize(
     "change, host, code",
     [
-        (pauses.retry_host, "app1", "not-retryable"),
-        (pauses.retry_host, "app3", "not-retryable"),
-        (pauses.skip_host, "app1", "not-skippable"),
+        (PauseController.retry_host, "app1", "not-retryable"),
+        (PauseController.retry_host, "app3", "not-retryable"),
+        (PauseController.skip_host, "app1", "not-skippable"),
     ],
 )
 def test_what_cannot_be_changed_of_a_host_is_refused(one_failed, change, host, code):
     before = states_of(one_failed)
     with pytest.raises(Conflict) as refused:
-        change(ANN, one_failed.id, host)
+        change(PauseController(ANN), one_failed.id, host)
     assert (refused.value.code, states_of(one_failed)) == (code, before)
 
 
 def test_hosts_of_a_deploy_that_is_not_paused_are_left_alone(sent_tasks, hosts, one_failed):
-    pauses.resume(ANN, one_failed.id)
+    PauseController(ANN).resume(one_failed.id)
     with pytest.raises(Conflict, match="pause it first"):
-        pauses.skip_host(ANN, one_failed.id, "app3")
+        PauseController(ANN).skip_host(one_failed.id, "app3")
     with pytest.raises(NotFound):
-        pauses.skip_host(ANN, one_failed.id, "nowhere")
+        PauseController(ANN).skip_host(one_failed.id, "nowhere")
 
 
 def test_the_host_with_the_release_process_is_not_left_out(sent_tasks, hosts):
     release = factories.release(processes={"release": "migrate"})
     deploy = factories.deploy(hosts, lead_host=True, release=release, state="paused")
     with pytest.raises(Conflict) as refused:
-        pauses.skip_host(ANN, deploy.id, "app1")
+        PauseController(ANN).skip_host(deploy.id, "app1")
     assert refused.value.code == "runs-release-process"
 
 
