@@ -36,7 +36,7 @@ def sweep():
     failpoints.reach("sweep.before")
     is_due = (Deploy.start_at <= now()) & (Deploy.state == "scheduled")
     is_cancelled = Deploy.cancel_requested_by.is_null(False) & Deploy.state.in_(transitions.DEPLOY_WAITING)
-    is_going_on = Deploy.state.not_in(transitions.DEPLOY_ENDED | transitions.DEPLOY_WAITING)
+    is_going_on = Deploy.state.in_(transitions.DEPLOY_GOING_ON)  # NOT IN would read every deploy that there ever was.
     for (deploy_id,) in (
         Deploy.select(Deploy.id).where(is_due | is_cancelled | is_going_on).order_by(Deploy.id).tuples()
     ):

@@ -50,7 +50,12 @@ class Release(BaseModel):
     epoch = IntegerField(default=0)
 
     class Meta:
-        indexes = ((("application", "number"), True), (("application", "version"), True), (("state",), False))
+        indexes = (
+            (("application", "number"), True),
+            (("application", "version"), True),
+            (("state",), False),
+            (("application", "state", "number"), False),
+        )
 
 
 class BuiltEnvironment(BaseModel):

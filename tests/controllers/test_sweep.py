@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from controllers import sweep
-from controllers.jobs import queue
+from controllers.jobs import queue, transitions
 from models import Deploy
 from tests import factories
 
@@ -26,6 +26,12 @@ def test_it_rings_for_what_goes_on_and_for_nothing_else(database, bells):
     assert [bell for bell in bells if bell[0] == "windlass.conduct"] == [
         ("windlass.conduct", deploy.id) for deploy in going_on
     ]
+
+
+def test_the_states_that_it_asks_for_are_all_but_those_of_deploys_that_wait_or_have_ended():
+    asked = transitions.DEPLOY_GOING_ON
+    assert asked == {"queued", "running", "paused", "rolling_back"}
+    assert set(transitions.DEPLOY) == asked | transitions.DEPLOY_WAITING | transitions.DEPLOY_ENDED
 
 
 def test_it_goes_on_after_a_look_that_failed(settings, database, monkeypatch):
