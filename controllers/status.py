@@ -6,18 +6,19 @@ The number of queries does not depend on how many targets there are.
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from peewee import JOIN, Case, Select, Tuple, fn
+from peewee import JOIN, Tuple, fn
 
 from controllers import paging, rows
 from controllers.fleet import placements
 from controllers.fleet.targets import hosts_among
 from controllers.guards import locks
-from controllers.jobs.transitions import DEPLOY_ENDED, DEPLOY_WAITING
+from controllers.jobs.states import DEPLOY_ENDED, DEPLOY_GOING_ON
 from controllers.rollout import maintenance
-from models import Application, Deploy, Environment, Host, Placement, Release
+from models import Application, Deploy, Environment, Host, Placement, Release, Target
 from models.db import clock
 from utils.datekit import rfc3339
 
+STARTED = DEPLOY_GOING_ON | DEPLOY_ENDED
 WANTED = ("running", "paused", "succeeded")
 NEVER = "never"
 ORDER = (Application.name, Environment.position, Environment.id)
@@ -90,7 +91,7 @@ def read_known(targets):
     if not targets:
         return Known()
     application_ids = sorted({target.application_id for target in targets})
-    newest, wanted = newest_deploys(application_ids)
+    newest, wanted = newest_deploys(targets)
     return Known(
         newest,
         wanted,
@@ -104,27 +105,13 @@ def read_known(targets):
     )
 
 
-def newest_deploys(application_ids):
-    """Return ({key: newest deploy}, {key: newest wanted deploy}), releases joined, in two queries."""
-    keys = (Deploy.application, Deploy.environment)
-    is_wanted = Case(None, [(Deploy.state.in_(WANTED), 1)], 0)
-    in_time = [fn.COALESCE(Deploy.started_at, Deploy.created_at).desc(), Deploy.id.desc()]
-    place = fn.ROW_NUMBER().over(partition_by=keys, order_by=in_time)
-    place_of_kind = fn.ROW_NUMBER().over(partition_by=[*keys, is_wanted], order_by=in_time)
-    ranked = (
-        Deploy.select(
-            Deploy.id, *keys, is_wanted.alias("is_wanted"), place.alias("place"), place_of_kind.alias("place_of_kind")
-        )
-        .where(Deploy.application.in_(application_ids), Deploy.state.not_in(DEPLOY_WAITING))
-        .alias("ranked")
+def newest_deploys(targets):
+    """Return ({key: newest deploy}, {key: newest wanted deploy}) of targets, releases joined, in two queries."""
+    newest, wanted = newest_of_target(STARTED), newest_of_target(WANTED)
+    query = Target.select(Target.application, Target.environment, newest, wanted).where(
+        Target.id.in_([target.id for target in targets])
     )
-    query = Select(
-        [ranked], [ranked.c.application_id, ranked.c.environment_id, ranked.c.id, ranked.c.place, ranked.c.is_wanted]
-    ).where((ranked.c.place == 1) | ((ranked.c.is_wanted == 1) & (ranked.c.place_of_kind == 1)))
-    ids = defaultdict(lambda: (None, None))
-    for application, environment, number, position, counts in query.bind(Deploy._meta.database).tuples():
-        newest, wanted = ids[application, environment]
-        ids[application, environment] = (number if position == 1 else newest, number if counts else wanted)
+    ids = {(application, environment): pair for application, environment, *pair in query.tuples()}
     previous = Release.alias("previous")
     deploys = (
         Deploy.select(
@@ -146,8 +133,26 @@ def newest_deploys(application_ids):
     )
     by_id = {deploy.id: deploy for deploy in deploys}
     return (
-        {key: by_id[newest] for key, (newest, _) in ids.items()},
+        {key: by_id[newest] for key, (newest, _) in ids.items() if newest is not None},
         {key: by_id[wanted] for key, (_, wanted) in ids.items() if wanted is not None},
+    )
+
+
+def newest_of_target(states):
+    """Return the subquery for the newest deploy's id in one of these states of each target that a query reads.
+
+    The index deploy_newest holds a target's deploys in this order, so that only the first ones are looked at.
+    """
+    in_time = fn.COALESCE(Deploy.started_at, Deploy.created_at)
+    return (
+        Deploy.select(Deploy.id)
+        .where(
+            Deploy.application == Target.application,
+            Deploy.environment == Target.environment,
+            Deploy.state.in_(states),
+        )
+        .order_by(in_time.desc(), Deploy.id.desc())
+        .limit(1)
     )
 
 

@@ -1,6 +1,6 @@
 """Rollouts: deploys, their host runs with steps, and the fence that keeps stale workers off a host."""
 
-from peewee import BigIntegerField, BooleanField, CharField, ForeignKeyField, IntegerField, TextField
+from peewee import BigIntegerField, BooleanField, CharField, ForeignKeyField, IntegerField, TextField, fn
 
 from models.db import BaseModel
 from models.fields import JSONField, TimeField
@@ -45,7 +45,23 @@ class Deploy(BaseModel):
     ended_at = TimeField(null=True)
 
     class Meta:
-        indexes = ((("state",), False), (("application", "environment", "id"), False))
+        indexes = (
+            (("state",), False),
+            (("application", "environment", "id"), False),
+            (("application", "id"), False),
+        )
+
+
+# The deploys of a target in the order in which they began: the newest one is found without looking at the others.
+Deploy.add_index(
+    Deploy.index(
+        Deploy.application,
+        Deploy.environment,
+        fn.COALESCE(Deploy.started_at, Deploy.created_at),
+        Deploy.id,
+        name="deploy_newest",
+    )
+)
 
 
 class HostRun(LeasedModel):

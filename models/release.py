@@ -46,7 +46,12 @@ class Release(LeasedModel):
     missed = IntegerField(default=0)
 
     class Meta:
-        indexes = ((("application", "number"), True), (("application", "version"), True), (("state",), False))
+        indexes = (
+            (("application", "number"), True),
+            (("application", "version"), True),
+            (("state",), False),
+            (("application", "state", "number"), False),
+        )
 
 
 class BuiltEnvironment(BaseModel):

@@ -11,7 +11,7 @@ from controllers import audit, events, idempotency, paging, rows
 from controllers.catalog import variables
 from controllers.errors import Conflict, Invalid, NotFound
 from controllers.fleet import targets
-from controllers.jobs import leases, queue, transitions
+from controllers.jobs import leases, queue, states, transitions
 from controllers.rollout import maintenance, snapshots
 from masking import Masker
 from models import Application, Command, CommandRun, Environment, Host, Placement, Target, Zone
@@ -19,7 +19,7 @@ from models.db import connection, database, now
 from utils.datekit import rfc3339
 
 DEFAULT_TIME_LIMIT_S = 60
-GOING_ON = transitions.COMMAND_RUN_GOING_ON
+GOING_ON = states.COMMAND_RUN_GOING_ON
 WELL = ("succeeded", "skipped")
 
 

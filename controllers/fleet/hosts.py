@@ -9,7 +9,7 @@ from controllers.catalog import zones
 from controllers.controller import Controller
 from controllers.errors import Invalid
 from controllers.fleet import placements
-from controllers.jobs.transitions import COMMAND_RUN_GOING_ON, DEPLOY_ENDED, PREPARATION_GOING_ON
+from controllers.jobs.states import COMMAND_RUN_GOING_ON, DEPLOY_ENDED, PREPARATION_GOING_ON
 from models import Application, CommandRun, Deploy, Environment, Host, HostRun, Placement, Preparation, Zone
 from models.db import clock
 from utils.datekit import rfc3339

@@ -3,7 +3,7 @@
 from controllers import events, idempotency, paging, rows
 from controllers.controller import Controller
 from controllers.errors import Conflict, NotFound
-from controllers.jobs import leases, queue, transitions
+from controllers.jobs import leases, queue, states, transitions
 from models import Host, Preparation
 from models.db import now
 from utils.datekit import rfc3339
@@ -53,7 +53,7 @@ def refuse_unfit(host):
 
 def going_on(host):
     """Return the query for the preparations of a host that have not ended."""
-    return Preparation.select().where(Preparation.host == host, Preparation.state.in_(transitions.PREPARATION_GOING_ON))
+    return Preparation.select().where(Preparation.host == host, Preparation.state.in_(states.PREPARATION_GOING_ON))
 
 
 def cancelled_by(preparation_id):
@@ -68,7 +68,7 @@ def topic(preparation_id):
 
 def is_last(event):
     """Say whether an event is the end of a preparation."""
-    return event["kind"] == "preparation" and event["data"]["state"] not in transitions.PREPARATION_GOING_ON
+    return event["kind"] == "preparation" and event["data"]["state"] not in states.PREPARATION_GOING_ON
 
 
 def changed_tasks(preparation_id):
@@ -134,7 +134,7 @@ class PreparationController(Controller):
         """Ask a preparation to end; what it has done by then stays. Raises NotFound, Conflict when it has ended."""
         with self.change("host.prepare.cancel", preparation_id):
             row = self.find(preparation_id, to_change=True)
-            if row.state not in transitions.PREPARATION_GOING_ON:
+            if row.state not in states.PREPARATION_GOING_ON:
                 raise Conflict(
                     f"Preparation {preparation_id} has {row.state} and cannot be cancelled.", code="not-cancellable"
                 )
@@ -158,7 +158,7 @@ class PreparationController(Controller):
     def follow(self, preparation_id, after=0):
         """Return an iterator over a preparation's events as they come, with None as heartbeat, ending after its end."""
         row = self.find(preparation_id)
-        return events.follow_work(topic(row.id), after, row.state not in transitions.PREPARATION_GOING_ON, is_last)
+        return events.follow_work(topic(row.id), after, row.state not in states.PREPARATION_GOING_ON, is_last)
 
 
 def get(actor, preparation_id):

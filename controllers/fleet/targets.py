@@ -6,7 +6,7 @@ from controllers.desired import waves
 from controllers.errors import Conflict, Invalid
 from controllers.fleet import hosts, playbooks
 from controllers.guards import known_bad
-from controllers.jobs.transitions import DEPLOY_ENDED
+from controllers.jobs.states import DEPLOY_ENDED
 from models import Application, Deploy, Environment, Host, Integration, Maintenance, Target
 from models.db import clock
 from utils.datekit import rfc3339

@@ -5,6 +5,7 @@ redirect nor a name that changes its address gets around the fence. Where an adm
 """
 
 import contextlib
+import functools
 import socket
 import ssl
 import threading
@@ -114,17 +115,28 @@ class FencedAdapter(HTTPAdapter):
         super().init_poolmanager(connections, maxsize, block, ssl_context=self.context, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": TLSPool}
 
+    def cert_verify(self, conn, *_):
+        """Have the certificate verified by our context alone.
+
+        Requests would have its own authorities read into that context again for each connection, which takes 40 ms.
+        """
+        conn.cert_reqs = "CERT_REQUIRED"
+
     def proxy_manager_for(self, proxy, **options):
         """Make the pools for an administrator's proxy, which decides itself where it goes."""
         return super().proxy_manager_for(proxy, ssl_context=self.context, **options)
 
 
-def trust(ca=None):
-    """Return the TLS context that trusts one authority's certificates (PEM), or the usual public ones. Raises ssl.SSLError."""
-    if ca:
-        return ssl.create_default_context(cadata=ca)
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
+@functools.lru_cache(maxsize=64)
+def trust(ca=None, also_public=False):
+    """Return the TLS context that trusts one authority's certificates (PEM), or the usual public ones. Raises ssl.SSLError.
+
+    also_public: trust the public ones beside that authority. Reading all authorities takes 50 to 100 ms, so each context is
+    made once in a process; nobody may change it.
+    """
+    context = ssl.create_default_context(cadata=ca)
+    if also_public or not ca:
+        context.load_verify_locations(certifi.where())
     return context
 
 
@@ -143,7 +155,8 @@ def session(ca=None, keeps_cookies=False):
             "https": proxies.get("https_proxy", everywhere),
             "no_proxy": proxies.get("no_proxy"),
         }
-    adapter = FencedAdapter(trust(ca))
+    # A system of one's own authority may redirect to a store with a public certificate, where its files are kept.
+    adapter = FencedAdapter(trust(ca, also_public=True))
     made.mount("https://", adapter)
     made.mount("http://", adapter)
     return made

@@ -13,12 +13,17 @@ JUDGED = ("succeeded", "failed", "rolled_back")
 MOST_SHOWN = 20
 
 
-def query(application_id):
-    """Return the query for the deploys that made their release known bad, newest first, releases and environments joined."""
-    judged = (Deploy.application == application_id) & Deploy.state.in_(JUDGED)
+def query(application_id, *narrower):
+    """Return the query for the deploys that made their release known bad, newest first, releases and environments joined.
+
+    narrower: conditions on the release or the environment, so that the deploys of no others are ranked.
+    """
     in_time = [fn.COALESCE(Deploy.started_at, Deploy.created_at).desc(), Deploy.id.desc()]
     place = fn.ROW_NUMBER().over(partition_by=[Deploy.release, Deploy.environment], order_by=in_time)
-    ranked = Deploy.select(Deploy.id, place.alias("place")).where(judged).alias("ranked")
+    judged = Deploy.select(Deploy.id, place.alias("place")).where(
+        Deploy.application == application_id, Deploy.state.in_(JUDGED), *narrower
+    )
+    ranked = judged.alias("ranked")
     newest = Select([ranked], [ranked.c.id]).where(ranked.c.place == 1)
     undone = Deploy.select(Deploy.rollback_of).where(
         Deploy.application == application_id, Deploy.rollback_of.is_null(False), Deploy.state != "cancelled"
@@ -40,7 +45,7 @@ def on_release(release):
     """Return where a release is known bad: [{"environment", "deploy", "reason"}], newest first."""
     return [
         {"environment": row.environment.name, **describe(row)}
-        for row in query(release.application_id).where(Deploy.release == release)
+        for row in query(release.application_id, Deploy.release == release)
     ]
 
 
@@ -48,7 +53,7 @@ def on_target(target):
     """Return the releases that are known bad in a target: [{"release", "deploy", "reason"}], newest first."""
     return [
         {"release": row.release.version, **describe(row)}
-        for row in query(target.application_id).where(Deploy.environment == target.environment_id)
+        for row in query(target.application_id, Deploy.environment == target.environment_id)
     ]
 
 
@@ -60,7 +65,7 @@ def describe(row):
 
 def of(release, environment):
     """Return the deploy for which a release is known bad in an environment, or None."""
-    return query(release.application_id).where(Deploy.environment == environment, Deploy.release == release).first()
+    return query(release.application_id, Deploy.environment == environment, Deploy.release == release).first()
 
 
 def text_of(row):

@@ -67,6 +67,7 @@ RELEASE = {"building": {"ready", "failed"}, "ready": set(), "failed": set()}
 
 DEPLOY_ENDED = frozenset({"succeeded", "failed", "rolled_back", "cancelled"})
 DEPLOY_WAITING = frozenset({"pending_approval", "scheduled"})  # Asked for, and not in its target's queue yet.
+DEPLOY_GOING_ON = frozenset(DEPLOY) - DEPLOY_ENDED - DEPLOY_WAITING
 HOST_RUN_ENDED = frozenset({"succeeded", "unchanged", "failed", "rolled_back", "skipped", "unreachable"})
 PREPARATION_GOING_ON = frozenset({"pending", "running"})
 COMMAND_RUN_GOING_ON = frozenset({"pending", "running"})

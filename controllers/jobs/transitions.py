@@ -5,17 +5,6 @@ All in one transaction, so no reader sees a state whose event is missing. Which 
 
 from controllers import events, rows
 from controllers.jobs import outbox, states
-from controllers.jobs.states import (  # noqa: F401
-    COMMAND_RUN_GOING_ON,
-    DEPLOY_ENDED,
-    DEPLOY_WAITING,
-    HOST_RUN,
-    HOST_RUN_BAD,
-    HOST_RUN_ENDED,
-    PREPARATION_GOING_ON,
-    RELEASE,
-    IllegalTransition,
-)
 from models import Host, HostRun
 from models.db import database, now
 

@@ -12,7 +12,7 @@ from controllers.errors import Conflict, WindlassError
 from controllers.foreign.artifacts.base import Digests
 from controllers.foreign.notify.base import Message
 from controllers.foreign.source.base import Status
-from controllers.jobs import outbox, transitions
+from controllers.jobs import outbox, states
 from controllers.notifications import changelogs
 from controllers.releases import bundles, compare, fetch
 from models import Delivery, Deploy, Release
@@ -56,7 +56,7 @@ def required_states(delivery):
     The gate asks again once what it was told has grown old, whatever became of this.
     """
     deploy = Deploy.get_by_id(delivery.deploy_id)
-    if deploy.state not in transitions.DEPLOY_WAITING | {"queued"}:
+    if deploy.state not in states.DEPLOY_WAITING | {"queued"}:
         raise Superseded("The deploy does not wait for its issues any more.")
     wanted = outbox.required_states(deploy)
     if wanted is None or deploy.application.tracker["integration"] != delivery.integration:
@@ -109,7 +109,7 @@ def issues_brought(deploy, tracker):
 def commit_status(delivery):
     """Set the status of the deploy's commit; one of a deploy that has gone on since is left out."""
     status = dict(delivery.payload)
-    if status["state"] == "pending" and Deploy.get_by_id(delivery.deploy_id).state in transitions.DEPLOY_ENDED:
+    if status["state"] == "pending" and Deploy.get_by_id(delivery.deploy_id).state in states.DEPLOY_ENDED:
         raise Superseded("The deploy had ended before this could be sent.")
     repository = status.pop("repository")
     return system(delivery, "source").set_status(repository, delivery.subject, Status(**status))

@@ -9,7 +9,7 @@ from controllers.errors import Conflict, Invalid, NotFound
 from controllers.foreign import ForeignError
 from controllers.foreign.source.git import check_ref
 from controllers.guards import known_bad
-from controllers.jobs import leases, queue, transitions
+from controllers.jobs import leases, queue, states, transitions
 from controllers.releases import compare as comparing
 from controllers.releases.dependencies import lockfiles
 from models import Application, BuiltEnvironment, Release
@@ -133,7 +133,7 @@ def topic_of(release):
 
 def is_last(event):
     """Say whether an event is the end of a build."""
-    return event["kind"] == "release" and not transitions.RELEASE[event["data"]["state"]]
+    return event["kind"] == "release" and not states.RELEASE[event["data"]["state"]]
 
 
 class ReleaseController(Controller):

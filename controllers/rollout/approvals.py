@@ -6,7 +6,7 @@ What they agree to is the deploy's plan: it says what will change on every host,
 from controllers import events, rows
 from controllers.controller import Controller
 from controllers.errors import Conflict, Forbidden
-from controllers.jobs import transitions
+from controllers.jobs import states, transitions
 from controllers.rollout import plan_rows
 from models import Approval, Deploy
 from models.db import clock
@@ -34,7 +34,7 @@ class ApprovalController(Controller):
         """Return a deploy's state as people say it; its row is held, so that two approvals at once are both counted."""
         query = self.visible(Deploy, Deploy.state, Deploy.cancel_requested_by).where(Deploy.id == row.id)
         state, cancelled_by = rows.for_change(query, Deploy).tuples().get()
-        return "being cancelled" if cancelled_by and state not in transitions.DEPLOY_ENDED else state
+        return "being cancelled" if cancelled_by and state not in states.DEPLOY_ENDED else state
 
 
 def require_approvable(actor, row, state):

@@ -7,7 +7,7 @@ from peewee import JOIN
 from controllers import events, paging
 from controllers.controller import Controller
 from controllers.fleet import playbooks
-from controllers.jobs import transitions
+from controllers.jobs import states
 from controllers.rollout.deploys import DeployController
 from models import Application, Host, HostRun, Step
 from models.db import connection
@@ -42,7 +42,7 @@ class DeployViewController(Controller):
         """Return an iterator over a deploy's events as they come, with None as heartbeat, ending after its end."""
         row = self.find(deploy_id)
         topic = topic_of(row)
-        has_ended = row.state in transitions.DEPLOY_ENDED
+        has_ended = row.state in states.DEPLOY_ENDED
         return events.follow_work(topic, after, has_ended, lambda event: is_last(topic, event))
 
     def follow_all(self, after=None):
@@ -140,7 +140,7 @@ def as_text(event):
 
 def is_last(topic, event):
     """Say whether an event is the end of a deploy: a state it has ended in, with nothing after it (a retry goes on)."""
-    if event["kind"] != "deploy" or event["data"]["state"] not in transitions.DEPLOY_ENDED:
+    if event["kind"] != "deploy" or event["data"]["state"] not in states.DEPLOY_ENDED:
         return False
     with connection():
         return event["number"] >= events.newest(topic)

@@ -9,7 +9,7 @@ from controllers.desired import waves
 from controllers.desired.spec import RELEASE_PROCESS
 from controllers.errors import Conflict, NotFound
 from controllers.fleet import targets
-from controllers.jobs import outbox, queue, transitions
+from controllers.jobs import outbox, queue, states, transitions
 from controllers.releases.releases import ReleaseController
 from controllers.rollout import approvals, gates, plan_rows, snapshots
 from controllers.rollout.approvals import ApprovalController
@@ -27,7 +27,9 @@ class DeployController(Controller):
         """Return a page of deploys, newest first."""
         query = self.with_names()
         if application:
-            query = query.where(Application.name == application)
+            # By its number, which tells the database how many deploys there are of it, and so which index serves.
+            named = self.visible(Application, Application.id).where(Application.name == application)
+            query = query.where(Deploy.application == named.scalar())
         if environment:
             query = query.where(Environment.name == environment)
         if state:
@@ -174,8 +176,8 @@ def progress_of(deploy_ids):
     query = HostRun.select(*columns, fn.COUNT(HostRun.id)).where(HostRun.deploy.in_(deploy_ids)).group_by(*columns)
     for deploy_id, state, was_switched, count in query.tuples():
         counts[deploy_id]["total"] += count
-        counts[deploy_id]["done"] += count * (state in transitions.HOST_RUN_ENDED)
-        counts[deploy_id]["failed"] += count * (state in transitions.HOST_RUN_BAD)
+        counts[deploy_id]["done"] += count * (state in states.HOST_RUN_ENDED)
+        counts[deploy_id]["failed"] += count * (state in states.HOST_RUN_BAD)
         counts[deploy_id]["switched"] += count * (state == "succeeded" or was_switched)
     return counts
 
@@ -221,7 +223,7 @@ def refuse_against_rollback(target, rollback_of):
     Deploys queue. But a rollback is a judgement on what runs now: it does not wait for another deploy to change that, and
     what was asked for without knowing of it must not undo it. Call it while the target is held.
     """
-    is_going_on = Deploy.state.not_in(transitions.DEPLOY_ENDED | transitions.DEPLOY_WAITING)
+    is_going_on = Deploy.state.not_in(states.DEPLOY_ENDED | states.DEPLOY_WAITING)
     going_on = Deploy.select().where(
         Deploy.application == target.application_id, Deploy.environment == target.environment_id, is_going_on
     )
@@ -341,7 +343,7 @@ def refuse_superseded(deploy):
         Deploy.environment == deploy.environment,
         Deploy.id != deploy.id,
         is_later,
-        Deploy.state.not_in(transitions.DEPLOY_WAITING),
+        Deploy.state.not_in(states.DEPLOY_WAITING),
     )
     if newer.exists():
         raise Conflict(
@@ -373,7 +375,7 @@ def begin_again(deploy, *conditions):
 
 def refuse_no_way_back(deploy):
     """Raise Conflict for a deploy that has not ended, has gone back itself, or came after nothing."""
-    if deploy.state not in transitions.DEPLOY_ENDED:
+    if deploy.state not in states.DEPLOY_ENDED:
         raise Conflict(
             f"Deploy {deploy.id} is {deploy.state}: cancel it, or wait for its end, before rolling back.",
             code="deploy-running",

@@ -2,7 +2,7 @@
 
 from controllers.controller import Controller
 from controllers.errors import Conflict, NotFound
-from controllers.jobs import queue, transitions
+from controllers.jobs import queue, states, transitions
 from controllers.rollout import deploy_views, deploys, snapshots
 from controllers.rollout.deploys import DeployController
 from models import Deploy, Host, HostRun
@@ -70,7 +70,7 @@ class PauseController(Controller):
         """
         with self.change("deploy.skip-host", deploy_id, host=host):
             run = self.run_in_pause(deploy_id, host)
-            if "skipped" not in transitions.HOST_RUN[run.state] or run.state == "running":
+            if "skipped" not in states.HOST_RUN[run.state] or run.state == "running":
                 raise Conflict(f"Host {host} is {run.state} and cannot be left out.", code="not-skippable")
             if run.wave == 0 and snapshots.has_release_process(run.deploy):
                 raise Conflict(
@@ -95,14 +95,12 @@ class PauseController(Controller):
 def newest_state(row):
     """Return a deploy's newest state in words."""
     fresh = Deploy.get_by_id(row.id)
-    return (
-        "being cancelled" if fresh.cancel_requested_by and fresh.state not in transitions.DEPLOY_ENDED else fresh.state
-    )
+    return "being cancelled" if fresh.cancel_requested_by and fresh.state not in states.DEPLOY_ENDED else fresh.state
 
 
 def next_wave(row):
     """Return the wave that may begin once a deploy is resumed: the first that has not ended, none before where it was."""
-    waiting = (HostRun.deploy == row) & HostRun.state.not_in(transitions.HOST_RUN_ENDED)
+    waiting = (HostRun.deploy == row) & HostRun.state.not_in(states.HOST_RUN_ENDED)
     wave = HostRun.select(HostRun.wave).where(waiting).order_by(HostRun.wave).limit(1).scalar() or 0
     return max(wave, row.resumed_wave)
 

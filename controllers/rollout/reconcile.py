@@ -443,7 +443,7 @@ def enqueue_due():
     """Enqueue the deploys that are due and have not ended."""
     is_due = (Deploy.start_at <= now()) & (Deploy.state == "scheduled")
     is_cancelled = Deploy.cancel_requested_by.is_null(False) & Deploy.state.in_(states.DEPLOY_WAITING)
-    is_going_on = Deploy.state.not_in(states.DEPLOY_ENDED | states.DEPLOY_WAITING)
+    is_going_on = Deploy.state.in_(states.DEPLOY_GOING_ON)  # NOT IN would read every deploy that there ever was.
     due = Deploy.select(Deploy.id).where(is_due | is_cancelled | is_going_on).order_by(Deploy.id)
     for (deploy_id,) in due.tuples():
         queue.enqueue("windlass.reconcile", deploy_id)

@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from controllers import sweep
-from controllers.jobs import queue
+from controllers.jobs import queue, states
+from controllers.rollout import reconcile
 from models import Deploy
 from tests import factories
 
@@ -25,9 +26,14 @@ def test_it_enqueues_what_goes_on_and_for_nothing_else(database, sent_tasks):
     for state in ("succeeded", "failed", "cancelled", "rolled_back", "pending_approval"):
         factories.deploy([], state=state)
     sweep.sweep()
-    assert [message for message in sent_tasks if message[0] == "windlass.reconcile"] == [
-        ("windlass.reconcile", deploy.id) for deploy in going_on
-    ]
+    task = reconcile.KIND.task
+    assert [message for message in sent_tasks if message[0] == task] == [(task, deploy.id) for deploy in going_on]
+
+
+def test_the_states_that_it_asks_for_are_all_but_those_of_deploys_that_wait_or_have_ended():
+    asked = states.DEPLOY_GOING_ON
+    assert asked == {"queued", "running", "paused", "rolling_back"}
+    assert set(states.DEPLOY) == asked | states.DEPLOY_WAITING | states.DEPLOY_ENDED
 
 
 def test_it_goes_on_after_a_look_that_failed(settings, database, monkeypatch):

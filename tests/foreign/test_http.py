@@ -9,13 +9,14 @@ import ssl
 import threading
 import time
 from email.utils import format_datetime
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from controllers.foreign import Access, ForeignError, circuits, paging
+from controllers.foreign import Access, ForeignError, circuits, paging, transport
 from controllers.foreign.errors import Unclear
 from controllers.foreign.http import Http
 from tests.foreign.standins.frame import Reply, StandIn, route
@@ -469,6 +470,17 @@ def failure_of_tls(http):
     with pytest.raises(ForeignError) as caught:
         http.get_json("thing")
     return caught.value
+
+
+def test_the_authorities_are_read_once_and_not_again_for_each_driver_or_connection():
+    public, _ = certificate()
+    assert transport.trust(public) is transport.trust(public)
+    assert len({transport.trust(), transport.trust(public), transport.trust(public, also_public=True)}) == 3
+    assert len(transport.trust(public).get_ca_certs()) == 1
+    assert len(transport.trust(public, also_public=True).get_ca_certs()) > 1
+    pool = SimpleNamespace()
+    transport.FencedAdapter(transport.trust()).cert_verify(pool, "https://example.com/", True, None)
+    assert vars(pool) == {"cert_reqs": "CERT_REQUIRED"}
 
 
 def test_an_authority_that_is_none_is_told():

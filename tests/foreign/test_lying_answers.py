@@ -16,7 +16,7 @@ import pytest
 from requests.structures import CaseInsensitiveDict
 
 from controllers.catalog.integrations import IntegrationController
-from controllers.foreign import ForeignError, circuits, errors, paging, transport
+from controllers.foreign import ForeignError, circuits, errors, paging
 from controllers.foreign.artifacts.base import Digests
 from controllers.foreign.http import Answer, Http
 from controllers.foreign.source.git import Git
@@ -198,7 +198,6 @@ def echo(monkeypatch):
         return answer
 
     monkeypatch.setattr(Http, "once", answered)
-    monkeypatch.setattr(transport, "trust", functools.cache(transport.trust))  # Reading all authorities takes long.
     monkeypatch.setattr(paging, "MOST_PAGES", 10)
     monkeypatch.setattr(Git, "branches", lambda *_: 3)
     monkeypatch.setattr(logging.getLogger("controllers.foreign.answers"), "disabled", True)

@@ -9,7 +9,7 @@ import store
 from controllers import events
 from controllers.actor import Actor
 from controllers.errors import Conflict, Invalid, NotFound
-from controllers.jobs import queue, transitions
+from controllers.jobs import queue, states, transitions
 from controllers.releases import build
 from controllers.releases.releases import ReleaseController
 from models import Release, db
@@ -173,7 +173,7 @@ def test_a_release_s_end_cannot_be_changed():
     other = Release.get_by_id(release.id)
     assert transitions.move_release(release, "ready")
     assert not transitions.move_release(other, "failed", error="too late")
-    with pytest.raises(transitions.IllegalTransition):
+    with pytest.raises(states.IllegalTransition):
         transitions.move_release(release, "failed")
     assert Release.get_by_id(release.id).state == "ready"
 

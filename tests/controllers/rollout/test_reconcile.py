@@ -3,7 +3,7 @@
 import pytest
 
 from controllers import events
-from controllers.jobs import queue, transitions
+from controllers.jobs import queue, states, transitions
 from controllers.rollout import host_run, reconcile
 from models import Deploy, HostRun
 from models.db import now
@@ -364,5 +364,5 @@ def test_an_ended_deploy_and_one_that_never_was_are_left_alone(sent_tasks, hosts
 
 def test_the_tables_refuse_changes_they_do_not_know(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:1], state="succeeded")
-    with pytest.raises(transitions.IllegalTransition):
+    with pytest.raises(states.IllegalTransition):
         transitions.move_deploy(deploy, "running")
