@@ -18,7 +18,7 @@ import re
 import time
 from pathlib import Path
 
-from tests.stack import ENDED
+from tests.stack import ENDED, UNHURRIED_S
 
 RESTING = (*ENDED, "paused")
 BOUND_S = 90
@@ -47,7 +47,7 @@ def check(stack, hosts, name, deploy_id, states=RESTING):
 
 def await_rest(stack, deploy_id, states=RESTING):
     """Return the deploy once it is in a state in which it may stay; which must be one of `states`."""
-    deploy = stack.wait(f"/deploys/{deploy_id}", lambda deploy: deploy["state"] in RESTING, BOUND_S)
+    deploy = stack.wait(f"/deploys/{deploy_id}", lambda deploy: deploy["state"] in RESTING, BOUND_S, UNHURRIED_S)
     log = stack.request("GET", f"/deploys/{deploy_id}/log").text
     assert deploy["state"] in states, f"{deploy['state']}: {deploy['reason']}\n{log}"
     return deploy
