@@ -5,6 +5,7 @@ administrator   the first administrator as an Actor; their token is ADMIN_TOKEN
 api             a client that calls as the administrator; `anonymous` calls as nobody
 """
 
+import collections
 import shutil
 import signal
 import sys
@@ -34,12 +35,14 @@ WAITING = ("faults", "deploying", "foreign", "bench", "fleet", "lib/remote")
 def pytest_collection_modifyitems(config, items):
     """Mix, in a run by several processes, the files that wait with those that compute, so that no core idles.
 
-    Those that wait take the longest; they come in the first four fifths, or one process would end alone.
+    Those that wait take the longest; they come in the first four fifths, in each folder the one with most tests first, or one
+    process would end alone.
     """
     if not hasattr(config, "workerinput"):
         return
-    paths = list(dict.fromkeys(item.nodeid.partition("::")[0] for item in items))
-    waiting = [path for folder in WAITING for path in paths if path.startswith(f"tests/{folder}/")]
+    paths = collections.Counter(item.nodeid.partition("::")[0] for item in items)
+    longest = [path for path, _ in paths.most_common()]
+    waiting = [path for folder in WAITING for path in longest if path.startswith(f"tests/{folder}/")]
     others = [path for path in paths if path not in waiting]
     places = {path: 0.8 * number / len(waiting) for number, path in enumerate(waiting)}
     places |= {path: number / len(others) for number, path in enumerate(others)}

@@ -26,9 +26,8 @@ LOCK_BOUND_S = 30
 LEFT_OVERS = ("*partial*", ".windlass-new-*", ".windlass-undo-*")
 VERSION = re.compile(r"^VERSION = '(.*)'$", re.M)
 ROLLBACK_REFUSED = 409
-IS_THOROUGH = (
-    True  # Whether the next deploy and rollback are tried too; tests/faults/conftest.py sets it for each case.
-)
+# Whether the next deploy and rollback are tried as well; the fixture `thoroughness` says so for each case.
+IS_THOROUGH = True
 
 
 def check(stack, hosts, name, deploy_id, states=RESTING):
