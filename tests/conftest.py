@@ -30,16 +30,30 @@ LOG_LINES = 60  # Of each log of a Windlass on which a test failed.
 # Tests on hosts, which wait most of their time.
 WAITING = ("faults", "deploying", "foreign", "bench", "fleet", "lib/remote")
 
+# The files of them that take minutes.
+LONGEST = (
+    "tests/faults/test_killed.py",
+    "tests/deploying/test_story_faults.py",
+    "tests/deploying/test_prepare.py",
+    "tests/deploying/test_story.py",
+    "tests/faults/test_workers.py",
+    "tests/deploying/test_real_applications.py",
+    "tests/deploying/test_fleet_of_five.py",
+    "tests/faults/test_rabbitmq.py",
+)
+
 
 def pytest_collection_modifyitems(config, items):
     """Mix, in a run by several processes, the files that wait with those that compute, so that no core idles.
 
-    Those that wait take the longest; they come in the first four fifths, or one process would end alone.
+    Those that wait take the longest; they come in the first four fifths, the longest of all first, or one process would end
+    alone.
     """
     if not hasattr(config, "workerinput"):
         return
     paths = list(dict.fromkeys(item.nodeid.partition("::")[0] for item in items))
     waiting = [path for folder in WAITING for path in paths if path.startswith(f"tests/{folder}/")]
+    waiting.sort(key=lambda path: LONGEST.index(path) if path in LONGEST else len(LONGEST))
     others = [path for path in paths if path not in waiting]
     places = {path: 0.8 * number / len(waiting) for number, path in enumerate(waiting)}
     places |= {path: number / len(others) for number, path in enumerate(others)}

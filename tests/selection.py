@@ -6,8 +6,8 @@ the same on every machine and on every day (a checksum of the test's name decide
 The two databases. A test of the fixture `database` runs on SQLite or on PostgreSQL, not on both. What differs between the two is
     how rows are claimed and locked, what waits for whom, how a broken constraint ends a transaction, what is aggregated and in
     which order rows come: tests about that are marked `both_databases` and run on both, always. What the others check happens in
-    Python, above statements that Peewee writes for either database; and as the tests of each file are parted in halves, the
-    statements that they share are carried out on both all the same. Schema and migrations are tested on both.
+    Python, above statements that Peewee writes for either database. As the tests of all but the smallest files are parted about
+    in halves, what they share is carried out on both all the same. Schema and migrations are tested on both.
 
 After a fault. The oracle (tests/faults/oracle.py) checks what a fault left behind, after every case. That the next deploy and
     rollback need no cleaning up is tried after every fourth case of a file, at least one: what could stand in their way (a held

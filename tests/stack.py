@@ -13,6 +13,8 @@ import requests
 from tests.fleet.keeper import Keeper, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
+LONGEST_PAUSE_S = 0.15  # Between two looks at what may soon be past.
+UNHURRIED_S = 0.5  # Between two looks at what stays as it is once it has come, such as the end of a deploy.
 ENDED = ("succeeded", "failed", "rolled_back", "cancelled")
 AUTHOR = {
     "GIT_AUTHOR_NAME": "Tester",
@@ -45,6 +47,7 @@ class Stack:
             **(environment or {}),
         }
         self.http = requests.Session()
+        self.http.trust_env = False  # Looking for proxies takes as long as the rest of a request.
         self.http.headers["Authorization"] = f"Bearer {self.token}"
         self.process = None
 
@@ -87,16 +90,15 @@ class Stack:
         assert response.status_code < 400, f"{method} {path}: {response.status_code} {response.text}"
         return response.json() if response.content else None
 
-    def wait(self, path, is_done, timeout_s=120):
-        """Return the resource at `path` once `is_done(resource)`."""
+    def wait(self, path, is_done, timeout_s=120, longest_pause_s=LONGEST_PAUSE_S):
+        """Return the resource at `path` once `is_done(resource)`; what is slow is looked at seldom, to spare both ends."""
         resource, begun = None, time.monotonic()
         while (waited := time.monotonic() - begun) < timeout_s:
             with contextlib.suppress(requests.ConnectionError):  # A test may have killed the web process.
                 resource = self.call("GET", path)
                 if is_done(resource):
                     return resource
-            # Asking takes both ends' time, so what is slow is asked seldom.
-            time.sleep(min(max(0.05, waited / 20), 0.15))
+            time.sleep(min(max(0.05, waited / 10), longest_pause_s))
         raise AssertionError(f"{path} is still {resource}")
 
     # What people do.
@@ -125,9 +127,8 @@ class Stack:
     def release(self, name="shop", state="ready", **fields):
         """Make a release and wait for its end."""
         made = self.call("POST", f"/applications/{name}/releases", fields or {"ref": "main"})
-        ended = self.wait(
-            f"/applications/{name}/releases/{made['version']}", lambda release: release["state"] != "building"
-        )
+        path = f"/applications/{name}/releases/{made['version']}"
+        ended = self.wait(path, lambda release: release["state"] != "building", longest_pause_s=UNHURRIED_S)
         assert ended["state"] == state, ended
         return ended
 
@@ -145,7 +146,7 @@ class Stack:
 
     def await_end(self, deploy_id, state):
         """Wait for a deploy's end, which must be `state`; returns it."""
-        ended = self.wait(f"/deploys/{deploy_id}", lambda deploy: deploy["state"] in ENDED)
+        ended = self.wait(f"/deploys/{deploy_id}", lambda deploy: deploy["state"] in ENDED, longest_pause_s=UNHURRIED_S)
         assert ended["state"] == state, f"{ended}\n{self.request('GET', f'/deploys/{deploy_id}/log').text}"
         return ended
 

@@ -6,7 +6,7 @@ import subprocess
 
 from devkit import places, setup
 
-PROCESSES = (os.cpu_count() or 2) * 3 // 2  # Tests on real hosts wait much of their time.
+PROCESSES = (os.cpu_count() or 2) * 2  # Tests on real hosts wait much of their time.
 # A file's tests run in one process, so what they share is started once; tests/conftest.py says which files go first.
 # A crashed pytest process is not replaced: with loadfile, xdist would wait for ever for the tests that it had.
 PARALLEL = ["-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0"]

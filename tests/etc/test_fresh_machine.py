@@ -29,6 +29,7 @@ def root(tmp_path_factory):
         mmdebstrap = find_program("mmdebstrap")
     made = tmp_path_factory.mktemp("fresh") / "root"
     settings = [f"--aptopt={path}" for path in sorted(APT.glob("apt.conf.d/*")) if "Acquire" in path.read_text()]
+    settings.append('--aptopt=Acquire::Retries "3"')
     options = ["--mode=root", "--variant=minbase", "--include=python3", "--skip=cleanup/apt/lists", *settings]
     done = subprocess.run(
         [mmdebstrap, "--quiet", *options, codename(), str(made), *archives()],

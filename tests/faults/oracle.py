@@ -18,7 +18,7 @@ import re
 import time
 from pathlib import Path
 
-from tests.stack import ENDED
+from tests.stack import ENDED, UNHURRIED_S
 
 RESTING = (*ENDED, "paused")
 BOUND_S = 90
@@ -26,9 +26,8 @@ LOCK_BOUND_S = 30
 LEFT_OVERS = ("*partial*", ".windlass-new-*", ".windlass-undo-*")
 VERSION = re.compile(r"^VERSION = '(.*)'$", re.M)
 ROLLBACK_REFUSED = 409
-IS_THOROUGH = (
-    True  # Whether the next deploy and rollback are tried too; tests/faults/conftest.py sets it for each case.
-)
+# Whether the next deploy and rollback are tried as well; the fixture `thoroughness` says so for each case.
+IS_THOROUGH = True
 
 
 def check(stack, hosts, name, deploy_id, states=RESTING):
@@ -47,7 +46,7 @@ def check(stack, hosts, name, deploy_id, states=RESTING):
 
 def await_rest(stack, deploy_id, states=RESTING):
     """Return the deploy once it is in a state in which it may stay; which must be one of `states`."""
-    deploy = stack.wait(f"/deploys/{deploy_id}", lambda deploy: deploy["state"] in RESTING, BOUND_S)
+    deploy = stack.wait(f"/deploys/{deploy_id}", lambda deploy: deploy["state"] in RESTING, BOUND_S, UNHURRIED_S)
     log = stack.request("GET", f"/deploys/{deploy_id}/log").text
     assert deploy["state"] in states, f"{deploy['state']}: {deploy['reason']}\n{log}"
     return deploy
