@@ -3,7 +3,7 @@
 from api import route
 from api.schemas.audit import AuditEntry, AuditQuery, AuditVerdict
 from api.shapes import Page
-from controllers import audit
+from controllers.access.audit_trail import AuditController
 from utils.decorators import auth, validate
 
 
@@ -12,11 +12,11 @@ from utils.decorators import auth, validate
 @validate(query=AuditQuery)
 def list_audit(actor, query):
     """Who changed what, newest first."""
-    return audit.listing(actor, **query)
+    return AuditController(actor).listing(**query)
 
 
 @route("GET", "/audit/verify", summary="Verify the audit trail", returns=AuditVerdict)
 @auth(administrator=True)
 def verify_audit(actor):
     """Whether every entry is as it was written. Keep newest_seal elsewhere to prove later that nothing was written anew."""
-    return audit.verify(actor)
+    return AuditController(actor).verify()

@@ -14,7 +14,7 @@ from utils.decorators import request_cache as cache
 @validate(query=StatusQuery)
 def show_status(actor, query):
     """One item for each target."""
-    return status.listing(actor, **query)
+    return status.StatusController(actor).listing(**query)
 
 
 @route("GET", "/status/public", summary="What everybody may know", returns=Page[PublicStatus])

@@ -47,4 +47,4 @@ def show_readiness():
 @validate(query=ListQuery)
 def list_workers(actor, query):
     """By name, as last seen; one that has said nothing for a day is forgotten."""
-    return system.workers(actor, **query)
+    return system.WorkerController(actor).listing(**query)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from peewee import JOIN, Tuple, fn
 
 from controllers import paging, rows
+from controllers.actor import WINDLASS
+from controllers.controller import Controller
 from controllers.fleet import placements
 from controllers.fleet.targets import hosts_among
 from controllers.guards import locks
@@ -19,7 +21,7 @@ from models.db import clock
 from utils.datekit import rfc3339
 
 STARTED = DEPLOY_GOING_ON | DEPLOY_ENDED
-WANTED = ("running", "paused", "succeeded")
+DESIRED = ("running", "paused", "succeeded")
 NEVER = "never"
 ORDER = (Application.name, Environment.position, Environment.id)
 
@@ -32,7 +34,7 @@ class Known:
     """
 
     newest: dict = field(default_factory=dict)
-    wanted: dict = field(default_factory=dict)
+    desired: dict = field(default_factory=dict)
     hosts: list = field(default_factory=list)
     placements: dict = field(default_factory=dict)
     locks: dict = field(default_factory=dict)
@@ -40,75 +42,10 @@ class Known:
     at: int = 0
 
 
-def listing(actor, limit=paging.LIMIT, after=None, application=None, environment=None):
-    """Return a page of the status of targets by application and environment, and all environments in their order."""
-    targets, following = targets_page(limit, after, application, environment)
-    known = read_known(targets)
-    return {
-        "items": [describe(target, known) for target in targets],
-        "next": following,
-        "environments": environments_in_order(),
-    }
-
-
-def public(limit=paging.LIMIT, after=None):
-    """Return what everybody may know: names, releases and states of a page of targets."""
-    page = listing(None, limit, after)
-    shown = ("application", "environment", "state")
-    return {
-        "items": [
-            {**{name: item[name] for name in shown}, "release": item["observed"] or item["desired"]}
-            for item in page["items"]
-        ],
-        "next": page["next"],
-    }
-
-
-def environments_in_order():
-    """Return all environments in their order of promotion."""
-    query = Environment.select(Environment.name, Environment.position).order_by(Environment.position, Environment.name)
-    return [{"name": environment.name, "position": environment.position} for environment in query]
-
-
-def targets_page(limit, after, application, environment):
-    """Return (rows of a page of targets, cursor of the next page or None)."""
-    query = rows.target_query().order_by(*ORDER)
-    if application is not None:
-        query = query.where(Application.name == application)
-    if environment is not None:
-        query = query.where(Environment.name == environment)
-    if after is not None:
-        query = query.where(Tuple(*ORDER) > Tuple(*paging.read_cursor(after, ORDER)))
-    targets = list(query.limit(limit + 1))
-    if len(targets) <= limit:
-        return targets, None
-    last = targets[limit - 1]
-    return targets[:limit], paging.write_cursor([last.application.name, last.environment.position, last.environment.id])
-
-
-def read_known(targets):
-    """Read what describing these targets needs."""
-    if not targets:
-        return Known()
-    application_ids = sorted({target.application_id for target in targets})
-    newest, wanted = newest_deploys(targets)
-    return Known(
-        newest,
-        wanted,
-        list(
-            Host.select(Host.id, Host.name, Host.tags, Host.is_reachable, Host.maintenance_reason).order_by(Host.name)
-        ),
-        placements_of(application_ids),
-        locks.on_targets([target.id for target in targets]),
-        maintenance.on_targets([target.id for target in targets]),
-        clock(),
-    )
-
-
 def newest_deploys(targets):
-    """Return ({key: newest deploy}, {key: newest wanted deploy}) of targets, releases joined, in two queries."""
-    newest, wanted = newest_of_target(STARTED), newest_of_target(WANTED)
-    query = Target.select(Target.application, Target.environment, newest, wanted).where(
+    """Return ({key: newest deploy}, {key: newest one that says what should run}) of targets, releases joined, in two queries."""
+    newest, desired = newest_of_target(STARTED), newest_of_target(DESIRED)
+    query = Target.select(Target.application, Target.environment, newest, desired).where(
         Target.id.in_([target.id for target in targets])
     )
     ids = {(application, environment): pair for application, environment, *pair in query.tuples()}
@@ -134,7 +71,7 @@ def newest_deploys(targets):
     by_id = {deploy.id: deploy for deploy in deploys}
     return (
         {key: by_id[newest] for key, (newest, _) in ids.items() if newest is not None},
-        {key: by_id[wanted] for key, (_, wanted) in ids.items() if wanted is not None},
+        {key: by_id[desired] for key, (_, desired) in ids.items() if desired is not None},
     )
 
 
@@ -180,13 +117,13 @@ def placements_of(application_ids):
 def describe(target, known):
     """Return the status of one target in the API's shape."""
     key = (target.application_id, target.environment_id)
-    newest, wanted = known.newest.get(key), known.wanted.get(key)
+    newest, current = known.newest.get(key), known.desired.get(key)
     lock = known.locks.get(target.id)
     seen = [
         (host, known.placements.get((target.application_id, host.id)))
         for host in hosts_among(known.hosts, target.hosts)
     ]
-    desired = wanted.release if wanted else None
+    desired = current.release if current else None
     is_over = newest is None or newest.state in DEPLOY_ENDED
     drift = drift_detail(desired, seen) if is_over else None
     hosts = [describe_host(host, placement, desired, is_over, known.at) for host, placement in seen]
@@ -205,7 +142,7 @@ def describe(target, known):
         "drift_count": sum(len(host["drift"]) for host in hosts),
         "stale": any(host["stale"] for host in hosts),
         "unreachable": [host["host"] for host in hosts if not host["reachable"]],
-        "previous_release": previous_of(wanted),
+        "previous_release": previous_of(current),
         "url": next((placement.address for _, placement in seen if placement and placement.address), None),
         "observed_at": rfc3339(min(times)) if times else None,
         "deploy": describe_deploy(newest),
@@ -233,20 +170,20 @@ def drift_detail(desired, seen):
     if desired is None:
         return None
     others = defaultdict(list)
-    told = []
+    parts = []
     for host, placement in seen:
         if host.maintenance_reason is not None:
             continue
         if placement and placement.drift:
-            told.append(f"{host.name}: {'; '.join(item['message'] for item in placement.drift)}.")
+            parts.append(f"{host.name}: {'; '.join(item['message'] for item in placement.drift)}.")
         if placement is None or placement.digest != desired.digest:
             others[
                 version_of(placement, desired) or ("another build" if placement and placement.digest else "nothing")
             ].append(host.name)
     if others:
         differing = "; ".join(f"{rows.enumerated(names)}: {what}" for what, names in sorted(others.items()))
-        told.insert(0, f"{differing}; it should be {desired.version}.")
-    return " ".join(told) or None
+        parts.insert(0, f"{differing}; it should be {desired.version}.")
+    return " ".join(parts) or None
 
 
 def health(placements):
@@ -280,17 +217,84 @@ def describe_deploy(deploy):
 
 
 def describe_host(host, placement, desired, is_over, at):
-    """Return what was last seen on one host, as of `at`; drift is told while it is in service and no deploy goes on."""
-    is_told = placement is not None and is_over and host.maintenance_reason is None
+    """Return what was last seen on one host, as of `at`; drift is shown while it is in service and no deploy goes on."""
+    is_shown = placement is not None and is_over and host.maintenance_reason is None
     return {
         "host": host.name,
         "release": version_of(placement, desired),
         "reachable": host.is_reachable is not False,
         "in_service": host.maintenance_reason is None,
         "stale": placement is not None and placements.is_stale(placement, host, at),
-        "drift": placement.drift if is_told else [],
-        "drifted_since": rfc3339(placement.drifted_since) if is_told else None,
+        "drift": placement.drift if is_shown else [],
+        "drifted_since": rfc3339(placement.drifted_since) if is_shown else None,
         "healthy": placement.is_healthy if placement else None,
         "observed_at": rfc3339(placement.observed_at) if placement else None,
         "url": placement.address if placement else None,
+    }
+
+
+class StatusController(Controller):
+    """The status of the targets that somebody may see."""
+
+    def listing(self, limit=paging.LIMIT, after=None, application=None, environment=None):
+        """Return a page of the status of targets by application and environment, and all environments in their order."""
+        targets, following = self.page(limit, after, application, environment)
+        known = self.read_known(targets)
+        return {
+            "items": [describe(target, known) for target in targets],
+            "next": following,
+            "environments": self.environments_in_order(),
+        }
+
+    def environments_in_order(self):
+        """Return all environments in their order of promotion."""
+        query = self.visible(Environment, Environment.name, Environment.position)
+        ordered = query.order_by(Environment.position, Environment.name)
+        return [{"name": environment.name, "position": environment.position} for environment in ordered]
+
+    def page(self, limit, after, application, environment):
+        """Return (rows of a page of targets, cursor of the next page or None)."""
+        query = self.targets().order_by(*ORDER)
+        if application is not None:
+            query = query.where(Application.name == application)
+        if environment is not None:
+            query = query.where(Environment.name == environment)
+        if after is not None:
+            query = query.where(Tuple(*ORDER) > Tuple(*paging.read_cursor(after, ORDER)))
+        targets = list(query.limit(limit + 1))
+        if len(targets) <= limit:
+            return targets, None
+        last = targets[limit - 1]
+        place = [last.application.name, last.environment.position, last.environment.id]
+        return targets[:limit], paging.write_cursor(place)
+
+    def read_known(self, targets):
+        """Read what describing these targets needs."""
+        if not targets:
+            return Known()
+        application_ids = sorted({target.application_id for target in targets})
+        target_ids = [target.id for target in targets]
+        newest, desired = newest_deploys(targets)
+        hosts = self.visible(Host, Host.id, Host.name, Host.tags, Host.is_reachable, Host.maintenance_reason)
+        return Known(
+            newest,
+            desired,
+            list(hosts.order_by(Host.name)),
+            placements_of(application_ids),
+            locks.on_targets(target_ids),
+            maintenance.on_targets(target_ids),
+            clock(),
+        )
+
+
+def public(limit=paging.LIMIT, after=None):
+    """Return what everybody may know: names, releases and states of a page of targets."""
+    page = StatusController(WINDLASS).listing(limit, after)
+    shown = ("application", "environment", "state")
+    return {
+        "items": [
+            {**{name: item[name] for name in shown}, "release": item["observed"] or item["desired"]}
+            for item in page["items"]
+        ],
+        "next": page["next"],
     }

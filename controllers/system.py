@@ -14,6 +14,7 @@ from config import data_path, settings
 from controllers import connections, paging
 from controllers.access.sessions import digest
 from controllers.catalog import environments, zones
+from controllers.controller import Controller
 from controllers.fleet import placements
 from controllers.jobs import queue
 from models import Deploy, Token, User, Worker, Zone, db
@@ -137,12 +138,6 @@ def fresh_workers():
     return list(Worker.select().where(Worker.seen_at >= db.now() - FRESH_MS))
 
 
-def workers(actor, limit=paging.LIMIT, after=None):
-    """Return a page of the workers as last seen, by name."""
-    alive_since = db.clock() - FRESH_MS
-    return paging.page(Worker.select(), Worker.name, lambda worker: describe_worker(worker, alive_since), limit, after)
-
-
 def describe_worker(worker, alive_since):
     """Return a worker in the API's shape."""
     return {
@@ -178,3 +173,13 @@ def figures():
     """Return {"deploys": {state: number}, "workers": number, "drifted": {(application, environment): hosts}} for monitoring."""
     states = Deploy.select(Deploy.state, fn.COUNT(Deploy.id)).group_by(Deploy.state).tuples()
     return {"deploys": dict(states), "workers": len(fresh_workers()), "drifted": placements.drifted()}
+
+
+class WorkerController(Controller):
+    """The workers, as last seen."""
+
+    def listing(self, limit=paging.LIMIT, after=None):
+        """Return a page of the workers by name."""
+        alive_since = db.clock() - FRESH_MS
+        query = self.visible(Worker)
+        return paging.page(query, Worker.name, lambda worker: describe_worker(worker, alive_since), limit, after)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from controllers import status
+from controllers.status import StatusController
 from models import Placement, Target
 from models.db import now
 from tests import factories
@@ -244,7 +244,7 @@ def test_the_number_of_queries_does_not_grow_with_the_targets(administrator, dat
             patched.setattr(
                 database, "execute_sql", lambda sql, *rest, **options: sent.append(sql) or run(sql, *rest, **options)
             )
-            page = status.listing(administrator, limit=200)
+            page = StatusController(administrator).listing(limit=200)
         return len(page["items"]), len(sent)
 
     hosts = [factories.host(f"web-{number}") for number in range(4)]

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from controllers import audit
+from controllers.access.audit_trail import AuditController
 from controllers.actor import Actor
 from controllers.controller import Controller
 from models import AuditEntry, AuditHead, Zone, db
@@ -53,7 +54,7 @@ def test_a_change_that_fails_leaves_neither(database):
 
 
 def test_an_untouched_trail_is_verified(trail):
-    verdict = audit.verify(ANN)
+    verdict = AuditController(ANN).verify()
     assert verdict["ok"] and verdict["entries"] == 5 and verdict["newest_seal"] == entries()[-1].seal
 
 
@@ -74,7 +75,7 @@ def test_an_untouched_trail_is_verified(trail):
 )
 def test_whatever_is_altered_is_found(trail, tamper, broken_at):
     tamper()
-    verdict = audit.verify(ANN)
+    verdict = AuditController(ANN).verify()
     assert not verdict["ok"] and verdict["broken_at"] == broken_at
 
 
@@ -83,7 +84,7 @@ def test_seals_cannot_be_made_without_the_key(trail, settings, tmp_path):
 
     settings.secret.key_file = str(tmp_path / "other.key")
     secretbox.box_of.cache_clear()
-    assert audit.verify(ANN)["broken_at"] == 1
+    assert AuditController(ANN).verify()["broken_at"] == 1
 
 
 def test_entries_at_the_same_time_make_one_chain(database):
@@ -101,7 +102,7 @@ def test_entries_at_the_same_time_make_one_chain(database):
     for writer in writers:
         writer.join(60)
     assert [entry.number for entry in entries()] == list(range(1, 61))
-    assert audit.verify(ANN)["ok"]
+    assert AuditController(ANN).verify()["ok"]
 
 
 def test_the_trail_is_read_by_who_what_and_when(trail, api):
@@ -206,7 +207,7 @@ def test_every_change_of_a_story_leaves_one_entry_and_no_secret(api):
         assert [entry.action for entry in entries()[before:]] == [action], (method, path)
     made = json.dumps([entry.data for entry in entries()])
     assert SECRET not in made and "KEY" in made
-    assert audit.verify(ANN)["ok"]
+    assert AuditController(ANN).verify()["ok"]
 
 
 def test_a_refused_change_leaves_no_entry(api):
