@@ -5,7 +5,7 @@ from api.schemas.commands import Command, CommandFields, CommandInShort, Command
 from api.schemas.deploys import EventList, EventQuery, NoFields, StreamQuery
 from api.shapes import Page
 from api.sse import as_stream, place
-from controllers.commands import commands
+from controllers.commands.commands import CommandController
 from utils.decorators import auth, validate
 
 
@@ -14,7 +14,7 @@ from utils.decorators import auth, validate
 @validate(query=CommandQuery)
 def list_commands(actor, query):
     """Newest first."""
-    return commands.listing(actor, **query)
+    return CommandController(actor).listing(**query)
 
 
 @route("POST", "/commands", summary="Run a command", status=201, returns=Command, location="/commands/{id}")
@@ -22,14 +22,14 @@ def list_commands(actor, query):
 @validate(CommandFields)
 def create_command(actor, fields):
     """It begins at once on all its hosts; follow its stream. For administrators."""
-    return commands.create(actor, fields)
+    return CommandController(actor).create(fields)
 
 
 @route("GET", "/commands/<number:int>", summary="Show a command", returns=Command)
 @auth()
 def show_command(actor, number):
     """How it goes on each host."""
-    return commands.get(actor, number)
+    return CommandController(actor).get(number)
 
 
 @route("POST", "/commands/<number:int>/cancel", summary="Cancel a command", returns=Command)
@@ -37,7 +37,7 @@ def show_command(actor, number):
 @validate(NoFields)
 def cancel_command(actor, number, fields):
     """Where it runs it is ended with all its processes; where it has not begun it does not. For administrators."""
-    return commands.cancel(actor, number)
+    return CommandController(actor).cancel(number)
 
 
 @route("GET", "/commands/<number:int>/events", summary="Show a command's events", returns=EventList)
@@ -45,7 +45,7 @@ def cancel_command(actor, number, fields):
 @validate(query=EventQuery)
 def show_command_events(actor, number, query):
     """Its output and its changes of state, oldest first; numbers have no gaps."""
-    return commands.history(actor, number, **query)
+    return CommandController(actor).history(number, **query)
 
 
 @route("GET", "/commands/<number:int>/stream", summary="Follow a command", produces="text/event-stream")
@@ -53,4 +53,4 @@ def show_command_events(actor, number, query):
 @validate(query=StreamQuery)
 def follow_command(actor, number, query, last_event_id):
     """Its events as they come, after the one named by Last-Event-ID; the stream ends when the command has ended."""
-    return Stream(as_stream(commands.follow(actor, number, place(last_event_id, query) or 0)))
+    return Stream(as_stream(CommandController(actor).follow(number, place(last_event_id, query) or 0)))

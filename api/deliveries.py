@@ -4,7 +4,8 @@ from api import route
 from api.schemas.deliveries import Changelog, Delivery, DeliveryQuery
 from api.schemas.deploys import NoFields
 from api.shapes import ListQuery, Page
-from controllers.notifications import changelogs, deliveries
+from controllers.notifications.changelogs import ChangelogController
+from controllers.notifications.deliveries import DeliveryController
 from utils.decorators import auth, validate
 
 
@@ -13,14 +14,14 @@ from utils.decorators import auth, validate
 @validate(query=DeliveryQuery)
 def list_deliveries(actor, query):
     """Newest first."""
-    return deliveries.listing(actor, **query)
+    return DeliveryController(actor).listing(**query)
 
 
 @route("GET", "/deliveries/<number:int>", summary="Show a delivery", returns=Delivery)
 @auth()
 def show_delivery(actor, number):
     """With what is said."""
-    return deliveries.get(actor, number)
+    return DeliveryController(actor).get(number)
 
 
 @route("POST", "/deliveries/<number:int>/resend", summary="Send a delivery again", returns=Delivery)
@@ -28,7 +29,7 @@ def show_delivery(actor, number):
 @validate(NoFields)
 def resend_delivery(actor, number, fields):
     """Now, also when it was given up or has been delivered."""
-    return deliveries.resend(actor, number)
+    return DeliveryController(actor).resend(number)
 
 
 @route("GET", "/deploys/<number:int>/deliveries", summary="List a deploy's deliveries", returns=Page[Delivery])
@@ -36,11 +37,11 @@ def resend_delivery(actor, number, fields):
 @validate(query=ListQuery)
 def list_deploy_deliveries(actor, number, query):
     """What foreign systems were told because of it, newest first."""
-    return deliveries.of_deploy(actor, number, **query)
+    return DeliveryController(actor).of_deploy(number, **query)
 
 
 @route("GET", "/deploys/<number:int>/changelog", summary="Show a deploy's changelog", returns=Changelog)
 @auth()
 def show_deploy_changelog(actor, number):
     """Commits, authors, issues and pull requests between what ran before and what it brings."""
-    return changelogs.get(actor, number)
+    return ChangelogController(actor).get(number)

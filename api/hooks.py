@@ -4,7 +4,8 @@ from api import route
 from api.schemas.deploys import NoFields
 from api.schemas.hooks import Automation, Hook, HookReceived, HookSecret
 from api.shapes import ListQuery, Page
-from controllers.automation import hooks, rules
+from controllers.automation.hooks import HookController, receive
+from controllers.automation.rules import AutomationController
 from utils.decorators import auth, message, validate
 
 
@@ -12,7 +13,7 @@ from utils.decorators import auth, message, validate
 @message
 def receive_hook(name, headers, body):
     """Signed with the secret of the integration; answered at once, worked on later, and once however often it comes."""
-    return hooks.receive(name, headers, body)
+    return receive(name, headers, body)
 
 
 @route("GET", "/integrations/<name>/hooks", summary="List the hooks an integration received", returns=Page[Hook])
@@ -20,7 +21,7 @@ def receive_hook(name, headers, body):
 @validate(query=ListQuery)
 def list_hooks(actor, name, query):
     """Newest first, with what followed from each."""
-    return hooks.listing(actor, name, **query)
+    return HookController(actor).listing(name, **query)
 
 
 @route("POST", "/integrations/<name>/hook", summary="Open an integration's hook", returns=HookSecret)
@@ -28,14 +29,14 @@ def list_hooks(actor, name, query):
 @validate(NoFields)
 def open_hook(actor, name, fields):
     """Makes the secret the system signs with, in place of the one before; this answer alone shows it."""
-    return hooks.open_hook(actor, name)
+    return HookController(actor).open(name)
 
 
 @route("DELETE", "/integrations/<name>/hook", summary="Close an integration's hook", status=204)
 @auth(administrator=True)
 def close_hook(actor, name):
     """No more hooks are taken for it."""
-    hooks.close_hook(actor, name)
+    HookController(actor).close(name)
 
 
 @route(
@@ -48,4 +49,4 @@ def close_hook(actor, name):
 @validate(query=ListQuery)
 def list_automations(actor, name, environment, query):
     """What its rules wanted, newest first, and what became of it."""
-    return rules.listing(actor, name, environment, **query)
+    return AutomationController(actor).listing(name, environment, **query)

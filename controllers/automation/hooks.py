@@ -7,8 +7,9 @@ import secrets
 from peewee import IntegrityError
 
 import secretbox
-from controllers import audit, foreign, paging, rows
+from controllers import foreign, paging
 from controllers.catalog import integrations
+from controllers.controller import Controller
 from controllers.errors import BadRequest, Conflict, NotFound, Unauthenticated
 from controllers.foreign.hooks import BuildFinished, Published, Push
 from controllers.jobs import queue
@@ -23,31 +24,52 @@ KEPT_MS = 14 * 86_400_000
 log = logging.getLogger(__name__)
 
 
-# The secret.
+class HookController(Controller):
+    """The hooks of integrations, for whoever opens, closes or looks at them."""
+
+    def open(self, name):
+        """Make the secret with which a system signs its hooks, in place of the one before; returns it, this once."""
+        with self.change("hook.open", name):
+            integration = self.named(Integration, name, "integration", to_change=True)
+            driver = driver_of(integration)
+            if driver is None:
+                raise Conflict(f"Driver {integration.driver} sends no hooks.", code="no-hooks")
+            secret = secrets.token_urlsafe(32)
+            keep_secret(integration, secretbox.seal(secret))
+        hook = integrations.hook_of(integration, driver)
+        return {"url": hook["url"], "secret": secret, "setup": hook["setup"]}
+
+    def close(self, name):
+        """Take no more hooks for an integration."""
+        with self.change("hook.close", name):
+            keep_secret(self.named(Integration, name, "integration", to_change=True), None)
+
+    def listing(self, name, limit=paging.LIMIT, after=None):
+        """Return a page of the hooks an integration received, newest first. Raises NotFound."""
+        integration = self.named(Integration, name, "integration")
+        query = self.visible(Hook).where(Hook.integration == integration)
+        return paging.page(query, Hook.id, describe, limit, after, newest_first=True)
 
 
-def open_hook(actor, name):
-    """Make the secret with which a system signs its hooks, in place of the one before; returns it, this once."""
-    with audit.change(actor, "hook.open", name):
-        integration = rows.named_for_change(Integration, name, "integration")
-        driver = driver_of(integration)
-        if driver is None:
-            raise Conflict(f"Driver {integration.driver} sends no hooks.", code="no-hooks")
-        secret = secrets.token_urlsafe(32)
-        integration.hook_secret = secretbox.seal(secret)
-        integration.updated_at = max(clock(), integration.updated_at + 1)
-        integration.save()
-    told = integrations.hook_of(integration, driver)
-    return {"url": told["url"], "secret": secret, "setup": told["setup"]}
+def keep_secret(integration, sealed):
+    """Write an integration's sealed hook secret, None for none; its row is held."""
+    integration.hook_secret = sealed
+    integration.updated_at = max(clock(), integration.updated_at + 1)
+    integration.save()
 
 
-def close_hook(actor, name):
-    """Take no more hooks for an integration."""
-    with audit.change(actor, "hook.close", name):
-        integration = rows.named_for_change(Integration, name, "integration")
-        integration.hook_secret = None
-        integration.updated_at = max(clock(), integration.updated_at + 1)
-        integration.save()
+def describe(row):
+    """Return a hook in the API's shape."""
+    return {
+        "id": row.id,
+        "delivery": row.delivery,
+        "event": row.event,
+        "news": row.news,
+        "state": row.state,
+        "outcome": row.outcome,
+        "received_at": rfc3339(row.received_at),
+        "ended_at": rfc3339(row.ended_at),
+    }
 
 
 def driver_of(integration):
@@ -101,28 +123,3 @@ def as_row(item):
     """Return one piece of news as JSON."""
     kind = next(name for name, made in KINDS.items() if isinstance(item, made))
     return {"type": kind, **dataclasses.asdict(item)}
-
-
-# Looking.
-
-
-def listing(actor, name, limit=paging.LIMIT, after=None):
-    """Return a page of the hooks an integration received, newest first. Raises NotFound."""
-    integration = rows.named(Integration, name, "integration")
-    return paging.page(
-        Hook.select().where(Hook.integration == integration), Hook.id, describe, limit, after, newest_first=True
-    )
-
-
-def describe(row):
-    """Return a hook in the API's shape."""
-    return {
-        "id": row.id,
-        "delivery": row.delivery,
-        "event": row.event,
-        "news": row.news,
-        "state": row.state,
-        "outcome": row.outcome,
-        "received_at": rfc3339(row.received_at),
-        "ended_at": rfc3339(row.ended_at),
-    }

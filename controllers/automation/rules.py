@@ -8,6 +8,7 @@ import fnmatch
 
 from controllers import foreign, paging, rows
 from controllers.actor import Actor
+from controllers.controller import Controller
 from controllers.jobs import queue, states
 from controllers.releases import releases
 from models import Application, Automation, Release, Target
@@ -138,11 +139,14 @@ def want(target, release, rule, reason):
 # Looking.
 
 
-def listing(actor, application, environment, limit=paging.LIMIT, after=None):
-    """Return a page of a target's automatic deploys, newest first. Raises NotFound."""
-    target = rows.target(application, environment)
-    query = Automation.select(Automation, Release).join(Release).where(Automation.target == target)
-    return paging.page(query, Automation.id, describe, limit, after, newest_first=True)
+class AutomationController(Controller):
+    """The automatic deploys of targets, for whoever looks at them."""
+
+    def listing(self, application, environment, limit=paging.LIMIT, after=None):
+        """Return a page of a target's automatic deploys, newest first. Raises NotFound."""
+        target = self.target(application, environment)
+        query = self.visible(Automation, Automation, Release).join(Release).where(Automation.target == target)
+        return paging.page(query, Automation.id, describe, limit, after, newest_first=True)
 
 
 def describe(row):

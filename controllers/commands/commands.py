@@ -1,4 +1,4 @@
-"""One-off commands: ask for one, look at it, follow it, cancel it. commandrun.py carries them out."""
+"""One-off commands: ask for one, look at it, follow it, cancel it. command_run.py carries them out."""
 
 import json
 import uuid
@@ -7,8 +7,9 @@ from peewee import fn
 
 import secretbox
 from config import settings
-from controllers import audit, events, idempotency, paging, rows
+from controllers import events, idempotency, paging, rows
 from controllers.catalog import variables
+from controllers.controller import Controller
 from controllers.errors import Conflict, Invalid, NotFound
 from controllers.fleet import targets
 from controllers.jobs import leases, queue, states, transitions
@@ -23,20 +24,89 @@ GOING_ON = states.COMMAND_RUN_GOING_ON
 WELL = ("succeeded", "skipped")
 
 
-def listing(actor, limit=paging.LIMIT, after=None, application=None, environment=None, host=None, state=None):
-    """Return a page of commands, newest first."""
-    query = Command.select()
-    if application is not None:
-        query = query.where(Command.application == application)
-    if environment is not None:
-        query = query.where(Command.environment == environment)
-    if host is not None:
-        query = query.where(Command.id.in_(CommandRun.select(CommandRun.command).where(CommandRun.host_name == host)))
-    if state is not None:
-        query = query.where(Command.state == state)
-    page = paging.page(query, Command.id, lambda row: row, limit, after, newest_first=True)
-    progress = progress_of([row.id for row in page["items"]])
-    return {**page, "items": [describe(row, progress[row.id]) for row in page["items"]]}
+class CommandController(Controller):
+    """One-off commands, for whoever asks."""
+
+    def listing(self, limit=paging.LIMIT, after=None, application=None, environment=None, host=None, state=None):
+        """Return a page of commands, newest first."""
+        query = self.visible(Command)
+        if application is not None:
+            query = query.where(Command.application == application)
+        if environment is not None:
+            query = query.where(Command.environment == environment)
+        if host is not None:
+            on_host = self.visible(CommandRun, CommandRun.command).where(CommandRun.host_name == host)
+            query = query.where(Command.id.in_(on_host))
+        if state is not None:
+            query = query.where(Command.state == state)
+        page = paging.page(query, Command.id, lambda row: row, limit, after, newest_first=True)
+        progress = progress_of([row.id for row in page["items"]])
+        return {**page, "items": [describe(row, progress[row.id]) for row in page["items"]]}
+
+    def find(self, command_id):
+        """Return a command's row; raises NotFound."""
+        row = self.visible(Command).where(Command.id == command_id).first()
+        if row is None:
+            raise NotFound(f"There is no command {command_id}.")
+        return row
+
+    def get(self, command_id):
+        """Return one command with its hosts."""
+        return describe_with_hosts(self.find(command_id))
+
+    def create(self, fields):
+        """Run a command on hosts, or where an application runs in an environment, in its release and with its variables.
+
+        `fields`: "argv", "hosts" or "application" and "environment" (then "hosts" leaves out the target's other hosts), maybe
+        "time_limit_s". Returns the command. Raises NotFound, Invalid, and Conflict "no-hosts". It waits for nobody's lock and
+        takes none: what it does beside a rollout is for whoever runs it to judge.
+        """
+        time_limit_s = fields.get("time_limit_s", min(DEFAULT_TIME_LIMIT_S, settings.command.time_limit_s))
+        refuse_unfit(fields, time_limit_s)
+        with self.change("command.create", subject_of(fields), time_limit_s=time_limit_s) as change:
+            found = self.hosts_for(fields)
+            command = write(fields, found, time_limit_s, requested_by=self.actor.name)
+            change.update(argv=command.argv, command=command.id, hosts=[host.name for host in found])
+        enqueue_for(command)
+        return self.get(command.id)
+
+    def hosts_for(self, fields):
+        """Return the rows of the hosts that a wish names, by name. Raises NotFound, Invalid, Conflict."""
+        wanted = fields.get("hosts")
+        if "application" not in fields:
+            among = list(self.visible(Host).where(Host.name.in_(wanted)).order_by(Host.name))
+            return chosen(among, wanted, "There is no host {}; register it first.")
+        target = self.target(fields["application"], fields["environment"])
+        among = targets.hosts_of(target)
+        what = f"{target.application.name} in {target.environment.name}"
+        found = among if wanted is None else chosen(among, wanted, f"{{}} is no host of {what}.")
+        targets.require_in_service(target, found)
+        return found
+
+    def cancel(self, command_id):
+        """Ask a command to end: where it runs, it is ended with all its processes.
+
+        Raises NotFound, Conflict when it has ended.
+        """
+        self.find(command_id)
+        with self.change("command.cancel", command_id):
+            row = hold(command_id)
+            if row.state != "running":
+                raise Conflict(f"Command {command_id} has {row.state} and cannot be cancelled.", code="not-cancellable")
+            if row.cancel_requested_by is None:
+                Command.update(cancel_requested_by=self.actor.name).where(Command.id == command_id).execute()
+            end_runs(row, self.actor.name)
+            settle(command_id)
+        return self.get(command_id)
+
+    def history(self, command_id, after=0, limit=200):
+        """Return a page of a command's events that come after number `after`."""
+        return events.page(topic_of(self.find(command_id)), after, limit)
+
+    def follow(self, command_id, after=0):
+        """Return an iterator over a command's events as they come, with None as heartbeat, ending after its end."""
+        row = self.find(command_id)
+        return events.follow_work(topic_of(row), after, row.state != "running", is_last)
 
 
 def progress_of(command_ids):
@@ -80,58 +150,18 @@ def describe_run(run):
     }
 
 
-def find(command_id):
-    """Return a command's row; raises NotFound."""
-    row = Command.get_or_none(Command.id == command_id)
-    if row is None:
-        raise NotFound(f"There is no command {command_id}.")
-    return row
-
-
-def get(actor, command_id):
-    """Return one command with its hosts."""
-    row = find(command_id)
+def describe_with_hosts(row):
+    """Return a command in the API's shape, with its hosts."""
     runs = CommandRun.select().where(CommandRun.command == row).order_by(CommandRun.host_name)
     return {**describe(row, progress_of([row.id])[row.id]), "hosts": [describe_run(run) for run in runs]}
 
 
+def topic_of(row):
+    """Return the name of a command's history."""
+    return f"command-{row.id}"
+
+
 # Asking for one, and taking it back.
-
-
-def create(actor, fields):
-    """Run a command on hosts, or where an application runs in an environment, in its release and with its variables.
-
-    `fields`: "argv", "hosts" or "application" and "environment" (then "hosts" leaves out the target's other hosts), maybe
-    "time_limit_s". Returns the command. Raises NotFound, Invalid, and Conflict "no-hosts". It waits for nobody's lock and
-    takes none: what it does beside a rollout is for whoever runs it to judge.
-    """
-    time_limit_s = fields.get("time_limit_s", min(DEFAULT_TIME_LIMIT_S, settings.command.time_limit_s))
-    refuse_unfit(fields, time_limit_s)
-    where = {name: fields.get(name) for name in ("application", "environment")}
-    with audit.change(actor, "command.create", subject_of(fields), time_limit_s=time_limit_s) as told:
-        found = hosts_for(fields)
-        masked = Masker(secrets_on(found, **where))
-        argv = [masked(word) for word in fields["argv"]]
-        command = Command.create(
-            key=uuid.uuid4().hex,
-            argv=argv,
-            sealed_argv=secretbox.seal(json.dumps(fields["argv"])) if argv != fields["argv"] else None,
-            time_limit_s=time_limit_s,
-            state="running",
-            requested_by=actor.name,
-            created_at=now(),
-            **where,
-        )
-        CommandRun.insert_many(
-            [new_run(command, host, is_of_target=bool(where["application"])) for host in found]
-        ).execute()
-        events.append(
-            f"command-{command.id}", [{"kind": "command", "data": {"state": "running", "argv": argv, **where}}]
-        )
-        idempotency.note_made("command", command.id)
-        told.update(argv=argv, command=command.id, hosts=[host.name for host in found])
-    enqueue_for(command)
-    return get(actor, command.id)
 
 
 def refuse_unfit(fields, time_limit_s):
@@ -160,26 +190,35 @@ def subject_of(fields):
     return rows.enumerated(fields["hosts"])
 
 
-def hosts_for(fields):
-    """Return the rows of the hosts that a wish names, by name. Raises NotFound, Invalid, Conflict."""
-    wanted = fields.get("hosts")
-    if "application" not in fields:
-        among = list(Host.select().where(Host.name.in_(wanted)).order_by(Host.name))
-        return chosen(among, wanted, "There is no host {}; register it first.")
-    target = targets.find(fields["application"], fields["environment"])
-    among = targets.hosts_of(target)
-    what = f"{target.application.name} in {target.environment.name}"
-    found = among if wanted is None else chosen(among, wanted, f"{{}} is no host of {what}.")
-    targets.require_in_service(target, found)
-    return found
-
-
 def chosen(among, wanted, otherwise):
     """Return those of some hosts whose names are wanted; raises Invalid, saying `otherwise`, for the names of no such host."""
     unknown = [name for name in wanted if name not in {host.name for host in among}]
     if unknown:
         raise Invalid([("hosts", otherwise.format(rows.enumerated(unknown)))])
     return [host for host in among if host.name in wanted]
+
+
+def write(fields, hosts, time_limit_s, requested_by):
+    """Write a command with a run for each host, secrets masked where people see it; returns it. Call it within a transaction."""
+    where = {name: fields.get(name) for name in ("application", "environment")}
+    masked = Masker(secrets_on(hosts, **where))
+    argv = [masked(word) for word in fields["argv"]]
+    command = Command.create(
+        key=uuid.uuid4().hex,
+        argv=argv,
+        sealed_argv=secretbox.seal(json.dumps(fields["argv"])) if argv != fields["argv"] else None,
+        time_limit_s=time_limit_s,
+        state="running",
+        requested_by=requested_by,
+        created_at=now(),
+        **where,
+    )
+    CommandRun.insert_many(
+        [new_run(command, host, is_of_target=bool(where["application"])) for host in hosts]
+    ).execute()
+    events.append(topic_of(command), [{"kind": "command", "data": {"state": "running", "argv": argv, **where}}])
+    idempotency.note_made("command", command.id)
+    return command
 
 
 def new_run(command, host, is_of_target):
@@ -221,26 +260,15 @@ def enqueue_for(command):
         queue.enqueue("windlass.run_command", run_id, zone=zone)
 
 
-def cancel(actor, command_id):
-    """Ask a command to end: where it runs, it is ended with all its processes. Raises NotFound, Conflict when it has ended."""
-    find(command_id)
-    with audit.change(actor, "command.cancel", command_id):
-        row = hold(command_id)
-        if row.state != "running":
-            raise Conflict(f"Command {command_id} has {row.state} and cannot be cancelled.", code="not-cancellable")
-        if row.cancel_requested_by is None:
-            Command.update(cancel_requested_by=actor.name).where(Command.id == command_id).execute()
-        free = leases.is_free(CommandRun)
-        for run in list(CommandRun.select().where(CommandRun.command == row, CommandRun.state == "pending", free)):
-            transitions.move_command_run(
-                run, "cancelled", guard=free, message=f"cancelled by {actor.name} before it began"
-            )
-        # Where it has begun, a worker must go there to end it, and whoever follows it looks every few seconds.
-        CommandRun.update(due_at=None, enqueued_at=None).where(
-            CommandRun.command == row, CommandRun.state == "running"
-        ).execute()
-        settle(command_id)
-    return get(actor, command_id)
+def end_runs(command, name):
+    """End a command on the hosts where it has not begun, and have workers end it where it has; its row is held."""
+    free = leases.is_free(CommandRun)
+    for run in list(CommandRun.select().where(CommandRun.command == command, CommandRun.state == "pending", free)):
+        transitions.move_command_run(run, "cancelled", guard=free, message=f"cancelled by {name} before it began")
+    # Where it has begun, a worker must go there to end it, and whoever follows it looks every few seconds.
+    CommandRun.update(due_at=None, enqueued_at=None).where(
+        CommandRun.command == command, CommandRun.state == "running"
+    ).execute()
 
 
 def hold(command_id):
@@ -272,18 +300,6 @@ def settle(command_id):
 
 
 # Looking closer.
-
-
-def history(actor, command_id, after=0, limit=200):
-    """Return a page of a command's events that come after number `after`."""
-    find(command_id)
-    return events.page(f"command-{command_id}", after, limit)
-
-
-def follow(actor, command_id, after=0):
-    """Return an iterator over a command's events as they come, with None as heartbeat, ending after its end."""
-    row = find(command_id)
-    return events.follow_work(f"command-{command_id}", after, row.state != "running", is_last)
 
 
 def is_last(event):

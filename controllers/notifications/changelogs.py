@@ -5,6 +5,7 @@ may help, the worker does so later (deliveries.py), and what is known by then is
 """
 
 from controllers import foreign
+from controllers.controller import Controller
 from controllers.foreign import ForeignError, WindlassError
 from controllers.jobs import outbox
 from controllers.releases import compare
@@ -16,11 +17,19 @@ LISTED_ISSUES = 100
 NOTHING = {"commits": None, "is_going_back": False, "authors": [], "issues": [], "pull_requests": [], "notes": []}
 
 
-def get(actor, deploy_id):
-    """Return a deploy's changelog; its "state" is "pending" while a worker is still to find things out. Raises NotFound."""
-    # Looked at first: once it has ended, the deploy that is read after it has the changelog.
-    worker_request = Delivery.get_or_none(Delivery.deploy == deploy_id, Delivery.action == outbox.CHANGELOG)
-    row = DeployController(actor).find(deploy_id)
+class ChangelogController(Controller):
+    """What deploys bring, for whoever reads it."""
+
+    def get(self, deploy_id):
+        """Return a deploy's changelog; its "state" is "pending" while a worker is still to find things out. Raises NotFound."""
+        # Looked at first: once it has ended, the deploy that is read after it has the changelog.
+        is_its = (Delivery.deploy == deploy_id) & (Delivery.action == outbox.CHANGELOG)
+        worker_request = self.visible(Delivery).where(is_its).first()
+        return describe(DeployController(self.actor).find(deploy_id), worker_request)
+
+
+def describe(row, worker_request):
+    """Return a deploy's changelog in the API's shape; `worker_request` is the delivery that finds it out, or None."""
     is_pending = worker_request.state == "waiting" if worker_request else row.changelog is None
     missed = [note("The commits", worker_request.error)] if worker_request and worker_request.error else []
     return {

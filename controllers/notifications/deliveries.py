@@ -6,55 +6,78 @@ growing pauses while the system is away, given up where trying again cannot help
 
 from peewee import JOIN, fn
 
-from controllers import audit, paging, rows
+from controllers import paging, rows
+from controllers.controller import Controller
 from controllers.errors import Conflict, NotFound
 from controllers.jobs import queue, states
+from controllers.rollout.deploys import DeployController
 from models import Application, Delivery, Deploy, Environment, Release
 from models.db import clock
 from utils.datekit import rfc3339
 
-# Looking.
+
+class DeliveryController(Controller):
+    """Deliveries, for whoever looks at them or has one sent again."""
+
+    def with_names(self):
+        """Return the query for deliveries with what describing them needs."""
+        return (
+            self.visible(Delivery, Delivery, Deploy, Environment, Release, Application)
+            .join(Deploy, JOIN.LEFT_OUTER)
+            .join(Environment, JOIN.LEFT_OUTER)
+            .join_from(
+                Delivery, Release, JOIN.LEFT_OUTER, on=(Release.id == fn.COALESCE(Delivery.release, Deploy.release))
+            )
+            .join(Application, JOIN.LEFT_OUTER)
+        )
+
+    def listing(self, limit=paging.LIMIT, after=None, integration=None, state=None, deploy=None):
+        """Return a page of deliveries, newest first."""
+        found = self.with_names()
+        for column, value in ((Delivery.integration, integration), (Delivery.state, state), (Delivery.deploy, deploy)):
+            if value is not None:
+                found = found.where(column == value)
+        return paging.page(found, Delivery.id, describe, limit, after, newest_first=True)
+
+    def of_deploy(self, deploy_id, limit=paging.LIMIT, after=None):
+        """Return a page of what was said because of one deploy, newest first. Raises NotFound."""
+        DeployController(self.actor).find(deploy_id)
+        return self.listing(limit, after, deploy=deploy_id)
+
+    def find(self, delivery_id):
+        """Return a delivery's row; raises NotFound."""
+        row = self.with_names().where(Delivery.id == delivery_id).get_or_none()
+        if row is None:
+            raise NotFound(f"There is no delivery {delivery_id}.")
+        return row
+
+    def get(self, delivery_id):
+        """Return one delivery with what was to be said. Raises NotFound."""
+        row = self.find(delivery_id)
+        return {**describe(row), "payload": row.payload}
+
+    def resend(self, delivery_id):
+        """Say it again, now: one that was given up, waits for its next attempt, or was delivered. Raises NotFound, Conflict."""
+        with self.change("delivery.resend", delivery_id):
+            row = rows.for_change(self.visible(Delivery).where(Delivery.id == delivery_id), Delivery).first()
+            if row is None:
+                raise NotFound(f"There is no delivery {delivery_id}.")
+            refuse_unfit(row)
+            again = {"attempt": 0, "due_at": None, "error": None, "ended_at": None}
+            if row.state == "waiting":
+                Delivery.update(**again).where(Delivery.id == row.id).execute()
+            else:
+                states.move(row, "waiting", **again)
+        queue.enqueue("windlass.deliver", row.id)
+        return self.get(delivery_id)
 
 
-def query():
-    """Return the query for deliveries with what describing them needs."""
-    return (
-        Delivery.select(Delivery, Deploy, Environment, Release, Application)
-        .join(Deploy, JOIN.LEFT_OUTER)
-        .join(Environment, JOIN.LEFT_OUTER)
-        .join_from(Delivery, Release, JOIN.LEFT_OUTER, on=(Release.id == fn.COALESCE(Delivery.release, Deploy.release)))
-        .join(Application, JOIN.LEFT_OUTER)
-    )
-
-
-def listing(actor, limit=paging.LIMIT, after=None, integration=None, state=None, deploy=None):
-    """Return a page of deliveries, newest first."""
-    found = query()
-    for column, wanted in ((Delivery.integration, integration), (Delivery.state, state), (Delivery.deploy, deploy)):
-        if wanted is not None:
-            found = found.where(column == wanted)
-    return paging.page(found, Delivery.id, describe, limit, after, newest_first=True)
-
-
-def of_deploy(actor, deploy_id, limit=paging.LIMIT, after=None):
-    """Return a page of what was said because of one deploy, newest first. Raises NotFound."""
-    if not Deploy.select().where(Deploy.id == deploy_id).exists():
-        raise NotFound(f"There is no deploy {deploy_id}.")
-    return listing(actor, limit, after, deploy=deploy_id)
-
-
-def find(delivery_id):
-    """Return a delivery's row; raises NotFound."""
-    row = query().where(Delivery.id == delivery_id).get_or_none()
-    if row is None:
-        raise NotFound(f"There is no delivery {delivery_id}.")
-    return row
-
-
-def get(actor, delivery_id):
-    """Return one delivery with what was to be said. Raises NotFound."""
-    row = find(delivery_id)
-    return {**describe(row), "payload": row.payload}
+def refuse_unfit(row):
+    """Raise Conflict for a delivery that is being sent right now, or that a newer one has overtaken; its row is held."""
+    if row.lease_expires_at is not None and row.lease_expires_at > clock():
+        raise Conflict(f"Delivery {row.id} is being sent right now; look again.", code="delivery-under-way")
+    if row.state == "superseded":
+        raise Conflict(f"Delivery {row.id} was overtaken by a newer one; send that.", code="delivery-superseded")
 
 
 def describe(row):
@@ -76,24 +99,3 @@ def describe(row):
         "created_at": rfc3339(row.created_at),
         "ended_at": rfc3339(row.ended_at),
     }
-
-
-def resend(actor, delivery_id):
-    """Say it again, now: one that was given up, waits for its next attempt, or was delivered. Raises NotFound, Conflict."""
-    with audit.change(actor, "delivery.resend", delivery_id):
-        row = rows.for_change(Delivery.select().where(Delivery.id == delivery_id), Delivery).get_or_none()
-        if row is None:
-            raise NotFound(f"There is no delivery {delivery_id}.")
-        if row.lease_expires_at is not None and row.lease_expires_at > clock():
-            raise Conflict(f"Delivery {delivery_id} is being sent right now; look again.", code="delivery-under-way")
-        if row.state == "superseded":
-            raise Conflict(
-                f"Delivery {delivery_id} was overtaken by a newer one; send that.", code="delivery-superseded"
-            )
-        again = {"attempt": 0, "due_at": None, "error": None, "ended_at": None}
-        if row.state == "waiting":
-            Delivery.update(**again).where(Delivery.id == row.id).execute()
-        else:
-            states.move(row, "waiting", **again)
-    queue.enqueue("windlass.deliver", row.id)
-    return get(actor, delivery_id)

@@ -4,6 +4,7 @@ import pytest
 
 from controllers.actor import Actor
 from controllers.commands import command_run, commands
+from controllers.commands.commands import CommandController
 from controllers.jobs import leases, queue, transitions
 from models import AuditEntry, Command, CommandRun, Placement, Target
 from models.db import clock, now
@@ -277,5 +278,5 @@ def test_statuses_are_told_in_words():
 
 
 def test_who_asks_is_the_first_parameter(hosts):
-    made = commands.create(Actor("ann", is_administrator=True), {"argv": ["true"], "hosts": ["web-1"]})
+    made = CommandController(Actor("ann", is_administrator=True)).create({"argv": ["true"], "hosts": ["web-1"]})
     assert made["requested_by"] == "ann"

@@ -243,10 +243,11 @@ def writes_entry(function, owner=None, seen=frozenset()):
     if owner is not None and "self.change(" in inspect.getsource(function):
         return True
     names = function.__code__.co_names
-    classes = [found for name in names if is_controller(found := function.__globals__.get(name))]
+    known = [function.__globals__.get(name) for name in names]
+    known += [getattr(module, name, None) for module in known if inspect.ismodule(module) for name in names]
     methods = {
         (reached, name)
-        for reached in [owner, *classes]
+        for reached in [owner, *filter(is_controller, known)]
         for name in names
         if inspect.isfunction(getattr(reached, name, None))
     }

@@ -4,7 +4,9 @@ import pytest
 
 from controllers.foreign import circuits
 from controllers.jobs import outbox, transitions
-from controllers.notifications import changelogs, deliveries, delivery_run
+from controllers.notifications import changelogs, delivery_run
+from controllers.notifications.changelogs import ChangelogController
+from controllers.notifications.deliveries import DeliveryController
 from controllers.releases import compare
 from models import Delivery, Deploy, Integration
 from models.db import clock, now
@@ -87,7 +89,7 @@ def states_of(deploy, *actions):
 
 def of(deploy, administrator):
     """Return a deploy's changelog as people get it."""
-    return changelogs.get(administrator, deploy.id)
+    return ChangelogController(administrator).get(deploy.id)
 
 
 def comments(jira, key):
@@ -200,7 +202,7 @@ def test_a_source_that_stayed_away_too_long_says_so_and_can_be_asked_again(relea
     found = of(deploy, administrator)
     assert (row.state, found["state"], found["commits"]) == ("failed", "ready", None) and "'stash'" in found["notes"][0]
     stash.recover()
-    deliveries.resend(administrator, row.id)
+    DeliveryController(administrator).resend(row.id)
     assert of(deploy, administrator)["state"] == "pending"
     work()
     assert of(deploy, administrator)["state"] == "ready"

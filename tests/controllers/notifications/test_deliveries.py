@@ -5,7 +5,8 @@ import pytest
 from controllers.catalog.webhooks import WebhookController
 from controllers.errors import Conflict
 from controllers.jobs import outbox, transitions
-from controllers.notifications import actions, deliveries, delivery_run
+from controllers.notifications import actions, delivery_run
+from controllers.notifications.deliveries import DeliveryController
 from models import Delivery, Deploy, Release
 from models.db import now
 from tests import factories
@@ -164,7 +165,7 @@ def test_what_is_switched_off_is_told_nothing_and_what_waited_for_it_can_be_sent
     (row,) = Delivery.select()
     assert (row.state, receiver.taken) == ("failed", {}) and "switched off" in row.error
     WebhookController(administrator).update("ops", {"enabled": True, "events": ["deploy.*"]})
-    deliveries.resend(administrator, row.id)
+    DeliveryController(administrator).resend(row.id)
     carry_out_due()
     assert [taken["type"] for taken in receiver.taken.values()] == ["deploy.running"]
 
@@ -183,10 +184,10 @@ def test_a_delivery_is_sent_again_on_demand(deploy, webhook, receiver, administr
     moved(deploy, "running")
     receiver.fault("status", status=404, times=1)
     carry_out_due()
-    shown = deliveries.resend(administrator, Delivery.get().id)
+    shown = DeliveryController(administrator).resend(Delivery.get().id)
     assert (shown["state"], shown["attempts"], shown["error"]) == ("waiting", 0, None)
     carry_out_due()
-    assert deliveries.get(administrator, shown["id"])["state"] == "delivered"
+    assert DeliveryController(administrator).get(shown["id"])["state"] == "delivered"
 
 
 def test_a_delivery_under_way_is_not_sent_twice(deploy, webhook, administrator):
@@ -194,7 +195,7 @@ def test_a_delivery_under_way_is_not_sent_twice(deploy, webhook, administrator):
     moved(deploy, "running")
     Delivery.update(lease_owner="another", lease_expires_at=now() + 60_000).execute()
     with pytest.raises(Conflict) as refused:
-        deliveries.resend(administrator, Delivery.get().id)
+        DeliveryController(administrator).resend(Delivery.get().id)
     assert refused.value.code == "delivery-under-way"
 
 
@@ -265,7 +266,7 @@ def test_a_page_of_deliveries_tells_what_each_is_about(deploy, webhook, administ
     webhook()
     moved(deploy, "running")
     Delivery.insert(outbox.columns(("release", 1), "publish", "files", "p", release=Release.get().id)).execute()
-    first, second = deliveries.listing(administrator)["items"]
+    first, second = DeliveryController(administrator).listing()["items"]
     assert (first["action"], first["environment"], first["release"]) == ("publish", None, "v1")
     assert (second["action"], second["environment"], second["application"]) == ("message", "production", "shop")
 
