@@ -104,8 +104,8 @@ def on_hosts(host_ids):
 
 
 def describe(placement, at):
-    """Return one placement in the API's shape as of `at`; the drift of a host in maintenance is not told."""
-    is_told = placement.host.maintenance_reason is None
+    """Return one placement in the API's shape as of `at`; the drift of a host in maintenance is not shown."""
+    is_shown = placement.host.maintenance_reason is None
     return {
         "application": placement.application.name,
         "environment": placement.environment.name,
@@ -115,8 +115,8 @@ def describe(placement, at):
         "observed_at": rfc3339(placement.observed_at),
         "verified_at": rfc3339(placement.verified_at),
         "stale": is_stale(placement, placement.host, at),
-        "drift": placement.drift if is_told else [],
-        "drifted_since": rfc3339(placement.drifted_since) if is_told else None,
+        "drift": placement.drift if is_shown else [],
+        "drifted_since": rfc3339(placement.drifted_since) if is_shown else None,
     }
 
 
