@@ -2,7 +2,7 @@
 
 from api import route
 from api.schemas.deploys import NoFields
-from api.schemas.hosts import Host, HostChanges, HostFields, MaintenanceFields, ObserveFields, TrustFields
+from api.schemas.hosts import Host, HostChanges, HostFields, MaintenanceFields, ObserveFields, TrustedHost, TrustFields
 from api.schemas.lists import HostQuery
 from api.shapes import Page
 from controllers.fleet.host_checks import HostCheckController
@@ -64,7 +64,7 @@ def observe_host(actor, name, fields):
     return HostCheckController(actor).observe(name, fields)
 
 
-@route("POST", "/hosts/<name>/trust", summary="Pin a host's key", returns=Host)
+@route("POST", "/hosts/<name>/trust", summary="Pin a host's key", returns=TrustedHost)
 @auth()
 @validate(TrustFields)
 def trust_host(actor, name, fields):

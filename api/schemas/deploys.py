@@ -103,6 +103,7 @@ class Deploy(Answer):
     reason: str | None
     previous_release: str | None
     rollback_of: int | None
+    cancel_requested_by: str | None = Field(description="Who wants it to end.")
     start_at: Time | None
     override: str | None
     approvals: Approvals
@@ -124,12 +125,15 @@ class HostRun(Answer):
 
     host: str
     state: str
+    goal: str = Field(description="deploy, or restore where the host goes back to what it had.")
     wave: int
     attempt: int
     steps: list[Step]
     bytes_sent: int
     message: str | None
     code: str | None = Field(description="Of a failure, such as plan-stale; null where there is none.")
+    started_at: Time | None
+    ended_at: Time | None
 
 
 class Event(Answer):

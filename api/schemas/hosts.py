@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, RootModel, model_validator
 
 import hostkeys
 from api.schemas.names import (
@@ -226,3 +226,17 @@ class Host(Answer):
     placements: list[Placement]
     created_at: Time
     updated_at: Time
+
+
+class ShownKey(Answer):
+    """The key that a host shows now, and the one that is pinned."""
+
+    host_key: str
+    fingerprint: str
+    pinned: str | None
+
+
+class TrustedHost(RootModel):
+    """The host with its pinned key, or, asked with "preview", the key that it shows."""
+
+    root: Host | ShownKey

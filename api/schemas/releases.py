@@ -101,6 +101,9 @@ class DependencyChanges(Answer):
 class Comparison(Answer):
     """What changes from one release to another; null stands for what this machine does not know."""
 
+    application: str
+    from_: str = Field(alias="from")
+    to: str
     commits: list[Commit] | None
     reverted_commits: list[Commit] | None
     files: list[FileChange] | None

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import data
+from tests import shapes
 
 AXE = Path(__file__).resolve().parents[2] / "static" / "vendor" / "axe.js.for-tests"
 RULES = "{ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }"
@@ -30,43 +30,43 @@ PAGES = {
 def world(stand_in):
     """Something of everything."""
     world = stand_in.world
-    world.applications = [data.application()]
+    world.applications = [shapes.application()]
     world.hosts = [
-        data.host("web1"),
-        data.host(
+        shapes.host("web1"),
+        shapes.host(
             "web2",
             "problems",
             problems=[{"code": "disk-low", "message": "Only 120 MB are free.", "remedy": "Free some."}],
         ),
     ]
-    world.targets = {"shop": [data.target(rules=[{"branch": "main"}, {"tag": "v*"}])]}
-    world.audit = [data.audited()]
-    world.automations = [data.automation()]
+    world.targets = {"shop": [shapes.target(rules=[{"branch": "main"}, {"tag": "v*"}])]}
+    world.audit = [shapes.audited()]
+    world.automations = [shapes.automation()]
     world.releases = {
         "shop": [
-            data.release("v14", "building"),
-            data.release("v13", "failed", error="no such package"),
-            data.release(),
+            shapes.release("v14", "building"),
+            shapes.release("v13", "failed", error="no such package"),
+            shapes.release(),
         ]
     }
     world.deploys = {
-        41: data.deploy(reason="check failed", progress={"total": 2, "done": 2, "failed": 1}),
-        40: data.deploy(40, "running"),
+        41: shapes.deploy(reason="check failed", progress=shapes.progress(2, 2, 1)),
+        40: shapes.deploy(40, "running"),
     }
-    run = data.host_run("web1")
-    run["steps"].insert(4, data.step("ansible:web.yml", message="changed the host"))
-    world.runs = {41: [run, data.host_run("web2", "failed", 6, message="check failed")]}
-    world.status = [data.status(health="unhealthy", drift=True, drift_detail="web2: v11; it should be v12.")]
-    world.commands = {7: data.command(state="failed", argv=["df", "-h", "/"])}
-    world.freezes = [data.freeze(weekly={"begins": "fri 16:00", "ends": "mon 08:00", "timezone": "Europe/Berlin"})]
+    run = shapes.host_run("web1")
+    run["steps"].insert(4, shapes.step("ansible:web.yml", message="changed the host"))
+    world.runs = {41: [run, shapes.host_run("web2", "failed", 6, message="check failed")]}
+    world.status = [shapes.status(health="unhealthy", drift=True, drift_detail="web2: v11; it should be v12.")]
+    world.commands = {7: shapes.command(state="failed", argv=["df", "-h", "/"])}
+    world.freezes = [shapes.freeze(weekly={"begins": "fri 16:00", "ends": "mon 08:00", "timezone": "Europe/Berlin"})]
     refused = {"state": "open", "until": None, "reason": "The token is refused."}
-    world.integrations = [data.integration(circuit=refused, hook=data.hook())]
-    world.hooks, world.webhooks = [data.received()], [data.webhook()]
-    world.tokens = [data.token()]
+    world.integrations = [shapes.integration(circuit=refused, hook=shapes.hook())]
+    world.hooks, world.webhooks = [shapes.received()], [shapes.webhook()]
+    world.tokens = [shapes.token()]
     world.variables = {"LOG_LEVEL": "info", "DATABASE_URL": {"secret": True}}
-    stand_in.publish("command-7", data.output("Filesystem      Size\n", step=None))
+    stand_in.publish("command-7", shapes.output("Filesystem      Size\n", step=None))
     stand_in.publish(
-        "deploy-41", data.deploy_event("running"), data.output("hello\n"), data.step_event("check", "failed")
+        "deploy-41", shapes.deploy_event("running"), shapes.output("hello\n"), shapes.step_event("check", "failed")
     )
     return world
 

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import data
+from tests import shapes
 
 NASTY = "<img src=x onerror=\"document.title='owned'\">"
 
@@ -12,18 +12,23 @@ NASTY = "<img src=x onerror=\"document.title='owned'\">"
 def world(stand_in):
     """An application with one target, a ready release and a failed one."""
     world = stand_in.world
-    world.applications = [data.application()]
-    world.hosts = [data.host("web1"), data.host("web2"), data.host("web3")]
+    world.applications = [shapes.application()]
+    world.hosts = [shapes.host("web1"), shapes.host("web2"), shapes.host("web3")]
     world.targets = {
         "shop": [
-            data.target(strategy={**data.ALL_AT_ONCE, "kind": "rolling", "batch": 2, "max_failures": 1, "pause_s": 10})
+            shapes.target(
+                strategy={**shapes.ALL_AT_ONCE, "kind": "rolling", "batch": 2, "max_failures": 1, "pause_s": 10}
+            )
         ]
     }
-    world.status = [data.status()]
+    world.status = [shapes.status()]
     world.releases = {
-        "shop": [data.release("v13", "failed", error="requirements.txt: flask==99 does not exist"), data.release("v12")]
+        "shop": [
+            shapes.release("v13", "failed", error="requirements.txt: flask==99 does not exist"),
+            shapes.release("v12"),
+        ]
     }
-    world.deploys = {41: data.deploy()}
+    world.deploys = {41: shapes.deploy()}
     return world
 
 
@@ -63,7 +68,7 @@ def test_release_is_made_from_a_ref_and_its_build_is_watched(page, stand_in, wor
 
 
 def test_a_build_is_cancelled(page, stand_in, world):
-    world.releases["shop"].insert(0, data.release("v14", "building"))
+    world.releases["shop"].insert(0, shapes.release("v14", "building"))
     page.goto(f"{stand_in.url}/applications/shop")
     expect(page.get_by_role("button", name="Cancel the build of v12")).to_be_hidden()
     page.get_by_role("button", name="Cancel the build of v14").click()
@@ -210,6 +215,7 @@ def test_edited_target_keeps_what_the_form_does_not_show_and_loses_no_other_chan
             "max_failures": 1,
             "pause_s": 10,
             "bake_s": 0,
+            "healthy_first": False,
             "on_failure": "rollback",
         },
         "health": {"path": "/health", "timeout_s": 30, "expect_status": 200},
@@ -230,7 +236,7 @@ def test_unknown_application_says_so(page, stand_in):
 
 def test_a_drifted_host_is_shown_with_its_diff_and_the_same_release_is_offered(page, stand_in, world):
     drift = [{"kind": "nginx", "message": "nginx's site was edited", "diff": "--- site\n-old line\n+new line\n"}]
-    hosts = [data.host_status("web1"), {**data.host_status("web2"), "drift": drift, "drifted_since": data.at(60)}]
+    hosts = [shapes.host_status("web1"), {**shapes.host_status("web2"), "drift": drift, "drifted_since": shapes.at(60)}]
     world.status[0].update(drift=True, drift_count=1, drift_detail="web2: nginx's site was edited.", hosts=hosts)
     page.goto(f"{stand_in.url}/applications/shop")
     card = page.get_by_role("article").filter(has=page.get_by_role("heading", name="production"))
@@ -263,9 +269,7 @@ def test_a_target_is_locked_and_unlocked(page, stand_in, world):
 
 
 def test_somebody_elses_lock_is_broken_only_after_that_was_said(page, stand_in, world):
-    world.status[0].update(
-        lock={"holder": "eve", "reason": NASTY, "expires_at": data.at(-7200), "created_at": data.at()}
-    )
+    world.status[0].update(lock=shapes.lock("eve", NASTY, expires_at=shapes.at(-7200)))
     page.goto(f"{stand_in.url}/applications/shop")
     expect(page.get_by_text(f": {NASTY}").first).to_be_visible()
     page.get_by_role("button", name="Deploy shop to production").click()
@@ -283,7 +287,7 @@ def test_somebody_elses_lock_is_broken_only_after_that_was_said(page, stand_in, 
 
 
 def test_a_release_that_failed_there_before_is_warned_of_in_time(page, stand_in, world):
-    world.releases["shop"] = [data.release("v14"), data.release("v12")]
+    world.releases["shop"] = [shapes.release("v14"), shapes.release("v12")]
     world.targets["shop"][0]["latched"] = [{"release": "v14", "deploy": 40, "reason": "web1: check: it answered 500"}]
     page.goto(f"{stand_in.url}/applications/shop")
     page.get_by_role("button", name="Deploy shop to production").click()

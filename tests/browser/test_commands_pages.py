@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import data
+from tests import shapes
 
 NASTY = "<img src=x onerror=\"document.title='owned'\">"
 
@@ -11,10 +11,10 @@ NASTY = "<img src=x onerror=\"document.title='owned'\">"
 @pytest.fixture
 def world(stand_in):
     """One application, one command that has ended and one that runs."""
-    stand_in.world.applications = [data.application()]
+    stand_in.world.applications = [shapes.application()]
     stand_in.world.commands = {
-        1: data.command(1, "failed"),
-        2: data.command(2, "running", argv=["tail", "-f", "a b", "it's"]),
+        1: shapes.command(1, "failed"),
+        2: shapes.command(2, "running", argv=["tail", "-f", "a b", "it's"]),
     }
     stand_in.world.commands[1]["hosts"][1].update(state="unclear", exit_code=None, message=f"nobody knows {NASTY}")
     return stand_in.world
@@ -78,10 +78,10 @@ def test_it_is_followed_live_host_by_host(page, stand_in, world):
     page.get_by_role("button", name="Show the output of web2").click()
     expect(page.locator(".line[data-kind=output]")).to_have_count(1)
     with stand_in.changed:
-        world.commands[2].update(data.command(2, "failed", argv=["tail", "-f"]))
+        world.commands[2].update(shapes.command(2, "failed", argv=["tail", "-f"]))
         world.commands[2]["hosts"][1].update(state="failed", exit_code=137, message="ended by signal SIGKILL")
         stand_in.publish(
-            "command-2", data.host_event("failed", "web2"), {"kind": "command", "data": {"state": "failed"}}
+            "command-2", shapes.host_event("failed", "web2"), {"kind": "command", "data": {"state": "failed"}}
         )
     expect(page.locator("#command-state")).to_contain_text("failed")
     expect(page.get_by_role("row").filter(has_text="web2")).to_contain_text("137")
@@ -109,7 +109,7 @@ def test_an_unclear_end_is_told_as_text(page, stand_in, world):
 
 def test_others_than_administrators_only_look(page, stand_in, world):
     world.me["is_administrator"] = False
-    world.freezes = [data.freeze()]
+    world.freezes = [shapes.freeze()]
     page.goto(f"{stand_in.url}/commands")
     expect(page.locator("tbody tr")).to_have_count(2)
     expect(page.get_by_role("button", name="Run a command")).to_be_hidden()

@@ -3,16 +3,16 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import data
+from tests import shapes
 
 
 @pytest.fixture
 def world(stand_in):
     """One integration with a token, one target with a secret variable."""
-    stand_in.world.integrations = [data.integration(credentials=["token"])]
-    stand_in.world.applications = [data.application()]
-    stand_in.world.targets = {"shop": [data.target()]}
-    stand_in.world.status = [data.status()]
+    stand_in.world.integrations = [shapes.integration(credentials=["token"])]
+    stand_in.world.applications = [shapes.application()]
+    stand_in.world.targets = {"shop": [shapes.target()]}
+    stand_in.world.status = [shapes.status()]
     stand_in.world.variables = {"LOG_LEVEL": "info", "DATABASE_URL": {"secret": True}}
     return stand_in.world
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import data
+from tests import shapes
 
 NASTY = "<script>document.title='owned'</script>"
 
@@ -13,21 +13,26 @@ NASTY = "<script>document.title='owned'</script>"
 @pytest.fixture
 def running(stand_in):
     """Deploy 42 is under way on two hosts."""
-    stand_in.world.deploys[42] = data.deploy(42, "running")
-    stand_in.world.runs[42] = [data.host_run("web1", "running", 2), data.host_run("web2", "pending", 0, bytes_sent=0)]
+    stand_in.world.deploys[42] = shapes.deploy(42, "running")
+    stand_in.world.runs[42] = [
+        shapes.host_run("web1", "running", 2),
+        shapes.host_run("web2", "pending", 0, bytes_sent=0),
+    ]
     return stand_in.world
 
 
 @pytest.fixture
 def ended(stand_in):
     """Deploy 43 failed on one of two hosts."""
-    stand_in.world.deploys[43] = data.deploy(
-        43, "failed", reason="check failed on web2", progress={"total": 2, "done": 2, "failed": 1, "switched": 1}
+    stand_in.world.deploys[43] = shapes.deploy(
+        43, "failed", reason="check failed on web2", progress=shapes.progress(2, 2, 1)
     )
-    failed = data.host_run("web2", "failed", 6, message="the old release is serving again")
-    failed["steps"][6] = data.step("check", "failed", "GET /health answered 500")
-    stand_in.world.runs[43] = [data.host_run("web1"), failed]
-    stand_in.publish("deploy-43", data.deploy_event("running"), data.output("hello\n"), data.deploy_event("failed"))
+    failed = shapes.host_run("web2", "failed", 6, message="the old release is serving again")
+    failed["steps"][6] = shapes.step("check", "failed", "GET /health answered 500")
+    stand_in.world.runs[43] = [shapes.host_run("web1"), failed]
+    stand_in.publish(
+        "deploy-43", shapes.deploy_event("running"), shapes.output("hello\n"), shapes.deploy_event("failed")
+    )
     return stand_in.world
 
 
@@ -58,8 +63,8 @@ def log_lines(page):
 def test_playbooks_are_seen_below_the_steps_they_run_between_with_their_own_log(page, stand_in, running):
     first, second = running.runs[42]
     for run, state in ((first, "running"), (second, "pending")):
-        run["steps"].insert(2, data.step("ansible:web.yml", state))
-        run["steps"].append(data.step("ansible:last.yml", "pending"))
+        run["steps"].insert(2, shapes.step("ansible:web.yml", state))
+        run["steps"].append(shapes.step("ansible:last.yml", "pending"))
     page.goto(f"{stand_in.url}/deploys/42")
     row = page.locator(".playbooks-row").first.get_by_role("listitem").first
     expect(row).to_contain_text("running")
@@ -67,9 +72,9 @@ def test_playbooks_are_seen_below_the_steps_they_run_between_with_their_own_log(
     expect(page.locator(".playbooks-row").nth(1).get_by_role("listitem").nth(1)).to_contain_text("after clean")
     stand_in.publish(
         "deploy-42",
-        data.output("PLAY [all]\n", step="ansible:web.yml"),
-        data.output("sending files\n", step="ship"),
-        data.step_event("ansible:web.yml", "done", text="changed the host"),
+        shapes.output("PLAY [all]\n", step="ansible:web.yml"),
+        shapes.output("sending files\n", step="ship"),
+        shapes.step_event("ansible:web.yml", "done", text="changed the host"),
     )
     expect(row).to_contain_text("done")
     expect(row).to_contain_text("changed the host")
@@ -83,7 +88,7 @@ def test_playbooks_are_seen_below_the_steps_they_run_between_with_their_own_log(
 
 def test_head_tells_what_goes_where_and_how_far_it_is(page, stand_in, running):
     running.deploys[42].update(
-        progress={"total": 4, "done": 1, "failed": 0}, strategy={**data.ALL_AT_ONCE, "kind": "rolling", "batch": 2}
+        progress=shapes.progress(4, 1), strategy={**shapes.ALL_AT_ONCE, "kind": "rolling", "batch": 2}
     )
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"#42\s+shop\s+v12\s+to\s+production"))
@@ -104,10 +109,10 @@ def test_steps_and_log_follow_the_server(page, stand_in, running):
     expect(step(page, "web1", "ship")).to_contain_text("45 %")
     stand_in.publish(
         "deploy-42",
-        data.output("sent 12 files\n"),
-        data.step_event("ship", "done"),
-        data.step_event("environment", "running"),
-        data.step_event("connect", "failed", "web2", "connection refused"),
+        shapes.output("sent 12 files\n"),
+        shapes.step_event("ship", "done"),
+        shapes.step_event("environment", "running"),
+        shapes.step_event("connect", "failed", "web2", "connection refused"),
     )
     expect(step(page, "web1", "ship")).to_contain_text("done")
     expect(step(page, "web1", "environment")).to_contain_text("running")
@@ -123,9 +128,9 @@ def test_steps_and_log_follow_the_server(page, stand_in, running):
 def test_end_is_shown_and_the_stream_is_left_alone_afterwards(page, stand_in, running):
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.locator(".connection")).to_have_text("live")
-    running.runs[42] = [data.host_run("web1"), data.host_run("web2")]
-    running.deploys[42]["progress"] = {"total": 2, "done": 2, "failed": 0}
-    stand_in.finish(42, "succeeded", data.host_event("succeeded"), data.host_event("succeeded", "web2"))
+    running.runs[42] = [shapes.host_run("web1"), shapes.host_run("web2")]
+    running.deploys[42]["progress"] = shapes.progress(2, 2)
+    stand_in.finish(42, "succeeded", shapes.host_event("succeeded"), shapes.host_event("succeeded", "web2"))
     expect(page.locator("#deploy-state")).to_contain_text("succeeded")
     expect(page.get_by_text("2 of 2 hosts done")).to_be_visible()
     expect(page.locator(".connection")).to_have_text("complete")
@@ -138,10 +143,10 @@ def test_end_is_shown_and_the_stream_is_left_alone_afterwards(page, stand_in, ru
 def test_log_is_complete_and_in_order_over_streams_that_are_cut(page, stand_in, running, how):
     for after in (7, 20, 3):
         stand_in.cut(after, how)
-    stand_in.publish("deploy-42", *[data.output(f"line {number}\n") for number in range(1, 41)])
+    stand_in.publish("deploy-42", *[shapes.output(f"line {number}\n") for number in range(1, 41)])
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.get_by_text("40 lines", exact=True)).to_be_visible()
-    stand_in.finish(42, "succeeded", *[data.output(f"line {number}\n") for number in range(41, 61)])
+    stand_in.finish(42, "succeeded", *[shapes.output(f"line {number}\n") for number in range(41, 61)])
     expect(page.locator(".connection")).to_have_text("complete")
     assert log_lines(page) == [f"line {number}" for number in range(1, 61)] + ["✓ deploy succeeded"]
     resumed_after = [int(asked.headers["last-event-id"]) for asked in stand_in.asked_for("deploys/42/stream")]
@@ -153,21 +158,20 @@ def test_log_is_complete_and_in_order_over_streams_that_are_cut(page, stand_in, 
 
 def test_events_that_come_twice_are_shown_once_and_a_gap_is_filled(page, stand_in, running):
     events = stand_in.topics["deploy-42"] = [
-        {"number": number, "at": data.at(), **data.output(f"line {number}\n")} for number in range(1, 10)
+        {"number": number, "at": shapes.at(), **shapes.output(f"line {number}\n")} for number in range(1, 10)
     ]
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.get_by_text("9 lines", exact=True)).to_be_visible()
     gapless = list(events) + [
-        {"number": number, "at": data.at(), **data.output(f"line {number}\n")} for number in range(10, 16)
+        {"number": number, "at": shapes.at(), **shapes.output(f"line {number}\n")} for number in range(10, 16)
     ]
     stand_in.events = lambda topic, asked: {
         "items": [event for event in gapless if event["number"] > int(asked.query["after"])],
         "next": None,
     }
     with stand_in.changed:
-        events.extend(
-            [gapless[7], gapless[8], gapless[9], gapless[14], gapless[14]]
-        )  # 8 and 9 again, 10, then 15 twice: 11 to 14 are missing.
+        # 8 and 9 again, 10, then 15 twice: 11 to 14 are missing.
+        events.extend([gapless[7], gapless[8], gapless[9], gapless[14], gapless[14]])
         stand_in.changed.notify_all()
     expect(page.get_by_text("15 lines", exact=True)).to_be_visible()
     assert log_lines(page) == [f"line {number}" for number in range(1, 16)]
@@ -179,7 +183,7 @@ def test_lost_stream_is_said_and_comes_back(page, stand_in, running):
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.locator(".connection")).to_have_text("live")
     stand_in.faults[0]["times"] = 2
-    stand_in.publish("deploy-42", data.output("one\n"), data.output("two\n"))
+    stand_in.publish("deploy-42", shapes.output("one\n"), shapes.output("two\n"))
     expect(page.locator(".connection")).to_have_text("reconnecting…")
     expect(page.get_by_text("2 lines", exact=True)).to_be_visible()
     expect(page.locator(".connection")).to_have_text("live")
@@ -191,7 +195,7 @@ def test_stream_without_a_sign_of_life_counts_as_dead(page, stand_in, running):
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.locator(".connection")).to_have_text("live")
     page.clock.run_for(26_000)
-    stand_in.publish("deploy-42", data.output("after the silence\n"))
+    stand_in.publish("deploy-42", shapes.output("after the silence\n"))
     expect(page.get_by_text("1 line", exact=True)).to_be_visible()
     assert len(stand_in.asked_for("deploys/42/stream")) == 2
 
@@ -203,7 +207,7 @@ def test_hidden_tab_gives_its_connection_back_and_catches_up(page, stand_in, run
     set_hidden(page, True)
     page.clock.run_for(61_000)
     expect(page.locator(".connection")).to_have_text("paused while hidden")
-    stand_in.publish("deploy-42", data.output("meanwhile\n"))
+    stand_in.publish("deploy-42", shapes.output("meanwhile\n"))
     assert page.get_by_text("meanwhile").count() == 0
     set_hidden(page, False)
     expect(page.get_by_text("meanwhile", exact=True)).to_be_visible()
@@ -226,7 +230,7 @@ def test_session_that_ends_during_a_rollout_leads_to_sign_in(page, stand_in, run
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.locator(".connection")).to_have_text("live")
     stand_in.sessions.clear()
-    stand_in.publish("deploy-42", data.output("one\n"), data.output("two\n"))
+    stand_in.publish("deploy-42", shapes.output("one\n"), shapes.output("two\n"))
     page.wait_for_url("**/sign-in?next=%2Fdeploys%2F42")
 
 
@@ -254,15 +258,15 @@ def test_retry_goes_on_with_the_same_log(page, stand_in, ended):
     page.goto(f"{stand_in.url}/deploys/43")
     expect(page.locator(".connection")).to_have_text("complete")
     page.get_by_role("button", name="Retry").click()
-    ended.runs[43][1].update(data.host_run("web2", "pending", 0))
+    ended.runs[43][1].update(shapes.host_run("web2", "pending", 0))
     page.get_by_role("dialog").get_by_role("button", name="Retry").click()
     expect(page.locator("#deploy-state")).to_contain_text("running")
     expect(step(page, "web2", "check")).to_contain_text("pending")
     stand_in.publish(
         "deploy-43",
-        data.host_event("pending", "web2"),
-        data.host_event("running", "web2"),
-        data.step_event("connect", "running", "web2"),
+        shapes.host_event("pending", "web2"),
+        shapes.host_event("running", "web2"),
+        shapes.step_event("connect", "running", "web2"),
     )
     expect(step(page, "web2", "connect")).to_contain_text("running")
     expect(page.get_by_role("button", name="Retry")).to_be_hidden()
@@ -286,7 +290,7 @@ def test_roll_back_from_a_deploy_leads_to_the_new_one(page, stand_in, ended):
 
 
 def test_roll_back_of_an_old_deploy_warns_of_the_newer_one(page, stand_in, ended):
-    ended.deploys[50] = data.deploy(50, release="v20")
+    ended.deploys[50] = shapes.deploy(50, release="v20")
     page.goto(f"{stand_in.url}/deploys/43")
     page.get_by_role("button", name="Roll back to v11").click()
     expect(page.get_by_text("There is a newer deploy, #50 of v20: this goes back behind it.")).to_be_visible()
@@ -307,10 +311,10 @@ def test_steps_that_will_not_come_any_more_are_not_pending(page, stand_in, ended
 def test_log_is_filtered_by_host_and_text(page, stand_in, running):
     stand_in.publish(
         "deploy-42",
-        data.deploy_event("running"),
-        data.output("alpha one\n"),
-        data.output("beta two\n", "web2"),
-        data.output("Alpha three\n", "web2"),
+        shapes.deploy_event("running"),
+        shapes.output("alpha one\n"),
+        shapes.output("beta two\n", "web2"),
+        shapes.output("Alpha three\n", "web2"),
     )
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.get_by_text("4 lines", exact=True)).to_be_visible()
@@ -330,7 +334,7 @@ def test_a_hundred_thousand_lines_are_drawn_by_the_screenful(page, stand_in, run
         stand_in.publish(
             "deploy-42",
             *[
-                data.output("".join(f"line {number}\n" for number in range(first, first + 100)))
+                shapes.output("".join(f"line {number}\n" for number in range(first, first + 100)))
                 for first in range(begin, begin + 20_000, 100)
             ],
         )
@@ -347,19 +351,19 @@ def test_a_hundred_thousand_lines_are_drawn_by_the_screenful(page, stand_in, run
 
 
 def test_scrolling_up_stops_following_until_asked_again(page, stand_in, running):
-    stand_in.publish("deploy-42", *[data.output(f"line {number}\n") for number in range(300)])
+    stand_in.publish("deploy-42", *[shapes.output(f"line {number}\n") for number in range(300)])
     page.goto(f"{stand_in.url}/deploys/42")
     viewport = page.locator(".viewport")
     expect(viewport.get_by_text("line 299", exact=True)).to_be_visible()
     viewport.evaluate("element => { element.scrollTop = 400; }")
     expect(page.get_by_role("button", name="Follow")).to_be_visible()
     top = viewport.evaluate("element => element.scrollTop")
-    stand_in.publish("deploy-42", data.output("newest\n"))
+    stand_in.publish("deploy-42", shapes.output("newest\n"))
     expect(page.get_by_text("301 lines", exact=True)).to_be_visible()
     assert viewport.evaluate("element => element.scrollTop") == top
     page.get_by_role("button", name="Follow").click()
     expect(viewport.get_by_text("newest", exact=True)).to_be_visible()
-    stand_in.publish("deploy-42", data.output("newer still\n"))
+    stand_in.publish("deploy-42", shapes.output("newer still\n"))
     expect(viewport.get_by_text("newer still", exact=True)).to_be_visible()
 
 
@@ -367,13 +371,13 @@ def test_what_hosts_print_stays_plain_text(page, stand_in, running):
     running.runs[42][1]["message"] = NASTY
     stand_in.publish(
         "deploy-42",
-        data.output(f"\x1b[31mred\x1b[0m {NASTY}\n"),
-        data.output("10 %\r55 %\r100 %\n"),
-        data.output("\x1b]0;title\x07after \x1b[2Ja message\x07\n"),
+        shapes.output(f"\x1b[31mred\x1b[0m {NASTY}\n"),
+        shapes.output("10 %\r55 %\r100 %\n"),
+        shapes.output("\x1b]0;title\x07after \x1b[2Ja bell\x07\n"),
     )
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.get_by_text("3 lines", exact=True)).to_be_visible()
-    assert log_lines(page) == [f"red {NASTY}", "100 %", "after a message"]
+    assert log_lines(page) == [f"red {NASTY}", "100 %", "after a bell"]
     expect(page.locator(".message-row").filter(has_text=NASTY)).to_be_visible()
     assert "owned" not in page.title()
 
@@ -386,11 +390,9 @@ def test_unknown_deploy_says_so(page, stand_in):
 
 def test_what_a_deploy_changes_is_shown_host_by_host(page, stand_in, ended):
     ended.deploys[43]["plan"] = 7
-    unchanged = data.planned_host("web2", unchanged=True)
-    ended.plans[7] = {
-        "id": 7,
-        "hosts": [data.planned_host("web1", variables={"added": [NASTY], "changed": [], "removed": []}), unchanged],
-    }
+    unchanged = shapes.planned_host("web2", unchanged=True)
+    changed = shapes.planned_host("web1", variables={"added": [NASTY], "changed": [], "removed": []})
+    ended.plans[7] = shapes.plan(7, hosts=[changed, unchanged])
     page.goto(f"{stand_in.url}/deploys/43")
     page.get_by_role("button", name="Show the changes").click()
     told = page.get_by_role("region", name="Changes")
@@ -427,7 +429,7 @@ def test_a_rollout_is_paused_and_resumed(page, stand_in, running):
 
 def test_hosts_of_a_paused_rollout_are_tried_again_or_left_out(page, stand_in, running):
     running.deploys[42].update(state="paused")
-    running.runs[42][0].update(data.host_run("web1", "failed", 6))
+    running.runs[42][0].update(shapes.host_run("web1", "failed", 6))
     page.goto(f"{stand_in.url}/deploys/42")
     page.get_by_role("button", name="Try web1 again").click()
     accept(page, "Try web1 again?", "Try again")
@@ -438,15 +440,15 @@ def test_hosts_of_a_paused_rollout_are_tried_again_or_left_out(page, stand_in, r
 
 
 def test_hosts_are_not_offered_anything_while_the_rollout_goes_on(page, stand_in, running):
-    running.runs[42][0].update(data.host_run("web1", "failed", 6))
+    running.runs[42][0].update(shapes.host_run("web1", "failed", 6))
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="Try web1 again")).to_have_count(0)
 
 
 def test_a_deploy_that_waits_is_approved_by_somebody_who_sees_what(page, stand_in, running):
-    given = [{"by": "eve", "at": data.at(), "comment": None}]
-    running.plans[7] = {"id": 7, "digest": "0123456789abcdef" * 4, "hosts": []}
+    given = [{"by": "eve", "at": shapes.at(), "comment": None, "digest": "d" * 64}]
+    running.plans[7] = shapes.plan(7, digest="0123456789abcdef" * 4, hosts=[])
     running.deploys[42].update(plan=7)
     running.deploys[42].update(state="pending_approval", requested_by="ann", approvals={"needed": 2, "given": given})
     page.goto(f"{stand_in.url}/deploys/42")
@@ -469,7 +471,7 @@ def test_warnings_and_notes_are_seen(page, stand_in, running):
 
 
 def test_commits_and_messages_are_shown_when_asked_for(page, stand_in, running):
-    running.deliveries = [data.delivery()]
+    running.deliveries = [shapes.delivery()]
     page.goto(f"{stand_in.url}/deploys/42")
     page.get_by_role("button", name="Show commits and messages").click()
     expect(page.get_by_text("Brings 1 commit by Ann.")).to_be_visible()

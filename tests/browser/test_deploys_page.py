@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import data
+from tests import shapes
 
 
 @pytest.fixture
@@ -11,10 +11,10 @@ def world(stand_in):
     """Sixty deploys; every tenth failed."""
     states = {number: "failed" if number % 10 == 0 else "succeeded" for number in range(1, 61)}
     stand_in.world.deploys = {
-        number: data.deploy(number, state, reason="check failed" if state == "failed" else None)
+        number: shapes.deploy(number, state, reason="check failed" if state == "failed" else None)
         for number, state in states.items()
     }
-    stand_in.world.applications = [data.application()]
+    stand_in.world.applications = [shapes.application()]
     return stand_in.world
 
 
@@ -30,7 +30,7 @@ def test_newest_come_first_and_older_ones_on_demand(page, stand_in, world):
     expect(page.locator("tbody tr")).to_have_count(60)
     assert shown(page) == list(range(60, 0, -1))
     expect(page.get_by_role("button", name="Show older ones")).to_be_hidden()
-    world.deploys[61] = data.deploy(61, "running")
+    world.deploys[61] = shapes.deploy(61, "running")
     stand_in.hint()
     expect(page.locator("tbody tr")).to_have_count(61)
     assert shown(page) == list(range(61, 0, -1))

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import data
+from tests import shapes
 
 NASTY = "<img src=x onerror=\"document.title='owned'\">"
 
@@ -13,9 +13,9 @@ def world(stand_in):
     """A host that is ready, one with problems, one that nobody has looked at."""
     problem = {"code": "disk-low", "message": "Only 120 MB are free below /srv.", "remedy": "Free some space."}
     stand_in.world.hosts = [
-        data.host("web1"),
-        data.host("web2", "problems", problems=[problem]),
-        data.new_host("web3", address="10.0.0.13"),
+        shapes.host("web1"),
+        shapes.host("web2", "problems", problems=[problem]),
+        shapes.new_host("web3", address="10.0.0.13"),
     ]
     return stand_in.world
 
@@ -142,11 +142,11 @@ def test_drift_is_shown_with_its_diff_and_looked_for(page, stand_in, world):
             "recorded": "v12",
             "observed": "v12",
             "healthy": True,
-            "observed_at": data.at(20),
+            "observed_at": shapes.at(20),
             "verified_at": None,
             "stale": False,
             "drift": [item],
-            "drifted_since": data.at(60),
+            "drifted_since": shapes.at(60),
         }
     ]
     page.goto(f"{stand_in.url}/hosts/web1")

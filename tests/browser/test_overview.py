@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import data
+from tests import shapes
 
 NASTY = "<img src=x onerror=\"document.title='owned'\">"
 
@@ -14,19 +14,19 @@ NASTY = "<img src=x onerror=\"document.title='owned'\">"
 def world(stand_in):
     """Two applications; one of them in two environments, with drift in production."""
     world = stand_in.world
-    world.applications = [data.application("billing"), data.application("shop")]
-    world.deploys = {41: data.deploy(), 40: data.deploy(40, release="v11", previous_release="v10")}
-    world.releases = {"shop": [data.release("v14", "building"), data.release("v13"), data.release("v12")]}
+    world.applications = [shapes.application("billing"), shapes.application("shop")]
+    world.deploys = {41: shapes.deploy(), 40: shapes.deploy(40, release="v11", previous_release="v10")}
+    world.releases = {"shop": [shapes.release("v14", "building"), shapes.release("v13"), shapes.release("v12")]}
     world.status = [
-        data.status(
-            environment="staging", desired="v13", observed="v13", deploy=data.brief(data.deploy(39, release="v13"))
+        shapes.status(
+            environment="staging", desired="v13", observed="v13", deploy=shapes.brief(shapes.deploy(39, release="v13"))
         ),
-        data.status(
+        shapes.status(
             observed=None,
             health="unhealthy",
             drift=True,
             drift_detail="web2: v11; it should be v12.",
-            hosts=[data.host_status("web1"), data.host_status("web2", "v11", False)],
+            hosts=[shapes.host_status("web1"), shapes.host_status("web2", "v11", False)],
         ),
     ]
     return world
@@ -72,7 +72,7 @@ def test_matrix_follows_the_server_without_a_reload_and_keeps_the_focus(page, st
         drift=False,
         drift_detail=None,
         observed="v12",
-        deploy=data.brief(data.deploy(42, "failed")),
+        deploy=shapes.brief(shapes.deploy(42, "failed")),
         state="failed",
     )
     stand_in.hint()
@@ -137,7 +137,7 @@ def test_pressing_again_after_a_lost_answer_repeats_the_same_request(page, stand
 
 
 def test_application_without_a_ready_release_says_how_to_make_one(page, stand_in, world):
-    world.releases = {"shop": [data.release("v14", "building")]}
+    world.releases = {"shop": [shapes.release("v14", "building")]}
     page.goto(stand_in.url)
     page.get_by_role("button", name="Deploy shop to production").click()
     dialog = page.get_by_role("dialog")
@@ -168,9 +168,9 @@ def test_cancelled_question_does_nothing(page, stand_in, world):
 
 
 def test_roll_back_after_a_rollout_that_undid_itself_means_the_last_success(page, stand_in, world):
-    undone = data.deploy(42, "rolled_back", release="v13", previous_release="v12")
+    undone = shapes.deploy(42, "rolled_back", release="v13", previous_release="v12")
     world.deploys[42] = undone
-    world.status[1].update(deploy=data.brief(undone), state="rolled_back")
+    world.status[1].update(deploy=shapes.brief(undone), state="rolled_back")
     page.goto(stand_in.url)
     page.get_by_role("button", name="Roll back shop in production").click()
     page.get_by_role("dialog").get_by_role("button", name="Roll back to v11").click()
@@ -179,7 +179,7 @@ def test_roll_back_after_a_rollout_that_undid_itself_means_the_last_success(page
 
 
 def test_buttons_rest_while_a_deploy_is_under_way(page, stand_in, world):
-    world.status[1].update(deploy=data.brief(data.deploy(42, "running")), state="running")
+    world.status[1].update(deploy=shapes.brief(shapes.deploy(42, "running")), state="running")
     page.goto(stand_in.url)
     expect(page.get_by_role("button", name="Deploy shop to production")).to_be_disabled()
     expect(page.get_by_role("button", name="Roll back shop in production")).to_be_disabled()
@@ -225,7 +225,7 @@ def test_unchanged_status_is_not_sent_again(page, stand_in, world):
 
 
 def test_environments_are_added_changed_and_deleted(page, stand_in):
-    stand_in.world.applications = [data.application()]
+    stand_in.world.applications = [shapes.application()]
     page.goto(stand_in.url)
     page.get_by_role("button", name="Environments…").click()
     dialog = page.get_by_role("dialog", name="Environments")

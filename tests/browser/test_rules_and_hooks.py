@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import data
+from tests import shapes
 
 TARGET = "applications/shop/targets/production"
 
@@ -11,15 +11,15 @@ TARGET = "applications/shop/targets/production"
 @pytest.fixture
 def world(stand_in):
     """An application whose source tells of news, a target with two rules, a webhook."""
-    shop = data.application()
+    shop = shapes.application()
     shop["source"] = {**shop["source"], "integration": "stash"}
     stand_in.world.applications = [shop]
-    stand_in.world.integrations = [data.integration(hook=data.hook()), data.integration("mail", "email")]
+    stand_in.world.integrations = [shapes.integration(hook=shapes.hook()), shapes.integration("mail", "email")]
     rules = [{"branch": "main", "require_green_build": True}, {"tag": "v*", "require_green_build": False}]
-    stand_in.world.targets = {"shop": [data.target(rules=rules)]}
-    stand_in.world.status = [data.status()]
-    stand_in.world.automations = [data.automation()]
-    stand_in.world.webhooks = [data.webhook(events=["deploy.failed"])]
+    stand_in.world.targets = {"shop": [shapes.target(rules=rules)]}
+    stand_in.world.status = [shapes.status()]
+    stand_in.world.automations = [shapes.automation()]
+    stand_in.world.webhooks = [shapes.webhook(events=["deploy.failed"])]
     return stand_in.world
 
 
@@ -74,7 +74,7 @@ def test_where_nobody_tells_of_news_the_rules_say_so(page, stand_in, world):
 
 def test_a_hook_is_opened_its_secret_shown_once_and_closed_again(page, stand_in, world):
     world.integrations[0]["hook"]["is_open"] = False
-    world.hooks = [data.received()]
+    world.hooks = [shapes.received()]
     page.goto(f"{stand_in.url}/integrations")
     expect(page.get_by_role("button", name="Hook of mail")).to_be_hidden()
     page.get_by_role("button", name="Hook of stash").click()
@@ -167,7 +167,7 @@ def test_deleting_says_what_is_lost_and_shows_why_it_is_refused(page, stand_in, 
 
 
 def test_a_host_is_deleted_after_it_was_said_what_runs_there(page, stand_in):
-    stand_in.world.hosts = [data.host()]
+    stand_in.world.hosts = [shapes.host()]
     page.goto(f"{stand_in.url}/hosts/web1")
     page.get_by_role("button", name="Delete…").click()
     dialog = page.get_by_role("dialog", name="Delete the host web1?")
@@ -178,7 +178,7 @@ def test_a_host_is_deleted_after_it_was_said_what_runs_there(page, stand_in):
 
 
 def test_the_audit_trail_is_filtered_and_verified(page, stand_in):
-    stand_in.world.audit = [data.audited(2, actor="ben", subject="<b>web1</b>", data={}), data.audited()]
+    stand_in.world.audit = [shapes.audited(2, actor="ben", subject="<b>web1</b>", data={}), shapes.audited()]
     page.goto(f"{stand_in.url}/audit")
     expect(page.get_by_role("row").filter(has_text="shop/production")).to_contain_text('hosts: ["web1"]')
     expect(page.get_by_text("<b>web1</b>")).to_be_visible()

@@ -55,7 +55,7 @@ def test_pages_do_not_import_pages():
 def test_imports_name_scripts_that_are_there_and_lead_in_no_circle():
     found = graph()
     assert set().union(*found.values()) <= set(found)
-    graphlib.TopologicalSorter(found).prepare()
+    assert list(graphlib.TopologicalSorter(found).static_order()), "static_order() raises CycleError for a circle"
 
 
 @pytest.mark.parametrize("room", LEVEL_OF)

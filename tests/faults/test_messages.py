@@ -1,4 +1,4 @@
-"""The queue is a broker: messages that are lost, come ten times, in any order, or from somebody else."""
+"""Messages are lost, come ten times, in any order, or from somebody else: the rows tell, and nothing is done twice."""
 
 import base64
 import json

@@ -1,6 +1,6 @@
 """The stand-in's tokens and its audit trail."""
 
-from tests.browser import data
+from tests import shapes
 
 
 class Access:
@@ -12,7 +12,7 @@ class Access:
 
     def post_tokens(self, asked, rest):
         """POST /tokens."""
-        self.world.tokens.append(data.token(len(self.world.tokens) + 1, asked.body["name"]))
+        self.world.tokens.append(shapes.token(len(self.world.tokens) + 1, asked.body["name"]))
         return {**self.world.tokens[-1], "secret": "wl_only-once"}
 
     def delete_tokens(self, asked, rest):
@@ -22,7 +22,7 @@ class Access:
     def get_audit(self, asked, rest):
         """GET /audit and /audit/verify."""
         if rest == ["verify"]:
-            return {"ok": True, "entries": 2, "message": "All 2 entries are as they were written."}
+            return shapes.verdict(2)
         wanted = {"by": "actor", "action": "action", "subject": "subject"}
         chosen = {field: asked.query[name] for name, field in wanted.items() if name in asked.query}
         found = [row for row in self.world.audit if all(row[field] == value for field, value in chosen.items())]

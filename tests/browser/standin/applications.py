@@ -1,6 +1,6 @@
 """The stand-in's applications: with their releases, targets and variables, the environments, and the status of all."""
 
-from tests.browser import data
+from tests import shapes
 from tests.browser.standin.answers import named
 
 
@@ -10,7 +10,8 @@ class Applications:
     def get_status(self, asked, rest):
         """GET /status."""
         items = [item for item in self.world.status if asked.query.get("application") in (None, item["application"])]
-        return {"items": items, "next": None, "environments": self.world.environments}
+        in_order = [{name: item[name] for name in ("name", "position")} for item in self.world.environments]
+        return {"items": items, "next": None, "environments": in_order}
 
     def get_environments(self, asked, rest):
         """GET /environments and /environments/<name>."""
@@ -19,7 +20,7 @@ class Applications:
 
     def post_environments(self, asked, rest):
         """POST /environments."""
-        made = {"position": 9, "approvals": 0, "promote_from": None, **asked.body}
+        made = shapes.environment(**{"position": 9, **asked.body})
         self.world.environments.append(made)
         return made
 
@@ -50,7 +51,7 @@ class Applications:
             return {"variables": self.world.variables, "updated_at": None}
         if rest[1:2] == ["targets"]:
             of_status = [
-                data.target(item["environment"]) for item in self.world.status if item["application"] == rest[0]
+                shapes.target(item["environment"]) for item in self.world.status if item["application"] == rest[0]
             ]
             targets = self.world.targets.get(rest[0], of_status)
             return named(targets, rest[2], "target", "environment") if rest[2:] else {"items": targets, "next": None}
@@ -68,7 +69,7 @@ class Applications:
             return {"items": releases, "next": None}
         if rest[1:] == ["events"]:
             return self.events(f"release-{application}-{rest[0]}", asked)
-        return named(releases, rest[0], "release", "version")
+        return shapes.release_in_full(named(releases, rest[0], "release", "version"))
 
     def post_applications(self, asked, rest):
         """POST /applications, /applications/<name>/releases and /applications/<name>/releases/<version>/cancel."""
@@ -77,10 +78,12 @@ class Applications:
             found.update(cancel_requested_by="admin", state="failed", error="cancelled by admin")
             return found
         if rest:
-            made = data.release(f"v{13 + len(self.world.releases.get(rest[0], []))}", "building", **asked.body)
+            version = f"v{13 + len(self.world.releases.get(rest[0], []))}"
+            built_from = {name: asked.body.get(name) for name in ("ref", "package_version")}
+            made = shapes.release(version, "building", application=rest[0], **built_from)
             self.world.releases.setdefault(rest[0], []).insert(0, made)
             return made
-        made = data.application(**asked.body)
+        made = shapes.application(**asked.body)
         self.world.applications.append(made)
         return made
 
@@ -89,17 +92,18 @@ class Applications:
         if rest[3:4] == ["maintenance"]:
             return self.close(asked.body)
         if rest[3:4] == ["lock"]:
-            lock = {"holder": "admin", "created_at": data.at(), "expires_at": None, "reason": asked.body["reason"]}
+            lock = shapes.lock(reason=asked.body["reason"])
             self.world.status[0].update(lock=lock)
             return lock
-        made = data.target(rest[2], **asked.body)
+        strategy = {**shapes.ALL_AT_ONCE, **asked.body.get("strategy", {})}
+        made = shapes.target(rest[2], **{**asked.body, "strategy": strategy})
         targets = self.world.targets.setdefault(rest[0], [])
         if any(target["environment"] == rest[2] for target in targets):
             named(targets, rest[2], "target", "environment").update(made)
             return made
         targets.append(made)
         self.world.status.append(
-            data.status(
+            shapes.status(
                 rest[0],
                 rest[2],
                 desired=None,
@@ -114,7 +118,7 @@ class Applications:
 
     def close(self, body):
         """Put the one target into maintenance; its host follows later."""
-        about = {"holder": "ada", "since": data.at(), **body}
+        about = {"holder": "ada", "since": shapes.at(), "reason": None, "message": None, "retry_after_s": None, **body}
         self.world.status[0].update(maintenance=about)
         host = {"host": "web1", "state": "failed", "message": "nobody answers there", "changed_at": None}
         self.world.maintenance = {"enabled": True, **about, "hosts": [host]}

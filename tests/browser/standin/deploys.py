@@ -1,6 +1,6 @@
 """The stand-in's deploys: with their plans, and beside them one-off commands and freezes."""
 
-from tests.browser import data
+from tests import shapes
 from tests.browser.standin.answers import Problem, page_of
 
 
@@ -38,10 +38,10 @@ class Deploys:
     def post_deploys(self, asked, rest):
         """POST /deploys and the actions of a deploy."""
         if not rest:
-            made = data.deploy(max(self.world.deploys, default=0) + 1, "queued", **asked.body)
+            made = shapes.deploy(max(self.world.deploys, default=0) + 1, "queued", **asked.body)
         elif rest[1] == "rollback":
             undone = self.world.deploys[int(rest[0])]
-            made = data.deploy(
+            made = shapes.deploy(
                 max(self.world.deploys) + 1, "queued", release=undone["previous_release"], rollback_of=undone["id"]
             )
         elif rest[1] == "hosts":
@@ -68,8 +68,8 @@ class Deploys:
     def get_commands(self, asked, rest):
         """GET /commands and what is below it."""
         if not rest:
-            found = sorted(self.world.commands.values(), key=lambda command: -command["id"])
-            return {"items": found, "next": None}
+            newest_first = sorted(self.world.commands.values(), key=lambda command: -command["id"])
+            return {"items": [shapes.without_hosts(command) for command in newest_first], "next": None}
         if int(rest[0]) not in self.world.commands:
             raise Problem(404, f"There is no command {rest[0]}.", "not-found")
         return self.events(f"command-{rest[0]}", asked) if rest[1:] else self.world.commands[int(rest[0])]
@@ -79,7 +79,7 @@ class Deploys:
         if rest:
             self.world.commands[int(rest[0])].update(cancel_requested_by="admin")
             return self.world.commands[int(rest[0])]
-        made = data.command(len(self.world.commands) + 1, "running", **asked.body)
+        made = shapes.command(len(self.world.commands) + 1, "running", **asked.body)
         self.world.commands[made["id"]] = made
         return made
 
@@ -89,7 +89,7 @@ class Deploys:
 
     def post_freezes(self, asked, rest):
         """POST /freezes."""
-        self.world.freezes.append(data.freeze(**asked.body))
+        self.world.freezes.append(shapes.freeze(**asked.body))
         return self.world.freezes[-1]
 
     def delete_freezes(self, asked, rest):

@@ -1,6 +1,6 @@
 """The stand-in's hosts: listed, made, checked, trusted, taken out of service and deleted."""
 
-from tests.browser import data
+from tests import shapes
 from tests.browser.standin.answers import named
 
 
@@ -14,7 +14,7 @@ class Hosts:
     def post_hosts(self, asked, rest):
         """POST /hosts and the actions of a host."""
         if not rest:
-            made = data.new_host(**asked.body)
+            made = shapes.new_host(**asked.body)
             self.world.hosts.append(made)
             return made
         host = named(self.world.hosts, rest[0], "host")
@@ -29,7 +29,7 @@ class Hosts:
                 state="maintenance" if is_out else "ready",
             )
         else:
-            host.update(state="ready", observed_at=data.at(), facts=data.host()["facts"], problems=[])
+            host.update(state="ready", observed_at=shapes.at(), facts=shapes.host()["facts"], problems=[])
         return host
 
     def delete_hosts(self, asked, rest):

@@ -1,6 +1,6 @@
 """The stand-in's other systems: integrations, what they send (hooks), who is told (webhooks), and what was sent to them."""
 
-from tests.browser import data
+from tests import shapes
 from tests.browser.standin.answers import named
 
 
@@ -10,7 +10,7 @@ class Outside:
     def get_integrations(self, asked, rest):
         """GET /integrations, /integrations/drivers, /integrations/<name> and its hooks."""
         if rest == ["drivers"]:
-            return {"items": data.drivers()}
+            return {"items": shapes.drivers(), "on_hosts": []}
         if rest[1:] == ["hooks"]:
             return {"items": self.world.hooks, "next": None}
         found = self.world.integrations
@@ -27,14 +27,14 @@ class Outside:
                 "secret": f"only-once-{len(self.asked_for(asked.path))}",
             }
         if rest:
-            return {"ok": False, "version": "8.19", "checks": data.checks()}
-        self.world.integrations.append(data.integration(**asked.body))
+            return {"ok": False, "version": "8.19", "checks": shapes.checks()}
+        self.world.integrations.append(shapes.integration(**asked.body))
         return self.world.integrations[-1]
 
     def patch_integrations(self, asked, rest):
         """PATCH /integrations/<name>."""
         found = named(self.world.integrations, rest[0], "integration")
-        found.update(data.integration(**{**found, **asked.body}))
+        found.update(shapes.integration(**{**found, **asked.body}))
         return found
 
     def delete_integrations(self, asked, rest):
@@ -48,7 +48,7 @@ class Outside:
 
     def post_webhooks(self, asked, rest):
         """POST /webhooks."""
-        self.world.webhooks.append(data.webhook(**asked.body))
+        self.world.webhooks.append(shapes.webhook(**asked.body))
         return {**self.world.webhooks[-1], "secret": "whsec_only-once"}
 
     def patch_webhooks(self, asked, rest):

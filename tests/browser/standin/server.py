@@ -14,7 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from bottle import Bottle, HTTPResponse, request
 
 import routes
-from tests.browser import data
+from tests import contract, shapes
 from tests.browser.standin.access import Access
 from tests.browser.standin.answers import Problem, named
 from tests.browser.standin.applications import Applications
@@ -37,6 +37,7 @@ class StandIn(Applications, Deploys, Hosts, Access, Outside):
     def __init__(self, port=0):
         self.world = World()
         self.asked = []
+        self.complaints = []
         self.sessions = {}
         self.topics = {}
         self.faults = []
@@ -55,13 +56,14 @@ class StandIn(Applications, Deploys, Hosts, Access, Outside):
         self.thread.start()
 
     def stop(self):
-        """End every stream and the server."""
+        """End every stream and the server; fail when an answer was none that the API gives."""
         self.is_stopping = True
         with self.changed:
             self.changed.notify_all()
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+        assert not self.complaints, self.complaints[:20]
 
     # What tests do.
 
@@ -76,18 +78,18 @@ class StandIn(Applications, Deploys, Hosts, Access, Outside):
         with self.changed:
             events = self.topics.setdefault(topic, [])
             for item in items:
-                events.append({"number": len(events) + 1, "at": data.at(), **item})
+                events.append({"number": len(events) + 1, "at": shapes.at(), **item})
             self.changed.notify_all()
 
     def finish(self, number, state, *items):
         """Let a deploy end in a state: its row and its last events at once."""
         with self.changed:
-            self.world.deploys[number].update(state=state, ended_at=data.at())
-            self.publish(f"deploy-{number}", *items, data.deploy_event(state))
+            self.world.deploys[number].update(state=state, ended_at=shapes.at())
+            self.publish(f"deploy-{number}", *items, shapes.deploy_event(state))
 
     def hint(self):
         """Tell the followers of all deploys that something has changed."""
-        self.publish("deploys", data.deploy_event("running"))
+        self.publish("deploys", shapes.deploy_event("running"))
 
     def fail(self, path, status=500, times=1, detail="It broke.", code="internal-error", method=None, errors=None):
         """Answer the next requests to a path with a problem."""
@@ -113,7 +115,15 @@ class StandIn(Applications, Deploys, Hosts, Access, Outside):
         app.route("/api/v1/<path:path>", ["GET", "POST", "PUT", "PATCH", "DELETE"], self.answer)
 
     def answer(self, path):
-        """Answer one request: faults first, then who is asking, then what was asked for."""
+        """Answer one request, and hold the answer against openapi.json."""
+        answer = self.answer_to(path)
+        kind = answer.get_header("Content-Type")
+        if kind != contract.STREAM:
+            self.complaints += contract.complaints(request.method, f"/{path}", answer.status_code, kind, answer.body)
+        return answer
+
+    def answer_to(self, path):
+        """Return the answer to one request: faults first, then who is asking, then what was asked for."""
         body = json.loads(request.body.read() or "null")
         query = dict(parse_qsl(request.query_string))
         asked = Asked(
@@ -127,7 +137,7 @@ class StandIn(Applications, Deploys, Hosts, Access, Outside):
             csrf = self.identify(asked)
             if path == "stream" or path.endswith("/stream"):
                 return self.stream(asked)
-            return self.reply(asked, 200, self.find(asked, csrf))
+            return self.reply(asked, contract.status_of_success(asked.method, f"/{path}"), self.find(asked, csrf))
         except Problem as problem:
             return self.json(problem.status, problem.body, "application/problem+json")
 
@@ -192,9 +202,9 @@ class StandIn(Applications, Deploys, Hosts, Access, Outside):
         headers = {"Content-Type": "text/event-stream"}
         if cut and cut[1] == "break":  # A length that is never reached makes the end an error for the browser.
             headers["Content-Length"] = "1000000000"
-        return HTTPResponse(self.follow(topic, begin, cut), headers=headers)
+        return HTTPResponse(self.follow(asked.path, topic, begin, cut), headers=headers)
 
-    def follow(self, topic, after, cut):
+    def follow(self, path, topic, after, cut):
         """Yield a topic's events as server-sent events."""
         yield b": open\n\n"
         sent = 0
@@ -207,6 +217,7 @@ class StandIn(Applications, Deploys, Hosts, Access, Outside):
                 if event is None:
                     yield b":\n\n"
                     continue
+                self.complaints += contract.event_complaints(f"/{path}", event)
                 message = f"id: {event['number']}\nevent: {event['kind']}\ndata: {json.dumps(event)}\n\n".encode()
                 if cut and sent == cut[0]:
                     if cut[1] == "garble":

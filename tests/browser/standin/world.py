@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from tests.browser import data
+from tests import shapes
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,9 @@ class World:
         }
     )
     environments: list = field(
-        default_factory=lambda: [
-            {"name": name, "position": place, "approvals": 0, "promote_from": None}
-            for place, name in ((1, "staging"), (2, "production"))
-        ]
+        default_factory=lambda: [shapes.environment("staging", 1), shapes.environment("production", 2)]
     )
-    zones: list = field(
-        default_factory=lambda: [
-            {"name": "default", "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIwindlass windlass zone default"}
-        ]
-    )
+    zones: list = field(default_factory=lambda: [shapes.zone()])
     applications: list = field(default_factory=list)
     targets: dict = field(default_factory=dict)
     status: list = field(default_factory=list)
@@ -56,12 +49,6 @@ class World:
     automations: list = field(default_factory=list)
     tokens: list = field(default_factory=list)
     variables: dict = field(default_factory=dict)
-    changelog: dict = field(default_factory=data.changelog)
+    changelog: dict = field(default_factory=shapes.changelog)
     deliveries: list = field(default_factory=list)
-    key_shown: dict = field(
-        default_factory=lambda: {
-            "host_key": "ssh-ed25519 AAAAseen",
-            "fingerprint": "SHA256:" + "s" * 43,
-            "pinned": False,
-        }
-    )
+    key_shown: dict = field(default_factory=shapes.shown_key)

@@ -1,9 +1,16 @@
-"""Things in the API's shapes, as the stand-in answers with them. Times begin at EPOCH and go on by seconds."""
+"""Things in the API's shapes, as the stand-ins for it answer with them; times lie some seconds before now."""
 
 from datetime import UTC, datetime, timedelta
 
 STEPS = ("connect", "preflight", "ship", "environment", "configure", "start", "check", "switch", "drain", "clean")
-ALL_AT_ONCE = {"kind": "all-at-once", "max_failures": 0, "pause_s": 0, "bake_s": 0, "on_failure": "rollback"}
+ALL_AT_ONCE = {
+    "kind": "all-at-once",
+    "max_failures": 0,
+    "pause_s": 0,
+    "bake_s": 0,
+    "healthy_first": False,
+    "on_failure": "rollback",
+}
 
 
 def at(seconds_ago=0.0):
@@ -18,6 +25,9 @@ def application(name="shop", **changes):
     return {
         "name": name,
         "source": source,
+        "build": None,
+        "artifacts": None,
+        "tracker": None,
         "team": None,
         "processes": {},
         "created_at": at(900),
@@ -29,18 +39,56 @@ def application(name="shop", **changes):
 def release(version="v12", state="ready", **changes):
     """Return a release."""
     return {
+        "application": "shop",
         "version": version,
+        "number": int(version.removeprefix("v")),
         "ref": "main",
         "commit": "4f1c2d3e5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c0d",
         "digest": "ab" * 32,
         "lock_digest": "cd" * 32,
+        "lock_kind": "requirements",
+        "python_version": "3.11",
+        "processes": {"web": "gunicorn shop:app"},
+        "settings": {},
         "state": state,
         "size_bytes": 2_400_000,
         "package_version": None,
+        "build": None,
+        "bundle": None,
+        "requested_by": "admin",
+        "cancel_requested_by": None,
         "created_at": at(600),
+        "ended_at": None if state == "building" else at(590),
         "error": None,
         **changes,
     }
+
+
+def release_in_full(release):
+    """Return a release (as in lists) as it is shown alone."""
+    return {**release, "dependencies": {"flask": "3.1.0"}, "environments": [], "latched": []}
+
+
+def environment(name, position, **changes):
+    """Return an environment."""
+    kept = {"approvals": 0, "promote_from": None, "created_at": at(900), "updated_at": at(900)}
+    return {"name": name, "position": position, **kept, **changes}
+
+
+def zone(name="default"):
+    """Return a zone whose key pair has been made."""
+    key = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIwindlass windlass zone {name}"
+    return {"name": name, "public_key": key, "created_at": at(900), "updated_at": at(900)}
+
+
+def shown_key():
+    """Return the key that a host shows, of which none is pinned."""
+    return {"host_key": "ssh-ed25519 AAAAseen", "fingerprint": "SHA256:" + "s" * 43, "pinned": None}
+
+
+def lock(holder="admin", reason="a migration", **changes):
+    """Return a lock."""
+    return {"holder": holder, "reason": reason, "created_at": at(60), "expires_at": None, **changes}
 
 
 def deploy(number=41, state="succeeded", **changes):
@@ -54,7 +102,7 @@ def deploy(number=41, state="succeeded", **changes):
         "state": state,
         "strategy": ALL_AT_ONCE,
         "plan": None,
-        "progress": {"total": 2, "done": 2 if ended else 0, "failed": 0},
+        "progress": progress(2, 2 if ended else 0),
         "requested_by": "admin",
         "comment": None,
         "created_at": at(130),
@@ -66,7 +114,35 @@ def deploy(number=41, state="succeeded", **changes):
         "cancel_requested_by": None,
         "warnings": [],
         "start_at": None,
+        "override": None,
         "approvals": {"needed": 0, "given": []},
+        **changes,
+    }
+
+
+def progress(total, done=0, failed=0):
+    """Return how many hosts of a deploy there are, have ended and have failed."""
+    return {"total": total, "done": done, "failed": failed, "switched": done - failed}
+
+
+def plan(number=9, **changes):
+    """Return a plan that is ready."""
+    return {
+        "id": number,
+        "application": "shop",
+        "release": "v12",
+        "environment": "production",
+        "state": "ready",
+        "strategy": ALL_AT_ONCE,
+        "digest": "d" * 64,
+        "unchanged": False,
+        "maintenance": None,
+        "hosts": [planned_host()],
+        "skipped": [],
+        "errors": [],
+        "requested_by": "admin",
+        "created_at": at(140),
+        "made_by_deploy": None,
         **changes,
     }
 
@@ -92,12 +168,20 @@ def delivery(number=1, **changes):
     """Return one thing that was said to another system."""
     return {
         "id": number,
+        "deploy": 42,
+        "application": "shop",
+        "release": "v12",
+        "environment": "production",
         "integration": "chat",
         "action": "message",
         "subject": None,
         "state": "failed",
         "attempts": 3,
         "error": "The integration 'chat' is out of order (HTTP 503).",
+        "answer": None,
+        "due_at": None,
+        "created_at": at(100),
+        "ended_at": at(90),
         **changes,
     }
 
@@ -129,6 +213,11 @@ def command(number=7, state="succeeded", **changes):
     }
 
 
+def without_hosts(command):
+    """Return a command as it stands in lists."""
+    return {name: value for name, value in command.items() if name != "hosts"}
+
+
 def freeze(name="holidays", **changes):
     """Return a freeze."""
     return {
@@ -155,6 +244,7 @@ def planned_host(name="web1", **changes):
         "current_release": "v11",
         "new_release": "v12",
         "unchanged": False,
+        "repairs": [],
         "files": {
             "added": [],
             "changed": [{"path": "app.py", "size": 120}],
@@ -233,6 +323,7 @@ def host_run(host="web1", state="succeeded", done=10, **changes):
         "wave": 0,
         "attempt": 1,
         "message": None,
+        "code": None,
         "bytes_sent": 1_250_000,
         "started_at": at(128),
         "ended_at": None if state == "running" else at(115),
@@ -257,7 +348,11 @@ def host(name="web1", state="ready", **changes):
     settings = {
         "python": "python3",
         "nginx": {"sites": "/etc/nginx/conf.d", "command": ["nginx"], "listen": "80"},
-        "supervisor": {"programs": "/etc/supervisor/conf.d", "command": ["supervisorctl"]},
+        "supervisor": {
+            "kind": "supervisord",
+            "programs": "/etc/supervisor/conf.d",
+            "command": ["supervisorctl"],
+        },
     }
     facts = {
         "python": "3.11.2",
@@ -301,7 +396,8 @@ def host(name="web1", state="ready", **changes):
 
 def new_host(name="web3", **changes):
     """Return a host that nobody has looked at yet."""
-    return host(name, state="new", host_key=None, host_key_fingerprint=None, facts=None, observed_at=None, **changes)
+    unknown = dict.fromkeys(("host_key", "host_key_fingerprint", "facts", "observed_at"))
+    return host(name, "new", **{**unknown, **changes})
 
 
 def target(environment="production", **changes):
@@ -460,6 +556,12 @@ def audited(number=1, **changes):
         "seal": "0" * 64,
         **changes,
     }
+
+
+def verdict(entries):
+    """Return that the audit trail is as it was written."""
+    message = f"All {entries} entries are as they were written."
+    return {"ok": True, "entries": entries, "newest_seal": "0" * 64, "broken_at": None, "message": message}
 
 
 def checks():
