@@ -17,6 +17,7 @@ import failpoints
 from config import settings
 from controllers import transports
 from controllers.commands import commands
+from controllers.errors import StepFailed
 from controllers.jobs import leases, queue, transitions, workers
 from controllers.jobs.history import FLUSH_ITEMS, History
 from models import Command, CommandRun, Host, Zone
@@ -155,7 +156,7 @@ class CommandDriver:
                 with contextlib.closing(self):
                     answer = self.ask()
                 self.ended(answer)
-            except AgentError as error:
+            except (AgentError, StepFailed) as error:
                 self.refused(error)
             except ConnectionLost as error:
                 self.cut_off(error)
@@ -163,9 +164,8 @@ class CommandDriver:
                 log.warning(
                     "command run %s: the database did not take a write (%s); it goes on later", self.run.id, error
                 )
-                with contextlib.suppress(
-                    OperationalError, InterfaceError
-                ):  # Else it is taken up when the lease is over.
+                # Where that fails too, it is taken up when the lease is over.
+                with contextlib.suppress(OperationalError, InterfaceError):
                     self.put_back(AGAIN_MS[0])
             except Exception as error:
                 log.exception("command %s on %s failed inside Windlass", self.command.id, self.host.name)
@@ -182,7 +182,7 @@ class CommandDriver:
         if not self.had_begun and not transitions.move_command_run(
             self.run, "running", guard=leases.is_held(self.run), asked_at=asked_at
         ):
-            raise AgentError("fenced", None, "another worker has this command now", "")
+            raise StepFailed("fenced", None, "another worker has this command now", "")
         answer = self.session.request(
             "run",
             on_event=self.history.heard,

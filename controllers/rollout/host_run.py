@@ -10,6 +10,7 @@ import failpoints
 from config import settings
 from controllers import transports
 from controllers.desired import ship, spec
+from controllers.errors import StepFailed
 from controllers.fleet import placements, playbooks
 from controllers.foreign import ForeignError
 from controllers.jobs import fencing, leases, transitions, workers
@@ -22,9 +23,8 @@ from remote.session import AgentError, ConnectionLost
 from remote.ssh import Unreachable
 
 MOST_ATTEMPTS = 3
-MOST_DEATHS = (
-    20  # An attempt whose worker died does not count as one of those, but something may be killing the workers.
-)
+# An attempt whose worker died does not count as one of those, but something may be killing the workers.
+MOST_DEATHS = 20
 RETRY_AFTER_MS = (1_000, 4_000)
 LOCK_WAIT_S = 20
 GRACE_S = 60  # The agent ends a `release` process that takes too long itself, puts things back and says so.
@@ -117,15 +117,14 @@ class HostRunDriver:
                 with contextlib.closing(self):
                     outcome, message = self.restore() if self.run.goal == "restore" else self.deploy_release()
                 self.end(outcome, message)
-            except AgentError as error:
+            except (AgentError, StepFailed) as error:
                 self.refused(error)
             except Unreachable as error:
                 self.not_reached(error)
             except ConnectionLost as error:
                 self.cut_off(error)
-            except (
-                ForeignError
-            ) as error:  # Only what the release comes from, and only where it is away; see obtaining.py.
+            except ForeignError as error:
+                # Only what the release comes from, and only where it is away; see fetch.py.
                 self.await_origin(error)
             except (OperationalError, InterfaceError) as error:
                 log.warning("host run %s: the database did not take a write (%s); it goes on later", self.run.id, error)
@@ -220,14 +219,14 @@ class HostRunDriver:
         for problem in state["problems"]:
             if problem["code"] not in desired_state.ADVISORY_PROBLEMS:
                 self.record.step("preflight", "failed", problem["message"])
-                raise AgentError(problem["code"], "preflight", problem["message"], problem["remedy"])
+                raise StepFailed(problem["code"], "preflight", problem["message"], problem["remedy"])
             self.record.output("preflight", f"{problem['message']}. {problem['remedy']}")
         return state
 
     def leave_if_stopped(self, step):
-        """Raise AgentError if this run was asked to stop, now that the host is as it was before."""
+        """Raise StepFailed if this run was asked to stop, now that the host is as it was before."""
         if self.stopped_because:
-            raise AgentError("aborted", step, f"stopped before the host was changed: {self.stopped_because}", "")
+            raise StepFailed("aborted", step, f"stopped before the host was changed: {self.stopped_because}", "")
 
     def have_files(self, release, environment, state, damaged):
         """Have here what is to be sent to the host; returns the virtualenv as it is here."""
@@ -456,11 +455,11 @@ class HostRunDriver:
     def await_origin(self, error):
         """What the release comes from is away: wait for it, the host untouched, for as long as is bearable."""
         if self.stopped_because:
-            self.refused(AgentError("aborted", "preflight", f"stopped while it waited: {self.stopped_because}", ""))
+            self.refused(StepFailed("aborted", "preflight", f"stopped while it waited: {self.stopped_because}", ""))
             return
         try:
             pause_s, message, away = self.obtaining.pause(error)
-        except AgentError as too_long:
+        except StepFailed as too_long:
             self.refused(too_long)
             return
         self.obtaining.say(message)

@@ -4,7 +4,7 @@ import contextlib
 import time
 
 from controllers import transports
-from controllers.errors import NotFound
+from controllers.errors import NotFound, StepFailed
 from controllers.fleet import placements, targets
 from controllers.foreign import ForeignError
 from controllers.rollout import deploys, desired_state, maintenance, plan_rows, snapshots
@@ -91,7 +91,7 @@ def observe(plan_host_id):
     except ForeignError as error:
         remedy = "Make a new plan once it answers"
         plan_rows.write_error(row, {"code": error.code, "message": error.detail, "remedy": remedy})
-    except (Unreachable, AgentError, ConnectionLost) as error:
+    except (Unreachable, AgentError, StepFailed, ConnectionLost) as error:
         plan_rows.write_error(
             row,
             {
@@ -105,7 +105,7 @@ def observe(plan_host_id):
 def look(row):
     """Return (the changes on a host, the texts of its configuration files).
 
-    Raises Unreachable, AgentError, ConnectionLost, ForeignError.
+    Raises Unreachable, AgentError, StepFailed, ConnectionLost, ForeignError.
     """
     plan, host = row.plan, row.host
     with contextlib.closing(transports.open_host(host)) as session:
@@ -120,7 +120,7 @@ def look(row):
         )
     for problem in state["problems"]:
         if problem["code"] not in desired_state.ADVISORY_PROBLEMS:
-            raise AgentError(problem["code"], "preflight", problem["message"], problem["remedy"])
+            raise StepFailed(problem["code"], "preflight", problem["message"], problem["remedy"])
     python, environment = desired_state.environment_for(plan.release, state["facts"], lambda text: None)
     variables, _ = snapshots.open_variables(plan.snapshot)
     found = plan_rows.changes_on(host, plan.release, environment, python, plan.snapshot, variables, state)
