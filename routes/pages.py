@@ -6,9 +6,8 @@ from bottle import HTTPResponse, SimpleTemplate, template
 
 from version import VERSION
 
-VIEWS = [
-    str(Path(__file__).resolve().parent.parent / "views")
-]  # One list for ever: Bottle's cache goes by its identity.
+# One list for ever: Bottle's cache goes by its identity.
+VIEWS = [str(Path(__file__).resolve().parent.parent / "views")]
 # Scripts and styles come from this server's files alone: neither inline code nor eval. Pico draws its icons from data: URLs.
 POLICY = "; ".join(
     (

@@ -7,11 +7,8 @@ from models.db import clock
 from utils.datekit import rfc3339
 
 DEFAULT_BRANCH = "main"
-PARTNERS = {
-    "build": "build",
-    "artifacts": "artifacts",
-    "tracker": "tracker",
-}  # Fields that name an integration of a role.
+# Fields that name an integration of a role.
+PARTNERS = {"build": "build", "artifacts": "artifacts", "tracker": "tracker"}
 NO_FILES = (
     "Builds of '{}' (driver {}) leave no file that could be the release's code: leave artifact out, which makes it the "
     "commit's own tree, or name an integration whose builds leave one."

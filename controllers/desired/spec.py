@@ -18,9 +18,8 @@ STOP_WAIT_S = 30
 RELEASE_PROCESS = "release"
 CLOSED_MESSAGE = "We are working on this service and will be back soon."
 NGINX_SPECIAL = "\"'\\$"
-UP = frozenset(
-    {"RUNNING", "STARTING"}
-)  # supervisord calls a process STARTING for its first second, also when it serves.
+# supervisord calls a process STARTING for its first second, also when it serves.
+UP = frozenset({"RUNNING", "STARTING"})
 
 
 @functools.cache
