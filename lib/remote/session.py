@@ -151,7 +151,7 @@ def framed(form, data):
 def agent_modules():
     """Return {name: source} of the agent's modules and of the packages they are in."""
     folder = Path(__file__).parent
-    paths = [folder / "__init__.py", *sorted((folder / "agent").glob("*.py"))]
+    paths = [folder / "__init__.py", *sorted((folder / "agent").rglob("*.py"))]
     return {name_of(path.relative_to(folder.parent)): path.read_text("utf-8") for path in paths}
 
 
