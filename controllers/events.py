@@ -227,6 +227,7 @@ def _subscription():
     channel = client.pubsub(ignore_subscribe_messages=True)
 
     def wait(seconds):
+        """Wait for a wake-up, for at most these seconds or a little longer; None cleans up."""
         try:
             if seconds is None:
                 channel.close()

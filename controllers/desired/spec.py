@@ -138,6 +138,7 @@ def nginx_text(application, slot, binding, host, ports, server_names):
     """
 
     def rendered(proof):
+        """Return the text with this proof in it."""
         return template("nginx.conf.tpl").render(
             application=application,
             name=application.replace("-", "_"),
@@ -158,6 +159,7 @@ def closed_text(application, host, server_names, closed):
     page = template("maintenance.html.tpl").render(message=html.escape(closed["message"] or CLOSED_MESSAGE))
 
     def rendered(proof):
+        """Return the text with this proof in it."""
         return template("maintenance.conf.tpl").render(
             application=application,
             listen=host["settings"]["nginx"]["listen"],

@@ -272,7 +272,7 @@ def access_of(row):
     driver = drivers().get(row.driver)
 
     def keep_circuit(state):
-        # Credentials that were changed meanwhile are not blamed for those before them.
+        """Write the circuit's state down; credentials that were changed meanwhile are not blamed for those before them."""
         Integration.update(circuit=state).where(
             Integration.id == row.id, Integration.updated_at == row.updated_at
         ).execute()
