@@ -37,7 +37,7 @@ def start(arguments):
     """Set up what is missing, then serve until Ctrl-C; returns the exit code."""
     options = parser().parse_args(arguments)
     setup.ensure()
-    from devkit import serve
+    from devkit import serve  # It imports what has only been set up now, as the other two may.
 
     return serve.main(options)
 

@@ -51,9 +51,8 @@ class ZoneQueues(bootsteps.StartStopStep):
         """Subscribe to what is not yet listened to."""
         try:
             wanted = {zone_queue(zone) for zone in workers.served_zones()}
-        except (
-            Exception
-        ) as error:  # The database may be away for a minute; what is listened to stays, and we look again.
+        except Exception as error:
+            # The database may be away for a minute; what is listened to stays, and we look again.
             log.warning("no look for new zones could be taken: %s", error)
             return
         for name in wanted - set(app.amqp.queues.consume_from):

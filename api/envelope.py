@@ -16,12 +16,9 @@ from utils.core import to_json
 from version import CLIENT_DESIRED
 
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-    "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 COMMON = [
+    # Pages bring their own (routes/pages.py).
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "no-referrer"),
@@ -77,11 +74,11 @@ def route_of(environ):
 
 def complete(headers, request_id):
     """Return an answer's headers with those that every answer has."""
-    given = {name.lower(): value for name, value in headers}
-    policy = PAGE_POLICY if given.get("content-type", "").startswith("text/html") else DATA_POLICY
-    wanted = COMMON + (TLS_ONLY if settings.web.secure_cookies else [])
-    wanted += [("Content-Security-Policy", policy), ("X-Request-Id", request_id)]
-    return headers + [(name, value) for name, value in wanted if name.lower() not in given]
+    given = {name.lower() for name, _ in headers}
+    security = COMMON + (TLS_ONLY if settings.web.secure_cookies else [])
+    return headers + [
+        (name, value) for name, value in [*security, ("X-Request-Id", request_id)] if name.lower() not in given
+    ]
 
 
 def failure(error, start):

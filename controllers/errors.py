@@ -29,6 +29,20 @@ class WindlassError(Exception):
         self.extra = extra
 
 
+class StepFailed(Exception):
+    """What stops work on a host and is no word of its agent's (remote.session.AgentError), told in the same way.
+
+    A stable `code`, the `step` or None, a `message` and a `remedy` for people; no agent has put anything back (`restored`).
+    """
+
+    restored = None
+
+    def __init__(self, code, step, message, remedy):
+        super().__init__(message)
+        self.code, self.step, self.message, self.remedy = code, step, message, remedy
+        self.detail = {}
+
+
 class Invalid(WindlassError):
     """Input that cannot be used; `errors` lists {"field", "message"}."""
 

@@ -200,7 +200,7 @@ def _redis_client(url):
     """Return this process's Redis client for wake-ups, or None where none is configured."""
     if not url:
         return None
-    from redis import Redis
+    from redis import Redis  # Only here: without a Redis nobody need wait for its client to be read.
 
     return Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
 
@@ -227,6 +227,7 @@ def _subscription():
     channel = client.pubsub(ignore_subscribe_messages=True)
 
     def wait(seconds):
+        """Wait for a wake-up, for at most these seconds or a little longer; None cleans up."""
         try:
             if seconds is None:
                 channel.close()

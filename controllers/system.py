@@ -89,11 +89,6 @@ def ensure_administrator(token):
             Token.create(user=user, name=FIRST, secret_hash=digest(token), created_at=at)
 
 
-def after_fork():
-    """Drop the database connections that a child process inherited."""
-    db.forget_connections()
-
-
 class NotReady(Exception):
     """A component cannot do its part; the message says what to do."""
 

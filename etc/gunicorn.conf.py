@@ -61,6 +61,6 @@ def post_fork(server, worker):
 def child_exit(server, worker):
     """Take a dead worker's part out of the figures that only living ones have."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        from prometheus_client import multiprocess
+        from prometheus_client import multiprocess  # It needs the folder that the variable names.
 
         multiprocess.mark_process_dead(worker.pid)

@@ -19,9 +19,8 @@ class Masker:
 
     def __init__(self, secrets=()):
         values = {str(secret) for secret in secrets if secret}
-        values |= {
-            line for value in values for line in value.splitlines()
-        }  # A key of several lines shows up line by line.
+        # A key of several lines shows up line by line.
+        values |= {line for value in values for line in value.splitlines()}
         values |= {json.dumps(value, ensure_ascii=ascii)[1:-1] for value in values for ascii in (True, False)}
         values |= {quote(value, safe="") for value in values}
         self.values = sorted((value for value in values if len(value) >= SHORTEST), key=len, reverse=True)

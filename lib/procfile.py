@@ -28,7 +28,20 @@ BUILTIN = frozenset((
     ".", ":", "break", "cd", "command", "continue", "eval", "exit", "export", "read", "readonly", "return", "set", "shift",
     "source", "times", "trap", "ulimit", "umask", "unset", "alias", "bg", "fg", "hash", "jobs", "local", "type", "wait",
 ))  # fmt: skip
-ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
+# Programs one after the other. Quotes in substitutions, comments, here-documents and whatever else is rare match nothing.
+PLAIN = r"""[^(){}'"`\\$\n]"""
+INNER = rf"\({PLAIN}*\)"
+for _ in range(3):  # As deep as $((2 * $(nproc) + 1)).
+    INNER = rf"\((?:{PLAIN}|\$\w+|\$?{INNER})*\)"
+EXPANSION = rf"\$(?:\w+|[@*#?$!-]|\{{{PLAIN}*\}}|{INNER})|`{PLAIN}*`"
+QUOTED = rf"""'[^'\n]*'|"(?:[^"`\\$\n]|\\.|{EXPANSION}|\$(?![\w{{(]))*+\""""
+PIECE = rf"""(?:[^ \t\n;&|<>()'"`\\$]|\\.|{QUOTED}|{EXPANSION})"""
+WORD = rf"(?!\#){PIECE}++"
+PROGRAM = re.compile(rf"(?:{WORD})(?:(?:[ \t]*+(?:>>|>\||>&|<&|<>|>|<(?!<))[ \t]*+|[ \t]++){WORD})*+")
+PROGRAMS = re.compile(rf"(?:{PROGRAM.pattern}[ \t]*(?:;|&&|\|\|)[ \t]*)*{PROGRAM.pattern}")
+ASSIGNMENTS = re.compile(rf"(?:[A-Za-z_]\w*={PIECE}*+[ \t]++)*")
+ASSIGNED = re.compile(rf"(\w+)={PIECE}*+[ \t]++")
+FIRST_WORD = re.compile(rf"{PIECE}*")
 
 
 class BadDescription(ValueError):
@@ -225,121 +238,25 @@ def shell_line(command):
 
     Then supervisord's signals reach the program itself and not a shell in front of it. `FOO=1 program` becomes
     `FOO=1; export FOO; exec program`, because an assignment before exec does not reach the program in every shell. A
-    line that is more than programs one after the other (pipes, loops, background) is returned as it is.
+    line that is more than programs one after the other (pipes, loops, background), or that is not surely that, is returned
+    as it is.
     """
     command = command.strip()
-    start = last_command(command)
-    if start is None:
+    if not PROGRAMS.fullmatch(command):
         return command
-    before, line = command[:start], command[start:]
-    assignments, rest = split_assignments(line)
-    word = first_word(rest)
-    if not word or word in RESERVED or word in BUILTIN:
+    *others, last = PROGRAM.finditer(command)
+    before, line = command[: last.start()], last[0]
+    assignments = ASSIGNMENTS.match(line)[0]
+    rest = line[len(assignments) :]
+    word = FIRST_WORD.match(rest)[0]
+    if word in RESERVED | BUILTIN or not word or "=" in word:
         return command
+    if any(FIRST_WORD.match(other[0])[0] in RESERVED | {"trap"} for other in others):  # Whose shell has more to do.
+        return command
+    if word != "exec":
+        rest = f"exec {rest}"
     if assignments:
-        names = " ".join(ASSIGNMENT.match(text)[1] for text in assignments)
-        rest = rest if word == "exec" else f"exec {rest}"
-        return f"{before}{' '.join(assignments)}; export {names}; {rest}"
-    return command if word == "exec" else f"{before}exec {rest}"
-
-
-def last_command(line):
-    """Return where the last command of a line begins, or None if the line is more than commands one after the other.
-
-    Commands are separated by `;`, `&&` and `||`; after the last of these the shell has nothing left to do.
-    """
-    start, position = 0, 0
-    while position < len(line):
-        character = line[position]
-        if character in "\\'\"`$":
-            position = skip_quoted(line, position)
-            if position is None:
-                return None
-            continue
-        pair = line[position : position + 2]
-        if pair in ("&&", "||"):
-            start = position = position + 2
-            continue
-        if pair in (">&", "<&"):  # Part of a redirection such as 2>&1.
-            position += 2
-            continue
-        if character == "#" and (position == 0 or line[position - 1] in " \t;&|"):
-            return None  # A comment would swallow what is put after it; such lines stay as they are.
-        if character == ";":
-            start = position + 1
-        elif character in "&|()\n" or pair == "<<":
-            return None
-        position += 1
-    if any(first_word(part) in RESERVED for part in re.split(r";|&&|\|\|", line)):
-        return None
-    while start < len(line) and line[start] in " \t":
-        start += 1
-    return start
-
-
-def skip_quoted(line, position):
-    """Return the place after a quoted or expanded part that begins at `position`, or None if it never ends."""
-    character = line[position]
-    if character == "\\":
-        return position + 2 if position + 1 < len(line) else None
-    if character == "'":
-        end = line.find("'", position + 1)
-        return end + 1 if end >= 0 else None
-    if character == "$":
-        return skip_expansion(line, position)
-    position += 1
-    while position < len(line):
-        if line[position] == character:
-            return position + 1
-        if line[position] == "\\" or (line[position] in "$`" and character == '"'):
-            position = skip_quoted(line, position)
-            if position is None:
-                return None
-        else:
-            position += 1
-    return None
-
-
-def skip_expansion(line, position):
-    """Return the place after $NAME, ${…} or $(…) that begins at `position`, or None if it never ends."""
-    opening = line[position + 1 : position + 2]
-    closing = {"(": ")", "{": "}"}.get(opening)
-    if closing is None:
-        return position + 1
-    depth, position = 1, position + 2
-    while position < len(line) and depth:
-        character = line[position]
-        if character in "\\'\"`$":
-            position = skip_quoted(line, position)
-            if position is None:
-                return None
-            continue
-        depth += (character == opening) - (character == closing)
-        position += 1
-    return position if not depth else None
-
-
-def first_word(line):
-    """Return a line's first word as it is written."""
-    return word_end(line.lstrip(" \t"))[0]
-
-
-def word_end(line):
-    """Return (first word, rest) of a line that begins with a word."""
-    position = 0
-    while position < len(line) and line[position] not in " \t;&|<>":
-        if line[position] in "\\'\"`$":
-            position = skip_quoted(line, position) or len(line)
-        else:
-            position += 1
-    return line[:position], line[position:]
-
-
-def split_assignments(line):
-    """Return ([NAME=value, …], rest of the line) for the assignments a command begins with."""
-    assignments = []
-    while ASSIGNMENT.match(line):
-        word, rest = word_end(line)
-        assignments.append(word)
-        line = rest.lstrip(" \t")
-    return assignments, line
+        rest = f"{assignments.rstrip()}; export {' '.join(ASSIGNED.findall(assignments))}; {rest}"
+        if before and not before.rstrip().endswith(";"):  # All of it is what && or || decides about.
+            rest = f"{{ {rest}; }}"
+    return before + rest

@@ -50,6 +50,7 @@ def remove(path):
     """Remove a folder and its lock file; folders that a program left without write permission are opened up first."""
 
     def open_up(function, failed, _):
+        """Do what failed (`function`, on the path `failed`) again, with write permission."""
         os.chmod(os.path.dirname(failed), 0o700)
         with contextlib.suppress(OSError):
             os.chmod(failed, 0o700)

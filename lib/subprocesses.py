@@ -174,6 +174,7 @@ class _Run:
 
     def _keeper(self, most_output):
         def keep(data):
+            """Keep a piece of the output. Raises TooMuchOutput."""
             if len(self.kept) + len(data) > most_output:
                 raise TooMuchOutput(
                     f"{self.program} wrote more than {most_output} bytes.", self.program, self.lines.tail

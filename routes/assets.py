@@ -55,7 +55,6 @@ def answer_with(asset, caching):
     headers = {
         "ETag": asset.etag,
         "Cache-Control": caching,
-        "X-Content-Type-Options": "nosniff",
         "Content-Type": asset.media_type,
     }
     known = request.headers.get("If-None-Match", "")

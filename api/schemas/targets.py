@@ -203,13 +203,6 @@ class TargetFields(Fields):
     )
 
 
-class SecretValue(Fields):
-    """A value that no answer ever shows; without a value, the one that is stored stays."""
-
-    value: str = None
-    secret: bool = False
-
-
 def variable(value):
     """Check a variable's value: a string, an object with value and secret, or null. Never repeats the value."""
     if isinstance(value, str):

@@ -6,6 +6,8 @@ release that a rule wants becomes a row that waits for its build, and then for t
 
 import fnmatch
 
+from packaging.utils import canonicalize_name
+
 from controllers import foreign, paging, rows
 from controllers.actor import Actor
 from controllers.controller import Controller
@@ -46,9 +48,10 @@ def on_published(integration, published):
     done = []
     if not published.package:
         return done
+    name = canonicalize_name(published.package)
     for application in Application.select().order_by(Application.name):
         source = application.source
-        if source.get("integration") != integration.name or normal(source.get("package")) != normal(published.package):
+        if source.get("integration") != integration.name or canonicalize_name(source.get("package") or "") != name:
             continue
         for target, rule in targets_wanting(application, "version", published.version):
             release = release_of_version(application, published.version)
@@ -78,11 +81,6 @@ def on_build(integration, build):
         if numbers:
             done.append(f"{len(numbers)} that wait for a build are looked at ({task})")
     return done
-
-
-def normal(package):
-    """Return a package's name as PEP 503 compares names."""
-    return (package or "").replace("_", "-").replace(".", "-").lower()
 
 
 def targets_wanting(application, kind, name):

@@ -8,7 +8,8 @@ from models.db import clock
 from utils.datekit import rfc3339
 
 DEFAULT_BRANCH = "main"
-PARTNERS = ("build", "artifacts", "tracker")  # Fields that name an integration of the role that is called alike.
+# Fields that name an integration of the role that is called alike.
+PARTNERS = ("build", "artifacts", "tracker")
 NO_FILES = (
     "Builds of '{}' (driver {}) leave no file that could be the release's code: leave artifact out, which makes it the "
     "commit's own tree, or name an integration whose builds leave one."

@@ -11,6 +11,7 @@ import signal
 import failpoints
 from controllers import transports
 from controllers.commands import commands
+from controllers.errors import StepFailed
 from controllers.jobs import leases, states, transitions
 from controllers.jobs.attempt import CANCELLED, Attempt
 from controllers.jobs.history import FLUSH_ITEMS, History
@@ -124,7 +125,7 @@ class CommandRunAttempt(Attempt):
             with contextlib.closing(self):
                 answer = self.ask()
             self.ended(answer)
-        except AgentError as error:
+        except (AgentError, StepFailed) as error:
             self.refused(error)
         except ConnectionLost as error:
             self.cut_off(error)
@@ -144,7 +145,7 @@ class CommandRunAttempt(Attempt):
         if not self.had_begun and not transitions.move_command_run(
             self.row, "running", guard=self.is_held(), asked_at=asked_at
         ):
-            raise AgentError("fenced", None, "another worker has this command now", "")
+            raise StepFailed("fenced", None, "another worker has this command now", "")
         answer = self.session.request(
             "run",
             on_event=self.history.heard,

@@ -18,9 +18,8 @@ STOP_WAIT_S = 30
 RELEASE_PROCESS = "release"
 CLOSED_MESSAGE = "We are working on this service and will be back soon."
 NGINX_SPECIAL = "\"'\\$"
-UP = frozenset(
-    {"RUNNING", "STARTING"}
-)  # supervisord calls a process STARTING for its first second, also when it serves.
+# supervisord calls a process STARTING for its first second, also when it serves.
+UP = frozenset({"RUNNING", "STARTING"})
 
 
 @functools.cache
@@ -139,6 +138,7 @@ def nginx_text(application, slot, binding, host, ports, server_names):
     """
 
     def rendered(proof):
+        """Return the text with this proof in it."""
         return template("nginx.conf.tpl").render(
             application=application,
             name=application.replace("-", "_"),
@@ -159,6 +159,7 @@ def closed_text(application, host, server_names, closed):
     page = template("maintenance.html.tpl").render(message=html.escape(closed["message"] or CLOSED_MESSAGE))
 
     def rendered(proof):
+        """Return the text with this proof in it."""
         return template("maintenance.conf.tpl").render(
             application=application,
             listen=host["settings"]["nginx"]["listen"],

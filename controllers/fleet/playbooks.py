@@ -5,9 +5,8 @@ An entry of the target is {"integration", "run", "before" | "after", "variables"
 
 from controllers import foreign
 from controllers.catalog.applications import check_integration
-from controllers.errors import Invalid, NotFound
+from controllers.errors import Invalid, NotFound, StepFailed
 from controllers.jobs.history import STEPS
-from remote.session import AgentError
 
 ROLE = "configurator"
 # Between which steps the worker has the host run in its hands; `begin` and `activate` are one request to the host each.
@@ -77,7 +76,7 @@ def step_names(snapshot):
 
 
 def planned(snapshot):
-    """Return what a plan says of each entry, with the digest of its folder. Raises AgentError where that cannot be read."""
+    """Return what a plan says of each entry, with the digest of its folder. Raises StepFailed where that cannot be read."""
     digests, found = {}, []
     for name, entry in named_entries(snapshot):
         integration = entry["integration"]
@@ -90,10 +89,10 @@ def planned(snapshot):
 
 
 def digest_of(integration, run, name):
-    """Return the digest of an integration's folder, in which `run` is. Raises AgentError."""
+    """Return the digest of an integration's folder, in which `run` is. Raises StepFailed."""
     try:
         driver = foreign.driver_named(integration, ROLE)
         driver.place(run)
         return driver.digest()
     except (foreign.ForeignError, NotFound) as error:
-        raise AgentError("configurator", name, error.detail, "Nothing was touched") from None
+        raise StepFailed("configurator", name, error.detail, "Nothing was touched") from None

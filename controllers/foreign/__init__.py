@@ -27,11 +27,8 @@ from controllers.foreign import credentials as kinds
 from controllers.foreign.errors import ForeignError
 from models import Integration
 
-ABOUT_HOOKS = (
-    "is_ping",
-    "verify_hook",
-    "read_hook",
-)  # They read what comes in, and tell what is wrong with it by ValueError.
+# They read what comes in, and tell what is wrong with it by ValueError.
+ABOUT_HOOKS = ("is_ping", "verify_hook", "read_hook")
 ROLES = ("source", "build", "artifacts", "tracker", "configurator", "notify")
 __all__ = ["ROLES", "Access", "Check", "Driver", "DriverSettings", "ForeignError", "Proof", "WindlassError"]
 
@@ -275,7 +272,7 @@ def access_of(row):
     driver = drivers().get(row.driver)
 
     def keep_circuit(state):
-        # Credentials that were changed meanwhile are not blamed for those before them.
+        """Write the circuit's state down; credentials that were changed meanwhile are not blamed for those before them."""
         Integration.update(circuit=state).where(
             Integration.id == row.id, Integration.updated_at == row.updated_at
         ).execute()
@@ -289,13 +286,6 @@ def access_of(row):
         row.circuit,
         keep_circuit,
     )
-
-
-def access_to(integration_name):
-    """Return the Access of a configured integration, credentials opened; an empty one for None. Raises NotFound, ForeignError."""
-    if integration_name is None:
-        return Access()
-    return access_of(row_of(integration_name))
 
 
 def row_of(integration_name):

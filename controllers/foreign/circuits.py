@@ -15,9 +15,8 @@ from controllers.foreign.errors import CIRCUIT_OPEN, REFUSED_CREDENTIALS, TIMED_
 from utils.datekit import rfc3339
 
 FAILURES = 5
-COUNTED = frozenset(
-    {UNAVAILABLE, TIMED_OUT, REFUSED_CREDENTIALS, UNCLEAR}
-)  # Kinds of errors that a circuit is told of.
+# Kinds of errors that a circuit is told of.
+COUNTED = frozenset({UNAVAILABLE, TIMED_OUT, REFUSED_CREDENTIALS, UNCLEAR})
 PAUSES_MS = (15_000, 30_000, 60_000, 120_000, 300_000)
 
 

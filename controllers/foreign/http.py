@@ -122,10 +122,6 @@ class Http:
         """Return what a GET answers, as JSON of the type `shape`. Raises ForeignError."""
         return self.json_of(self.get(path, params, **options), shape)
 
-    def get_bytes(self, path, limit, params=None):
-        """Return the body of an answer that has at most `limit` bytes. Raises ForeignError."""
-        return self.get(path, params, limit=limit, headers={"Accept": "*/*"}).body
-
     def download(self, path, file, limit, sha256=None, params=None):
         """Write what a GET answers into a binary file, at most `limit` bytes; returns the Answer with `size` and `sha256`.
 

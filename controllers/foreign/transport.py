@@ -77,6 +77,7 @@ class Fenced:
         return plug
 
     def request(self, *arguments, **options):
+        """Send a request, which the exchange of this thread may end."""
         exchange = getattr(_current, "exchange", None)
         if exchange:
             exchange.watch(self)

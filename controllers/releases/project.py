@@ -5,6 +5,9 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import Version
+
 import procfile
 import store
 from controllers.build_work import BuildFailed
@@ -19,7 +22,6 @@ FOREIGN_LOCKS = {
     "environment.yml": "a pip requirements file",
 }
 PYLOCK = re.compile(r"pylock(\.[A-Za-z0-9-]+)?\.toml")
-LOWEST_PYTHON = re.compile(r"(?:>=|~=|==)\s*(3\.\d+)")
 
 
 class Tree:
@@ -109,8 +111,12 @@ def lowest_python(tree):
     document = tree.toml("pyproject.toml") or {}
     table = document.get("project")
     wanted = table.get("requires-python") if isinstance(table, dict) else None
-    match = LOWEST_PYTHON.search(wanted) if isinstance(wanted, str) else None
-    return match[1] if match else None
+    try:
+        specifiers = SpecifierSet(wanted if isinstance(wanted, str) else "")
+    except InvalidSpecifier:
+        return None
+    lowest = [Version(item.version.removesuffix(".*")) for item in specifiers if item.operator in (">=", "~=", "==")]
+    return f"{max(lowest).major}.{max(lowest).minor}" if lowest else None
 
 
 def dependency_file(tree, description):

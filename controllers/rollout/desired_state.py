@@ -2,9 +2,9 @@
 
 from controllers.build_work import BuildFailed
 from controllers.desired import spec
+from controllers.errors import StepFailed
 from controllers.releases.dependencies import platforms, virtualenvs
 from controllers.rollout import maintenance, snapshots
-from remote.session import AgentError
 
 ADVISORY_PROBLEMS = {"disk-low", "clock-skew"}
 
@@ -13,12 +13,12 @@ def environment_for(release, facts, output, with_files=False):
     """Return (python, built environment) for a host, building it where no build for its platform exists yet.
 
     `output` takes the lines of a build; with_files: it is built as well where only other machines have its files. Raises
-    AgentError, and ForeignError while the package index is away.
+    StepFailed, and ForeignError while the package index is away.
     """
     version = release.python_version or ".".join(facts["python"].split(".")[:2])
     interpreter = facts["pythons"].get(version)
     if not interpreter:
-        raise AgentError(
+        raise StepFailed(
             "python-version-missing",
             "preflight",
             f"the release needs Python {version}; the host has {', '.join(sorted(facts['pythons']))}",
@@ -29,7 +29,7 @@ def environment_for(release, facts, output, with_files=False):
     try:
         environment = known or virtualenvs.ensure(release, platform, output)
     except BuildFailed as error:
-        raise AgentError(
+        raise StepFailed(
             "environment-not-built",
             "preflight",
             str(error),

@@ -5,10 +5,9 @@ That is the place that keeps the release, and the package index where a virtuale
 
 from config import settings
 from controllers.build_work import BuildFailed
-from controllers.errors import WindlassError
+from controllers.errors import StepFailed, WindlassError
 from controllers.releases import fetch
 from models.db import clock
-from remote.session import AgentError
 from store import StoreError
 from utils.datekit import rfc3339
 
@@ -33,14 +32,14 @@ class Origin:
         return "Nothing was touched" if self.run.before is None else "The host is as the attempt before left it"
 
     def obtain(self):
-        """Fetch the release from where it was published. Raises ForeignError while that is away, AgentError for all else."""
+        """Fetch the release from where it was published. Raises ForeignError while that is away, StepFailed for all else."""
         try:
             fetch.ensure(self.release, self.say)
         except (WindlassError, BuildFailed, StoreError) as error:
             if getattr(error, "is_away", False):
                 raise
             self.record.step("preflight", "failed", str(error))
-            raise AgentError("release-not-here", "preflight", str(error), self.untouched) from error
+            raise StepFailed("release-not-here", "preflight", str(error), self.untouched) from error
 
     def say(self, text):
         """Tell people what is done before the host is touched."""
@@ -49,7 +48,7 @@ class Origin:
     def pause(self, error):
         """Return (seconds until it is asked again, what to tell people, the run's new `away`) after a ForeignError.
 
-        Raises AgentError when it was waited for long enough, or wants to be left alone for longer than that.
+        Raises StepFailed when it was waited for long enough, or wants to be left alone for longer than that.
         """
         away = self.run.away or {"since": clock(), "missed": 0}
         left_s = settings.artifacts.patience_s - (clock() - away["since"]) // 1000
@@ -72,4 +71,4 @@ class Origin:
         test = f" (windlass integrations test {error.system})" if error.system else ""
         remedy = f"{self.untouched}. See that it answers{test}, then retry the deploy"
         self.record.step("preflight", "failed", message)
-        return AgentError("release-kept-away", "preflight", message, remedy)
+        return StepFailed("release-kept-away", "preflight", message, remedy)

@@ -7,6 +7,7 @@ import failpoints
 from config import settings
 from controllers import transports
 from controllers.desired import ship, spec
+from controllers.errors import StepFailed
 from controllers.fleet import placements, playbooks
 from controllers.foreign import ForeignError
 from controllers.jobs import fencing, leases, states, transitions
@@ -113,13 +114,14 @@ class HostRunAttempt(Attempt):
             with contextlib.closing(self):
                 outcome, message = self.restore() if self.row.goal == "restore" else self.deploy_release()
             self.end(outcome, message)
-        except AgentError as error:
+        except (AgentError, StepFailed) as error:
             self.refused(error)
         except Unreachable as error:
             self.not_reached(error)
         except ConnectionLost as error:
             self.cut_off(error)
-        except ForeignError as error:  # Only what the release comes from, and only where it is away; see fetch.py.
+        except ForeignError as error:
+            # Only what the release comes from, and only where it is away; see fetch.py.
             self.await_origin(error)
 
     def broke(self, message):
@@ -212,14 +214,14 @@ class HostRunAttempt(Attempt):
         for problem in state["problems"]:
             if problem["code"] not in desired_state.ADVISORY_PROBLEMS:
                 self.record.step("preflight", "failed", problem["message"])
-                raise AgentError(problem["code"], "preflight", problem["message"], problem["remedy"])
+                raise StepFailed(problem["code"], "preflight", problem["message"], problem["remedy"])
             self.record.output("preflight", f"{problem['message']}. {problem['remedy']}")
         return state
 
     def leave_if_stopped(self, step):
-        """Raise AgentError if this run was asked to stop, now that the host is as it was before."""
+        """Raise StepFailed if this run was asked to stop, now that the host is as it was before."""
         if self.stopped_because:
-            raise AgentError("aborted", step, f"stopped before the host was changed: {self.stopped_because}", "")
+            raise StepFailed("aborted", step, f"stopped before the host was changed: {self.stopped_because}", "")
 
     def have_files(self, release, environment, state, damaged):
         """Have here what is to be sent to the host; returns the virtualenv as it is here."""
@@ -449,11 +451,11 @@ class HostRunAttempt(Attempt):
     def await_origin(self, error):
         """What the release comes from is away: wait for it, the host untouched, for as long as is bearable."""
         if self.stopped_because:
-            self.refused(AgentError("aborted", "preflight", f"stopped while it waited: {self.stopped_because}", ""))
+            self.refused(StepFailed("aborted", "preflight", f"stopped while it waited: {self.stopped_because}", ""))
             return
         try:
             pause_s, message, away = self.origin.pause(error)
-        except AgentError as too_long:
+        except StepFailed as too_long:
             self.refused(too_long)
             return
         self.origin.say(message)

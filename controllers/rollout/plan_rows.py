@@ -3,19 +3,18 @@
 import hmac
 
 import secretbox
-from controllers.errors import Conflict, Invalid
+from controllers.errors import Conflict, Invalid, StepFailed
 from controllers.fleet import playbooks, targets
 from controllers.jobs import queue, states
 from controllers.releases import trees
 from controllers.rollout import changes, desired_state, snapshots
 from models import BuiltEnvironment, Host, Plan, PlanHost, Release
 from models.db import now
-from remote.session import AgentError
 
 ENQUEUE_AGAIN_MS = 30_000  # Whoever a message has reached has this time for a look.
 
 
-class Stale(AgentError):
+class Stale(StepFailed):
     """What a deploy's plan was drawn up from has changed; `moved` tells how: [{"what", "message"}]."""
 
     def __init__(self, step, message, remedy, moved):

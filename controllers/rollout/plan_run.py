@@ -3,6 +3,7 @@
 import contextlib
 
 from controllers import transports
+from controllers.errors import StepFailed
 from controllers.fleet import placements
 from controllers.foreign import ForeignError
 from controllers.jobs.kinds import Kind, declare
@@ -26,7 +27,7 @@ def observe(plan_host_id):
     except ForeignError as error:
         remedy = "Make a new plan once it answers"
         plan_rows.write_error(row, {"code": error.code, "message": error.detail, "remedy": remedy})
-    except (Unreachable, AgentError, ConnectionLost) as error:
+    except (Unreachable, AgentError, StepFailed, ConnectionLost) as error:
         plan_rows.write_error(
             row,
             {
@@ -40,7 +41,7 @@ def observe(plan_host_id):
 def look(row):
     """Return (the changes on a host, the texts of its configuration files).
 
-    Raises Unreachable, AgentError, ConnectionLost, ForeignError.
+    Raises Unreachable, AgentError, StepFailed, ConnectionLost, ForeignError.
     """
     plan, host = row.plan, row.host
     with contextlib.closing(transports.open_host(host)) as session:
@@ -55,7 +56,7 @@ def look(row):
         )
     for problem in state["problems"]:
         if problem["code"] not in desired_state.ADVISORY_PROBLEMS:
-            raise AgentError(problem["code"], "preflight", problem["message"], problem["remedy"])
+            raise StepFailed(problem["code"], "preflight", problem["message"], problem["remedy"])
     python, environment = desired_state.environment_for(plan.release, state["facts"], lambda text: None)
     variables, _ = snapshots.open_variables(plan.snapshot)
     found = plan_rows.changes_on(host, plan.release, environment, python, plan.snapshot, variables, state)

@@ -7,12 +7,11 @@ import threading
 
 from config import settings
 from controllers import foreign
-from controllers.errors import NotFound
+from controllers.errors import NotFound, StepFailed
 from controllers.fleet import inventory, playbooks
 from controllers.foreign.configurator.base import Job
 from controllers.foreign.errors import STOPPED
 from controllers.rollout import plan_rows
-from remote.session import AgentError
 
 
 class PlaybookRun:
@@ -30,7 +29,7 @@ class PlaybookRun:
         self.over.set()
 
     def at(self, place):
-        """Run the entries that belong between two steps. Raises AgentError when one fails."""
+        """Run the entries that belong between two steps. Raises StepFailed when one fails."""
         due = [
             (name, entry)
             for name, entry in playbooks.named_entries(self.deploy.snapshot)
@@ -39,7 +38,7 @@ class PlaybookRun:
         agreed = plan_rows.agreed_configure(self.run) if due else None
         for name, entry in due:
             if self.over.is_set():
-                raise AgentError("aborted", name, "stopped before it began", "")
+                raise StepFailed("aborted", name, "stopped before it began", "")
             self.record.step(name, "running")
             if agreed is not None:
                 self.hold_to_plan(name, entry, agreed)
@@ -48,7 +47,7 @@ class PlaybookRun:
             self.record.step(name, "done", "changed the host" if changed else "changed nothing")
 
     def hold_to_plan(self, name, entry, agreed):
-        """Raise AgentError where the folder is not what it was when the deploy's plan was made."""
+        """Raise StepFailed where the folder is not what it was when the deploy's plan was made."""
         digest = playbooks.digest_of(entry["integration"], entry["run"], name)
         if digest not in [item["digest"] for item in agreed if item["integration"] == entry["integration"]]:
             told = f"the folder of {entry['integration']} has changed"
@@ -56,7 +55,7 @@ class PlaybookRun:
             raise plan_rows.Stale(name, message, "It was not run", [{"what": "configure", "message": told}])
 
     def carry_out(self, name, entry):
-        """Run one entry; returns whether it changed anything. Raises AgentError."""
+        """Run one entry; returns whether it changed anything. Raises StepFailed."""
         job = Job(
             host=self.host,
             run=entry["run"],
@@ -74,7 +73,7 @@ class PlaybookRun:
             return foreign.driver_named(entry["integration"], playbooks.ROLE).carry_out(job)
         except (foreign.ForeignError, NotFound) as error:
             code = "aborted" if getattr(error, "kind", None) == STOPPED else "configurator"
-            raise AgentError(code, name, error.detail, "") from None
+            raise StepFailed(code, name, error.detail, "") from None
 
     def told(self):
         """Return the variables that every run is given."""

@@ -51,8 +51,8 @@ def compile_command(sources, output, constraint=None):
 
 
 def name_of(block):
-    """Return the normalised package name of one requirement block of a lock."""
-    return re.split(r"[=\[; ]", block, maxsplit=1)[0].lower().replace("_", "-").replace(".", "-")
+    """Return the package's name of one requirement block of a lock, which uv has normalised."""
+    return re.split(r"[=\[; ]", block, maxsplit=1)[0]
 
 
 def is_pure(block, scratch):

@@ -28,7 +28,6 @@ MAX_LINE = 16 << 20
 MAX_NOISE = 64 << 10
 FRAME = 256 << 10
 CANCELLED = struct.pack(">I", 0xFFFFFFFF)
-LENGTH = struct.Struct(">Q")
 
 # Says which bytecode this interpreter reads, then takes "<form> <length>\n" and that many bytes of zlib data: the agent's
 # modules, each as "<name> <length>\n" and as many bytes. They are imported from memory, each when it is first asked for;
@@ -152,7 +151,7 @@ def framed(form, data):
 def agent_modules():
     """Return {name: source} of the agent's modules and of the packages they are in."""
     folder = Path(__file__).parent
-    paths = [folder / "__init__.py", *sorted((folder / "agent").glob("*.py"))]
+    paths = [folder / "__init__.py", *sorted((folder / "agent").rglob("*.py"))]
     return {name_of(path.relative_to(folder.parent)): path.read_text("utf-8") for path in paths}
 
 
@@ -352,9 +351,8 @@ class Session:
         try:
             self.writer(data)
         except (OSError, EOFError) as error:
-            self.is_read.wait(
-                2
-            )  # What the other side said before it went explains more than the broken connection does.
+            # What the other side said before it went explains more than the broken connection does.
+            self.is_read.wait(2)
             self.lose(f"The connection to the host's agent broke: {error}.")
             raise self.loss() from None
         self.bytes_sent += len(data)

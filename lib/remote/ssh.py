@@ -224,7 +224,8 @@ def closer(transport, channel):
     """Return the function that ends the connection."""
 
     def close():
-        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # The other side may have gone first.
+        """End the connection, whether or not the other side has gone first."""
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             channel.close()
         transport.close()
 

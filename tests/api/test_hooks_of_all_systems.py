@@ -190,6 +190,15 @@ def test_a_package_that_was_published_becomes_a_release(opened, sent_tasks):
     assert ("windlass.build", (release.id,)) in sent_tasks
 
 
+@pytest.mark.parametrize("package", ["foo__bar", "Foo-._Bar", "foo-bar"])
+def test_a_package_is_the_same_in_every_spelling(opened, package):
+    send, secret = opened("artifactory")
+    target_of({"integration": "main", "package": package}, {"version": "1.*"})
+    send(*deployed(secret, "foo_bar-1.2-py3-none-any.whl"))
+    work()
+    assert Release.get().package_version == "1.2"
+
+
 def test_a_build_that_has_ended_is_looked_at_at_once(opened, sent_tasks):
     send, secret = opened("jenkins")
     shop = factories.application("shop")

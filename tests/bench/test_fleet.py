@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.fleet_cost import Rollout, missed, ratios, table
-from remote.agent import supervisord_calls
 from remote.agent.failures import Fault
+from remote.agent.supervision import supervisord_calls
 from tests.fleet.keeper import Keeper, await_process
 from tests.stack import ROOT
 

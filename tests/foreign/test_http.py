@@ -175,7 +175,7 @@ def test_json_of_another_shape_is_told(http):
 
 
 def test_what_is_too_large_is_not_read(http, system):
-    failure(lambda: http.get_bytes("file", 1000), "too-large")
+    failure(lambda: http.get("file", limit=1000), "too-large")
     failure(lambda: http.download("file", io.BytesIO(), 1000), "too-large")
 
 

@@ -186,6 +186,9 @@ def test_how_a_web_process_is_reached(command, binding):
         ("gunicorn -w ${WORKERS:-2} \"a;b|c\" 'd&e'", "exec gunicorn -w ${WORKERS:-2} \"a;b|c\" 'd&e'"),
         ("run 2>&1", "exec run 2>&1"),
         ("run >log", "exec run >log"),
+        ("run -w $((2 * $(nproc) + 1)) `id -u`", "exec run -w $((2 * $(nproc) + 1)) `id -u`"),
+        ("cd web && A=1 run", "cd web && { A=1; export A; exec run; }"),
+        ("cd web; A=1 run", "cd web; A=1; export A; exec run"),
         ("bash -c 'a; b | c'", "exec bash -c 'a; b | c'"),
         # More than programs one after the other: left alone.
         ("a | b", "a | b"),
@@ -205,6 +208,9 @@ def test_how_a_web_process_is_reached(command, binding):
         ("run;", "run;"),
         (">log run", ">log run"),
         (". ./env", ". ./env"),
+        ("A+=1 run", "A+=1 run"),
+        ("trap 'rm x' EXIT; run", "trap 'rm x' EXIT; run"),
+        ("run $(cat 'x y')", "run $(cat 'x y')"),
     ],
 )
 def test_the_last_program_is_executed_where_that_changes_nothing(line, result):
@@ -240,6 +246,11 @@ LINES = [
     "exit 3",
     "sh -c 'exit 4'",
     "A=1 sh -c 'exit 5'",
+    "false && A=1 sh -c 'echo $A'",
+    "false || A=1 sh -c 'echo $A'",
+    "true || A=1 sh -c 'echo $A'",
+    "trap 'echo last' EXIT; echo first",
+    "echo $((2 * $(echo 3) + 1))",
     "echo \"$(echo 'a;b' | tr ';' '&')\"",
 ]
 

@@ -7,15 +7,21 @@ from bottle import Bottle
 from werkzeug.test import Client
 
 import routes
+from api.envelope import Envelope
 from routes import assets
+
+
+@pytest.fixture(autouse=True)
+def configured(settings):
+    """The settings, which say what the envelope is."""
 
 
 @pytest.fixture(scope="module")
 def site():
-    """A client of the pages alone."""
+    """A client of the pages alone, in the envelope that all answers have."""
     app = Bottle()
     routes.mount(app)
-    return Client(app)
+    return Client(Envelope(app))
 
 
 def versioned(site):

@@ -141,6 +141,7 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
+        """Take a link to a file, and what tells whether this is a page of an index; `attrs` is [(name, value or None)]."""
         about = dict(attrs)
         if tag == "a" and about.get("href"):
             url, _, fragment = about["href"].partition("#")

@@ -173,6 +173,7 @@ def ended_by(stop, session):
     over = threading.Event()
 
     def look():
+        """Wait for one of the two ends."""
         while not over.wait(LOOK_S):
             if stop.is_set():
                 session.abort("cancelled")

@@ -12,6 +12,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 import scratch
 from controllers.build_work import BuildFailed
 from controllers.releases.dependencies import platforms, requirements, uv
@@ -94,7 +96,7 @@ def settle_package(package, version, more, python, index, work, previous=(), upg
                 f"'{item.line()}': more requirements of an application are given without hashes; Windlass locks them."
             )
     lock = answer(question, index, work, previous, upgrade or version is None)
-    found = packages(lock.text).get(requirements.canonical(wanted.items[0].name))
+    found = packages(lock.text).get(canonicalize_name(wanted.items[0].name))
     if found is None:
         raise BuildFailed(f"{package} is not among what was resolved for it.")
     return lock, found
@@ -248,7 +250,7 @@ def packages(lock_text):
         return {}
     found = {}
     for name, version in pairs(lock_text):
-        versions = found.setdefault(requirements.canonical(name), [])
+        versions = found.setdefault(canonicalize_name(name), [])
         if version not in versions:
             versions.append(version)
     return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}

@@ -18,7 +18,6 @@ PROBE_TIMEOUT_S = 10
 
 # Platform tags that uv takes for --python-platform, by C library version: the highest that is not above the host's is used.
 GLIBC_TAGS = tuple((2, minor) for minor in (17, 28, *range(31, 41)))
-SYSTEMS = {"linux": "unknown-linux", "darwin": "apple-darwin"}
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 TEXT = re.compile(
     r"(?P<implementation>[a-z]+)-(?P<major>\d)(?P<minor>\d+)-(?P<system>[a-z0-9]+)-(?P<machine>[A-Za-z0-9_]+)"

@@ -9,12 +9,16 @@ import shlex
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import packaging.requirements
+from packaging.requirements import InvalidRequirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
 from controllers.build_work import BuildFailed
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 REQUIREMENT = re.compile(rf"(?P<name>{NAME.pattern})\s*(?P<extras>\[[^\]]*\])?\s*(?P<rest>.*)", re.S)
 HASH = re.compile(r"--hash[= ](?P<hash>[a-z0-9]+:[0-9a-f]+)")
-PINNED = re.compile(r"===?\s*[A-Za-z0-9!+._-]+")
 COMMENT = re.compile(r"(^|\s)#.*$")
 LOOKS_LOCAL = re.compile(r"(\.{0,2}/|\.{1,2}$|~|[A-Za-z]:\\)|.*\.(whl|zip|tar\.gz|tgz|tar\.bz2)$")
 INCLUDES = {"-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c"}
@@ -46,7 +50,10 @@ class Requirement:
     def is_pinned(self):
         """Whether it names one version or one file."""
         constraint = self.specification.partition(";")[0].strip()
-        return constraint.startswith("@") or bool(PINNED.fullmatch(constraint))
+        if constraint.startswith("@"):
+            return True
+        specifiers = list(SpecifierSet(constraint.strip("()")))
+        return len(specifiers) == 1 and specifiers[0].operator in ("==", "===") and "*" not in specifiers[0].version
 
     def line(self):
         """Return the requirement as a line, without hashes."""
@@ -74,14 +81,9 @@ class Requirements:
 
     def text(self):
         """Return everything in normal form: options first, then packages by name."""
-        items = sorted(self.items, key=lambda item: (canonical(item.name), item.line()))
+        items = sorted(self.items, key=lambda item: (canonicalize_name(item.name), item.line()))
         lines = list(dict.fromkeys(self.options)) + [item.text() for item in items]
         return "".join(f"{line}\n" for line in lines)
-
-
-def canonical(name):
-    """Return a package's name in its one spelling (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def read(path, read_text):
@@ -176,8 +178,10 @@ def parse_requirement(line, place):
     rest = match["rest"].strip()
     if " --" in f" {rest}":
         raise BuildFailed(f"{place}: the option in '{shortened(plain)}' has no place in a release.")
-    if rest and not re.match(r"[=<>!~(;@]", rest):
-        raise BuildFailed(f"{place}: '{shortened(plain)}' is no requirement: write one such as flask==3.1.0.")
+    try:
+        packaging.requirements.Requirement(plain)
+    except InvalidRequirement:
+        raise BuildFailed(f"{place}: '{shortened(plain)}' is no requirement: write one such as flask==3.1.0.") from None
     if rest.startswith("@"):
         check_url(rest[1:].partition(";")[0].strip(), place)
     return Requirement(match["name"], re.sub(r"\s", "", match["extras"] or ""), rest, hashes, place)

@@ -2,7 +2,7 @@
 
 import errno
 
-from remote.agent.files import free_space, user_name
+from remote.agent.machine.files import free_space, user_name
 
 
 class Failure(Exception):

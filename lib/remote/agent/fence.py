@@ -6,9 +6,9 @@ import os
 import signal
 import time
 
-from remote.agent.commands import start_time
 from remote.agent.failures import FULL, Failure
-from remote.agent.files import read_bytes, read_json, write_all, write_file
+from remote.agent.machine.commands import start_time
+from remote.agent.machine.files import read_bytes, read_json, write_all, write_file
 
 
 class Fence:

@@ -2,13 +2,13 @@
 
 import os
 
-from remote.agent.commands import find_program
 from remote.agent.failures import failure_of
-from remote.agent.files import read_json, read_link, write_json
-from remote.agent.nginx import Nginx
+from remote.agent.machine.commands import find_program
+from remote.agent.machine.files import read_json, read_link, write_json
+from remote.agent.machine.nginx import Nginx
 from remote.agent.places import SLOTS, Place
-from remote.agent.slots import Slot
-from remote.agent.supervisors import kind_of, supervisor_from
+from remote.agent.releases.slots import Slot
+from remote.agent.supervision.supervisors import kind_of, supervisor_from
 
 
 class Step:

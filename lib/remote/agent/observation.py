@@ -3,17 +3,17 @@
 import hashlib
 import os
 
-from remote.agent.commands import find_program, located, run_command
-from remote.agent.facts import facts
 from remote.agent.failures import Failure, problem
-from remote.agent.files import existing, free_space, read_bytes, read_json, user_name
 from remote.agent.hosts import referenced
-from remote.agent.http import accepts, http_get, is_expected
-from remote.agent.manifests import damage_of
-from remote.agent.nginx import SITES_REMEDY
+from remote.agent.machine.commands import find_program, located, run_command
+from remote.agent.machine.facts import facts
+from remote.agent.machine.files import existing, free_space, read_bytes, read_json, user_name
+from remote.agent.machine.http import accepts, http_get, is_expected
+from remote.agent.machine.nginx import SITES_REMEDY
 from remote.agent.places import SLOTS
-from remote.agent.programs import UP
-from remote.agent.supervisors import supervisor_from
+from remote.agent.releases.manifests import damage_of
+from remote.agent.supervision.programs import UP
+from remote.agent.supervision.supervisors import supervisor_from
 
 SOCKET_PATH_BYTES = 107  # unix(7): sun_path has 108 bytes with the final NUL
 TEXT_BYTES = 256 << 10  # of one configuration file that is reported as text

@@ -7,15 +7,15 @@ import sys
 import threading
 import time
 
-from remote.agent.commands import plain_environment
 from remote.agent.failures import Aborted, Failure, failure_of
 from remote.agent.fence import Fence
-from remote.agent.files import changed_at, make_folder, read_json, remove_tree, write_file
 from remote.agent.hosts import Host
-from remote.agent.launchers import environment_of
-from remote.agent.logs import pass_on, tail_of
+from remote.agent.machine.commands import plain_environment
+from remote.agent.machine.files import changed_at, make_folder, read_json, remove_tree, write_file
+from remote.agent.machine.logs import pass_on, tail_of
 from remote.agent.places import check_root, is_plain
-from remote.agent.talk import Output
+from remote.agent.protocol import Output
+from remote.agent.supervision.launchers import environment_of
 
 COMMANDS = ".commands"  # below the root; no application's name begins with a dot
 RECORD_BYTES = 1024  # made beforehand, so that a full disk cannot hide how a command ended

@@ -3,7 +3,7 @@
 import os
 
 from remote.agent.failures import Failure
-from remote.agent.files import make_folder, read_link
+from remote.agent.machine.files import make_folder, read_link
 
 SLOTS = ("a", "b")
 

@@ -9,7 +9,7 @@ import zlib
 from remote.agent import VERSION
 from remote.agent.failures import Aborted, Failure, Fault, failure_of
 from remote.agent.places import SLOTS
-from remote.agent.talk import LEFT_TO_OTHERS, Control, Emitter, Frames, Inbox
+from remote.agent.protocol import LEFT_TO_OTHERS, Control, Emitter, Frames, Inbox
 
 FIRST_STEPS = {
     "begin": "preflight",
@@ -103,8 +103,8 @@ class Agent:
         """Announce the epoch, take the lock, tidy up, look."""
         from remote.agent.fence import Fence, Journal
         from remote.agent.hosts import Host, QuietHost, Step
+        from remote.agent.machine.ports import allocate_ports
         from remote.agent.observation import observation
-        from remote.agent.ports import allocate_ports
         from remote.agent.tidying import sweep
 
         if self.host is not None:
@@ -130,7 +130,7 @@ class Agent:
 
     def ship(self, request):
         """Take a tree's list of files; return what of it is lacking here."""
-        from remote.agent.shipping import Shipment
+        from remote.agent.releases.shipping import Shipment
 
         host = self.begun("ship")
         self.drop_shipment()
@@ -193,7 +193,7 @@ class Agent:
 
     def activation(self, *words, **more):
         """Return an Activation; failing to look at the host means that nothing has been changed."""
-        from remote.agent.activation import Activation
+        from remote.agent.releases.activation import Activation
 
         host = self.begun("configure")
         try:
@@ -204,8 +204,8 @@ class Agent:
 
     def restore(self, request):
         """Go back to what a slot was last filled with, or off this host altogether."""
-        from remote.agent.closing import closed_or_open
-        from remote.agent.withdrawal import Withdrawal
+        from remote.agent.releases.maintenance import closed_or_open
+        from remote.agent.releases.withdrawal import Withdrawal
 
         host, name = self.begun("switch"), request.get("slot")
         if name is None:
@@ -222,7 +222,7 @@ class Agent:
 
     def close(self, request):
         """Have nginx answer by itself that the application is closed, or lead to it again; its processes go on."""
-        from remote.agent.closing import Gate
+        from remote.agent.releases.maintenance import Gate
 
         return Gate(self.begun("configure"), request.get("closed")).run()
 
@@ -236,7 +236,7 @@ class Agent:
 
     def withdraw(self, _request):
         """Take the application off this host."""
-        from remote.agent.withdrawal import Withdrawal
+        from remote.agent.releases.withdrawal import Withdrawal
 
         return Withdrawal(self.begun("switch")).run()
 

@@ -2,7 +2,7 @@
 
 import os
 
-from remote.agent.files import ASIDE, discard, point, remove_tree
+from remote.agent.machine.files import ASIDE, discard, point, remove_tree
 from remote.agent.places import SLOTS
 
 

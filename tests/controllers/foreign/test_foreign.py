@@ -59,7 +59,7 @@ def test_messages_never_repeat_a_secret():
 
 def test_an_access_does_not_show_its_credentials(integration):
     integration("main", url="https://h", credentials={"username": "me", "token": "s3cret"})
-    access = foreign.access_to("main")
+    access = foreign.access_of(foreign.row_of("main"))
     assert access.credentials["token"] == "s3cret"
     assert "s3cret" not in repr(access)
     assert access.secrets() == ["s3cret"]
@@ -82,7 +82,7 @@ def test_the_key_that_sealed_a_secret_must_be_there(integration, settings, tmp_p
     integration("main", url="https://h", credentials={"token": "s3cret"})
     settings.secret.key_file = str(tmp_path / "another.key")
     with pytest.raises(foreign.ForeignError, match="cannot be opened with the key"):
-        foreign.access_to("main")
+        foreign.access_of(foreign.row_of("main"))
 
 
 @pytest.mark.parametrize(

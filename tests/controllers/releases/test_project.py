@@ -127,7 +127,17 @@ def test_a_huge_file_is_not_read(monkeypatch):
 
 
 def test_the_lowest_python_is_known_where_it_is_plain():
-    for wanted, lowest in ((">=3.12", "3.12"), (">= 3.9, <4", "3.9"), ("~=3.10", "3.10"), ("<4", None), (5, None)):
+    for wanted, lowest in (
+        (">=3.12", "3.12"),
+        (">= 3.9, <4", "3.9"),
+        ("~=3.10", "3.10"),
+        ("~=3.10.2", "3.10"),
+        (">=3.8,>=3.11.1", "3.11"),
+        ("!=3.9.*,==3.11.*", "3.11"),
+        ("<4", None),
+        ("three", None),
+        (5, None),
+    ):
         text = f'[project]\nname = "x"\nrequires-python = {json.dumps(wanted)}\n'
         assert project.read(tree({"pyproject.toml": text})).lowest_python == lowest
 

@@ -90,8 +90,8 @@ def deadly_opener(count):
     """Return an opener of sessions whose agent kills itself just before the `count`-th thing it does to the host."""
     modules = agent_modules()
     modules["remote.agent.deadly"] = DEADLY % count
-    modules["remote.agent.commands"] += DEADLY_COMMANDS
-    modules["remote.agent.supervisord_calls"] += DEADLY_CALLS
+    modules["remote.agent.machine.commands"] += DEADLY_COMMANDS
+    modules["remote.agent.supervision.supervisord_calls"] += DEADLY_CALLS
     return lambda python: open_local(python, code=lambda _reads: packed(modules))
 
 

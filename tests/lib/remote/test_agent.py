@@ -4,7 +4,9 @@ import subprocess
 
 import pytest
 
-from remote.agent import failures, http, nginx, supervisord_calls
+from remote.agent import failures
+from remote.agent.machine import http, nginx
+from remote.agent.supervision import supervisord_calls
 from tests.fleet.keeper import free_port, is_listening
 
 

@@ -12,7 +12,15 @@ from remote.session import READS, AgentError, agent_bytecode, agent_modules, age
 from tests.lib.remote.driver import OLDEST, packed
 
 NOTHING = {"python": "python3", "nginx": None, "supervisor": {"programs": "/nowhere", "command": ["/nowhere"]}}
-FOR_OTHER_VERBS = ("activation", "closing", "one_off", "shipping", "systemd", "tidying", "withdrawal")
+FOR_OTHER_VERBS = (
+    "one_off",
+    "releases.activation",
+    "releases.maintenance",
+    "releases.shipping",
+    "releases.withdrawal",
+    "supervision.systemd",
+    "tidying",
+)
 
 
 def imported(tree):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from remote.agent import commands
 from remote.agent.failures import Failure
+from remote.agent.machine import commands
 from remote.session import AgentError
 from tests.fleet.keeper import NotAvailable
 from tests.lib.remote.driver import Controller, Tree, living, release_tree

@@ -97,6 +97,8 @@ def test_indexes_are_kept_and_the_public_one_is_the_default():
         ("'unfinished", "no package by name"),
         ("-i 'unfinished", "cannot be read"),
         ("x y", "no requirement"),
+        ("x >= one two", "no requirement"),
+        ("x==1 ; python_versoin < '3'", "no requirement"),
         ("==1.0", "no package by name"),
     ],
 )

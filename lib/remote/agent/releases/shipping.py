@@ -8,7 +8,7 @@ import time
 import zlib
 
 from remote.agent.failures import FULL, Failure
-from remote.agent.files import (
+from remote.agent.machine.files import (
     copy_checked,
     discard,
     flush_file_system,
@@ -24,7 +24,7 @@ from remote.agent.files import (
     write_all,
     write_file,
 )
-from remote.agent.manifests import Manifest, damage_of, is_digest
+from remote.agent.releases.manifests import Manifest, damage_of, is_digest
 
 
 class Shipment:

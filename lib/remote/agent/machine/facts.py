@@ -5,8 +5,8 @@ import sys
 import time
 
 from remote.agent import VERSION
-from remote.agent.commands import SYSTEM_PATH
-from remote.agent.files import free_space, read_bytes, user_name
+from remote.agent.machine.commands import SYSTEM_PATH
+from remote.agent.machine.files import free_space, read_bytes, user_name
 
 
 def facts(request):

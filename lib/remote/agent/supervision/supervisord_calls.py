@@ -3,10 +3,10 @@
 import os
 import time
 
-from remote.agent.commands import located, run_command
 from remote.agent.failures import Failure, Fault
-from remote.agent.files import read_bytes
-from remote.agent.http import connect_to, parse_response
+from remote.agent.machine.commands import located, run_command
+from remote.agent.machine.files import read_bytes
+from remote.agent.machine.http import connect_to, parse_response
 
 FAULT_BAD_NAME, FAULT_NO_FILE, FAULT_NOT_EXECUTABLE, FAULT_ABNORMAL, FAULT_SPAWN_ERROR = 10, 20, 21, 40, 50
 FAULT_ALREADY_STARTED, FAULT_NOT_RUNNING, FAULT_ALREADY_ADDED, FAULT_STILL_RUNNING, FAULT_CANT_REREAD = (

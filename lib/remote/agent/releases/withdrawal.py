@@ -3,7 +3,7 @@
 import os
 
 from remote.agent.failures import Failure
-from remote.agent.files import discard, point
+from remote.agent.machine.files import discard, point
 from remote.agent.observation import application
 from remote.agent.places import SLOTS
 

@@ -5,13 +5,13 @@ import signal
 import threading
 import time
 
-from remote.agent.commands import plain_environment, start_time
 from remote.agent.failures import Aborted, Failure
-from remote.agent.files import discard, read_bytes, read_json, write_file, write_json
-from remote.agent.launchers import launcher_text
-from remote.agent.logs import pass_on, tail_of
+from remote.agent.machine.commands import plain_environment, start_time
+from remote.agent.machine.files import discard, read_bytes, read_json, write_file, write_json
+from remote.agent.machine.logs import pass_on, tail_of
 from remote.agent.places import is_plain
-from remote.agent.talk import Output
+from remote.agent.protocol import Output
+from remote.agent.supervision.launchers import launcher_text
 
 
 class Once:

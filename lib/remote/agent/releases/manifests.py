@@ -7,7 +7,7 @@ import stat
 import zlib
 
 from remote.agent.failures import Failure
-from remote.agent.files import read_bytes, read_link, sha256_of
+from remote.agent.machine.files import read_bytes, read_link, sha256_of
 
 MOST_DAMAGED = 20  # files of one tree that are reported as damaged
 

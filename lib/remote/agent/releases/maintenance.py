@@ -1,9 +1,9 @@
 """Closing an application to its users, and opening it."""
 
-from remote.agent.activation import Activation
 from remote.agent.failures import Failure
-from remote.agent.nginx import STEADY_S
+from remote.agent.machine.nginx import STEADY_S
 from remote.agent.observation import application
+from remote.agent.releases.activation import Activation
 
 
 def closed_or_open(spec, closed):

@@ -3,8 +3,8 @@
 import json
 import os
 
-from remote.agent.commands import SYSTEM_PATH
 from remote.agent.failures import Failure
+from remote.agent.machine.commands import SYSTEM_PATH
 
 
 def environment_of(host, spec, slot):

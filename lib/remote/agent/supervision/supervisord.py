@@ -3,12 +3,12 @@
 import os
 import time
 
-from remote.agent.commands import find_program
 from remote.agent.failures import Failure, Fault, problem
-from remote.agent.files import ASIDE, discard, flush_folder, read_bytes, write_file
+from remote.agent.machine.commands import find_program
+from remote.agent.machine.files import ASIDE, discard, flush_folder, read_bytes, write_file
 from remote.agent.places import SLOTS
-from remote.agent.programs import DOWN, plain_file, problems_of_programs, refuse_programs
-from remote.agent.supervisord_calls import (
+from remote.agent.supervision.programs import DOWN, plain_file, problems_of_programs, refuse_programs
+from remote.agent.supervision.supervisord_calls import (
     FAULT_ABNORMAL,
     FAULT_ALREADY_ADDED,
     FAULT_ALREADY_STARTED,

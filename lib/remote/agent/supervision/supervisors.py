@@ -12,9 +12,9 @@ def supervisor_from(settings, app, control):
     """Return an application's supervisor on this host."""
     kind = kind_of(settings)
     if kind == "supervisord":
-        from remote.agent.supervisord import Supervisord as Supervisor
+        from remote.agent.supervision.supervisord import Supervisord as Supervisor
     elif kind == "systemd":
-        from remote.agent.systemd import Systemd as Supervisor
+        from remote.agent.supervision.systemd import Systemd as Supervisor
     else:
         raise Failure("bad-request", f"'{kind}' is no kind of supervisor that this agent knows.", "Update Windlass.")
     return Supervisor(settings, app, control)

@@ -3,7 +3,7 @@
 import time
 
 from remote.agent.failures import Failure
-from remote.agent.logs import size_of, tail_of
+from remote.agent.machine.logs import size_of, tail_of
 
 
 class Watch:

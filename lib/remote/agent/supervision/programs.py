@@ -3,7 +3,7 @@
 import os
 
 from remote.agent.failures import Failure, problem
-from remote.agent.files import user_name
+from remote.agent.machine.files import user_name
 from remote.agent.places import is_plain
 
 UP = ("STARTING", "RUNNING")

@@ -3,11 +3,11 @@
 import os
 import time
 
-from remote.agent.commands import find_program, located, run_command
 from remote.agent.failures import Failure, problem
-from remote.agent.files import ASIDE, discard, flush_folder, make_folder, read_bytes, user_name, write_file
+from remote.agent.machine.commands import find_program, located, run_command
+from remote.agent.machine.files import ASIDE, discard, flush_folder, make_folder, read_bytes, user_name, write_file
 from remote.agent.places import SLOTS, is_plain
-from remote.agent.programs import DOWN, problems_of_programs, refuse_programs
+from remote.agent.supervision.programs import DOWN, problems_of_programs, refuse_programs
 
 UNIT_HEAD = "# unit "
 UNIT_FIELDS = (

@@ -4,7 +4,7 @@ import fcntl
 import os
 import zlib
 
-from remote.agent.files import read_bytes, read_json, write_json
+from remote.agent.machine.files import read_bytes, read_json, write_json
 from remote.agent.places import SLOTS
 
 PORTS = range(20000, 30000)

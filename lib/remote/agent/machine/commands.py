@@ -6,7 +6,7 @@ import signal
 import time
 
 from remote.agent.failures import Failure
-from remote.agent.files import read_bytes
+from remote.agent.machine.files import read_bytes
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 

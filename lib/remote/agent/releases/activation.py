@@ -4,18 +4,18 @@ import os
 import stat
 import time
 
-from remote.agent.commands import run_command
 from remote.agent.failures import FULL, Aborted, Failure, Fault
-from remote.agent.files import discard, point, read_link, retire_tree
 from remote.agent.hosts import referenced
-from remote.agent.http import http_get, is_expected
-from remote.agent.nginx import STEADY_S, listen_address, names_in
+from remote.agent.machine.commands import run_command
+from remote.agent.machine.files import discard, point, read_link, retire_tree
+from remote.agent.machine.http import http_get, is_expected
+from remote.agent.machine.nginx import STEADY_S, listen_address, names_in
 from remote.agent.observation import application
-from remote.agent.once import Once
 from remote.agent.places import is_plain
-from remote.agent.programs import UP
-from remote.agent.talk import LEFT_TO_OTHERS
-from remote.agent.watching import Watch
+from remote.agent.protocol import LEFT_TO_OTHERS
+from remote.agent.releases.release_process import Once
+from remote.agent.supervision.programs import UP
+from remote.agent.supervision.watching import Watch
 
 
 class Activation:

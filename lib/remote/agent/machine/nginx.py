@@ -4,10 +4,19 @@ import fcntl
 import os
 import time
 
-from remote.agent.commands import located, run_command
 from remote.agent.failures import Failure
-from remote.agent.files import ASIDE, discard, flush_folder, read_bytes, read_json, read_link, write_file, write_json
-from remote.agent.http import http_get
+from remote.agent.machine.commands import located, run_command
+from remote.agent.machine.files import (
+    ASIDE,
+    discard,
+    flush_folder,
+    read_bytes,
+    read_json,
+    read_link,
+    write_file,
+    write_json,
+)
+from remote.agent.machine.http import http_get
 
 UNDO = ".windlass-undo-"
 STEADY_S = 0.4  # nginx starts new worker processes and tells the old ones to end 100 ms later

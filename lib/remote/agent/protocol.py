@@ -9,7 +9,7 @@ import threading
 import time
 
 from remote.agent.failures import Aborted, Failure
-from remote.agent.files import write_all
+from remote.agent.machine.files import write_all
 
 MAX_LINE = 16 << 20  # bytes of one request
 MAX_FRAME = 4 << 20  # bytes of one frame

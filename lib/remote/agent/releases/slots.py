@@ -5,13 +5,22 @@ import stat
 import time
 
 from remote.agent.failures import Failure
-from remote.agent.files import changed_at, discard, flush_folder, point, read_bytes, read_json, write_file, write_json
-from remote.agent.http import accepts
-from remote.agent.launchers import RETIRED, launcher_text
-from remote.agent.nginx import STEADY_S
-from remote.agent.ports import listening_ports, open_connections
-from remote.agent.programs import DOWN, plain_file
-from remote.agent.supervisors import kind_of
+from remote.agent.machine.files import (
+    changed_at,
+    discard,
+    flush_folder,
+    point,
+    read_bytes,
+    read_json,
+    write_file,
+    write_json,
+)
+from remote.agent.machine.http import accepts
+from remote.agent.machine.nginx import STEADY_S
+from remote.agent.machine.ports import listening_ports, open_connections
+from remote.agent.supervision.launchers import RETIRED, launcher_text
+from remote.agent.supervision.programs import DOWN, plain_file
+from remote.agent.supervision.supervisors import kind_of
 
 
 class Slot:

@@ -1,0 +1,1 @@
+"""What the agent uses of a host: its files, commands, ports, nginx."""

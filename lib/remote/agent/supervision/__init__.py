@@ -1,0 +1,1 @@
+"""How an application's processes are kept running: by supervisord or by systemd."""
