@@ -1,14 +1,14 @@
 """What a request made whose first answer was lost with its process, looked up for the same request come again."""
 
 from controllers.commands.commands import CommandController
-from controllers.fleet import preparations
+from controllers.fleet.preparations import PreparationController
 from controllers.releases.releases import ReleaseController
 from controllers.rollout.deploys import DeployController
 
 GETTERS = {
     "command": lambda actor, command_id: CommandController(actor).get(command_id),
     "deploy": lambda actor, deploy_id: DeployController(actor).get(deploy_id),
-    "preparation": preparations.get,
+    "preparation": lambda actor, preparation_id: PreparationController(actor).get(preparation_id),
     "release": lambda actor, release_id: ReleaseController(actor).get_by_id(release_id),
 }
 

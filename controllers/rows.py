@@ -13,24 +13,13 @@ LISTED_USERS = 10
 NAMES_COMPARED = 1000  # with one that there is not, to find the one that was meant.
 
 
-def named(model, name, what):
-    """Return the row of a model with this name; raises NotFound saying that there is no such `what`."""
-    return found(model.select().where(model.name == name), what, name)
-
-
-def named_for_change(model, name, what):
-    """Return the row as `named` does and hold it until the transaction ends, so that two changes cannot mix."""
-    return found(for_change(model.select().where(model.name == name), model), what, name)
-
-
-def found(query, what, name, known=None):
-    """Return a query's first row; raises NotFound, with the nearest name of the query `known` (default: of all rows).
+def found(query, what, name, known):
+    """Return a query's first row; raises NotFound, with the nearest name of those that the query `known` gives.
 
     No name holds a NUL, which PostgreSQL would refuse to look for.
     """
     row = None if "\0" in name else query.first()
     if row is None:
-        known = query.model.select(query.model.name) if known is None else known
         names = known.order_by(query.model.name).limit(NAMES_COMPARED).tuples()
         near = nearest(name, [other for (other,) in names])
         raise NotFound(f"There is no {what} '{name}'" + (f"; did you mean '{near}'?" if near else "."))
@@ -45,19 +34,6 @@ def for_change(query, model):
 def target_query():
     """Return the query for targets with their application and environment."""
     return Target.select(Target, Application, Environment).join(Application).switch(Target).join(Environment)
-
-
-def target(application_name, environment_name, to_change=False):
-    """Return the target of an application in an environment, both joined; raises NotFound for whichever is missing."""
-    query = target_query().where(Application.name == application_name, Environment.name == environment_name)
-    row = None
-    if "\0" not in application_name + environment_name:
-        row = (for_change(query, Target) if to_change else query).first()
-    if row is None:
-        named(Application, application_name, "application")
-        named(Environment, environment_name, "environment")
-        raise NotFound(f"{application_name} has no target in {environment_name}: make one to deploy it there.")
-    return row
 
 
 def hold_target(application_id, environment_id):

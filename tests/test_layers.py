@@ -244,7 +244,6 @@ def test_every_task_that_is_enqueued_is_declared_and_registered(settings):
 def test_controllers_know_who_asks():
     """Every controller that routes call is made with the actor alone; a function is not called but for what is public."""
     from api.routing import ENDPOINTS, load
-    from tests.test_controllers import NOT_YET
 
     load()
     names = {endpoint.handler.__module__.removeprefix("api.") for endpoint in ENDPOINTS} - {
@@ -260,8 +259,7 @@ def test_controllers_know_who_asks():
             if isinstance(node, ast.Call) and (called := name_called(node)).partition(".")[0] in known:
                 passed = [each.id if isinstance(each, ast.Name) else None for each in node.args]
                 is_made = called.rpartition(".")[2].endswith("Controller") and passed == ["actor"] and not node.keywords
-                is_asked = name in NOT_YET and passed[:1] == ["actor"]
-                if not (is_made or is_asked or called.rpartition(".")[2] in ("public", "receive")):
+                if not (is_made or called.rpartition(".")[2] in ("public", "receive")):
                     wrong.append(f"api/{name}.py:{node.lineno} {called}")
     assert not wrong
 

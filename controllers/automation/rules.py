@@ -107,7 +107,7 @@ def release_of_version(application, version):
 def existing_or_new(application, is_it, **columns):
     """Return an application's newest release of which `is_it` holds, or a new one; two hooks at once make one."""
     with database.atomic():
-        rows.named_for_change(Application, application.name, "application")
+        rows.for_change(Application.select().where(Application.id == application.id), Application).first()
         usable = Release.state.in_(("ready", "building"))
         there = Release.select().where(Release.application == application, usable, is_it)
         release = there.order_by(Release.number.desc()).first()

@@ -159,8 +159,3 @@ class PreparationController(Controller):
         """Return an iterator over a preparation's events as they come, with None as heartbeat, ending after its end."""
         row = self.find(preparation_id)
         return events.follow_work(topic(row.id), after, row.state not in states.PREPARATION_GOING_ON, is_last)
-
-
-def get(actor, preparation_id):
-    """Return one preparation."""
-    return PreparationController(actor).get(preparation_id)

@@ -14,8 +14,6 @@ from utils.datekit import rfc3339
 DEFAULT_HEALTH = {"path": "/", "timeout_s": 30, "expect_status": None}
 DEFAULT_DRAIN_S = 30
 
-find = rows.target
-
 
 def complete_strategy(changes, base=None):
     """Return a complete strategy: the defaults, overlaid by `base` and then by `changes` (dicts)."""

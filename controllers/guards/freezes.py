@@ -60,9 +60,6 @@ def text_of(freeze, until):
     return f"frozen until {rfc3339(until)} ({freeze.name}): {freeze.reason}"
 
 
-told = text_of
-
-
 def require_none(application, environment, at):
     """Raise Conflict "frozen" if a deploy at `at` (milliseconds) falls into a freeze."""
     found = covering(application, environment, at)

@@ -54,9 +54,6 @@ def text_of(lock):
     return f"{lock.target.application.name} in {lock.target.environment.name} is locked by {lock.holder}{until}: {lock.reason}"
 
 
-told = text_of
-
-
 def refusal(lock, remedy):
     """Return the Conflict "locked" for somebody whom a lock is in the way of."""
     return Conflict(f"{text_of(lock)} {remedy}", code="locked", **describe(lock))

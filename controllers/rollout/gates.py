@@ -69,11 +69,11 @@ def lock_or_freeze(deploy):
     """Return which lock or freeze keeps a deploy from beginning now, as people read it, or None."""
     lock = locks.on(deploy.application_id, deploy.environment_id)
     if lock is not None and lock.holder != deploy.requested_by:
-        return f"waits: {locks.told(lock)}"
+        return f"waits: {locks.text_of(lock)}"
     if deploy.rollback_of_id is None and deploy.override is None:
         found = freezes.covering(deploy.application.name, deploy.environment.name, clock())
         if found:
-            return f"waits: {freezes.told(*found)}"
+            return f"waits: {freezes.text_of(*found)}"
     return None
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from controllers.actor import WINDLASS
+from controllers.controller import Controller
 from controllers.errors import Conflict
 from controllers.fleet import targets
 from models import Target, Variable
@@ -267,7 +269,7 @@ def test_a_snapshot_holds_everything_a_rollout_goes_by(api):
         },
     )
     shown = api.get(PRODUCTION).json
-    taken = targets.snapshot(targets.find("shop", "production"))
+    taken = targets.snapshot(Controller(WINDLASS).target("shop", "production"))
     assert taken == {
         "application": "shop",
         "environment": "production",
@@ -286,7 +288,7 @@ def test_a_snapshot_holds_everything_a_rollout_goes_by(api):
 def test_a_snapshot_without_hosts_is_refused(api):
     api.put(PRODUCTION, {"hosts": {"tags": ["later"]}})
     with pytest.raises(Conflict) as refused:
-        targets.snapshot(targets.find("shop", "production"))
+        targets.snapshot(Controller(WINDLASS).target("shop", "production"))
     assert refused.value.code == "no-hosts"
 
 
@@ -295,7 +297,7 @@ def test_a_snapshot_is_refused_when_tags_have_moved_a_host_into_two_environments
     api.put(PRODUCTION, {"hosts": {"tags": ["db"]}})
     api.patch("/hosts/web-1", {"tags": ["eu", "db"]})
     with pytest.raises(Conflict) as refused:
-        targets.snapshot(targets.find("shop", "production"))
+        targets.snapshot(Controller(WINDLASS).target("shop", "production"))
     assert (refused.value.code, refused.value.extra["hosts"]) == ("host-taken", ["web-1"])
 
 

@@ -5,9 +5,10 @@ import logging
 import pytest
 
 import secretbox
+from controllers.actor import WINDLASS
 from controllers.catalog import variables
+from controllers.controller import Controller
 from controllers.errors import Unavailable
-from controllers.fleet import targets
 from models import Variable
 from tests import factories
 from tests.client import assert_problem
@@ -27,7 +28,7 @@ def target(api):
 
 def engine_sees():
     """Return the variables as the engine gets them."""
-    return variables.environment_of(targets.find("shop", "production"))
+    return variables.environment_of(Controller(WINDLASS).target("shop", "production"))
 
 
 def test_there_are_none_at_first(api):
@@ -50,7 +51,7 @@ def test_plain_ones_are_shown_and_secret_ones_named(api):
     assert answer.json["variables"] == {"EMPTY": "", "LOG_LEVEL": "info", "OPEN": "x", "PASSWORD": {"secret": True}}
     assert api.get(PATH).json == answer.json
     assert engine_sees() == {"EMPTY": "", "LOG_LEVEL": "info", "OPEN": "x", "PASSWORD": SECRET}
-    assert variables.secrets_of(targets.find("shop", "production")) == {SECRET}
+    assert variables.secrets_of(Controller(WINDLASS).target("shop", "production")) == {SECRET}
 
 
 def test_a_secret_is_nowhere_but_with_the_engine(api, caplog):
