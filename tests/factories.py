@@ -3,7 +3,29 @@
 import itertools
 
 from controllers.desired import waves
-from models import Application, Deploy, Environment, Host, HostRun, Preparation, Release, Zone
+from models import (
+    Application,
+    Automation,
+    Command,
+    CommandRun,
+    Delivery,
+    Deploy,
+    Environment,
+    Freeze,
+    Hook,
+    Host,
+    HostRun,
+    Integration,
+    Lock,
+    Maintenance,
+    MaintenanceHost,
+    Plan,
+    PlanHost,
+    Preparation,
+    Release,
+    Target,
+    Zone,
+)
 from models.db import now
 
 _numbers = itertools.count(1)
@@ -112,3 +134,134 @@ def preparation(of, **columns):
             **columns,
         }
     )
+
+
+def integration(name="hub", driver="github", **columns):
+    """Return a new integration."""
+    return Integration.create(**{"name": name, "driver": driver, "created_at": now(), "updated_at": now(), **columns})
+
+
+def target(hosts, of=None, where=None, **columns):
+    """Return a new target of an application in an environment on hosts."""
+    return Target.create(
+        **{
+            "application": of or application(),
+            "environment": where or environment(),
+            "hosts": [each.name for each in hosts],
+            "strategy": waves.complete(None),
+            "health": {"path": "/", "timeout_s": 30, "expect_status": None},
+            "created_at": now(),
+            "updated_at": now(),
+            **columns,
+        }
+    )
+
+
+def plan(of, release, snapshot, hosts, **columns):
+    """Return a new plan of a release for a target, which still looks at its hosts."""
+    made = Plan.create(
+        **{
+            "application": of.application,
+            "environment": of.environment,
+            "release": release,
+            "strategy": of.strategy,
+            "snapshot": snapshot,
+            "requested_by": "tester",
+            "created_at": now(),
+            **columns,
+        }
+    )
+    for member in hosts:
+        PlanHost.create(plan=made, host=member, host_name=member.name)
+    return made
+
+
+def command(hosts, **columns):
+    """Return a new command, running on hosts."""
+    made = Command.create(
+        **{
+            "key": f"key-{next(_numbers)}",
+            "argv": ["uptime"],
+            "time_limit_s": 60,
+            "state": "running",
+            "requested_by": "tester",
+            "created_at": now(),
+            **columns,
+        }
+    )
+    for member in hosts:
+        CommandRun.create(command=made, host=member, host_name=member.name, state="pending")
+    return made
+
+
+def delivery(of, **columns):
+    """Return a new delivery because of a deploy."""
+    return Delivery.create(
+        **{
+            "key": f"key-{next(_numbers)}",
+            "deploy": of,
+            "action": "message",
+            "state": "waiting",
+            "created_at": now(),
+            **columns,
+        }
+    )
+
+
+def hook(of, **columns):
+    """Return a new hook that an integration received."""
+    return Hook.create(
+        **{
+            "integration": of,
+            "delivery": f"delivery-{next(_numbers)}",
+            "event": "push",
+            "news": [],
+            "state": "waiting",
+            "received_at": now(),
+            **columns,
+        }
+    )
+
+
+def automation(of, release, **columns):
+    """Return a new automatic deploy of a release to a target."""
+    return Automation.create(
+        **{
+            "target": of,
+            "release": release,
+            "rule": {"branch": "main"},
+            "reason": "push to branch main",
+            "state": "waiting",
+            "created_at": now(),
+            **columns,
+        }
+    )
+
+
+def lock(of, **columns):
+    """Return a new lock on a target."""
+    return Lock.create(**{"target": of, "holder": "ann", "reason": "inventory", "created_at": now(), **columns})
+
+
+def freeze(name="xmas", **columns):
+    """Return a new freeze, in a time to come."""
+    return Freeze.create(
+        **{
+            "name": name,
+            "reason": "holidays",
+            "starts_at": 4_100_000_000_000,
+            "ends_at": 4_100_100_000_000,
+            "created_by": "ann",
+            "created_at": now(),
+            "updated_at": now(),
+            **columns,
+        }
+    )
+
+
+def maintenance(of, hosts, **columns):
+    """Return a new maintenance of a target, which its hosts are still to follow."""
+    made = Maintenance.create(**{"target": of, "is_on": True, "number": 1, "holder": "ann", "since": now(), **columns})
+    for member in hosts:
+        MaintenanceHost.create(maintenance=made, host=member)
+    return made

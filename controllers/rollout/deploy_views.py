@@ -48,9 +48,9 @@ class DeployViewController(Controller):
     def follow_all(self, after=None):
         """Return an iterator over the state changes of all deploys, with None as heartbeat; without end."""
         start_at = events.newest(ALL) if after is None else after
-        return self.seen(events.follow(ALL, start_at, lambda event: False))
+        return self.scoped(events.follow(ALL, start_at, lambda event: False))
 
-    def seen(self, followed):
+    def scoped(self, followed):
         """Yield those of the followed events that are of applications which the actor may see, and the heartbeats."""
         with contextlib.closing(followed):
             for event in followed:
