@@ -112,7 +112,7 @@ import config, json
 settings = config.load(environ=json.loads(sys.argv[2]))
 from models import db
 db.connect_to(settings.database.url)
-from controllers import dispatch, releases
+from controllers.releases import releases
 releases.build(int(sys.argv[3]))
 """
 
