@@ -16,12 +16,12 @@ import pytest
 from peewee import SQL
 
 import controllers
-from api.routing import ENDPOINTS, load
+from api.routing import ENDPOINTS, FOREIGN, load
 from controllers import audit, events
 from controllers.controller import Controller
 from controllers.jobs import queue
 from controllers.rollout import plans, snapshots
-from models import MODELS, Lock, Placement, Plan, Variable, Worker
+from models import MODELS, Lock, Placement, Plan, Token, Variable, Worker
 from models.db import now
 from tests import factories
 from utils.decorators import CACHES
@@ -290,6 +290,7 @@ def populated(api, monkeypatch):
     factories.freeze("hidden-freeze", applications=["hidden-shop"])
     factories.maintenance(target, [host])
     Placement.create(application=shop, environment=production, host=host, release=first, observed_at=now())
+    Token.update(name="hidden-token").execute()
     Worker.create(name="hidden-worker", zones=["hidden-zone"], version="1", seen_at=now())
     audit.write("hidden-ann", "deploy.create", "hidden-shop/hidden-production")
     assert staging and command.id == deploy.id == plan.id == preparation.id == 1
@@ -379,7 +380,8 @@ def test_who_may_see_all_sees_the_names(populated):
     """The proof below would prove nothing if the names were not there."""
     for endpoint in READING:
         status, text, _ = ask(populated, endpoint)
-        if status in (502, 503, 504) and status in endpoint.errors:
+        if set(FOREIGN) <= set(endpoint.errors):  # Nobody answers at the addresses there.
+            assert status != 404, endpoint.path
             continue
         assert status == 200, (endpoint.path, status, text)
         assert HIDDEN in text.lower() or handler_of(endpoint) in NAMES_NOTHING, (endpoint.path, text)

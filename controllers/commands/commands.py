@@ -72,14 +72,14 @@ class CommandController(Controller):
 
     def hosts_for(self, fields):
         """Return the rows of the hosts that a wish names, by name. Raises NotFound, Invalid, Conflict."""
-        wanted = fields.get("hosts")
+        names = fields.get("hosts")
         if "application" not in fields:
-            among = list(self.visible(Host).where(Host.name.in_(wanted)).order_by(Host.name))
-            return chosen(among, wanted, "There is no host {}; register it first.")
+            among = list(self.visible(Host).where(Host.name.in_(names)).order_by(Host.name))
+            return chosen(among, names, "There is no host {}; register it first.")
         target = self.target(fields["application"], fields["environment"])
         among = targets.hosts_of(target)
         what = f"{target.application.name} in {target.environment.name}"
-        found = among if wanted is None else chosen(among, wanted, f"{{}} is no host of {what}.")
+        found = among if names is None else chosen(among, names, f"{{}} is no host of {what}.")
         targets.require_in_service(target, found)
         return found
 
@@ -190,12 +190,12 @@ def subject_of(fields):
     return rows.enumerated(fields["hosts"])
 
 
-def chosen(among, wanted, otherwise):
-    """Return those of some hosts whose names are wanted; raises Invalid, saying `otherwise`, for the names of no such host."""
-    unknown = [name for name in wanted if name not in {host.name for host in among}]
+def chosen(among, names, otherwise):
+    """Return those of some hosts that have one of the names; raises Invalid, saying `otherwise`, for names of no such host."""
+    unknown = [name for name in names if name not in {host.name for host in among}]
     if unknown:
         raise Invalid([("hosts", otherwise.format(rows.enumerated(unknown)))])
-    return [host for host in among if host.name in wanted]
+    return [host for host in among if host.name in names]
 
 
 def write(fields, hosts, time_limit_s, requested_by):

@@ -128,8 +128,8 @@ def issues_in(tracker, commits, known, gaps):
 def keys_in(driver, tracker, commits):
     """Return the keys of the issues that commits name, each once, of the project alone that the tracker's settings name."""
     keys = dict.fromkeys(key for commit in commits for key in driver.keys_in(text_of(commit)))
-    wanted = tracker.get("project")
-    return [key for key in keys if not wanted or driver.is_of(key, wanted)]
+    project = tracker.get("project")
+    return [key for key in keys if not project or driver.is_of(key, project)]
 
 
 def text_of(commit):
@@ -147,8 +147,8 @@ def described(driver, keys, known, gaps):
         issue = known.get(key) or {"key": key, "title": None, "state": None, "url": None}
         if not is_away:
             try:
-                told = driver.issue(key)
-                issue = {"key": told.key, "title": told.title, "state": told.state, "url": told.url}
+                found = driver.issue(key)
+                issue = {"key": found.key, "title": found.title, "state": found.state, "url": found.url}
             except ForeignError as error:
                 gaps.append(("Titles and states of issues", error))
                 is_away = error.is_away

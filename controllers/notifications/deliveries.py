@@ -40,7 +40,7 @@ class DeliveryController(Controller):
         return paging.page(found, Delivery.id, describe, limit, after, newest_first=True)
 
     def of_deploy(self, deploy_id, limit=paging.LIMIT, after=None):
-        """Return a page of what was said because of one deploy, newest first. Raises NotFound."""
+        """Return a page of the deliveries because of one deploy, newest first. Raises NotFound."""
         DeployController(self.actor).find(deploy_id)
         return self.listing(limit, after, deploy=deploy_id)
 
@@ -52,7 +52,7 @@ class DeliveryController(Controller):
         return row
 
     def get(self, delivery_id):
-        """Return one delivery with what was to be said. Raises NotFound."""
+        """Return one delivery with its payload. Raises NotFound."""
         row = self.find(delivery_id)
         return {**describe(row), "payload": row.payload}
 

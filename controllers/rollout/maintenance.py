@@ -1,6 +1,7 @@
 """Maintenance of a target: nginx answers 503 with a page on all its hosts until somebody lifts it.
 
-What is wanted is one row; each host follows by a maintenance host of its own, carried out by a worker of its zone (closing.py).
+The desired state is one row; each host follows by a maintenance host of its own, which a worker of its zone carries out
+(maintenance_run.py).
 Deploys go on meanwhile and leave the page where it is.
 """
 
@@ -188,7 +189,7 @@ class MaintenanceController(Controller):
 
 
 def write(target, before, **columns):
-    """Write what is wanted, with a maintenance host for every host that has to follow; returns the row."""
+    """Write the desired state, with a maintenance host for every host that has to follow; returns the row."""
     if before is None:
         row = Maintenance.create(target=target, number=1, **columns)
     else:

@@ -150,9 +150,9 @@ def skipped(plan, plan_hosts):
 
 def digest(plan, plan_hosts):
     """Return the digest over everything a plan says."""
-    said = [plan.release.digest, plan.release.version, plan.strategy]
+    about = [plan.release.digest, plan.release.version, plan.strategy]
     left_out = [item["host"] for item in skipped(plan, plan_hosts)]
-    return seal(changes.canonical([*said, [[row.host_name, row.digest] for row in plan_hosts], left_out]))
+    return seal(changes.canonical([*about, [[row.host_name, row.digest] for row in plan_hosts], left_out]))
 
 
 def write_changes(row, found, texts):

@@ -243,8 +243,10 @@ def writes_entry(function, owner=None, seen=frozenset()):
     if owner is not None and "self.change(" in inspect.getsource(function):
         return True
     names = function.__code__.co_names
-    known = [function.__globals__.get(name) for name in names]
-    known += [getattr(module, name, None) for module in known if inspect.ismodule(module) for name in names]
+    known = globals_of(function, names)
+    for attribute in (vars(owner).get(name) for name in names if owner):
+        if isinstance(attribute, property):  # Such as one that returns another controller.
+            known += globals_of(attribute.fget, attribute.fget.__code__.co_names)
     methods = {
         (reached, name)
         for reached in [owner, *filter(is_controller, known)]
@@ -252,6 +254,12 @@ def writes_entry(function, owner=None, seen=frozenset()):
         if inspect.isfunction(getattr(reached, name, None))
     }
     return any(writes_entry(getattr(reached, name), reached, seen | methods) for reached, name in methods - seen)
+
+
+def globals_of(function, names):
+    """Return what a function may mean by these names: globals of its module, and what is in modules among them."""
+    found = [function.__globals__.get(name) for name in names]
+    return found + [getattr(module, name, None) for module in found if inspect.ismodule(module) for name in names]
 
 
 def is_controller(found):
