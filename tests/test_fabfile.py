@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests import shapes
 from tests.cli import scenarios, standin
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -119,19 +120,7 @@ def test_rollback_goes_back_from_the_newest_deploy(fab, api):
 
 
 def test_status_writes_what_the_client_writes(fab, api):
-    api.status = [
-        {
-            "application": "shop",
-            "environment": "production",
-            "desired": "v2",
-            "observed": "v2",
-            "state": "succeeded",
-            "health": "healthy",
-            "lock": None,
-            "drift": False,
-            "deploy": 7,
-        }
-    ]
+    api.status = [shapes.status()]
     assert "shop" in fab("status").stdout
     assert json.loads(fab("status", "--json", "--environment=production").stdout)["items"] == api.status
 

@@ -3,6 +3,11 @@
 import json
 import zlib
 
+from tests import shapes
+
+ME = {"name": "admin", "is_administrator": True, "permissions": ["read"], "csrf_token": None}
+STARTED = "2026-01-01T10:00:00.000Z"
+
 
 class Refused(Exception):
     """An answer with a problem document."""
@@ -58,7 +63,7 @@ def create_application(api, request):
     body = only(request.body, "name", "source", "team", "processes")
     if body["name"] in api.applications:
         raise Refused(409, "already-exists", f"There is an application {body['name']} already.")
-    api.applications[body["name"]] = {"team": None, **body}
+    api.applications[body["name"]] = shapes.application(**body)
     api.releases[body["name"]] = []
     return 201, api.applications[body["name"]]
 
@@ -82,7 +87,10 @@ def find_release(api, name, version):
 
 def create_release(api, request, name):
     only(request.body, "ref", "package_version", "upgrade_dependencies")
-    release = api.a_release(f"v{len(api.releases[name]) + 1}", "building", request.body.get("ref"))
+    release = {
+        **api.a_release(f"v{len(api.releases[name]) + 1}", "building", request.body.get("ref")),
+        "application": name,
+    }
     if request.body.get("ref") == "no-such-branch":
         raise Refused(
             422,
@@ -94,9 +102,9 @@ def create_release(api, request, name):
     answer = dict(release)
     version = release["version"]
     for text in ("Cloning\n", "Locking 12 packages\n"):
-        api.release_events[name, version].append(
-            {"number": len(api.release_events[name, version]) + 1, "kind": "output", "text": text}
-        )
+        number = len(api.release_events[name, version]) + 1
+        event = {"number": number, "at": shapes.at(), "kind": "output", "text": text}
+        api.release_events[name, version].append(event)
     release["state"] = api.build_ends
     release["error"] = "pip: no such package" if api.build_ends == "failed" else None
     return 202, answer
@@ -166,19 +174,8 @@ def create_host(api, request):
     body = only(
         request.body, "name", "address", "port", "user", "zone", "tags", "transport", "root", "settings", "host_key"
     )
-    api.hosts[body["name"]] = {
-        "address": body["name"],
-        "port": 22,
-        "user": "deploy",
-        "zone": "default",
-        "tags": [],
-        "transport": "ssh",
-        "root": "/srv/windlass",
-        "state": "new",
-        "host_key": None,
-        "problems": [],
-        **body,
-    }
+    settings = {**shapes.host()["settings"], **body.get("settings", {})}
+    api.hosts[body["name"]] = shapes.new_host(**{"address": body["name"], "tags": [], **body, "settings": settings})
     return 201, api.hosts[body["name"]]
 
 
@@ -207,7 +204,7 @@ def add_environment(api, request):
     body = only(request.body, "name", "position")
     if body["name"] in api.environments:
         raise Refused(409, "already-exists", f"There is already an environment {body['name']}.")
-    api.environments[body["name"]] = {"position": len(api.environments) + 1, **body}
+    api.environments[body["name"]] = shapes.environment(**{"position": len(api.environments) + 1, **body})
     return 201, api.environments[body["name"]]
 
 
@@ -220,27 +217,20 @@ def remove_environment(api, request, name):
 def put_target(api, request, name, environment):
     known(api.applications, name, "application")
     known(api.environments, environment, "environment")
-    fields = ("hosts", "strategy", "health", "processes", "server_names", "drain_s", "keep_warm")
+    fields = ("hosts", "strategy", "health", "processes", "server_names", "rules", "configure", "drain_s", "keep_warm")
     before = api.targets.get((name, environment))
     if request.headers.get("If-Match") not in (None, tag_of(before)):
         raise Refused(412, "changed", "Somebody changed this since you read it: read it again and repeat your change.")
     body = only(request.body, *fields)
-    defaults = {
-        "strategy": {"kind": "all-at-once", "batch": None},
-        "health": {"path": "/", "timeout_s": 30, "expect_status": None},
-    }
-    names = body["hosts"] if isinstance(body["hosts"], list) else ["web1"]
+    made = shapes.target(environment, application=name, created_at=STARTED, updated_at=STARTED)
     api.targets[name, environment] = {
-        "application": name,
-        "environment": environment,
-        "processes": {},
+        **made,
         "server_names": [],
         "drain_s": 30,
-        "keep_warm": True,
-        "resolved_hosts": names,
-        "created_at": "2026-01-01T10:00:00.000Z",
+        "resolved_hosts": body["hosts"] if isinstance(body["hosts"], list) else ["web1"],
         **body,
-        **{part: {**default, **body.get(part, {})} for part, default in defaults.items()},
+        "strategy": {**made["strategy"], "batch": None, **body.get("strategy", {})},
+        "health": {"path": "/", "timeout_s": 30, "expect_status": None, **body.get("health", {})},
     }
     return 200, api.targets[name, environment]
 
@@ -276,16 +266,27 @@ def remove_host(api, request, name):
     return 204, None
 
 
+def show_me(api, request):
+    return 200, ME
+
+
+def show_status(api, request):
+    names = ("application", "environment")
+    rows = [row for row in api.status if all(request.query.get(name) in (None, row[name]) for name in names)]
+    in_order = [{"name": item["name"], "position": item["position"]} for item in api.environments.values()]
+    return 200, {**page(rows, request)[1], "environments": in_order}
+
+
+def compare(api, request, name, old, new):
+    nothing = {"added": [], "changed": [], "removed": []}
+    lists = {"commits": [], "reverted_commits": [], "files": [], "files_total": 0, "dependencies": nothing}
+    versions = {"application": name, "from": old, "to": new, "python": {"from": "3.11", "to": "3.11"}, "processes": {}}
+    return 200, {**lists, **versions, **api.changes}
+
+
 ROUTES = {
-    "GET /me": lambda api, request: (200, {"name": "admin"}),
-    "GET /status": lambda api, request: page(
-        [
-            row
-            for row in api.status
-            if all(request.query.get(name) in (None, row[name]) for name in ("application", "environment"))
-        ],
-        request,
-    ),
+    "GET /me": show_me,
+    "GET /status": show_status,
     "GET /applications": lambda api, request: page(list(api.applications.values()), request),
     "POST /applications": create_application,
     "GET /applications/([^/]+)": lambda api, request, name: (200, known(api.applications, name, "application")),
@@ -294,24 +295,17 @@ ROUTES = {
     "POST /applications/([^/]+)/releases": create_release,
     "GET /applications/([^/]+)/releases/([^/]+)": lambda api, request, name, version: (
         200,
-        find_release(api, name, version),
+        shapes.release_in_full(find_release(api, name, version)),
     ),
     "POST /applications/([^/]+)/releases/([^/]+)/cancel": cancel_release,
     "GET /applications/([^/]+)/releases/([^/]+)/events": lambda api, request, name, version: event_page(
         api.release_events[name, version], request
     ),
-    "GET /applications/([^/]+)/releases/([^/]+)/compare/([^/]+)": lambda api, request, name, old, new: (
-        200,
-        {
-            **{"commits": [], "reverted_commits": [], "files": [], "python": {"from": "3.11", "to": "3.11"}},
-            "dependencies": {"added": [], "changed": [], "removed": []},
-            **api.changes,
-        },
-    ),
+    "GET /applications/([^/]+)/releases/([^/]+)/compare/([^/]+)": compare,
     "GET /deploys": list_deploys,
     "POST /deploys": create_deploy,
     r"GET /deploys/(\d+)": lambda api, request, number: (200, known(api.deploys, int(number), "deploy")),
-    r"GET /deploys/(\d+)/hosts": lambda api, request, number: (200, {"items": api.runs[int(number)]}),
+    r"GET /deploys/(\d+)/hosts": lambda api, request, number: page(api.runs[int(number)], request),
     r"GET /deploys/(\d+)/events": lambda api, request, number: event_page(api.events[int(number)], request),
     r"GET /deploys/(\d+)/log": log_text,
     r"POST /deploys/(\d+)/rollback": roll_back,
@@ -328,7 +322,7 @@ ROUTES = {
     "POST /hosts/([^/]+)/maintenance": maintenance,
     "GET /zones/([^/]+)": lambda api, request, name: (
         200,
-        {"name": name, "public_key": f"ssh-ed25519 KEY windlass-{name}"},
+        {**shapes.zone(name), "public_key": f"ssh-ed25519 KEY windlass-{name}"},
     ),
     "GET /environments": lambda api, request: page(list(api.environments.values()), request),
     "POST /environments": add_environment,

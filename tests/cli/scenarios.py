@@ -1,5 +1,7 @@
 """How a deploy of the stand-in goes: the events that it gets when it is started."""
 
+from tests import shapes
+
 RUN_OK = [
     ("host", {"state": "running", "wave": 1}),
     ("step", "ship", {"state": "running"}),
@@ -30,7 +32,7 @@ def succeed(api, number):
     api.add_event(number, "deploy", data={"state": "running"})
     for host in ("web1", "web2"):
         _run(api, number, host, RUN_OK)
-    api.deploys[number]["progress"] = {"total": 2, "done": 2, "failed": 0}
+    api.deploys[number]["progress"] = shapes.progress(2, 2)
     api.add_event(number, "deploy", data={"state": "succeeded"})
 
 
@@ -41,8 +43,7 @@ def fail_health(api, number):
     api.add_event(number, "output", host="web2", step="check", text="KeyError: 'PRICE'")
     api.add_event(number, "step", host="web2", step="check", data={"state": "failed"}, text="GET /health answered 500")
     api.add_event(number, "host", host="web2", data={"state": "failed"}, text="GET /health answered 500")
-    api.runs[number][1].update(
-        state="failed", steps=[{"name": "check", "state": "failed", "message": "GET /health answered 500"}]
-    )
+    step = shapes.step("check", "failed", "GET /health answered 500")
+    api.runs[number][1].update(state="failed", steps=[step])
     api.deploys[number]["reason"] = "web2 failed at check"
     api.add_event(number, "deploy", data={"state": "rolled_back"})

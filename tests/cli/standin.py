@@ -2,7 +2,7 @@
 
 It holds its state in plain dicts, records every request, checks token, client version, idempotency keys and unknown
 fields as the API promises to, and streams events with ``Last-Event-ID``. ``fail`` plans faults, ``scenario``
-decides how a deploy goes.
+decides how a deploy goes. ``is_held_to_the_api`` is False where a test lets it say what the API never would.
 """
 
 import collections
@@ -14,6 +14,7 @@ import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests import contract, shapes
 from tests.cli.resources import ROUTES, Refused, known, tag_of
 from tests.cli.scenarios import succeed
 
@@ -28,19 +29,15 @@ class StandIn:
     """The state of the API, and the HTTP server that answers from it."""
 
     def __init__(self):
-        self.requests, self.faults, self.answered = [], [], {}
+        self.requests, self.faults, self.answered, self.complaints = [], [], {}, []
+        self.is_held_to_the_api = True
         self.desired, self.minimum = "0.1.0", "0.1.0"
-        self.applications = {
-            "shop": {
-                "name": "shop",
-                "source": {"repository": "https://git.example.org/shop.git", "branch": "main"},
-                "team": None,
-            }
-        }
+        source = {"repository": "https://git.example.org/shop.git", "branch": "main"}
+        self.applications = {"shop": shapes.application("shop", source=source)}
         self.releases = {"shop": [self.a_release("v2", "ready"), self.a_release("v1", "ready")]}
         self.hosts, self.targets, self.variables = {}, {}, {}
         self.environments = {
-            name: {"name": name, "position": position} for position, name in ((1, "staging"), (2, "production"))
+            name: shapes.environment(name, position) for position, name in ((1, "staging"), (2, "production"))
         }
         self.deploys, self.events, self.runs, self.release_events = {}, {}, {}, collections.defaultdict(list)
         self.commands, self.command_events = {}, {}
@@ -79,41 +76,27 @@ class StandIn:
             self.changed.notify_all()
 
     def a_release(self, version, state, ref="main"):
-        return {
-            "version": version,
-            "ref": ref,
-            "commit": "0123456789abcdef0123456789abcdef01234567",
-            "digest": "d" * 64,
-            "lock_digest": "e" * 64,
-            "state": state,
-            "size_bytes": 1_400_000,
-            "created_at": "2026-01-01T10:00:00.000Z",
-            "error": None,
-        }
+        return shapes.release(version, state, ref=ref, size_bytes=1_400_000)
 
     def a_deploy(self, release, environment="production", state="queued", application="shop", **more):
         """Add a deploy and return it."""
         number = len(self.deploys) + 1
-        self.deploys[number] = {
-            "id": number,
-            "application": application,
-            "release": release,
-            "environment": environment,
-            "state": state,
-            "strategy": {"kind": "rolling"},
-            "plan": None,
-            "progress": {"total": 2, "done": 0, "failed": 0},
-            "requested_by": "admin",
-            "created_at": "2026-01-01T10:00:00.000Z",
-            "started_at": None,
-            "ended_at": None,
-            "reason": None,
-            "previous_release": "v1",
+        self.deploys[number] = shapes.deploy(
+            number,
+            state,
+            application=application,
+            release=release,
+            environment=environment,
+            strategy={**shapes.ALL_AT_ONCE, "kind": "rolling"},
+            progress=shapes.progress(2),
+            started_at=None,
+            ended_at=None,
+            previous_release="v1",
             **more,
-        }
+        )
         self.events[number] = []
         self.runs[number] = [
-            {"host": name, "state": "pending", "wave": wave, "attempt": 1, "steps": [], "bytes_sent": 0}
+            shapes.host_run(name, "pending", 0, wave=wave, bytes_sent=0, started_at=None, ended_at=None)
             for wave, name in ((1, "web1"), (2, "web2"))
         ]
         return self.deploys[number]
@@ -146,7 +129,7 @@ class StandIn:
         self._thread.start()
 
     def close(self):
-        """Stop serving; open streams end. May be called twice."""
+        """Stop serving; open streams end. Fails when an answer was none that the API gives. May be called twice."""
         with self.changed:
             was_over, self.over = self.over, True
             self.changed.notify_all()
@@ -155,6 +138,7 @@ class StandIn:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        assert not self.complaints or not self.is_held_to_the_api, self.complaints[:20]
 
     def _handle(self, http):
         split = urllib.parse.urlsplit(http.path)
@@ -174,7 +158,7 @@ class StandIn:
                 is_command, number = path.startswith("/commands/"), int(path.split("/")[2])
                 resource = known(self.commands if is_command else self.deploys, number, "deploy")
                 events = (self.command_events if is_command else self.events)[number]
-                return self._stream(http, resource, events, int(request.headers.get("Last-Event-ID") or 0))
+                return self._stream(http, path, resource, events, int(request.headers.get("Last-Event-ID") or 0))
             status, answer = self._once(request)
         except Refused as refused:
             return self._send(http, refused.status, refused.document, "application/problem+json", refused.headers)
@@ -207,9 +191,12 @@ class StandIn:
 
     def _send(self, http, status, answer, kind="application/json", headers=None):
         body = b"" if answer is None else answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+        kind = "text/plain" if isinstance(answer, str) else kind
+        path = urllib.parse.urlsplit(http.path).path.removeprefix("/api/v1")
+        self.complaints += contract.complaints(http.command, path, status, kind, body)
         http.send_response(status)
         for name, value in {
-            "Content-Type": "text/plain" if isinstance(answer, str) else kind,
+            "Content-Type": kind,
             "X-Windlass-Client-Desired": self.desired,
             **(headers or {}),
         }.items():
@@ -243,7 +230,7 @@ class StandIn:
             self.answered[key] = self._answer(request)
         return self.answered[key]
 
-    def _stream(self, http, resource, events, after):
+    def _stream(self, http, path, resource, events, after):
         http.send_response(200)
         http.send_header("Content-Type", "text/event-stream")
         http.send_header("Transfer-Encoding", "chunked")
@@ -261,6 +248,7 @@ class StandIn:
             for event in ready:
                 after = event["number"]
                 text = f"id: {after}\nevent: {event['kind']}\ndata: {json.dumps(event)}\n\n"
+                self.complaints += contract.event_complaints(path, event)
                 if cut == after:  # in the middle of this event
                     self._chunk(http, text[: len(text) // 2])
                     http.close_connection = True

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from tests.cli import scenarios, standin
+from tests import shapes
+from tests.cli import resources, scenarios, standin
 from windlass_cli.api import client as client_module
 from windlass_cli.api.client import Client
 from windlass_cli.errors import (
@@ -55,7 +56,7 @@ def test_an_address_that_leads_nowhere(quick, url, reason, monkeypatch):
 
 def test_a_get_is_sent_again_after_a_broken_connection(api, client):
     api.fail("GET", "/me", cut=True, times=2)
-    assert client.get("me") == {"name": "admin"}
+    assert client.get("me") == resources.ME
     assert len(api.sent("GET", "/me")) == 3
 
 
@@ -284,7 +285,7 @@ def test_a_newer_client_is_hinted_at_once_on_stderr(api, windlass, desired, hint
 
 
 def test_lists_are_walked_to_their_end(api, client):
-    api.hosts.update({f"web{number}": {"name": f"web{number}"} for number in range(450)})
+    api.hosts.update({f"web{number}": shapes.host(f"web{number}") for number in range(450)})
     assert [host["name"] for host in client.items("hosts")] == list(api.hosts)
     assert len(list(client.items("hosts", limit=250))) == 250
 

@@ -8,35 +8,16 @@ import sys
 
 import pytest
 
+from tests import shapes
 from tests.cli import scenarios
 
 
 def test_status_shows_desired_beside_observed_and_tells_the_drift(windlass, api):
+    failed = shapes.brief(shapes.deploy(17, "failed"))
+    drift = {"drift": True, "drift_detail": "web2: v1; it should be v2."}
     api.status = [
-        {
-            "application": "shop",
-            "environment": "production",
-            "desired": "v2",
-            "observed": None,
-            "state": "failed",
-            "health": "unhealthy",
-            "lock": None,
-            "drift": True,
-            "drift_detail": "web2: v1; it should be v2.",
-            "deploy": {"id": 17, "state": "failed"},
-        },
-        {
-            "application": "shop",
-            "environment": "staging",
-            "desired": "v2",
-            "observed": "v2",
-            "state": "succeeded",
-            "health": "healthy",
-            "lock": None,
-            "drift": False,
-            "drift_detail": None,
-            "deploy": 16,
-        },
+        shapes.status(desired="v2", observed=None, state="failed", health="unhealthy", deploy=failed, **drift),
+        shapes.status(environment="staging", desired="v2", observed="v2", deploy=shapes.brief(shapes.deploy(16))),
     ]
     answer = windlass("status")
     assert answer.out.splitlines() == [
@@ -49,26 +30,13 @@ def test_status_shows_desired_beside_observed_and_tells_the_drift(windlass, api)
 
 
 def test_a_lock_is_shown_when_there_is_one(windlass, api):
-    api.status = [
-        {
-            "application": "shop",
-            "environment": "production",
-            "desired": "v2",
-            "observed": "v2",
-            "state": "succeeded",
-            "health": "healthy",
-            "lock": {"holder": "ada", "reason": "sale"},
-            "drift": False,
-            "drift_detail": None,
-            "deploy": 16,
-        }
-    ]
+    api.status = [shapes.status(lock=shapes.lock("ada", "sale"))]
     assert "LOCK" in windlass("status").out and "ada" in windlass("status").out
 
 
 def test_a_wide_table_in_a_pipe_is_neither_wrapped_nor_cut(windlass, api):
     name = "a-very-long-application-name-" * 10
-    api.applications[name] = {"name": name, "source": {"package": "x" * 300}, "team": "t"}
+    api.applications[name] = shapes.application(name, source={"package": "x" * 300}, team="t")
     assert any(
         line.startswith(name) and line.endswith("t") for line in windlass("applications", "list").out.splitlines()
     )
@@ -124,7 +92,7 @@ def test_an_application_is_created_from_a_repository_or_a_package(windlass_json,
         "--process",
         "web=gunicorn -b unix:$SOCKET httpbin:app",
     )
-    assert api.applications["wiki"] == {
+    assert api.sent("POST", "/applications")[0].body == {
         "name": "wiki",
         "source": {"repository": "https://git.example.org/wiki.git", "branch": "main"},
         "team": "docs",
@@ -153,7 +121,7 @@ def test_an_application_without_one_clear_source_is_wrong_usage(windlass, api, o
     [(["applications", "delete", "shop"], "/applications/shop"), (["hosts", "remove", "web1"], "/hosts/web1")],
 )
 def test_what_cannot_be_undone_needs_yes_when_nobody_can_be_asked(windlass, api, arguments, path):
-    api.hosts["web1"] = {"name": "web1"}
+    api.hosts["web1"] = shapes.host("web1")
     answer = windlass(*arguments)
     assert answer.code == 2
     assert "--yes" in answer.err and not api.sent("DELETE", path)
@@ -231,7 +199,7 @@ def test_settings_that_cannot_be_used_are_told_before_anything_is_sent(windlass,
 
 
 def test_check_shows_the_facts_and_fails_when_there_is_a_problem(windlass, api):
-    api.hosts["web1"] = {"name": "web1", "problems": []}
+    api.hosts["web1"] = shapes.host("web1")
     answer = windlass("hosts", "check", "web1")
     assert answer.code == 0
     assert re.search(r"Python +3\.11\.2", answer.out)
@@ -244,7 +212,7 @@ def test_check_shows_the_facts_and_fails_when_there_is_a_problem(windlass, api):
 
 
 def test_a_host_key_is_only_pinned_by_its_fingerprint(windlass, api):
-    api.hosts["web1"] = {"name": "web1", "host_key": None}
+    api.hosts["web1"] = shapes.new_host("web1")
     answer = windlass("hosts", "trust", "web1")
     assert answer.code == 2
     assert "--fingerprint SHA256:abc" in answer.err and api.hosts["web1"]["host_key"] is None
@@ -255,21 +223,21 @@ def test_a_host_key_is_only_pinned_by_its_fingerprint(windlass, api):
 
 
 def test_another_key_than_the_pinned_one_is_warned_of(windlass, api):
-    api.hosts["web1"] = {"name": "web1", "host_key": "ssh-ed25519 OLD"}
+    api.hosts["web1"] = shapes.host("web1", host_key="ssh-ed25519 OLD")
     answer = windlass("hosts", "trust", "web1")
     assert "Another key is pinned for web1" in answer.err
     assert api.hosts["web1"]["host_key"] == "ssh-ed25519 OLD"
 
 
 def test_the_question_about_a_key_pins_what_was_shown(terminal, api):
-    api.hosts["web1"] = {"name": "web1", "host_key": None}
+    api.hosts["web1"] = shapes.new_host("web1")
     window = terminal(["hosts", "trust", "web1"]).until("SHA256:abc").until("[y/N]")
     assert window.type("y\r").end()[0] == 0
     assert api.sent("POST", "/hosts/web1/trust")[-1].body == {"fingerprint": "SHA256:abc"}
 
 
 def test_maintenance_needs_a_reason_and_ends_with_off(windlass, api):
-    api.hosts["web1"] = {"name": "web1", "state": "ready"}
+    api.hosts["web1"] = shapes.host("web1")
     assert windlass("hosts", "maintenance", "web1").code == 2
     assert windlass("hosts", "maintenance", "web1", "--off", "--reason", "x").code == 2
     assert not api.requests
@@ -329,7 +297,15 @@ def test_a_build_is_cancelled_and_waited_for(windlass, api):
 
 def test_compare_shows_what_differs_and_what_nobody_knows_any_more(windlass, api):
     api.changes = {
-        "commits": [{"commit": "0123456789abcdef", "subject": "Sell \x1b[2Jmore", "author": "Ada"}],
+        "commits": [
+            {
+                "commit": "0123456789abcdef",
+                "subject": "Sell \x1b[2Jmore",
+                "author": "Ada",
+                "at": shapes.at(),
+                "message": "",
+            }
+        ],
         "files": None,
         "dependencies": {
             "added": [{"name": "rich", "version": "15.0"}],

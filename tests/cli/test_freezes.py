@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests import shapes
 from tests.cli import resources
 from tests.cli.resources import ROUTES, only
 
@@ -16,7 +17,7 @@ def freezes(monkeypatch):
 
     def create(api, request):
         body = only(request.body, "name", "reason", "starts_at", "ends_at", "weekly", "applications", "environments")
-        made[body["name"]] = {"active": True, **body}
+        made[body["name"]] = shapes.freeze(**body)
         return 201, made[body["name"]]
 
     def delete(api, request, name):

@@ -2,37 +2,32 @@
 
 import pytest
 
+from tests import shapes
 from tests.cli import resources
 from tests.cli.resources import ROUTES
 
-STASH = {
-    "name": "stash",
-    "driver": "bitbucket-server",
-    "roles": ["source"],
-    "url": "https://stash.example.net",
-    "credentials": ["token"],
-    "settings": {},
-    "circuit": {"state": "closed", "until": None, "reason": None},
-}
 WORKS = {"ok": True, "version": "8.19.2", "checks": [{"name": "login", "ok": True, "message": "The login works."}]}
-DRIVER = {
-    "name": "gitea",
-    "role": "source",
-    "summary": "Gitea",
-    "credential_kinds": [{"name": "token", "fields": ["token"]}],
-    "takes_hooks": True,
-}
+DRIVER = shapes.drivers()[0]
 
 
 @pytest.fixture(autouse=True)
 def stash(monkeypatch):
-    """The stand-in's one integration; `proof` is what trying it out shows."""
-    made = {**STASH, "proof": dict(WORKS)}
+    """The stand-in's one integration."""
+    made = shapes.integration(credentials=["token"])
     monkeypatch.setitem(ROUTES, "GET /integrations", lambda api, request: resources.page([made], request))
     monkeypatch.setitem(ROUTES, "GET /integrations/stash", lambda api, request: (200, made))
-    monkeypatch.setitem(ROUTES, "GET /integrations/drivers", lambda api, request: (200, {"items": [DRIVER]}))
-    monkeypatch.setitem(ROUTES, "POST /integrations/stash/test", lambda api, request: (200, made["proof"]))
+    monkeypatch.setitem(
+        ROUTES, "GET /integrations/drivers", lambda api, request: (200, {"items": [DRIVER], "on_hosts": []})
+    )
     return made
+
+
+@pytest.fixture
+def proof(monkeypatch):
+    """What trying the integration out shows."""
+    shown = dict(WORKS)
+    monkeypatch.setitem(ROUTES, "POST /integrations/stash/test", lambda api, request: (200, shown))
+    return shown
 
 
 def test_integrations_are_listed_and_shown(windlass, windlass_json, stash):
@@ -48,18 +43,18 @@ def test_integrations_are_listed_and_shown(windlass, windlass_json, stash):
     assert windlass_json("integrations", "list")["items"][0]["name"] == "stash"
 
 
-def test_trying_out_says_what_works_and_fails_where_it_does_not(windlass, stash, api):
+def test_trying_out_says_what_works_and_fails_where_it_does_not(windlass, proof, api):
     tried = windlass("integrations", "test", "stash", "--repository", "SHOP/web")
     assert (tried.code, tried.out) == (0, "works  login: The login works.\n")
     assert "version 8.19.2" in tried.err
     assert api.sent("POST", "/integrations/stash/test")[0].body == {"repository": "SHOP/web"}
-    stash["proof"] = {"ok": False, "version": None, "checks": [{"name": "login", "ok": False, "message": "No."}]}
+    proof.update(ok=False, version=None, checks=[{"name": "login", "ok": False, "message": "No."}])
     tried = windlass("integrations", "test", "stash")
     assert (tried.code, tried.out) == (1, "fails  login: No.\n")
 
 
 def test_drivers_are_listed(windlass, windlass_json):
-    assert "gitea" in windlass("integrations", "drivers").out
+    assert DRIVER["name"] in windlass("integrations", "drivers").out
     assert windlass_json("integrations", "drivers")["items"] == [DRIVER]
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests import shapes
 from tests.cli.resources import ROUTES, Refused, only
 
 PATH = "/applications/shop/targets/production/lock"
@@ -17,7 +18,7 @@ def locks(monkeypatch):
         if held and not body.get("force"):
             raise Refused(409, "locked", f"shop in production is locked by {held['holder']}: {held['reason']}")
         expires_at = "2026-11-21T05:00:00.000Z" if body.get("for_s") else None
-        held.update(holder="admin", reason=body["reason"], expires_at=expires_at)
+        held.update(shapes.lock("admin", body["reason"], expires_at=expires_at))
         return 200, dict(held)
 
     def delete(api, request):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests import shapes
 from tests.cli.resources import ROUTES, Refused, only
 
 PATH = "/applications/shop/targets/production/maintenance"
@@ -10,14 +11,13 @@ PATH = "/applications/shop/targets/production/maintenance"
 @pytest.fixture(autouse=True)
 def closed(monkeypatch):
     """The stand-in's one target: its host fails once, then follows."""
-    found = {"enabled": False, "holder": None, "reason": None, "since": None, "hosts": []}
+    told = {"reason": None, "message": None, "retry_after_s": None}
+    found = {"enabled": False, "holder": None, "since": None, **told, "hosts": []}
 
     def put(api, request):
         body = only(request.body, "reason", "message", "retry_after_s")
         host = {"host": "web1", "state": "failed", "message": "nobody answers", "changed_at": None}
-        found.update(
-            enabled=True, holder="ada", since="2026-11-21T05:00:00.000Z", hosts=[host], reason=body.get("reason")
-        )
+        found.update(enabled=True, holder="ada", since="2026-11-21T05:00:00.000Z", hosts=[host], **body)
         return 201, dict(found)
 
     def get(api, request):
@@ -65,10 +65,13 @@ def test_observe_shows_the_difference_and_what_puts_it_right(windlass, api, monk
         "recorded": "v12",
         "observed": "v12",
         "observed_at": "2026-11-21T05:00:00.000Z",
+        "verified_at": "2026-11-21T05:00:00.000Z",
+        "healthy": True,
         "stale": False,
         "drift": drift,
+        "drifted_since": "2026-11-21T05:00:00.000Z",
     }
-    found = {"name": "web1", "problems": [], "placements": [placed]}
+    found = shapes.host("web1", placements=[placed])
     monkeypatch.setitem(ROUTES, "POST /hosts/web1/observe", lambda api, request: (200, found))
     answer = windlass("hosts", "observe", "web1", "--quick")
     assert answer.code == 0 and api.sent("POST", "/hosts/web1/observe")[0].body == {"verify": False}

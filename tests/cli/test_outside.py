@@ -2,51 +2,36 @@
 
 import pytest
 
+from tests import shapes
 from tests.cli import resources
 from tests.cli.resources import ROUTES
 
-DELIVERY = {
-    "id": 7,
-    "deploy": 3,
-    "application": "shop",
-    "release": "v2",
-    "environment": "production",
-    "integration": "jira",
-    "action": "transition",
-    "subject": "SHOP-12",
-    "state": "failed",
-    "attempts": 2,
-    "error": "It wants a resolution.",
-    "due_at": None,
-    "created_at": "2026-11-21T09:00:00.000Z",
-}
+DELIVERY = shapes.delivery(
+    7, deploy=3, integration="jira", action="transition", subject="SHOP-12", error="It wants a resolution."
+)
 CHANGELOG = {
     "deploy": 3,
     "from": "v1",
     "to": "v2",
     "state": "ready",
-    "commits": [{"commit": "4f1c2d3e5a6b7c8d", "author": "Ada", "subject": "Fix the \x1b[31mbasket"}],
+    "commits": [
+        {"commit": "4f1c2d3e5a6b7c8d", "author": "Ada", "at": shapes.at(), "subject": "Fix the \x1b[31mbasket"}
+    ],
     "is_going_back": False,
     "authors": ["Ada"],
     "issues": [{"key": "SHOP-12", "title": "Basket", "state": "Open", "url": None}],
     "pull_requests": [{"number": 5, "title": "Basket", "url": "https://git.example.net/5", "author": "Ada"}],
     "notes": ["jira could not be asked."],
 }
-TARGET = {
-    "application": "shop",
-    "environment": "production",
-    "hosts": ["web1"],
-    "resolved_hosts": ["web1"],
-    "strategy": {"kind": "rolling", "batch": None, "pause_s": 5},
-    "health": {"path": "/", "timeout_s": 30},
-    "processes": {},
-    "server_names": [],
-    "rules": [{"branch": "main", "require_green_build": True}],
-    "drain_s": 30,
-    "keep_warm": True,
-}
-
-ONE_TARGET = "/applications/([^/]+)/targets/([^/]+)"  # The stand-in's own route.
+STRATEGY = {**shapes.ALL_AT_ONCE, "kind": "rolling", "pause_s": 5}
+TARGET = shapes.target(
+    hosts=["web1"],
+    resolved_hosts=["web1"],
+    strategy={**STRATEGY, "batch": None},
+    rules=[{"branch": "main", "require_green_build": True}],
+)
+# The stand-in's own route.
+ONE_TARGET = "/applications/([^/]+)/targets/([^/]+)"
 
 
 @pytest.fixture
@@ -94,7 +79,7 @@ def test_a_changelog_names_commits_issues_and_requests(windlass, windlass_json, 
 
 
 def test_a_webhook_is_made_with_its_secret_on_stdout_and_deleted(windlass, windlass_json, api, answer):
-    hook = {"name": "chat", "url": "https://chat.example.net/1", "events": ["deploy.failed"], "circuit": {}}
+    hook = shapes.webhook(url="https://chat.example.net/1", events=["deploy.failed"])
     answer("POST", "/webhooks", 201, {**hook, "secret": "whsec_x"})
     answer("GET", "/webhooks", items=[hook])
     answer("GET", "/webhooks/chat", body=hook)
@@ -113,7 +98,7 @@ def test_a_webhook_is_made_with_its_secret_on_stdout_and_deleted(windlass, windl
 
 
 def test_a_token_is_made_listed_and_revoked(windlass, api, answer):
-    token = {"id": 4, "name": "ci", "user": "admin", "created_at": "2026-11-21T09:00:00.000Z", "last_used_at": None}
+    token = shapes.token(4)
     answer("POST", "/tokens", 201, {**token, "secret": "wl_x"})
     answer("GET", "/tokens", items=[token])
     answer("GET", "/tokens/4", body=token)
@@ -134,7 +119,7 @@ def test_rules_are_shown_and_replaced_and_nothing_else_of_the_target(windlass, w
     assert "v*" in windlass("targets", "rules", "shop", "production", "--tag", "v*", "--green").out
     sent = api.sent("PUT", "/applications/shop/targets/production")[0].body
     assert sent["rules"] == [{"tag": "v*", "require_green_build": True}]
-    assert (sent["hosts"], sent["strategy"]) == (["web1"], {"kind": "rolling", "pause_s": 5})
+    assert (sent["hosts"], sent["strategy"]) == (["web1"], STRATEGY)
     assert windlass("targets", "set", "shop", "production", "--health", "/up").code == 0
     assert api.sent("PUT", "/applications/shop/targets/production")[1].body["rules"] == TARGET["rules"]
     assert windlass("targets", "rules", "shop", "production", "--none", "--tag", "v*").code == 2
@@ -163,7 +148,7 @@ def test_playbooks_are_shown_and_replaced_and_nothing_else_of_the_target(windlas
     assert windlass_json("targets", "playbooks", "shop", "production", *given, "--check") == {"configure": [site, tidy]}
     sent = api.sent("PUT", "/applications/shop/targets/production")[0].body
     assert sent["configure"] == [site, tidy] and sent["rules"] == TARGET["rules"]
-    assert (sent["hosts"], sent["strategy"]) == (["web1"], {"kind": "rolling", "pause_s": 5})
+    assert (sent["hosts"], sent["strategy"]) == (["web1"], STRATEGY)
     assert windlass("targets", "playbooks", "shop", "production", "--none").code == 0
     assert api.sent("PUT", "/applications/shop/targets/production")[1].body["configure"] == []
     for wrong in (["--none", *given], ["--check"], ["--variable", "A=1"], [*given, "--variable", "A"]):
@@ -172,19 +157,13 @@ def test_playbooks_are_shown_and_replaced_and_nothing_else_of_the_target(windlas
 
 
 def test_what_rules_wanted_is_listed(windlass, answer):
-    wanted = {
-        "release": "v2",
-        "state": "skipped",
-        "deploy": None,
-        "reason": "push to main",
-        "outcome": "v2 failed here",
-    }
+    wanted = shapes.automation(release="v2", state="skipped", deploy=None, outcome="v2 failed here")
     answer("GET", "/applications/shop/targets/production/automations", items=[wanted])
     assert "v2 failed here" in windlass("targets", "automations", "shop", "production").out
 
 
 def test_an_integration_is_made_with_its_secret_from_standard_input(command, api, answer):
-    answer("POST", "/integrations", 201, {"name": "stash"})
+    answer("POST", "/integrations", 201, shapes.integration())
     options = ["--driver", "bitbucket-server", "--address", "https://stash.example.net", "--secret", "token"]
     more = ["--credential", "username=ada", "--setting", 'projects=["SHOP"]', "--setting", "ca=x"]
     made = command(["integrations", "create", "stash", *options, *more], stdin=b"t0p-secret\n")
@@ -204,7 +183,7 @@ def test_a_hook_is_opened_listed_and_closed(windlass, answer):
         "POST", "/integrations/stash/hook", body={"url": "https://w/hooks/stash", "secret": "s3", "setup": "Enter it."}
     )
     answer("DELETE", "/integrations/stash/hook", 204)
-    answer("GET", "/integrations/stash/hooks", items=[{"id": 1, "event": "push", "state": "done", "outcome": "v2"}])
+    answer("GET", "/integrations/stash/hooks", items=[shapes.received(event="push")])
     opened = windlass("integrations", "hook", "stash")
     assert opened.out == "https://w/hooks/stash\ns3\n" and "Enter it." in opened.err
     assert "push" in windlass("integrations", "hooks", "stash").out

@@ -2,7 +2,10 @@
 
 import pytest
 
+from tests import shapes
 from tests.cli.resources import ROUTES, known
+
+AGREED = {"by": "ada", "at": shapes.at(), "comment": None, "digest": "d" * 64}
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +21,7 @@ def steering(monkeypatch):
         return answer
 
     def of_host(state):
-        return lambda api, request, number, host: (200, {"host": host, "state": state})
+        return lambda api, request, number, host: (200, shapes.host_run(host, state))
 
     for change, state in (("pause", "paused"), ("resume", "succeeded"), ("retry", "failed")):
         monkeypatch.setitem(ROUTES, rf"POST /deploys/(\d+)/{change}", going(state))
@@ -36,9 +39,9 @@ def number(api):
 def to_be_approved(api, number, monkeypatch):
     """A deploy that two others must agree to; its plan is observing the first time it is asked for."""
     api.deploys[number].update(state="pending_approval", plan=7)
-    answer = {**api.deploys[number], "approvals": {"needed": 2, "given": [{"by": "ada"}]}}
+    answer = {**api.deploys[number], "approvals": {"needed": 2, "given": [AGREED]}}
     monkeypatch.setitem(ROUTES, r"POST /deploys/(\d+)/approve", lambda api, request, number: (200, answer))
-    plan = {"id": 7, "application": "shop", "release": "v2", "environment": "production", "hosts": []}
+    plan = shapes.plan(7, release="v2", hosts=[])
     states = iter([{"state": "observing", "digest": None}])
     ready = {"state": "ready", "digest": "d" * 64}
     monkeypatch.setitem(ROUTES, r"GET /plans/7", lambda api, request: (200, {**plan, **next(states, ready)}))
@@ -60,7 +63,7 @@ def test_approve_agrees_to_the_plan_somebody_has_read_before(windlass, api, to_b
 
 
 def test_an_environment_is_protected_and_freed_again(windlass, api, monkeypatch):
-    answer = {"name": "production", "approvals": 1, "promote_from": "staging"}
+    answer = shapes.environment("production", 2, approvals=1, promote_from="staging")
     monkeypatch.setitem(ROUTES, "PATCH /environments/production", lambda api, request: (200, answer))
     told = windlass("environments", "set", "production", "--approvals", "1", "--promote-from", "staging")
     assert told.out == "production needs 1 approval, only what has succeeded in staging.\n"
@@ -82,7 +85,8 @@ def test_resume_and_wait_tells_the_outcome(windlass, number):
 
 def test_one_host(windlass, windlass_json, api, number):
     assert windlass("skip", number, "web1").out == "web1  skipped\n"
-    assert windlass_json("retry", number, "--host", "web1") == {"host": "web1", "state": "pending"}
+    retried = windlass_json("retry", number, "--host", "web1")
+    assert (retried["host"], retried["state"]) == ("web1", "pending")
     assert len(api.sent("POST", f"/deploys/{number}/hosts/web1/retry")) == 1
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests import shapes
 from tests.cli.resources import tag_of
 
 
@@ -41,7 +42,13 @@ def test_what_is_not_given_stays_as_it_is(windlass, api, target):
 
 def test_another_kind_of_strategy_drops_the_batch_of_the_former(windlass, api, target):
     assert windlass("targets", "set", "shop", "production", "--strategy", "all-at-once").code == 0
-    assert api.sent("PUT", "/applications/shop/targets/production")[0].body["strategy"] == {"kind": "all-at-once"}
+    assert api.sent("PUT", "/applications/shop/targets/production")[0].body["strategy"] == {
+        "kind": "all-at-once",
+        "max_failures": 0,
+        "pause_s": 0,
+        "bake_s": 0,
+        "on_failure": "rollback",
+    }
 
 
 def test_a_change_by_somebody_else_in_between_is_not_undone(windlass, api, target):
@@ -108,7 +115,8 @@ def test_a_secret_without_a_value_changes_nothing(command, api):
 
 
 def test_environments_are_created_listed_and_deleted(windlass, windlass_json, api):
-    assert windlass_json("environments", "create", "qa", "--position", "0") == {"name": "qa", "position": 0}
+    made = windlass_json("environments", "create", "qa", "--position", "0")
+    assert made == shapes.environment("qa", 0, created_at=made["created_at"], updated_at=made["updated_at"])
     assert windlass("environments", "create", "demo").code == 0
     assert windlass("environments", "create", "demo").code == 1
     assert "demo" in windlass("environments", "list").out

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from tests import shapes
 from tests.cli import scenarios, standin
 from windlass_cli.display.formats import clean
 
@@ -71,9 +72,7 @@ def test_a_failing_host_leaves_its_last_output_on_the_screen(terminal, api):
 
 def test_more_hosts_than_lines_show_the_running_ones_first(terminal, api):
     def large(api, number):
-        api.runs[number] = [
-            {"host": f"web{index:03d}", "state": "pending", "wave": 0, "steps": []} for index in range(100)
-        ]
+        api.runs[number] = [shapes.host_run(f"web{index:03d}", "pending", 0) for index in range(100)]
         api.add_event(number, "host", host="web077", data={"state": "running"})
 
     api.scenario = large
@@ -101,20 +100,8 @@ def test_ctrl_c_while_a_release_is_built_says_so(terminal, api):
 
 
 def test_no_color_leaves_no_style_on_the_terminal(terminal, api):
-    api.status = [
-        {
-            "application": "shop",
-            "environment": "production",
-            "desired": "v2",
-            "observed": "v1",
-            "state": "failed",
-            "health": "unhealthy",
-            "lock": None,
-            "drift": True,
-            "drift_detail": "web1: v1; it should be v2.",
-            "deploy": None,
-        }
-    ]
+    drift = {"drift": True, "drift_detail": "web1: v1; it should be v2."}
+    api.status = [shapes.status(desired="v2", observed="v1", state="failed", health="unhealthy", deploy=None, **drift)]
     _, styled = terminal(["status"]).end()
     _, plain = terminal(["status"], NO_COLOR="1").end()
     assert STYLE.search(styled) and not STYLE.search(plain)

@@ -51,7 +51,7 @@ def _row(row, with_lock):
         state(row.get("health") or "-"),
         Text("yes" if row.get("drift") else "-", style="yellow" if row.get("drift") else ""),
         _newest_deploy(row),
-        *([_lock_holder(row.get("lock"))] if with_lock else []),
+        *([(row.get("lock") or {}).get("holder") or "-"] if with_lock else []),
     )
 
 
@@ -67,12 +67,6 @@ def _trouble_lines(row):
 
 
 def _newest_deploy(row):
-    """Return number and state of the newest deploy; the API gives the number, or the deploy in short."""
-    newest = row.get("deploy")
-    number = newest.get("id") if isinstance(newest, dict) else newest
+    """Return number and state of the newest deploy."""
+    number = (row.get("deploy") or {}).get("id")
     return Text(f"{clean(number)} " if number else "") + state(row.get("state") or "-")
-
-
-def _lock_holder(lock):
-    """Return who holds a lock; the API may give it as an object or as text."""
-    return (lock.get("holder") or "yes") if isinstance(lock, dict) else lock or "-"

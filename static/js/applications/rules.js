@@ -1,6 +1,6 @@
 /** A target's rules: what is deployed there without anybody asking. Pure functions. */
 
-/** The kinds of news a rule may be about, by what the application is built from. */
+/** The kinds of messages a rule may be about, by what the application is built from. */
 export const KINDS_OF = {
   repository: [{ value: "branch", label: "a branch" }, { value: "tag", label: "a tag" }],
   package: [{ value: "version", label: "a version" }],

@@ -1,6 +1,8 @@
 /**
- * One host of a deploy with its ten steps, and the playbooks and manifests that run between them. Two sources say what is so: the list of host runs, which is the whole truth of
- * some moment, and events, which are newer but single. A list never undoes what a newer event has said.
+ * One host of a deploy with its ten steps, and the playbooks and manifests that run between them.
+ *
+ * Two sources say what is so: the list of host runs, which is the whole truth of some moment, and events, which are newer but
+ * single. A list never undoes what a newer event has said.
  */
 import { now } from "../lib/clock.js";
 import { bytes, duration, plain } from "../lib/formats.js";

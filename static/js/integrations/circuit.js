@@ -1,4 +1,4 @@
-/** Whether a foreign system is asked now, and why not. Pure functions. */
+/** The circuit breaker of a foreign system in words: whether the system is asked now, and why not. Pure functions. */
 import { absolute } from "../lib/formats.js";
 
 /** Return the state of a system by its circuit (API shape); `usual` is that of one that is asked. */

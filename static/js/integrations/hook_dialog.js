@@ -1,4 +1,4 @@
-/** The hook of an integration: where its system sends news, with which secret, whether they are taken, and what came. */
+/** The hook of an integration: where its system sends messages, with which secret, whether they are taken, and what came. */
 import { change, get } from "../api/client.js";
 import { plain } from "../lib/formats.js";
 import ko from "../lib/ko.js";

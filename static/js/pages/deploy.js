@@ -2,9 +2,9 @@
 import { get, getAll } from "../api/client.js";
 import { Feed } from "../api/feed.js";
 import { Live } from "../api/live.js";
+import { Changelog } from "../deploys/changelog.js";
 import { Changes } from "../deploys/changes.js";
 import { HostList } from "../deploys/host_list.js";
-import { Outside } from "../deploys/outside.js";
 import { askApprove, askCancel, askHost, askPause, askResume, askRetry, askRollback, isUnderWay } from "../deploys/rollout_actions.js";
 import { strategyText } from "../deploys/strategy.js";
 import ko from "../lib/ko.js";
@@ -24,7 +24,7 @@ class DeployPage {
     this.stepNames = STEPS;
     this.log = new LogView();
     this.changes = new Changes(shell, ko.pureComputed(() => this.deploy()?.plan ?? null));
-    this.outside = new Outside(shell, this.id);
+    this.changelog = new Changelog(shell, this.id);
     this.feed = ko.observable(null);
     this.describe();
     this.offer();

@@ -1,11 +1,11 @@
-/** What a deploy brings, and what other systems are told because of it; loaded when somebody wants to see it. */
+/** The changelog of a deploy and its deliveries to other systems; loaded when somebody wants to see them. */
 import { change, get } from "../api/client.js";
 import { plain } from "../lib/formats.js";
 import ko from "../lib/ko.js";
 
 const SHORT = 10; // characters of a commit's name
 
-export class Outside {
+export class Changelog {
   constructor(shell, deploy) {
     this.shell = shell;
     this.deploy = deploy;
