@@ -1,4 +1,4 @@
-"""The queue: a Celery application that carries ids only. The database is the truth; a message only wakes a worker up.
+"""The queue: a Celery application whose messages carry ids only and wake workers up; the database is the truth.
 
 Messages are JSON, signed with a key that only Windlass's own processes hold; anything else is refused before a task
 sees it. Losing a message or getting it ten times is harmless, because the sweep enqueues it again and every task claims its

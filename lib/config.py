@@ -202,16 +202,16 @@ def unknown(name, where):
 
 def checked(setting, value, where):
     """Return a JSON value if it has the setting's type and is one of its choices; raise ConfigError otherwise."""
-    wanted = type(setting.default)
+    kind = type(setting.default)
     kinds = {str: "a string", int: "a whole number", bool: "true or false", list: "a list of strings"}
-    right = isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))
-    if wanted is list:
+    right = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+    if kind is list:
         right = right and all(isinstance(item, str) for item in value)
     if not right:
-        raise ConfigError(f"{where}: '{setting.name}' must be {kinds[wanted]}.")
+        raise ConfigError(f"{where}: '{setting.name}' must be {kinds[kind]}.")
     if setting.choices and value not in setting.choices:
         raise ConfigError(f"{where}: '{setting.name}' must be one of {', '.join(setting.choices)}.")
-    if wanted is int and value < 0:
+    if kind is int and value < 0:
         raise ConfigError(f"{where}: '{setting.name}' must not be negative.")
     if setting.name == "network.allow":
         check_networks(value, where)
@@ -230,20 +230,20 @@ def check_networks(networks, where):
 def parsed(setting, text):
     """Return the value that an environment variable's text stands for; lists are JSON or comma-separated."""
     where = f"environment variable {setting.variable}"
-    wanted = type(setting.default)
+    kind = type(setting.default)
     try:
-        if wanted is list:
+        if kind is list:
             value = (
                 json.loads(text)
                 if text.lstrip().startswith("[")
                 else [part.strip() for part in text.split(",") if part.strip()]
             )
-        elif wanted is bool:
+        elif kind is bool:
             value = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
                 text.strip().lower()
             ]
         else:
-            value = wanted(text)
+            value = kind(text)
     except (ValueError, KeyError):
         value = None
     return checked(setting, value, where)

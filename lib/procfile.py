@@ -142,10 +142,10 @@ def _whole_number(least, most):
     return check
 
 
-def _text(pattern, wanted):
+def _text(pattern, expected):
     def check(name, value):
         if not isinstance(value, str) or len(value) > 500 or not pattern.fullmatch(value):
-            yield f"'{name}' must be {wanted}."
+            yield f"'{name}' must be {expected}."
 
     return check
 
@@ -214,13 +214,13 @@ def processes_of(procfile, description):
 def python_version_in(text):
     """Return "3.11" for the text of a .python-version file, None for an empty one; raises BadDescription for another notation."""
     lines = [line.strip() for line in text.removeprefix("\ufeff").splitlines()]
-    wanted = next((line for line in lines if line and not line.startswith("#")), None)
-    if wanted is None:
+    version = next((line for line in lines if line and not line.startswith("#")), None)
+    if version is None:
         return None
-    match = PYTHON_VERSION.fullmatch(wanted)
+    match = PYTHON_VERSION.fullmatch(version)
     if not match:
         raise BadDescription(
-            f".python-version: '{wanted[:60]}' is no version of CPython that Windlass knows; write one such as 3.11."
+            f".python-version: '{version[:60]}' is no version of CPython that Windlass knows; write one such as 3.11."
         )
     return match[1]
 

@@ -185,13 +185,13 @@ class _Run:
 
     def _converse(self, stdin, timeout_s, silence_s, stop, on_tick):
         """Move bytes both ways until the program has ended and its pipes are empty."""
-        begun = heard = time.monotonic()
+        begun = active = time.monotonic()
         ended = None
         with selectors.DefaultSelector() as selector:
             self._register(selector, stdin)
             while selector.get_map() or not self._has_ended():
                 events = selector.select(TICK_S) if selector.get_map() else self._wait()
-                heard = time.monotonic() if self._move(selector, events) else heard
+                active = time.monotonic() if self._move(selector, events) else active
                 now = time.monotonic()
                 if on_tick:
                     on_tick()
@@ -199,7 +199,7 @@ class _Run:
                     ended = now
                 if ended is not None and now - ended > LINGER_S:
                     return
-                self._check(stop, now - begun, timeout_s, now - heard, silence_s)
+                self._check(stop, now - begun, timeout_s, now - active, silence_s)
 
     def _has_ended(self):
         """Say whether the program has ended, leaving its process id taken: the group is still to be signalled by it."""

@@ -30,7 +30,7 @@ class Child:
         """Start it, or start it again."""
         self.started_at = time.monotonic()
         with open(self.log, "ab") as output:
-            self.told_before = output.tell()
+            self.length_before = output.tell()
             # A session of its own keeps the terminal's Ctrl-C away: dev.py stops the parts in order.
             self.process = subprocess.Popen(
                 self.argv,
@@ -50,7 +50,7 @@ class Child:
     def tail(self):
         """Return why it gave up, as it put it into its log, else the end of what it wrote there since it was started."""
         with open(self.log, "rb") as file:
-            file.seek(max(self.told_before, os.fstat(file.fileno()).st_size - 4000))
+            file.seek(max(self.length_before, os.fstat(file.fileno()).st_size - 4000))
             lines = file.read().decode("utf-8", "replace").splitlines()
         return "\n".join([line for line in lines if " critical " in line] or lines[-15:])
 

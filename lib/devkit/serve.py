@@ -161,15 +161,15 @@ def worker_command():
 def wait_until_ready(settings, children):
     """Return once a deploy would be carried out; raises StartError when a part dies or time runs out."""
     deadline = time.monotonic() + READY_WITHIN_S
-    said = "it does not answer"
+    answer = "it does not answer"
     while time.monotonic() < deadline:
         children.raise_if_dead(StartError)
         try:
             with urllib.request.urlopen(f"http://{settings.web.host}:{settings.web.port}/api/v1/ready", timeout=2):
                 return
         except urllib.error.HTTPError as error:
-            said = error.read().decode("utf-8", "replace")
+            answer = error.read().decode("utf-8", "replace")
         except OSError:
             pass
         time.sleep(0.05)
-    raise StartError(f"it is not ready after {READY_WITHIN_S} s: {said}. See {shown(children.logs)}/.")
+    raise StartError(f"it is not ready after {READY_WITHIN_S} s: {answer}. See {shown(children.logs)}/.")

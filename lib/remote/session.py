@@ -202,7 +202,7 @@ class Session:
         self.noise = b""
         self.inbox = queue.Queue(maxsize=1000)
         self.write_lock = threading.Lock()
-        self.heard_at = time.monotonic()
+        self.received_at = time.monotonic()
         self.deadline = None
         self.code, self.is_started = code, threading.Event()
         self.ended, self.is_read = threading.Event(), threading.Event()
@@ -220,7 +220,7 @@ class Session:
                 if not data:
                     self.lose("The connection to the host's agent ended.")
                     return
-                self.heard_at = time.monotonic()
+                self.received_at = time.monotonic()
                 searched = len(buffer)
                 buffer += data
                 while True:
@@ -287,7 +287,7 @@ class Session:
         while not self.ended.wait(0.25):
             now = time.monotonic()
             is_read_late = self.inbox.full()  # Our own side is slow then; the host is not silent.
-            if now - self.heard_at > self.silence_s and not is_read_late:
+            if now - self.received_at > self.silence_s and not is_read_late:
                 self.lose(f"The host's agent was silent for {self.silence_s} seconds.")
             elif self.deadline is not None and now > self.deadline:
                 self.lose("The host's agent did not finish in the time it was given.")
@@ -423,16 +423,16 @@ class Session:
         """Return the error for an agent that never said anything."""
         text = self.explain() if self.explain else ""
         noise = self.noise.decode("utf-8", "replace").strip()
-        said = " ".join(part for part in (text.strip()[-500:], noise[-500:]) if part)
-        low = said.lower()
+        output = " ".join(part for part in (text.strip()[-500:], noise[-500:]) if part)
+        low = output.lower()
         if any(phrase in low for phrase in ("not found", "no such file", "exit status 127", "exit status 126")):
             return AgentError(
                 "python-missing",
                 "connect",
-                f"The host has no such Python: {said}",
+                f"The host has no such Python: {output}",
                 "Install Python 3.8 or newer on the host, or name it in the host's settings (python).",
             )
-        return ConnectionLost(f"{message} It had not started. {said}".strip())
+        return ConnectionLost(f"{message} It had not started. {output}".strip())
 
     def abort(self, why="cancelled"):
         """Ask the agent to stop at the next safe point; the request at hand ends with an AgentError.

@@ -66,8 +66,8 @@ def preferred_key_types(pinned):
     """Return the host-key algorithms to ask for: the pinned key's first, so that a host with several keys shows that one."""
     if not pinned:
         return COMPARED_KEY_TYPES
-    wanted = pinned.split()[0]
-    return RSA_SIGNATURES if wanted == "ssh-rsa" else (wanted,)
+    kind = pinned.split()[0]
+    return RSA_SIGNATURES if kind == "ssh-rsa" else (kind,)
 
 
 def start_transport(address, port, pinned, timeout_s):

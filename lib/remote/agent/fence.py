@@ -1,4 +1,4 @@
-"""Who may change an application on a host, and the journal of what was done."""
+"""Refuse stale workers by their epoch, lock an application on a host, and keep the journal of what was done."""
 
 import fcntl
 import json

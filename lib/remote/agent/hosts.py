@@ -1,4 +1,4 @@
-"""One application on this host."""
+"""One application on this host: what a request is about, with its slots, its supervisor and its steps."""
 
 import os
 

@@ -82,7 +82,7 @@ class OneOff:
         self.state = "{}/{}".format(self.all, request["key"])  # Where the fence keeps its epoch and its lock, too.
         self.record, self.log, self.alive = self.state + "/record", self.state + "/log", self.state + "/alive"
         self.output, self.offset = Output(emitter, None), request.get("offset") or 0
-        self.told = self.offset
+        self.reported = self.offset
 
     def run(self):
         """Run the command, or follow the one that runs, to its end; return {"status", "why", "said"}."""
@@ -255,10 +255,10 @@ class OneOff:
 
     def tell(self):
         """Say up to which byte of the log all was sent, so that whoever goes on sends none of it again."""
-        told = max(0, self.offset - len(self.output.line) - self.output.cut)
-        if told != self.told:
-            self.told = told
-            self.emitter.send({"event": "told", "offset": told})
+        reported = max(0, self.offset - len(self.output.line) - self.output.cut)
+        if reported != self.reported:
+            self.reported = reported
+            self.emitter.send({"event": "told", "offset": reported})
 
     def ask_keeper(self):
         """Ask the keeper to end the command; say whether it could be asked."""

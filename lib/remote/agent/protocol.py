@@ -1,4 +1,4 @@
-"""Talking to the controller: what the agent says, what it is told, and whether its work may go on."""
+"""The protocol with the controller: requests and frames in, answers and events out, and whether work may go on."""
 
 import json
 import os

@@ -222,9 +222,9 @@ class Agent:
 
     def close(self, request):
         """Have nginx answer by itself that the application is closed, or lead to it again; its processes go on."""
-        from remote.agent.releases.maintenance import Gate
+        from remote.agent.releases.maintenance import Maintenance
 
-        return Gate(self.begun("configure"), request.get("closed")).run()
+        return Maintenance(self.begun("configure"), request.get("closed")).run()
 
     def run_command(self, request):
         """Run a command by hand, once; it has a lock of its own, so rollouts go on meanwhile."""

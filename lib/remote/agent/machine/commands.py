@@ -1,4 +1,4 @@
-"""Commands of the host."""
+"""Run programs of the host, with a time limit and bounded output."""
 
 import os
 import select

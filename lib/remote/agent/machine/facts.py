@@ -1,4 +1,4 @@
-"""What a host is."""
+"""What the controller wants to know of a host: its system, its Pythons, its disk, its clock."""
 
 import os
 import sys

@@ -69,6 +69,6 @@ def parse_response(data):
     return int(first[1]), body
 
 
-def is_expected(status, wanted):
-    """Say whether a status counts as healthy: the wanted one, or any below 400 where none is named."""
-    return status == wanted if wanted else 200 <= status < 400
+def is_expected(status, expected):
+    """Say whether a status counts as healthy: the expected one, or any below 400 where none is named."""
+    return status == expected if expected else 200 <= status < 400

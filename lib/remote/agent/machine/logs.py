@@ -1,4 +1,4 @@
-"""What processes and commands write."""
+"""Pass on what processes and commands write into their log files."""
 
 import os
 

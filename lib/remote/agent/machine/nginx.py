@@ -1,4 +1,4 @@
-"""An application's site in nginx."""
+"""An application's site in nginx: write it, try it out, reload, and prove that nginx goes by it."""
 
 import fcntl
 import os
@@ -42,9 +42,9 @@ def names_in(text):
     return found
 
 
-def conflicting_names(said):
+def conflicting_names(output):
     """Return the server names that nginx -t calls conflicting: `conflicting server name "a.example" on 0.0.0.0:80, ignored`."""
-    return [part.split('"')[1] for part in said.split("conflicting server name ")[1:] if part.count('"') > 1]
+    return [part.split('"')[1] for part in output.split("conflicting server name ")[1:] if part.count('"') > 1]
 
 
 def listen_address(listen):
@@ -136,9 +136,9 @@ class Nginx:
         else:
             write_file(self.path(name), text)
 
-    def try_out(self, name, text, switch, wanted):
+    def try_out(self, name, text, switch, desired):
         """Put a new text in place, remembering the old one; `switch` is the link that will name `wanted` once it counts."""
-        undo = {"text": self.text(name), "switch": switch, "wanted": wanted, "reload": False}
+        undo = {"text": self.text(name), "switch": switch, "wanted": desired, "reload": False}
         write_json(self.path(UNDO + name), undo)
         self.install(name, text)
         return undo

@@ -18,18 +18,18 @@ def allocate_ports(place):
         ports = read_json(place.ports) or {}
         listening = listening_ports()
         taken = listening | others_ports(place)
-        wanted = dict(ports)
+        given = dict(ports)
         for slot in SLOTS:
             is_ours = os.path.exists(place.record(slot))
             if slot in ports and (is_ours or ports[slot] not in listening):
                 continue
-            taken.update(wanted.values())
+            taken.update(given.values())
             start = zlib.crc32(f"{place.base}-{slot}".encode()) % len(PORTS)
             order = (PORTS[(start + step) % len(PORTS)] for step in range(len(PORTS)))
-            wanted[slot] = next(port for port in order if port not in taken)
-        if wanted != ports:
-            write_json(place.ports, wanted)
-        return wanted
+            given[slot] = next(port for port in order if port not in taken)
+        if given != ports:
+            write_json(place.ports, given)
+        return given
     finally:
         os.close(root)
 
@@ -63,9 +63,9 @@ def open_connections(address):
     """Return how many connections a server at this address has, those it has not accepted yet included."""
     if not isinstance(address, str):
         return sum(1 for port, state in tcp_sockets() if port == address[1] and state in (b"01", b"03", b"08"))
-    count, wanted = 0, address.encode()
+    count, path = 0, address.encode()
     for line in (read_bytes("/proc/net/unix") or b"").splitlines()[1:]:
         fields = line.split(None, 7)
         # Field 5 is the state: 2 waits to be accepted, 3 is connected. Accepted sockets bear the listener's path.
-        count += len(fields) == 8 and fields[7] == wanted and fields[5] in (b"02", b"03")
+        count += len(fields) == 8 and fields[7] == path and fields[5] in (b"02", b"03")
     return count

@@ -1,4 +1,4 @@
-"""Making a release the one that answers."""
+"""Make a release the one that answers: start it beside the old one, check it, switch, drain the old one."""
 
 import os
 import stat
@@ -13,7 +13,7 @@ from remote.agent.machine.nginx import STEADY_S, listen_address, names_in
 from remote.agent.observation import application
 from remote.agent.places import is_plain
 from remote.agent.protocol import LEFT_TO_OTHERS
-from remote.agent.releases.release_process import Once
+from remote.agent.releases.release_process import ReleaseProcess
 from remote.agent.supervision.programs import UP
 from remote.agent.supervision.watching import Watch
 
@@ -143,13 +143,13 @@ class Activation:
     def start(self):
         """Run the once command, empty the slot, fill it and start its processes."""
         with self.host.step("start") as step:
-            said = Once(self.host, self.spec, self.slot.name, self.once).run() if self.once else None
+            message = ReleaseProcess(self.host, self.spec, self.slot.name, self.once).run() if self.once else None
             if self.is_warm:
                 self.start_others()
-                step.skip(f"slot {self.slot.name} runs already") if not said and not self.started else None
+                step.skip(f"slot {self.slot.name} runs already") if not message and not self.started else None
             else:
                 self.start_cold()
-            step.message = step.message or said
+            step.message = step.message or message
 
     def start_cold(self):
         """Start the slot anew."""

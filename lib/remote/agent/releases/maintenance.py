@@ -1,4 +1,4 @@
-"""Closing an application to its users, and opening it."""
+"""Have nginx answer in an application's stead while it is in maintenance, and lead to it again afterwards."""
 
 from remote.agent.failures import Failure
 from remote.agent.machine.nginx import STEADY_S
@@ -11,7 +11,7 @@ def closed_or_open(spec, closed):
     return dict(spec, nginx=dict(spec["nginx"], closed=closed)) if spec.get("nginx") else spec
 
 
-class Gate(Activation):
+class Maintenance(Activation):
     """Close an application to its users, or open it: of all that an activation does, only nginx's site.
 
     Its processes are left as they are, and it may be opened when they do not answer: whether it is fit is for people to say.
@@ -30,7 +30,7 @@ class Gate(Activation):
                 "process.",
             )
         super().__init__(host, closed_or_open(spec, closed), only=active)
-        self.said = None
+        self.message = None
 
     def choose(self, only):
         """The slot that answers, in whatever state: its supervisor is not even asked."""
@@ -42,7 +42,7 @@ class Gate(Activation):
             self.read_again()
         self.configure()
         self.switch()
-        return {"closed": self.is_closed(), "said": self.said, "application": application(self.host, texts=True)}
+        return {"closed": self.is_closed(), "said": self.message, "application": application(self.host, texts=True)}
 
     def read_again(self):
         """nginx reads the site that is in place already: who put it there may have been killed before telling it."""
@@ -57,4 +57,4 @@ class Gate(Activation):
         except Failure as failure:
             if self.is_closed():
                 raise
-            self.said = failure.message
+            self.message = failure.message

@@ -1,4 +1,4 @@
-"""The command of a deploy that runs exactly once."""
+"""The release process of an application (database migrations, …): run once per deploy, before the first switch."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from remote.agent.protocol import Output
 from remote.agent.supervision.launchers import launcher_text
 
 
-class Once:
+class ReleaseProcess:
     """A command that must run exactly once for its key, whatever happens to us meanwhile.
 
     It runs in a session of its own, writes into a file and leaves its exit status in another one, so it outlives a killed

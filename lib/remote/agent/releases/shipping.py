@@ -1,4 +1,4 @@
-"""Releases and environments on their way to a host."""
+"""Receive releases and environments: say which files are lacking, take these, put the tree in place."""
 
 import hashlib
 import json
@@ -43,7 +43,7 @@ class Shipment:
         self.partial = f"{self.target}.partial-{os.getpid()}"
         self.manifest = None
         self.lacks = []
-        self.said_at = 0.0
+        self.reported_at = 0.0
 
     def is_complete(self):
         """Say whether the tree is there; an environment whose interpreter moved gets its links renewed.
@@ -142,8 +142,8 @@ class Shipment:
             (length,) = struct.unpack(">Q", frames.exactly(8))
             self.write_one(frames, length, os.path.join(self.partial, path), mode, size, digest)
             done += size
-            if time.monotonic() - self.said_at > 0.2 or index == self.lacks[-1]:
-                self.said_at = time.monotonic()
+            if time.monotonic() - self.reported_at > 0.2 or index == self.lacks[-1]:
+                self.reported_at = time.monotonic()
                 self.emitter.send({"event": "progress", "step": self.step, "done": done, "total": total})
         if frames.some(1):
             raise Failure("bad-transfer", "More was sent than the host lacks.", "Deploy again.")

@@ -49,17 +49,17 @@ class Slot:
 
     def take_over(self, spec):
         """Let the supervisor that a spec is for have the slot; one of another kind forgets it first."""
-        wanted = kind_of(spec["supervisor"][self.name])
+        kind = kind_of(spec["supervisor"][self.name])
         former = self.supervisor()
-        if former.kind == wanted and former is not self.host.supervisor:
+        if former.kind == kind and former is not self.host.supervisor:
             return  # What ran before the change of the settings is restored as it was.
-        if self.host.supervisor.kind != wanted:
+        if self.host.supervisor.kind != kind:
             raise Failure(
                 "bad-request",
-                f"This is to run under {wanted}, which the host's settings do not name.",
+                f"This is to run under {kind}, which the host's settings do not name.",
                 "Deploy again.",
             )
-        if former.kind != wanted:
+        if former.kind != kind:
             former.take_away(self.name, self.host.files().get("supervisor-" + self.name))
         if read_json(self.place.supervisor(self.name)) != self.host.settings["supervisor"]:
             write_json(self.place.supervisor(self.name), self.host.settings["supervisor"])
@@ -150,8 +150,8 @@ class Slot:
         ]
         return self.supervisor().stop(self.name, running, wait_s) if running else []
 
-    def vacate(self, drain_s, wanted=None):
-        """Stop what runs in the slot once its connections have ended, and forget it unless it is what is `wanted` next."""
+    def vacate(self, drain_s, spec=None):
+        """Stop what runs in the slot once its connections have ended, and forget it unless it is what is `spec` next."""
         self.wait_until_unrouted()
         self.wait_until_idle(drain_s)
         left = self.stop()
@@ -161,7 +161,7 @@ class Slot:
                 "The processes {} of slot {} do not end.".format(", ".join(left), self.name),
                 "End them on the host: the supervisor's own time for that is over.",
             )
-        if (wanted is None or self.spec() != wanted) and discard(self.place.record(self.name)):
+        if (spec is None or self.spec() != spec) and discard(self.place.record(self.name)):
             flush_folder(self.place.state)
 
     def fill(self, spec):

@@ -106,12 +106,12 @@ class Systemd:
 
     def write(self, slot, _name, text):
         """Put a slot's unit files in place and take away those of processes that are no longer wanted."""
-        wanted = units_in(text)
-        for unit in wanted:
+        units = units_in(text)
+        for unit in units:
             if self.process(slot, unit) is None:
                 raise Failure("bad-request", f"'{unit}' cannot be the name of a unit of slot {slot}.")
-        self.remove_units([unit for unit in self.units(slot) if unit not in wanted])
-        for unit, content in wanted.items():
+        self.remove_units([unit for unit in self.units(slot) if unit not in units])
+        for unit, content in units.items():
             if read_bytes(self.path(unit)) != content.encode():
                 write_file(self.path(unit), content)
 
@@ -306,9 +306,9 @@ class Systemd:
             )
             return about, found
         try:
-            said = self.must("show", "--property=Version").partition("=")[2].split()
-            number = "".join(character for character in (said or ["0"])[0].partition(".")[0] if character.isdigit())
-            about["reachable"], about["version"] = True, said[0] if said and deep else None
+            words = self.must("show", "--property=Version").partition("=")[2].split()
+            number = "".join(character for character in (words or ["0"])[0].partition(".")[0] if character.isdigit())
+            about["reachable"], about["version"] = True, words[0] if words and deep else None
             if int(number or 0) < OLDEST_SYSTEMD:
                 found.append(
                     problem(
