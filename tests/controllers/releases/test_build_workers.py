@@ -116,7 +116,7 @@ import config, json
 settings = config.load(environ=json.loads(sys.argv[2]))
 from models import db
 db.connect_to(settings.database.url)
-from controllers import dispatch, releases
+from controllers.releases import build
 build.KIND.carry_out(int(sys.argv[3]))
 """
 
