@@ -55,9 +55,9 @@ def ask_for_states(deploy):
     """Have a worker look now whether a deploy's issues are in the states they must be in, however the look before ended."""
     wanted = item(deploy, REQUIRE, deploy.application.tracker["integration"])
     insert([wanted])
-    again = {"attempt": 0, "due_at": None, "enqueued_at": None}
+    again = {"attempt": 0, "due_at": None, "enqueued_at": None, "ended_at": None}
     Delivery.update(**again).where(Delivery.key == wanted["key"], Delivery.state == "waiting").execute()
-    states.move_all(Delivery, "waiting", Delivery.key == wanted["key"], ended_at=None, **again)
+    states.move_all(Delivery, "waiting", Delivery.key == wanted["key"], **again)
 
 
 def on_state(deploy, state, reason=None):

@@ -148,7 +148,7 @@ class BuildAttempt(Attempt):
     def check_out(self, driver):
         """Put the tree of the commit into the store; returns a Checkout."""
         checkout = driver.checkout(
-            self.source["repository"], self.row.commit or self.row.ref, self.source.get("branch"), self.work
+            self.source["repository"], self.row.commit or self.row.ref, self.source.get("branch"), self.progress
         )
         self.keep(commit=checkout.commit)
         return checkout

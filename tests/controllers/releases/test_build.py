@@ -335,7 +335,7 @@ def test_a_full_disk_while_fetching_is_told(repository, settings):
 
 def test_a_mistake_inside_windlass_is_no_endless_build(repository, monkeypatch):
     repository.commit({"a": "b"})
-    monkeypatch.setattr(build.Build, "from_repository", lambda *_: 1 / 0)
+    monkeypatch.setattr(build.BuildAttempt, "from_repository", lambda *_: 1 / 0)
     release = make(application(repository), state="failed")
     assert release.error.startswith("Windlass itself failed: ZeroDivisionError")
 

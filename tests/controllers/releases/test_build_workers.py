@@ -78,14 +78,14 @@ def test_a_build_that_kills_its_workers_is_given_up(repository):
 def test_a_worker_that_lost_its_lease_changes_nothing(repository, monkeypatch):
     repository.commit({"a": "b"})
     release = asked(application(repository))
-    real = build.Build.from_repository
+    real = build.BuildAttempt.from_repository
 
     def overtaken(self, driver):
         made = real(self, driver)
         Release.update(lease_owner="another", epoch=Release.epoch + 1).where(Release.id == release.id).execute()
         return {**made, "digest": "0" * 64}
 
-    monkeypatch.setattr(build.Build, "from_repository", overtaken)
+    monkeypatch.setattr(build.BuildAttempt, "from_repository", overtaken)
     build.KIND.carry_out(release.id)
     row = Release.get_by_id(release.id)
     assert (row.state, row.digest, row.lease_owner) == ("building", None, "another")

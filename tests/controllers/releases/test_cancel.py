@@ -58,14 +58,14 @@ def test_one_that_is_built_is_ended_with_its_processes(repository, index, packag
     digest = source_distribution(packages, "slow", before=SLOW.format(mark=str(mark)))
     repository.commit({"requirements.txt": f"slow==1.0 --hash=sha256:{digest}\n"})
     row = asked(application(repository))
-    real, answers = build.Build.look, []
+    real, answers = build.BuildAttempt.look, []
 
     def look_after_cancel(self):
         if mark.exists() and mark.read_text() and not answers:
             answers.append(cancel(row))
         real(self)
 
-    monkeypatch.setattr(build.Build, "look", look_after_cancel)
+    monkeypatch.setattr(build.BuildAttempt, "look", look_after_cancel)
     build.KIND.carry_out(row.id)
     assert (answers[0]["state"], answers[0]["cancel_requested_by"]) == ("building", "tester")
     assert_cancelled(row)
@@ -77,14 +77,14 @@ def test_one_that_is_built_is_ended_with_its_processes(repository, index, packag
 def test_what_is_cancelled_at_the_last_moment_has_no_other_end(repository, monkeypatch, state):
     repository.commit({"a": "b"} if state == "ready" else {"Procfile": "oops"})
     row = asked(application(repository))
-    real, ends = build.Build.end, []
+    real, ends = build.BuildAttempt.end, []
 
     def cancel_before(self, state, **columns):
         ends.append(state)
         cancel(row)
         real(self, state, **columns)
 
-    monkeypatch.setattr(build.Build, "end", cancel_before)
+    monkeypatch.setattr(build.BuildAttempt, "end", cancel_before)
     build.KIND.carry_out(row.id)
     assert ends == [state]
     assert_cancelled(row)
@@ -117,7 +117,7 @@ def test_one_whose_worker_died_is_ended_by_the_next(repository):
 def test_one_whose_worker_sleeps_ends_without_it(repository, monkeypatch):
     repository.commit({"a": "b"})
     row = asked(application(repository))
-    real = build.Build.from_repository
+    real = build.BuildAttempt.from_repository
 
     def sleep_meanwhile(self, driver):
         made = real(self, driver)
@@ -125,7 +125,7 @@ def test_one_whose_worker_sleeps_ends_without_it(repository, monkeypatch):
         assert cancel(row)["state"] == "failed"
         return made
 
-    monkeypatch.setattr(build.Build, "from_repository", sleep_meanwhile)
+    monkeypatch.setattr(build.BuildAttempt, "from_repository", sleep_meanwhile)
     build.KIND.carry_out(row.id)
     assert_cancelled(row)
 
@@ -170,13 +170,13 @@ def test_the_build_in_jenkins_is_ended(release, jenkins, sent_tasks, has_begun):
 def test_a_build_in_jenkins_that_has_ended_is_left_alone(release, jenkins, monkeypatch):
     look(release)
     jenkins.begin().result = "SUCCESS"
-    real = build.Build.check_out
+    real = build.BuildAttempt.check_out
 
     def cancel_meanwhile(self, driver):
         cancel(release)
         return real(self, driver)
 
-    monkeypatch.setattr(build.Build, "check_out", cancel_meanwhile)
+    monkeypatch.setattr(build.BuildAttempt, "check_out", cancel_meanwhile)
     look(release)
     assert_cancelled(release)
     assert len(jenkins.asked("^POST")) == 1

@@ -58,7 +58,7 @@ def look_and_die(release, monkeypatch):
         raise Died()
 
     with monkeypatch.context() as patched:
-        patched.setattr(build.Build, "keep", die)
+        patched.setattr(build.BuildAttempt, "keep", die)
         with pytest.raises(Died):
             look(release)
 
