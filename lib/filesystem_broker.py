@@ -55,9 +55,8 @@ class Channel(filesystem.Channel):
                 try:
                     with open(taken, encoding="utf-8") as file:
                         return loads(file.read())
-                except (
-                    ValueError
-                ):  # Cut short, as by a power cut. No worker may end of it; the sweep enqueues it again.
+                except ValueError:
+                    # Cut short, as by a power cut. No worker may end of it; the sweep enqueues it again.
                     log.warning("a message that cannot be read is left out: %s", name)
                 finally:
                     os.unlink(taken)

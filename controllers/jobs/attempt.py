@@ -56,9 +56,8 @@ class Attempt:
                 self.work()
             except DATABASE_AWAY as error:
                 log.warning("%s: the database did not take a write (%s); it goes on later", self.name, error)
-                with contextlib.suppress(
-                    *DATABASE_AWAY
-                ):  # Where that fails too, it is taken up when the lease is over.
+                # Where that fails too, it is taken up when the lease is over.
+                with contextlib.suppress(*DATABASE_AWAY):
                     self.put_back(AWAY_MS)
             except Exception as error:
                 log.exception("%s failed inside Windlass", self.name)

@@ -11,9 +11,7 @@ from models.db import clock
 
 LOOK_EVERY_S = 0.1
 ENQUEUE_AGAIN_S = 5
-FORGET_AFTER_MS = (
-    3600 * 1000
-)  # Worker requests that nobody waits for any more, because the web process ended meanwhile.
+FORGET_AFTER_MS = 3600 * 1000  # Requests that nobody waits for any more, because the web process ended meanwhile.
 
 
 def send(task, zones, patience_s, **columns):

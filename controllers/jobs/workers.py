@@ -12,9 +12,8 @@ from models import Worker, Zone, db
 from version import VERSION
 
 NAME = f"{socket.gethostname()}:{os.getpid()}"
-BUSY_TIMEOUT_S = (
-    60  # Nobody waits for a worker's answer, and a rollout must not fail because many hosts report at once.
-)
+# Nobody waits for a worker's answer, and a rollout must not fail because many hosts report at once.
+BUSY_TIMEOUT_S = 60
 FORGET_AFTER_MS = 24 * 3600 * 1000
 
 log = logging.getLogger(__name__)

@@ -112,9 +112,8 @@ def test_a_release_that_turns_bad_under_watch(stack, hosts, make, name, deployed
     open(told, "w").close()
     deploy = oracle.await_rest(stack, deploy_id, ("rolled_back",))
     assert ": bake: " in deploy["reason"], deploy["reason"]
-    assert "status 500" in deploy["reason"] or case == "dead", deploy[
-        "reason"
-    ]  # A dead one is seen in one of three ways.
+    # A dead one is seen in one of three ways.
+    assert "status 500" in deploy["reason"] or case == "dead", deploy["reason"]
     assert hosts[0].get(server_name=f"{name}.example.com") == (200, "one")
     check_then_go_on(stack, hosts, make, name, deploy_id)
 

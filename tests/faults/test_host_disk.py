@@ -66,9 +66,8 @@ def partial_tree(host, name):
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for path in (host.root / name / "releases").glob("*.partial-*"):
-            if (
-                path / "Procfile"
-            ).exists():  # Taken over from the release before: all that is left comes over the wire.
+            # Taken over from the release before: all that is left comes over the wire.
+            if (path / "Procfile").exists():
                 return path
         time.sleep(0.01)
     raise AssertionError("no tree is being built")
@@ -110,9 +109,8 @@ def test_full_when_the_tree_is_complete(stack, disk, hosts, repository, name, la
     deploy_id = held_at(stack, name, large, "hostrun.ship.before")
     partial_tree(disk, name)
     sizes = [(repository.folder / path).stat().st_size for path in ("server.py", "large.txt")]
-    disk.fill_disk(
-        leave_bytes=sum(math.ceil(size / PAGE) * PAGE for size in sizes)
-    )  # Not a byte for the list of files.
+    # Not a byte for the list of files.
+    disk.fill_disk(leave_bytes=sum(math.ceil(size / PAGE) * PAGE for size in sizes))
     stack.points.let_go("hostrun.ship.before")
     check_failed(stack, disk, name, deploy_id, "ship", "no space left", "manifests")
     disk.free_disk()

@@ -162,9 +162,8 @@ class Host:
 
     def _launch_sshd(self):
         if os.getuid() == 0:
-            os.makedirs(
-                "/run/sshd", mode=0o755, exist_ok=True
-            )  # sshd(8) as root insists on it; Debian makes it at boot.
+            # sshd(8) as root insists on it; Debian makes it at boot.
+            os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
         argv = [find_program("sshd"), "-D", "-e", "-f", self.folder / "ssh" / "sshd_config"]
         self.sshd = self.keeper.start(argv, self.folder / "log" / "sshd.log")
         return self.sshd, lambda: is_listening((self.address, self.port))

@@ -28,9 +28,8 @@ AWAY = {
     "cut": ("reset", {}),
     "half": ("truncate", {}),
 }
-FIRST = [
-    {"integration": "site", "run": "site.yml", "before": "connect"}
-]  # So it is fetched before the host is spoken to.
+# With it the release is fetched before the host is spoken to.
+FIRST = [{"integration": "site", "run": "site.yml", "before": "connect"}]
 
 
 @pytest.fixture

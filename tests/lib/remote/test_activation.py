@@ -53,9 +53,8 @@ def test_nginx_may_connect_to_a_socket_that_its_server_kept_to_itself_also_after
         os.kill(pid, 9)  # It leaves its socket file behind; supervisord starts it again.
         hammer.await_failure()
         served = hammer.versions["1"]
-        while (
-            hammer.versions["1"] <= served
-        ):  # supervisord starts it again a moment later; a helper opens the socket then.
+        # supervisord starts it again a moment later; a helper opens the socket then.
+        while hammer.versions["1"] <= served:
             hammer.await_requests(5)
 
 

@@ -236,15 +236,13 @@ def test_a_switch_that_was_cut_in_two_is_finished(controllers):
     undo = site.with_name(f".windlass-undo-{site.name}")
     old, new = controller.site_text("a"), controller.site_text("b")
     trial = {"switch": f"{controller.base}/run/current.sock", "reload": True}
-    undo.write_text(
-        json.dumps({**trial, "text": old, "wanted": "b.sock"})
-    )  # On trial for the slot that answers: it stays.
+    # On trial for the slot that answers: it stays.
+    undo.write_text(json.dumps({**trial, "text": old, "wanted": "b.sock"}))
     controller.open(3)
     assert site.read_text() == new and not undo.exists()
     controller.close()
     site.write_text(old)
-    undo.write_text(
-        json.dumps({**trial, "text": new, "wanted": "a.sock"})
-    )  # On trial for a slot that does not: it goes.
+    # On trial for a slot that does not: it goes.
+    undo.write_text(json.dumps({**trial, "text": new, "wanted": "a.sock"}))
     controller.open(4)
     assert site.read_text() == new and not undo.exists()
