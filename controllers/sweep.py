@@ -27,6 +27,9 @@ def keep_sweeping(over):
 def sweep():
     """Enqueue what is due of every kind of work."""
     failpoints.reach("sweep.before")
-    for kind in kinds.ALL.values():
-        kind.enqueue_due()
+    for kind in kinds.in_order():
+        try:
+            kind.enqueue_due()
+        except Exception as error:  # What keeps one kind back must not keep the others back as well.
+            log.warning("no look for due work of %s could be taken: %s", kind.task, error)
     failpoints.reach("sweep.after")

@@ -32,6 +32,10 @@ class AutomationAttempt(Attempt):
         """Decide what becomes of it, and write that down."""
         self.settle(**self.decide())
 
+    def database_away(self, error):
+        """What the database does not take again and again must have an end, too."""
+        self.broke(self.failure(error))
+
     def broke(self, message):
         """Windlass made a mistake, which a later look may not meet."""
         self.settle("waiting", message, LOOK_AGAIN_LATER_MS)
@@ -72,6 +76,8 @@ class AutomationAttempt(Attempt):
 
     def start(self):
         """Ask for the deploy, as an automatism: what people are only warned of stops it."""
+        if Automation.get_by_id(self.row.id).state != "waiting":
+            return {"state": "superseded", "outcome": self.row.outcome}
         made = self.already_made()
         if made is not None:
             return {"state": "deployed", "outcome": f"deploy {made}", "deploy": made}
@@ -113,10 +119,13 @@ class AutomationAttempt(Attempt):
         if state == "waiting" and clock() - self.row.created_at > GIVE_UP_AFTER_MS:
             state, outcome = "skipped", f"given up after a day: {outcome}"
         if state == "waiting":
-            self.put_back(due_at=self.due_after(again_ms or self.pause_ms), outcome=outcome)
-            return
-        changes = {"outcome": outcome, "deploy": deploy, "ended_at": now(), **leases.FREE}
-        states.move(self.row, state, guard=self.is_held(), **changes)
+            changes = {"due_at": self.due_after(again_ms or self.pause_ms), "enqueued_at": None, "outcome": outcome}
+            is_settled = leases.release(self.row, Automation.state == "waiting", **changes)
+        else:
+            changes = {"outcome": outcome, "deploy": deploy, "ended_at": now(), **leases.FREE}
+            is_settled = states.move(self.row, state, guard=self.is_held(), **changes)
+        if not is_settled:  # A newer release has superseded it during this look; what was done by then is written down.
+            leases.release(self.row, **({"deploy": deploy} if deploy else {}))
 
     @property
     def pause_ms(self):

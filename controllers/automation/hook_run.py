@@ -34,6 +34,10 @@ class HookAttempt(Attempt):
             made = KINDS[kind](**{name: value for name, value in item.items() if name != "type"})
             yield from HANDLERS[kind](self.row.integration, made)
 
+    def database_away(self, error):
+        """What the database does not take again and again must have an end, too."""
+        self.broke(self.failure(error))
+
     def broke(self, message):
         """Windlass made a mistake, which another attempt may not meet."""
         if self.row.attempt >= MOST_ATTEMPTS:

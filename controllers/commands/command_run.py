@@ -13,7 +13,7 @@ from controllers import transports
 from controllers.commands import commands
 from controllers.errors import StepFailed
 from controllers.jobs import leases, states, transitions
-from controllers.jobs.attempt import CANCELLED, Attempt
+from controllers.jobs.attempt import CANCELLED, HANDED_OVER, Attempt
 from controllers.jobs.history import FLUSH_ITEMS, History
 from controllers.jobs.kinds import Kind, declare
 from models import Command, CommandRun
@@ -121,6 +121,10 @@ class CommandRunAttempt(Attempt):
 
     def work(self):
         """Have it run and write down how it ended."""
+        self.look()
+        if self.stopped_because == HANDED_OVER:
+            self.put_back()
+            return
         try:
             with contextlib.closing(self):
                 answer = self.ask()
@@ -136,7 +140,6 @@ class CommandRunAttempt(Attempt):
 
     def ask(self):
         """Log in and have the agent run the command, or follow it; returns how it ended."""
-        self.look()
         if not self.had_begun and self.stopped_because == CANCELLED:
             return {"status": None, "why": "cancelled", "said": None}
         self.session = transports.open_host(self.host)

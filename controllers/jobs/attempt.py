@@ -58,7 +58,7 @@ class Attempt:
                 log.warning("%s: the database did not take a write (%s); it goes on later", self.name, error)
                 # Where that fails too, it is taken up when the lease is over.
                 with contextlib.suppress(*DATABASE_AWAY):
-                    self.put_back(AWAY_MS)
+                    self.database_away(error)
             except Exception as error:
                 log.exception("%s failed inside Windlass", self.name)
                 self.broke(self.failure(error))
@@ -82,6 +82,10 @@ class Attempt:
     def broke(self, message):
         """Write down that Windlass itself failed."""
         raise NotImplementedError
+
+    def database_away(self, error):
+        """The database did not take a write: leave the row to an attempt soon after."""
+        self.put_back(AWAY_MS)
 
     def recording(self):
         """Return what takes the history down while the work is done, a context manager."""

@@ -31,6 +31,7 @@ class Kind:
     share: one in so many of a worker's threads may do this work at a time; None: all of them. What finds no place is left to
         the next message.
     sweep: what the sweep does for this kind instead, where other rows than leased ones are due.
+    is_first: the sweep looks after it before all others, because they may wait for what it decides.
     """
 
     task: str
@@ -42,6 +43,7 @@ class Kind:
     again_ms: int = queue.ENQUEUE_AGAIN_MS
     share: int | None = None
     sweep: Callable | None = None
+    is_first: bool = False
 
     def carry_out(self, row_id):
         """Do the work on one row, if this worker has a place for it: this is what Celery calls."""
@@ -52,7 +54,7 @@ class Kind:
 
     def enqueue_next(self, row):
         """Enqueue the oldest row that found no place; `row` is the one that has just left one."""
-        due, zone = self.rows_due(), None
+        due, zone = self.rows_due().where(self.model.id != row.id), None
         if self.on_hosts:
             zone = row.host.zone
             due = due.join(Host).where(Host.zone == zone)
@@ -96,6 +98,11 @@ class Kind:
 def places(task, share):
     """Return this worker's places for a task: one in `share` of its threads, and one at least."""
     return threading.BoundedSemaphore(max(1, settings.worker.concurrency // share))
+
+
+def in_order():
+    """Return all kinds in the order in which the sweep looks after them."""
+    return sorted(ALL.values(), key=lambda kind: not kind.is_first)
 
 
 def declare(kind):

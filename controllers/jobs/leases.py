@@ -58,9 +58,9 @@ def is_held(row):
 def release(row, *conditions, **columns):
     """Give a lease back at once, so that nobody has to wait for its end, and set more columns with it.
 
-    Nothing happens unless it is ours and `conditions` hold.
+    Nothing happens unless it is ours and `conditions` hold; returns whether they did.
     """
-    type(row).update(**FREE, **columns).where(is_held(row), *conditions).execute()
+    return bool(type(row).update(**FREE, **columns).where(is_held(row), *conditions).execute())
 
 
 @contextlib.contextmanager

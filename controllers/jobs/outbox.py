@@ -89,7 +89,7 @@ def on_release(release):
 def write(deploy, items):
     """Insert a deploy's deliveries that are not there yet; a newer status of a commit overtakes those not said yet."""
     with database.atomic():
-        for integration in {found["integration"] for found in items if found["action"] == STATUS}:
+        for integration in sorted({found["integration"] for found in items if found["action"] == STATUS}):
             supersede(deploy, STATUS, integration)
         insert(items)
 

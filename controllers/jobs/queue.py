@@ -7,7 +7,7 @@ from peewee import Value
 
 import broker
 from models import Host, Zone
-from models.db import clock, database
+from models.db import clock, database, is_postgresql
 
 ENQUEUE_AGAIN_MS = 10_000  # A message that was lost is sent again after this time.
 
@@ -48,8 +48,14 @@ def enqueue_rows(task, model, *conditions, on_hosts=False, most=None, again_ms=E
     at = clock()
     is_not_enqueued = model.enqueued_at.is_null() | (model.enqueued_at < at - again_ms)
     query = model.select(model.id, Zone.name).join(Host).join(Zone) if on_hosts else model.select(model.id, Value(None))
-    due = list(query.where(is_not_enqueued, *conditions).order_by(model.id).limit(most).tuples())
-    if due:  # A statement that changes nothing would wait for SQLite's one writer all the same.
+    query = query.where(is_not_enqueued, *conditions).order_by(model.id).limit(most)
+    if not query.exists():  # A transaction that changes nothing would wait for SQLite's one writer all the same.
+        return
+    with database.atomic():
+        # Whoever holds a row just now changes it, or enqueues it as well; waiting for each other could go round in a circle.
+        locked = query.for_update(of=model, skip_locked=True) if is_postgresql() else query
+        due = list(locked.tuples())
         model.update(enqueued_at=at).where(model.id.in_([row_id for row_id, _ in due])).execute()
-    for row_id, zone in due:
-        enqueue(task, row_id, zone=zone)
+    refused = [row_id for row_id, zone in due if enqueue(task, row_id, zone=zone) is False]
+    if refused:
+        model.update(enqueued_at=None).where(model.id.in_(refused), model.enqueued_at == at).execute()

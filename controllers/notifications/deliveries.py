@@ -63,7 +63,7 @@ class DeliveryController(Controller):
             if row is None:
                 raise NotFound(f"There is no delivery {delivery_id}.")
             refuse_unfit(row)
-            again = {"attempt": 0, "due_at": None, "error": None, "ended_at": None}
+            again = {"attempt": 0, "due_at": None, "enqueued_at": None, "error": None, "ended_at": None}
             if row.state == "waiting":
                 Delivery.update(**again).where(Delivery.id == row.id).execute()
             else:

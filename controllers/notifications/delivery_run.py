@@ -39,6 +39,10 @@ class DeliveryAttempt(Attempt):
         except (WindlassError, BuildFailed) as error:  # No integration any more, say, or another release is kept there.
             self.end("failed", error=str(error))
 
+    def database_away(self, error):
+        """What the database does not take again and again must have an end, too."""
+        self.broke(self.failure(error))
+
     def broke(self, message):
         """Windlass made a mistake, which another attempt may not meet."""
         self.put_off(message)

@@ -18,7 +18,7 @@ from controllers.fleet import targets
 from controllers.foreign import ForeignError
 from controllers.foreign.errors import NOT_FOUND
 from controllers.jobs import leases, transitions
-from controllers.jobs.attempt import Attempt
+from controllers.jobs.attempt import AWAY_MS, Attempt
 from controllers.jobs.kinds import Kind, declare
 from controllers.releases import external_build, project, trees
 from controllers.releases.dependencies import lockfiles, platforms, virtualenvs
@@ -78,6 +78,10 @@ class BuildAttempt(Attempt):
         """Windlass made a mistake."""
         self.fail(message)
         self.call_off()
+
+    def database_away(self, error):
+        """The attempt says nothing about the build, so it does not count."""
+        self.put_back(AWAY_MS, attempt=Release.attempt - 1)
 
     def is_cancelled(self):
         """Say whether somebody has cancelled the build."""
@@ -242,7 +246,7 @@ class BuildAttempt(Attempt):
 
     def give_back(self, **columns):
         """Give the lease back, for whoever goes on."""
-        leases.release(self.row, Release.cancel_requested_by.is_null(), **columns)
+        leases.release(self.row, Release.cancel_requested_by.is_null(), enqueued_at=None, **columns)
 
     def is_wanted(self):
         """Return the condition that the lease is held and that nobody cancelled the build."""
@@ -284,7 +288,7 @@ class BuildAttempt(Attempt):
         except Interrupted:  # Another worker has it.
             return
         except external_build.Postponed as later:
-            leases.release(self.row, due_at=db.now() + int(later.seconds * 1000), attempt=0)
+            self.put_back(int(later.seconds * 1000), attempt=0)
             return
         self.output.flush()
         error = f"cancelled by {by}" + (f"; {self.output.mask(unstopped)}" if unstopped else "")

@@ -28,6 +28,10 @@ class BakeAttempt(Attempt):
 
     model, what = HostRun, "host run"
 
+    def __init__(self, run):
+        super().__init__(run)
+        self.has_looked = False
+
     @classmethod
     def may_begin(cls):
         """It has succeeded."""
@@ -42,17 +46,26 @@ class BakeAttempt(Attempt):
         """Look, and write down what was found."""
         if self.row.deploy.state == "running":
             note(self.row, *find_out(self.row))
+        self.has_looked = True
         leases.release(self.row)
 
     def broke(self, message):
-        """Windlass made a mistake; the log has it, and the next look is made in time."""
+        """Windlass made a mistake; the log has it, and the sweep leads to the next look."""
+        leases.release(self.row)
+
+    def database_away(self, error):
+        """A look changes nothing on the host, so the next one serves as well."""
         leases.release(self.row)
 
 
 def look(host_run_id):
     """Look once at the host of a run under watch, and have its deploy go on; safe to call at any time."""
-    run = BakeAttempt.carry_out(host_run_id)
-    if run is not None:
+    run = BakeAttempt.claim(host_run_id)
+    if run is None:
+        return
+    attempt = BakeAttempt(run)
+    attempt.run()
+    if attempt.has_looked:  # Else the same look would be enqueued again at once.
         reconcile.reconcile(run.deploy_id)
 
 

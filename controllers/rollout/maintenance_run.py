@@ -29,6 +29,7 @@ class MaintenanceAttempt(Attempt):
     """One attempt to bring one host to what its target's maintenance says now."""
 
     model, what = MaintenanceHost, "maintenance host"
+    tells_error = False  # What the host or its connection said may be in it.
 
     def __init__(self, row):
         super().__init__(row)

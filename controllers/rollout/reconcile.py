@@ -449,4 +449,4 @@ def enqueue_due():
         queue.enqueue("windlass.reconcile", deploy_id)
 
 
-KIND = declare(Kind("windlass.reconcile", run=reconcile, sweep=enqueue_due))
+KIND = declare(Kind("windlass.reconcile", run=reconcile, sweep=enqueue_due, is_first=True))

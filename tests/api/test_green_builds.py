@@ -102,6 +102,22 @@ def test_a_hook_that_comes_during_a_look_is_not_forgotten(github, hub, monkeypat
     assert look().state == "deployed"
 
 
+@pytest.mark.parametrize("is_green", [False, True])
+def test_one_that_a_newer_release_supersedes_during_its_look_stays_so_and_starts_nothing(github, monkeypatch, is_green):
+    if is_green:
+        github.judge(COMMIT, "ci", "success")
+    verdict = automation_run.AutomationAttempt.build_verdict
+
+    def supersede(attempt):
+        Automation.update(state="superseded", outcome="v9 came after it.").execute()
+        return verdict(attempt)
+
+    monkeypatch.setattr(automation_run.AutomationAttempt, "build_verdict", supersede)
+    row = look()
+    assert (row.state, row.outcome, row.lease_owner) == ("superseded", "v9 came after it.", None)
+    assert not Deploy.select().exists()
+
+
 def test_the_build_of_another_commit_changes_nothing(github, hub):
     look()
     hub(status_of(commit="c" * 40), delivery="d-2", event="status")

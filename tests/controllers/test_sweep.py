@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from controllers import sweep
-from controllers.jobs import queue, states
+from controllers.jobs import kinds, queue, states
+from controllers.jobs.kinds import Kind
 from controllers.rollout import reconcile
 from models import Deploy
 from tests import factories
@@ -52,3 +53,12 @@ def test_it_goes_on_after_a_look_that_failed(settings, database, monkeypatch):
     thread.start()
     thread.join(timeout=30)
     assert not thread.is_alive() and len(looks) == 3
+
+
+def test_deploys_come_first_and_a_kind_that_fails_keeps_no_other_back(database, sent_tasks, monkeypatch):
+    deploy = factories.deploy([], state="running")
+    later = Kind("windlass.later", run=None, sweep=lambda: sent_tasks.append(("windlass.later",)))
+    broken = Kind("windlass.broken", run=None, sweep=lambda: 1 / 0)
+    monkeypatch.setattr(kinds, "ALL", {kind.task: kind for kind in (broken, later, reconcile.KIND)})
+    sweep.sweep()
+    assert sent_tasks == [("windlass.reconcile", deploy.id), ("windlass.later",)]

@@ -165,3 +165,12 @@ def test_only_so_many_of_a_kind_run_at_once_and_whoever_leaves_lets_the_next_one
     scarce.carry_out(first.id)
     assert fresh(first).state == "done" and sent_tasks == [("windlass.scarce", second.id)]
     kinds.places.cache_clear()
+
+
+def test_what_the_broker_refuses_is_enqueued_by_the_next_sweep(greeting, monkeypatch):
+    row = Greeting.create(name="ann")
+    asked = []
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: bool(asked.append(ids)))
+    sweep.sweep()
+    sweep.sweep()
+    assert asked == [(row.id,)] * 2 and fresh(row).enqueued_at is None

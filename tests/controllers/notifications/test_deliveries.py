@@ -1,6 +1,7 @@
 """What foreign systems are told about deploys: written with them, sent once, tried again, given up, sent again on demand."""
 
 import pytest
+from peewee import OperationalError
 
 from controllers.catalog.webhooks import WebhookController
 from controllers.errors import Conflict
@@ -8,7 +9,7 @@ from controllers.jobs import outbox, transitions
 from controllers.notifications import actions, delivery_run
 from controllers.notifications.deliveries import DeliveryController
 from models import Delivery, Deploy, Release
-from models.db import now
+from models.db import clock, now
 from tests import factories
 from tests.foreign.conftest import foreign_settings
 from tests.foreign.standins.chat import Receiver
@@ -279,3 +280,18 @@ def test_the_tracker_is_asked_again_however_the_look_before_ended(deploy, state)
     outbox.ask_for_states(deploy)
     (row,) = waiting()
     assert (row.action, row.attempt, row.ended_at, delivery_run.KIND.due()) == ("require-states", 0, None, [row.id])
+
+
+def test_what_the_database_does_not_take_again_and_again_is_given_up_like_anything_else(deploy, webhook, monkeypatch):
+    def fail(row):
+        raise OperationalError("too many SQL variables")
+
+    webhook()
+    moved(deploy, "running")
+    monkeypatch.setattr(actions, "say", fail)
+    carry_out_due()
+    (row,) = waiting()
+    assert "OperationalError: too many SQL variables" in row.error and row.due_at > clock()
+    Delivery.update(attempt=len(delivery_run.PAUSES_S), due_at=None).execute()
+    carry_out_due()
+    assert Delivery.get().state == "failed"

@@ -513,3 +513,16 @@ def test_looks_that_come_late_or_at_once_change_nothing(sent_tasks, baking, look
     HostRun.update(lease_owner=None, lease_expires_at=None).where(HostRun.deploy == baking).execute()
     Deploy.update(state="cancelled").where(Deploy.id == baking.id).execute()
     assert look(answer(baking.release, healthy=False)).state == "succeeded"
+
+
+def test_a_look_that_breaks_inside_windlass_is_not_repeated_at_once(baking, monkeypatch):
+    def break_down(host):
+        raise KeyError("a mistake")
+
+    reconciled = []
+    monkeypatch.setattr(reconcile, "reconcile", reconciled.append)
+    monkeypatch.setattr(bake.transports, "open_host", break_down)
+    run = runs_of(baking)[0]
+    bake.look(run.id)
+    after = HostRun.get_by_id(run.id)
+    assert (after.state, after.lease_owner) == ("succeeded", None) and reconciled == []
