@@ -325,14 +325,14 @@ def told(**build):
 
 def test_a_hook_tells_that_a_build_has_ended(driver):
     found = driver.read_hook({}, told())
-    assert found.news == (
+    assert found.events == (
         BuildFinished(
             "success", "team/shop", "https://git.example.com/shop.git", "c" * 40, f"{ROOT}job/team/job/shop/7/"
         ),
     )
-    assert driver.read_hook({}, told(status="UNSTABLE")).news[0].state == "failure"
-    assert driver.read_hook({}, told(phase="STARTED")).news == ()
-    assert driver.read_hook({}, told(scm=None)).news[0].commit is None
+    assert driver.read_hook({}, told(status="UNSTABLE")).events[0].state == "failure"
+    assert driver.read_hook({}, told(phase="STARTED")).events == ()
+    assert driver.read_hook({}, told(scm=None)).events[0].commit is None
     assert found.delivery == driver.read_hook({}, told()).delivery != driver.read_hook({}, told(number=8)).delivery
 
 

@@ -354,8 +354,8 @@ def test_a_push_is_verified_and_read(hosted, kind, name):
     assert not hosted.driver.verify_hook(headers, body, "another-secret")
     found = hosted.driver.read_hook(headers, body)
     assert found.delivery == "delivery-1"
-    assert found.news == (Push(hosted.standin.name, kind, name, commit, "Jo"),)
-    assert hosted.driver.is_same_repository(hosted.name, found.news[0].repository)
+    assert found.events == (Push(hosted.standin.name, kind, name, commit, "Jo"),)
+    assert hosted.driver.is_same_repository(hosted.name, found.events[0].repository)
 
 
 def test_a_changed_or_unsigned_body_is_not_believed(hosted):
@@ -368,7 +368,7 @@ def test_a_changed_or_unsigned_body_is_not_believed(hosted):
 
 def test_a_deleted_ref_has_no_commit(hosted):
     headers, body = hosted.standin.push_hook("the-hook-secret", [("branch", "gone", None)])
-    assert hosted.driver.read_hook(headers, body).news == (Push(hosted.standin.name, "branch", "gone", None, "Jo"),)
+    assert hosted.driver.read_hook(headers, body).events == (Push(hosted.standin.name, "branch", "gone", None, "Jo"),)
 
 
 @pytest.mark.parametrize("host", ["bitbucket-server", "bitbucket-cloud"])
@@ -376,7 +376,7 @@ def test_one_push_may_move_many_refs(host, repository, history):
     with host_of(host, repository) as (driver, _, standin):
         changes = [("branch", "main", history["fifth"]), ("tag", "v1", history["first"]), ("branch", "gone", None)]
         headers, body = standin.push_hook("the-hook-secret", changes)
-        assert [(push.kind, push.name, push.commit) for push in driver.read_hook(headers, body).news] == changes
+        assert [(push.kind, push.name, push.commit) for push in driver.read_hook(headers, body).events] == changes
 
 
 def test_a_body_that_is_none_is_refused(hosted):
@@ -398,7 +398,7 @@ def test_a_ping_is_known(repository, history):
 
 def test_an_event_that_says_nothing_new_has_no_news(hosted):
     names = ("x-event-key", "x-github-event", "x-gitlab-event", "x-gitea-event")
-    assert hosted.driver.read_hook(dict.fromkeys(names, "something:else"), json.dumps({"a": 1}).encode()).news == ()
+    assert hosted.driver.read_hook(dict.fromkeys(names, "something:else"), json.dumps({"a": 1}).encode()).events == ()
 
 
 @pytest.mark.parametrize(
@@ -430,8 +430,8 @@ def test_the_end_of_a_build_is_read(host, headers, told, state, repository, hist
     with host_of(host, repository) as (driver, name, _):
         names = {"repository": {"full_name": name}, "project": {"path_with_namespace": name}}
         found = driver.read_hook(headers, json.dumps({**names, **told}).encode())
-        (news,) = found.news
-        assert (news.state, news.commit, news.repository) == (state, "a" * 40, name)
+        (event,) = found.events
+        assert (event.state, event.commit, event.repository) == (state, "a" * 40, name)
 
 
 # Trying it out, and what goes wrong.
