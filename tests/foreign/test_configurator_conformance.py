@@ -140,12 +140,12 @@ def test_what_it_changes_is_heard_live_and_not_changed_again(case):
         event["text"] for event in case.events if event["kind"] == "task" and event["data"]["state"] == "changed"
     ]
     assert len(changed) == 1 and (changed == ["write it"] or str(case.place) in changed[0]), changed
-    told = "\n".join(event["text"] for event in case.events)
-    assert "hush" not in told and "output" in [event["kind"] for event in case.events]
+    output = "\n".join(event["text"] for event in case.events)
+    assert "hush" not in output and "output" in [event["kind"] for event in case.events]
     assert run(case, case.write) is False
 
 
-def test_a_failed_task_is_told_in_its_own_words(case):
+def test_a_failed_task_is_reported_in_its_own_words(case):
     error = failure(case, case.fail)
     assert error.kind == FAILED and "site" in error.detail
     assert "break it" in error.detail and "3" in error.detail
@@ -235,8 +235,8 @@ def test_after_its_time_limit_it_is_ended(case):
 
 def test_an_integration_says_what_it_has(case):
     (case.folder / "site").write_text("")
-    told = foreign.drivers()[case.driver](case.access).prove().describe()
-    assert told["ok"] and "1 files" in str(told)
+    proof = foreign.drivers()[case.driver](case.access).prove().describe()
+    assert proof["ok"] and "1 files" in str(proof)
 
 
 only_ansible = pytest.mark.parametrize("case", [AnsibleCase], ids=["ansible"], indirect=True)
