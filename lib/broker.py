@@ -34,7 +34,7 @@ class PersistentConnection(Connection):
     """A worker's connection that looks for an absent broker every few seconds, and never listens for long at a time.
 
     Celery's own times cannot be set: its pauses grow to half a minute, so long a worker would be missing after the broker
-    is back; and it listens for two seconds at a time, twice more after a worker was told to end.
+    is back; and it listens for two seconds at a time, twice more after a worker was asked to end.
     """
 
     def ensure_connection(self, *arguments, **options):

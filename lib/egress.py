@@ -1,4 +1,4 @@
-"""The fence around what Windlass itself may be sent to: repositories, package indexes, webhooks, integrations.
+"""Which network addresses Windlass itself may connect to, for repositories, package indexes, webhooks and integrations.
 
 Whoever may configure a URL could otherwise make Windlass read what only this machine can reach. Public addresses are
 open; of the others only the networks of the setting `network.allow` are, and never loopback, link-local or a cloud's

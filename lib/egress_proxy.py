@@ -1,4 +1,4 @@
-"""A way out for programs Windlass starts: a SOCKS5 proxy on this machine that only opens connections the fence allows.
+"""A SOCKS5 proxy for programs that Windlass starts, on this machine: it opens only connections that lib/egress.py allows.
 
 git and uv resolve names and follow redirects themselves, so a check of the first URL alone would not hold. They are
 given this proxy and nothing else, and it judges every connection with the address it then connects to.
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class EgressProxy:
-    """A proxy for the length of a `with` block; `failures` tells, oldest first, why connections were not opened.
+    """A proxy for the length of a `with` block; `failures` lists, oldest first, why connections were not opened.
 
     `has_refused` is true when the fence was the reason of one: asking again is pointless then.
     """

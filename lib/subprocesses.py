@@ -140,7 +140,7 @@ class _Run:
     def __init__(self, argv, environment, folder, merged, keep_open):
         self.program = os.path.basename(argv[0])
         self.lines = Lines()
-        self.kept = bytearray()
+        self.output = bytearray()
         try:
             self.process = subprocess.Popen(
                 argv,
@@ -170,16 +170,16 @@ class _Run:
         if status:
             how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
             raise Failed(f"{self.program} {how}.", self.program, self.lines.tail, status)
-        return Done(bytes(self.kept), self.lines.tail)
+        return Done(bytes(self.output), self.lines.tail)
 
     def _keeper(self, most_output):
         def keep(data):
             """Keep a piece of the output. Raises TooMuchOutput."""
-            if len(self.kept) + len(data) > most_output:
+            if len(self.output) + len(data) > most_output:
                 raise TooMuchOutput(
                     f"{self.program} wrote more than {most_output} bytes.", self.program, self.lines.tail
                 )
-            self.kept.extend(data)
+            self.output.extend(data)
 
         return keep
 
@@ -229,7 +229,7 @@ class _Run:
             self.process.stdin.close()
 
     def _move(self, selector, events):
-        """Do what the ready pipes allow; returns whether the program said anything."""
+        """Do what the ready pipes allow; returns whether the program wrote anything."""
         spoke = False
         for key, _ in events:
             stream = key.fileobj

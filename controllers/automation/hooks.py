@@ -100,14 +100,14 @@ def receive(name, headers, body):
         found = driver.read_hook(headers, body)
     except ValueError as error:
         raise BadRequest(f"The hook cannot be read: {error}", code="hook-malformed") from None
-    if not found.news:
+    if not found.events:
         return {"state": "ignored"}
     return keep(integration, found)
 
 
 def keep(integration, found):
     """Write a hook down, unless it came before, and enqueue it."""
-    news = [as_row(item) for item in found.news[:MOST_NEWS]]
+    news = [as_row(item) for item in found.events[:MOST_NEWS]]
     columns = {"delivery": found.delivery[:255], "event": found.event[:255], "news": news}
     try:
         with database.atomic():

@@ -96,7 +96,7 @@ class PreparationAttempt(Attempt):
             PLAYBOOK,
             dataclasses.replace(place, variables={**place.variables, **more}),
             variables=variables_of(self.host),
-            heard=self.history.note,
+            on_event=self.history.note,
             time_limit_s=max(left_ms, 0) / 1000,
             stop=self.over,
             check=self.row.is_check,

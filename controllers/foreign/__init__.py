@@ -1,7 +1,7 @@
-"""Foreign systems: one small base class a role, one module a driver. A driver is registered by being there.
+"""Drivers of foreign systems (code hosts, build systems, trackers, …): a base class for each role, a module for each system.
 
-    controllers/foreign/<role>/base.py          what a system of the role can do
-    controllers/foreign/<role>/<driver>.py      a system
+    controllers/foreign/<role>/base.py          what every driver of the role can do
+    controllers/foreign/<role>/<driver>.py      a driver, registered by being there
 
 A driver class has `name`, `role`, `Settings` and `Credentials` (pydantic models), and is made from an Access.
 """
@@ -27,7 +27,7 @@ from controllers.foreign import credentials as kinds
 from controllers.foreign.errors import ForeignError
 from models import Integration
 
-# They read what comes in, and tell what is wrong with it by ValueError.
+# They read what comes in, and report what is wrong with it by ValueError.
 ABOUT_HOOKS = ("is_ping", "verify_hook", "read_hook")
 ROLES = ("source", "build", "artifacts", "tracker", "configurator", "notify")
 __all__ = ["ROLES", "Access", "Check", "Driver", "DriverSettings", "ForeignError", "Proof", "WindlassError"]
@@ -81,9 +81,9 @@ class Check:
     message: str
 
 
-@answers.told
+@answers.record
 class Proof:
-    """What trying an integration showed: the version that answered, where it tells it, and each Check."""
+    """What trying an integration showed: the version that answered, where it has one, and each Check."""
 
     version: str | None
     checks: list
@@ -131,7 +131,7 @@ class Driver:
         self.access = access
 
     def __init_subclass__(cls, **options):
-        """Have every driver's methods tell of answers that they cannot make out by a ForeignError (answers.py)."""
+        """Have every driver's methods raise a ForeignError for answers that they cannot read (answers.py)."""
         super().__init_subclass__(**options)
         if cls.runs_on_workers:  # It speaks to programs of this machine and to no foreign system.
             return
@@ -173,10 +173,10 @@ class Driver:
         raise NotImplementedError
 
 
-def attempt(name, do, told):
-    """Return the Check of trying something: do() may raise ForeignError, told(result) is what to say when it does not."""
+def attempt(name, do, message):
+    """Return the Check of trying something: do() may raise ForeignError, message(result) is its text when it does not."""
     try:
-        return Check(name, True, told(do()))
+        return Check(name, True, message(do()))
     except ForeignError as error:
         return Check(name, False, error.detail)
 

@@ -1,7 +1,7 @@
-"""What drivers make of answers: systems lie, and their APIs change, so whatever cannot be made out is a ForeignError.
+"""Read answers of foreign systems: systems lie, and their APIs change, so an answer that cannot be read is a ForeignError.
 
 A driver reads an answer as its API's description has it and need not ask at every step whether it is so. What it stumbles
-over then (a number where an object was promised, say) is told here, once for all drivers, as the bad answer it is.
+over then (a number where an object was promised, say) becomes the error of a bad answer here, once for all drivers.
 """
 
 import contextlib
@@ -18,8 +18,8 @@ from masking import Masker
 
 STUMBLES = (TypeError, AttributeError, LookupError, ValueError, ArithmeticError, RecursionError)
 
-# Marks a frozen dataclass whose values a system tells: one of another type than it says is a ValueError.
-told = dataclass(frozen=True, config=ConfigDict(strict=True))
+# Marks a frozen dataclass of values that a system gave: one of another type than the field's is a ValueError.
+record = dataclass(frozen=True, config=ConfigDict(strict=True))
 
 log = logging.getLogger(__name__)
 

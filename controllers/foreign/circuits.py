@@ -1,4 +1,4 @@
-"""Leave a foreign system alone that is away or has refused our credentials, and never ask it too much at once.
+"""Circuit breakers: leave a foreign system alone that is away or has refused our credentials, and never ask it too much at once.
 
 A circuit opens after a few failures in a row, for a while that grows; then one success closes it. Refused credentials open
 it at once and until they are changed or tested: systems lock accounts that keep trying. The state is kept with the
@@ -15,7 +15,7 @@ from controllers.foreign.errors import CIRCUIT_OPEN, REFUSED_CREDENTIALS, TIMED_
 from utils.datekit import rfc3339
 
 FAILURES = 5
-# Kinds of errors that a circuit is told of.
+# Kinds of errors that a circuit counts.
 COUNTED = frozenset({UNAVAILABLE, TIMED_OUT, REFUSED_CREDENTIALS, UNCLEAR})
 PAUSES_MS = (15_000, 30_000, 60_000, 120_000, 300_000)
 

@@ -1,5 +1,6 @@
-"""The kinds of credentials there are, and the headers they become. An integration's credentials are of one kind.
+"""The kinds of credentials that integrations have, and the HTTP headers they become.
 
+An integration's credentials are of one kind:
 basic {username, password} · token {token} · user-token {username, token} · api-token {email, token}
 header {header, value} · ssh-key {ssh_key}
 """

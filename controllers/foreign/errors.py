@@ -1,8 +1,8 @@
-"""What goes wrong with foreign systems, as one error that says which system, what it said, and what to do about it."""
+"""The error of every failure with a foreign system: which system, what kind of failure, its message, and what to do about it."""
 
 from controllers.errors import WindlassError
 
-UNUSABLE = "unusable"  # Windlass itself was not told enough to ask: a field, a name, a setting.
+UNUSABLE = "unusable"  # Windlass itself has too little to ask with: a field, a name, a setting.
 REFUSED_CREDENTIALS, NOT_PERMITTED, NOT_FOUND = "refused-credentials", "not-permitted", "not-found"
 CONFLICT, REFUSED, RATE_LIMITED = "conflict", "refused", "rate-limited"
 UNAVAILABLE, TIMED_OUT, BAD_ANSWER = "unavailable", "timed-out", "bad-answer"
@@ -35,7 +35,7 @@ class ForeignError(WindlassError):
         vendor_message=None,
         retry_after_s=None,
     ):
-        told = {
+        about = {
             "integration": access.name if access else None,
             "driver": access.driver if access else None,
             "vendor_status": vendor_status,
@@ -44,17 +44,17 @@ class ForeignError(WindlassError):
             "retry_after_s": retry_after_s,
         }
         super().__init__(
-            detail, f"foreign-{kind}", **{name: value for name, value in told.items() if value is not None}
+            detail, f"foreign-{kind}", **{name: value for name, value in about.items() if value is not None}
         )
         self.kind = kind
         self.status = STATUSES.get(kind, 502)
-        self.system, self.driver = told["integration"], told["driver"]
+        self.system, self.driver = about["integration"], about["driver"]
         self.vendor_status, self.vendor_code, self.vendor_message = vendor_status, vendor_code, vendor_message
         self.retry_after_s = retry_after_s
 
     @property
     def is_away(self):
-        """Whether the system does not answer for now; what it said, if anything, is not about what it was asked."""
+        """Whether the system does not answer for now; its message, if any, is not about the request."""
         return self.kind in AWAY
 
     @property
@@ -66,5 +66,5 @@ class ForeignError(WindlassError):
 class Unclear(ForeignError):
     """A request that changes something was sent and its answer was lost: look up what became of it before repeating it."""
 
-    def __init__(self, detail, access=None, **told):
-        super().__init__(detail, UNCLEAR, access, **told)
+    def __init__(self, detail, access=None, **about):
+        super().__init__(detail, UNCLEAR, access, **about)

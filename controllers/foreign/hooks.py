@@ -1,4 +1,4 @@
-"""What foreign systems tell by hooks, in one form for all of them."""
+"""Hooks, the HTTP requests that foreign systems send on an event: their events in one form for all systems, their signatures."""
 
 import base64
 import contextlib
@@ -44,22 +44,24 @@ class Published:
 
 @dataclass(frozen=True)
 class Hook:
-    """One message: `delivery` tells it from every other of its system, `news` is what it says; nothing for a ping."""
+    """One message: `delivery` tells it from every other of its system; `event` is its kind as the system names it; `events`
+    holds each Push, BuildFinished or Published it reports, none for a ping.
+    """
 
     delivery: str
     event: str
-    news: tuple = field(default_factory=tuple)
+    events: tuple = field(default_factory=tuple)
 
 
 def parsed(body):
     """Return the JSON object of a hook's body; raises ValueError for anything else."""
     try:
-        told = json.loads(body)
+        payload = json.loads(body)
     except (ValueError, RecursionError):
         raise ValueError("its body is not valid JSON.") from None
-    if not isinstance(told, dict):
+    if not isinstance(payload, dict):
         raise ValueError("its body is no JSON object.")
-    return told
+    return payload
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
-"""The one way in which drivers speak HTTP: fenced, in time, in bounds, and honest about what went wrong.
+"""The HTTP client of all drivers of foreign systems: fenced, in time, in bounds, and honest about what went wrong.
 
-A GET is repeated a few times when the connection fails, and never otherwise; what a system wants with Retry-After is told to
+A GET is repeated a few times when the connection fails, and never otherwise; what a system wants with Retry-After is passed on to
 the caller (ForeignError.retry_after_s), who has a schedule, and never slept on. Anything that changes something is sent once:
 where its answer is lost, Unclear is raised, and the driver looks up what became of it.
 """
@@ -78,7 +78,7 @@ class Answer:
     sha256: str | None = None
 
 
-class Told(dict):
+class JsonObject(dict):
     """A JSON object of an answer: a member that is asked for and is not there is a ForeignError, not a KeyError."""
 
     def __init__(self, found, http):
@@ -298,7 +298,7 @@ class Http:
         denied = denied or (status == 403 and bool(headers.get("X-Authentication-Denied-Reason")))
         if not denied and (200 <= status < 300 or status in also):
             return
-        code, message = vendor_messages.told(answer, self.mask)
+        code, message = vendor_messages.code_and_message(answer, self.mask)
         wait_s = vendor_messages.retry_after(headers)
         kind = KINDS.get(status, errors.UNAVAILABLE if status >= 500 else errors.REFUSED)
         if denied:
@@ -318,11 +318,11 @@ class Http:
     def refused(self, kind, status, code=None, message=None, retry_after_s=None):
         """Return the ForeignError for an answer that says that something went wrong."""
         what, hint = WHAT[kind]
-        said = f"HTTP {status}" + (f", “{message.rstrip('.')}”" if message else "")
+        summary = f"HTTP {status}" + (f", “{message.rstrip('.')}”" if message else "")
         if kind == errors.RATE_LIMITED and retry_after_s:
             hint = f"It is asked again in {retry_after_s} s at the earliest."
         return ForeignError(
-            f"{self.who} {what} ({said}). {hint}", kind, self.access, status, code, message, retry_after_s
+            f"{self.who} {what} ({summary}). {hint}", kind, self.access, status, code, message, retry_after_s
         )
 
     def json_of(self, answer, shape):
@@ -331,7 +331,7 @@ class Http:
         if kind != "application/json" and not kind.endswith("+json"):
             raise self.bad_answer(f"it is {kind or 'of no type'} where JSON was expected, perhaps a page to log in")
         try:
-            value = json.loads(answer.body, object_hook=lambda found: Told(found, self))
+            value = json.loads(answer.body, object_hook=lambda found: JsonObject(found, self))
         except (ValueError, RecursionError):
             raise self.bad_answer("it is not valid JSON") from None
         if not isinstance(value, shape):

@@ -1,7 +1,7 @@
 """Read lists that come in pages, in the ways foreign systems page. A page that is short or empty says nothing about the end.
 
 Each function yields items and asks for a page only when its items are wanted. A server that gives the same page for ever is
-told from one that has much to give by a bound on the pages.
+distinguished from one that has much to give by a bound on the pages.
 """
 
 import re

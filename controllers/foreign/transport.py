@@ -1,4 +1,4 @@
-"""HTTP connections that lead where the fence lets them and nowhere else, and that end in time.
+"""HTTP connections that go only to addresses the configuration allows (lib/egress.py), and that end in time.
 
 A name is resolved once, its addresses are judged, and the connection goes to the very address that was judged: so neither a
 redirect nor a name that changes its address gets around the fence. Where an administrator set a proxy, that decides.

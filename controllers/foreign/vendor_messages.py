@@ -1,4 +1,4 @@
-"""What a foreign system says about an error, out of the shapes such answers come in; never HTML, never a secret."""
+"""Find the error code and message in a foreign system's answer, whatever its shape; never HTML, never a secret."""
 
 import json
 import re
@@ -10,7 +10,7 @@ SPACE = re.compile(r"\s+")
 LONGEST_WAIT_S = 86_400
 
 
-def told(answer, mask):
+def code_and_message(answer, mask):
     """Return (code, message) of an error's answer, each None where the system gave none; `mask` hides our secrets."""
     kind = answer.headers.get("Content-Type", "").split(";")[0].strip().lower()
     if kind == "application/json" or kind.endswith("+json"):
@@ -62,7 +62,7 @@ def short(text, mask):
 
 
 def retry_after(headers):
-    """Return the whole seconds a system wants to be left alone, or None where it says nothing one can use."""
+    """Return the whole seconds a system wants to be left alone, or None where it gives no number one can use."""
     value = headers.get("Retry-After")
     moment = now = datetime.now(UTC)
     if value and value.strip().isdecimal():

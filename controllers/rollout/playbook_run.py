@@ -60,7 +60,7 @@ class PlaybookRun:
             host=self.host,
             run=entry["run"],
             variables={**self.told(), **(entry.get("variables") or {})},
-            heard=lambda event: self.heard(name, event),
+            on_event=lambda event: self.heard(name, event),
             stop=self.over,
             limit_s=settings.deploy.time_limit_s,
             key=f"configure-{self.deploy.id}-{self.deploy.retries}-{self.host.name}-{name}".replace("/", "_"),

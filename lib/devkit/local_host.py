@@ -113,12 +113,12 @@ def start_nginx(children, base, settings):
 
 def port(base, first):
     """Return the port the sample answers at: the same at every start, chosen free at the first."""
-    kept = base / "port"
-    if kept.exists():
-        return int(kept.read_text())
+    port_file = base / "port"
+    if port_file.exists():
+        return int(port_file.read_text())
     for number in range(first, first + 100):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", number)) != 0:
-                kept.write_text(str(number))
+                port_file.write_text(str(number))
                 return number
     raise OSError(f"no free port between {first} and {first + 99}")

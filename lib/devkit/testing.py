@@ -32,8 +32,8 @@ def spread(arguments):
     if not any((places.ROOT / argument.partition("::")[0]).exists() for argument in arguments):
         arguments = ["tests", *arguments]
     folders = [argument for argument in arguments if (places.ROOT / argument).is_dir()]
-    is_said = any(argument.startswith(("-n", "--numprocesses")) for argument in arguments)
-    return [*PARALLEL, *arguments] if folders and not is_said else arguments
+    is_given = any(argument.startswith(("-n", "--numprocesses")) for argument in arguments)
+    return [*PARALLEL, *arguments] if folders and not is_given else arguments
 
 
 def provision():

@@ -65,7 +65,7 @@ class LocalAgent:
         self.ours.close()
 
     def explain(self):
-        """Return what the interpreter said on its standard error, and how it ended."""
+        """Return what the interpreter wrote on its standard error, and how it ended."""
         self.listener.join(2)
         status = self.process.poll()
         text = self.stderr.decode("utf-8", "replace").strip()

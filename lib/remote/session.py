@@ -106,7 +106,7 @@ class RemoteError(Exception):
 
 
 class AgentError(RemoteError):
-    """What the agent said: stable `code`, `step` or None, `message`, `remedy`, and everything else in `detail` (a dict)."""
+    """An error the agent reported: stable `code`, `step` or None, `message`, `remedy`, and the rest in `detail` (a dict)."""
 
     def __init__(self, code, step, message, remedy, detail=None):
         super().__init__(message)
@@ -351,7 +351,7 @@ class Session:
         try:
             self.writer(data)
         except (OSError, EOFError) as error:
-            # What the other side said before it went explains more than the broken connection does.
+            # What the other side wrote before it went explains more than the broken connection does.
             self.is_read.wait(2)
             self.lose(f"The connection to the host's agent broke: {error}.")
             raise self.loss() from None
@@ -420,7 +420,7 @@ class Session:
         return ConnectionLost(message)
 
     def not_started(self, message):
-        """Return the error for an agent that never said anything."""
+        """Return the error for an agent that never wrote anything."""
         text = self.explain() if self.explain else ""
         noise = self.noise.decode("utf-8", "replace").strip()
         output = " ".join(part for part in (text.strip()[-500:], noise[-500:]) if part)

@@ -200,7 +200,7 @@ def open_ssh(
 
 
 class StderrTail:
-    """The last of what the host's shell and interpreter said on standard error, for messages."""
+    """The last of what the host's shell and interpreter wrote on standard error, for messages."""
 
     def __init__(self, channel):
         self.channel = channel
@@ -213,7 +213,7 @@ class StderrTail:
             self.tail = (self.tail + data)[-4096:]
 
     def explain(self):
-        """Return it as text, with the exit status where the host told one."""
+        """Return it as text, with the exit status where the host gave one."""
         self.listener.join(2)
         text = self.tail.decode("utf-8", "replace").strip()
         status = self.channel.recv_exit_status() if self.channel.exit_status_ready() else -1

@@ -1,4 +1,4 @@
-"""What a route says about itself: who may call it, what it takes, whether its answer is kept or wrapped.
+"""Decorators of API handlers: who may call a route, what it takes, whether its answer is cached or wrapped.
 
     @route("GET", "/status", summary="…")
     @auth()
@@ -7,7 +7,7 @@
     def show_status(actor, query): ...
 
 The decorators know neither users nor databases: the frame around each request puts an object under `CALL` into the WSGI
-environment that knows the caller and the body. What a decorator has to tell the frame and the OpenAPI document is kept
+environment that knows the caller and the body. What a decorator has for the frame and the OpenAPI document is kept
 in the handler's `marks`.
 """
 
@@ -30,7 +30,7 @@ CACHES = []  # Of every cached route of this process, so that they can be emptie
 
 
 def marks_of(handler):
-    """Return what the decorators of a handler said about it."""
+    """Return what the decorators of a handler noted about it."""
     return getattr(handler, "marks", {})
 
 
@@ -64,7 +64,7 @@ def validate(fields=None, query=None):
     """Hand the handler the checked JSON body as `fields` and the checked query parameters as `query`, both plain dicts.
 
     `fields` and `query` are pydantic models. `fields` holds only what the caller sent; `query` has the defaults as well.
-    Everything that is wrong is told at once: pydantic.ValidationError, which the frame answers with 422.
+    Everything that is wrong is reported at once: pydantic.ValidationError, which the frame answers with 422.
     """
 
     def decorate(handler):
@@ -141,12 +141,12 @@ def caching(seconds, recall, remember):
 
         @functools.wraps(handler)
         def cached(**arguments):
-            """Answer from what was kept, or work the answer out and keep it."""
+            """Answer from the cache, or work the answer out and keep it."""
             key = cache_key(handler, arguments)
-            kept = recall(key)
-            if kept is not None:
+            stored = recall(key)
+            if stored is not None:
                 with contextlib.suppress(ValueError):  # What somebody else wrote there is worth as much as nothing.
-                    return from_json(kept)
+                    return from_json(stored)
             answer = handler(**arguments)
             remember(key, to_json(answer), seconds)
             return answer

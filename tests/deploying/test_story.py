@@ -73,7 +73,7 @@ def test_from_a_push_to_production_and_back_out(stack, world, targets, hosts, cl
     made_ready(stack, world, hosts, deploy, moved)
     told_once(world, deploy, moved, "SHOP-2")
     assert statuses(world.hub, third) == [(f"windlass/{world.name}/{where}", "success") for where in BOTH]
-    assert world.stash.said(third) == [] and len(world.jenkins.items) == 2, "nothing goes to where it was before"
+    assert world.stash.statuses_of(third) == [] and len(world.jenkins.items) == 2, "nothing goes to where it was before"
     kept = bundle_of(stack, world, moved)
     assert hashlib.sha256((world.folder / kept["path"]).read_bytes()).hexdigest() == kept["sha256"]
 
@@ -166,7 +166,7 @@ def going_back_leaves_issues_alone(stack, world, hosts, deploy, issue):
 
 def statuses(host, commit):
     """Return [(key, state)] of a commit, without those of deploys that were under way."""
-    return sorted((key, state) for key, state, *_ in host.said(commit) if state != "pending")
+    return sorted((key, state) for key, state, *_ in host.statuses_of(commit) if state != "pending")
 
 
 def through_the_client(cli, world, release):

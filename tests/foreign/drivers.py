@@ -1,4 +1,4 @@
-"""Every driver that speaks HTTP, with its stand-in, a look and a deed: for suites that hold all of them to the same."""
+"""A test case for each driver that speaks HTTP: its stand-in, a call that reads and one that writes; for suites over all."""
 
 import io
 from dataclasses import dataclass, replace
@@ -76,7 +76,7 @@ def source(make, name):
             made(standin, name, credentials={"token": TOKEN}),
             lambda driver: list(driver.refs(repository)),
             lambda driver: driver.set_status(repository, commit, status),
-            lambda: len(standin.said(commit)),
+            lambda: len(standin.statuses_of(commit)),
         )
 
     return make, start
@@ -117,7 +117,7 @@ def index(standin):
 
 
 def tracker(standin, name, key, done, credentials=None, settings=None, deed="comment"):
-    """Return the case of a tracker and one of the things that are said to it."""
+    """Return the case of a tracker and one of the changes made in it."""
     deeds = {
         "comment": lambda driver: driver.comment(key, "Runs.", "windlass-deploy-7"),
         "link": lambda driver: driver.link(key, "windlass-shop", "https://windlass.example.net/deploys/7", "v1 runs"),
@@ -134,7 +134,7 @@ def tracker(standin, name, key, done, credentials=None, settings=None, deed="com
     )
 
 
-def told_jira(standin):
+def done_in_jira(standin):
     issue = standin.issues["SHOP-1"]
     return {
         "comment": len(issue["comments"]),
@@ -144,7 +144,7 @@ def told_jira(standin):
     }
 
 
-def told_github(standin):
+def done_in_github(standin):
     issue = standin.issues[1]
     return {
         "comment": len(issue["comments"]),
@@ -159,7 +159,7 @@ def jira(is_cloud, deed="comment"):
 
     def start(standin):
         person = {"email": "bot@example.net", "token": standin.token} if is_cloud else None
-        return tracker(standin, "jira", "SHOP-1", told_jira, person, deed=deed)
+        return tracker(standin, "jira", "SHOP-1", done_in_jira, person, deed=deed)
 
     return (lambda _: Jira(is_cloud)), start
 
@@ -168,7 +168,7 @@ def github_issues(deed="comment"):
     """Return what makes the case of GitHub's issues."""
     settings = {"repository": "team/shop"}
     return (lambda _: GitHubIssues()), lambda standin: tracker(
-        standin, "github-issues", "team/shop#1", told_github, settings=settings, deed=deed
+        standin, "github-issues", "team/shop#1", done_in_github, settings=settings, deed=deed
     )
 
 

@@ -1,4 +1,4 @@
-"""Every way of misbehaving, and the kind of error that each must become; for the suites of the roles."""
+"""Every way in which a foreign system may misbehave, and the kind of error that each must become in every driver."""
 
 from controllers.foreign import errors
 

@@ -86,12 +86,12 @@ def test_a_host_that_shows_another_key_is_refused(stack, hosts, environment, tmp
 
 
 def test_it_lists_what_the_api_tells_and_writes_the_pinned_keys(stack, hosts, environment, tmp_path):
-    told = json.loads(run([sys.executable, str(SCRIPT), "--list"], environment).stdout)
+    inventory = json.loads(run([sys.executable, str(SCRIPT), "--list"], environment).stdout)
     one = json.loads(run([sys.executable, str(SCRIPT), "--host", hosts[0].name], environment).stdout)
-    assert told["_meta"]["hostvars"][hosts[0].name] == one
-    (kept,) = (tmp_path / "cache" / "windlass").iterdir()
-    assert f"{hosts[0].name} {one['windlass_host_key']}" in kept.read_text().splitlines()
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600 and str(kept) in one["ansible_ssh_common_args"]
+    assert inventory["_meta"]["hostvars"][hosts[0].name] == one
+    (known_hosts,) = (tmp_path / "cache" / "windlass").iterdir()
+    assert f"{hosts[0].name} {one['windlass_host_key']}" in known_hosts.read_text().splitlines()
+    assert stat.S_IMODE(known_hosts.stat().st_mode) == 0o600 and str(known_hosts) in one["ansible_ssh_common_args"]
 
 
 @pytest.mark.parametrize(

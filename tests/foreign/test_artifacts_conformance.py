@@ -84,7 +84,7 @@ def test_a_version_is_fetched_as_its_digest_has_it(filled):
     assert failed.value.kind == errors.BAD_ANSWER and "'kept'" in failed.value.detail
 
 
-def test_a_version_that_is_not_there_is_told(filled):
+def test_a_version_that_is_not_there_is_reported(filled):
     driver, paths = filled
     with pytest.raises(ForeignError) as failed:
         driver.fetch(paths[0].replace("1.10", "2.0"), io.BytesIO())
@@ -150,7 +150,7 @@ def test_files_are_listed_newest_first_whatever_is_promoted_later(driver):
     assert driver.versions("nothing") == []
 
 
-def test_what_is_not_there_is_told(driver):
+def test_what_is_not_there_is_reported(driver):
     for ask in (
         lambda: driver.fetch(PATH, io.BytesIO()),
         lambda: driver.properties(PATH),
@@ -300,23 +300,23 @@ LOG_INS = {
 
 @pytest.mark.parametrize("page", LOG_INS.values(), ids=LOG_INS)
 def test_a_page_to_log_in_is_no_package_without_files(pages, page):
-    told_no_index(pages.shows(page))
+    assert_no_index(pages.shows(page))
 
 
-def test_being_sent_to_a_page_to_log_in_is_told_too(pages):
+def test_being_sent_to_a_page_to_log_in_is_reported_too(pages):
     pages.fault("redirect", on="/simple/", to="/moved/login")
-    told_no_index(pages.shows(WHEEL))
+    assert_no_index(pages.shows(WHEEL))
 
 
 @pytest.mark.parametrize("page", ['{"files": null}', '{"files": ["x"]}', '{"message": "log in"}'])
-def test_json_that_is_no_page_of_a_package_is_told(pages, page):
+def test_json_that_is_no_page_of_a_package_is_reported(pages, page):
     driver = pages.shows(page, "application/json")
     with pytest.raises(ForeignError, match=r"'pypi'.*files") as failed:
         driver.versions("server")
     assert failed.value.kind == errors.BAD_ANSWER
 
 
-def told_no_index(driver):
+def assert_no_index(driver):
     """Hold a driver to telling that what answers is no index, in its test as well."""
     with pytest.raises(ForeignError, match=r"'pypi'.*perhaps a page to log in.*Check its URL") as failed:
         driver.versions("server")

@@ -188,7 +188,7 @@ def test_a_build_that_is_cancelled_in_the_queue_is_aborted(jenkins, driver):
 
 
 @pytest.mark.parametrize("is_read", [False, True])
-def test_a_build_that_was_deleted_is_told(jenkins, driver, is_read):
+def test_a_build_that_was_deleted_is_reported(jenkins, driver, is_read):
     handle, position = driver.start("shop", PARAMETERS, "key-1"), None
     build = jenkins.begin()
     if is_read:
@@ -224,7 +224,7 @@ def test_a_log_comes_line_by_line_wherever_it_is_cut(jenkins, driver):
     assert [text for text in texts if text] == ["Größe: 1 €\n", "zwei\n", "last\n"]
 
 
-def test_the_line_without_an_end_is_told_when_the_build_is_over(jenkins, driver):
+def test_the_line_without_an_end_is_given_when_the_build_is_over(jenkins, driver):
     handle = driver.start("shop", PARAMETERS, "key-1")
     build = jenkins.begin()
     texts, seen = followed(driver, handle, build, [b"one\ntw", b"o\nthree \xc3"])
@@ -246,13 +246,13 @@ def test_a_log_that_shrank_begins_anew(jenkins, driver):
     assert (seen.text, seen.state) == ("new\n", SUCCESS)
 
 
-def test_a_line_without_end_is_told_in_parts(jenkins, driver):
+def test_a_line_without_end_is_given_in_parts(jenkins, driver):
     handle = driver.start("shop", PARAMETERS, "key-1")
     texts, _ = followed(driver, handle, jenkins.begin(), [b"x" * 50_000, b"y" * 50_000, b"z\n"])
     assert texts == ["", "x" * 50_000 + "y" * 50_000, "z\n"]
 
 
-def test_of_a_huge_log_the_beginning_is_told(jenkins, driver, monkeypatch):
+def test_of_a_huge_log_the_beginning_is_given(jenkins, driver, monkeypatch):
     monkeypatch.setattr("controllers.foreign.build.jenkins.MOST_READ", 10)
     handle = driver.start("shop", PARAMETERS, "key-1")
     texts, _ = followed(driver, handle, jenkins.begin(), [b"12345678\n" * 3, b"next\n"])
@@ -310,7 +310,7 @@ def test_it_says_what_is_wrong_with_the_login(jenkins):
 # Hooks.
 
 
-def told(**build):
+def hook_body(**build):
     """Return the bytes that the notification plugin sends."""
     scm = {"url": "https://git.example.com/shop.git", "branch": "origin/main", "commit": "c" * 40}
     known = {
@@ -324,20 +324,24 @@ def told(**build):
 
 
 def test_a_hook_tells_that_a_build_has_ended(driver):
-    found = driver.read_hook({}, told())
-    assert found.news == (
+    found = driver.read_hook({}, hook_body())
+    assert found.events == (
         BuildFinished(
             "success", "team/shop", "https://git.example.com/shop.git", "c" * 40, f"{ROOT}job/team/job/shop/7/"
         ),
     )
-    assert driver.read_hook({}, told(status="UNSTABLE")).news[0].state == "failure"
-    assert driver.read_hook({}, told(phase="STARTED")).news == ()
-    assert driver.read_hook({}, told(scm=None)).news[0].commit is None
-    assert found.delivery == driver.read_hook({}, told()).delivery != driver.read_hook({}, told(number=8)).delivery
+    assert driver.read_hook({}, hook_body(status="UNSTABLE")).events[0].state == "failure"
+    assert driver.read_hook({}, hook_body(phase="STARTED")).events == ()
+    assert driver.read_hook({}, hook_body(scm=None)).events[0].commit is None
+    assert (
+        found.delivery
+        == driver.read_hook({}, hook_body()).delivery
+        != driver.read_hook({}, hook_body(number=8)).delivery
+    )
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"name": 1, "build": {}}', b'{"build": {}}', b'"x"', b"[" * 9999])
-def test_a_hook_that_cannot_be_read_is_told(driver, body):
+def test_a_hook_that_cannot_be_read_is_reported(driver, body):
     with pytest.raises(ValueError):
         driver.read_hook({}, body)
 

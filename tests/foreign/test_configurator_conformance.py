@@ -85,11 +85,11 @@ def case(request, machine, settings, tmp_path):
     made.access = foreign.Access(
         "site", None, {"folder": str(made.folder), "time_limit_s": 120, **made.settings(machine)}, {}, made.driver
     )
-    made.heard = []
+    made.events = []
     return made
 
 
-def run(case, *parts, name="site", limit_s=120, stop=None, heard=None, host=None, **options):
+def run(case, *parts, name="site", limit_s=120, stop=None, on_event=None, host=None, **options):
     """Write a playbook or manifest of these parts and run it."""
     path = case.folder / f"{name}.{case.suffix}"
     path.parent.mkdir(exist_ok=True)
@@ -99,7 +99,7 @@ def run(case, *parts, name="site", limit_s=120, stop=None, heard=None, host=None
         host=host or case.host,
         run=f"{name}.{case.suffix}",
         variables=variables,
-        heard=heard or case.heard.append,
+        on_event=on_event or case.events.append,
         stop=stop or threading.Event(),
         limit_s=limit_s,
         key=f"test-{time.monotonic_ns()}",
@@ -133,21 +133,23 @@ def is_alive(pid):
 def test_what_it_changes_is_heard_live_and_not_changed_again(case):
     assert run(case, case.write, is_check=True) is (case.driver == "ansible")  # puppet --noop tells of no change
     assert not case.place.exists()
-    case.heard.clear()
+    case.events.clear()
     assert run(case, case.write) is True
     assert case.place.read_text() == f"{SECRET} well"  # As it is: nothing in it was taken for a template.
-    changed = [event["text"] for event in case.heard if event["kind"] == "task" and event["data"]["state"] == "changed"]
+    changed = [
+        event["text"] for event in case.events if event["kind"] == "task" and event["data"]["state"] == "changed"
+    ]
     assert len(changed) == 1 and (changed == ["write it"] or str(case.place) in changed[0]), changed
-    told = "\n".join(event["text"] for event in case.heard)
-    assert "hush" not in told and "output" in [event["kind"] for event in case.heard]
+    output = "\n".join(event["text"] for event in case.events)
+    assert "hush" not in output and "output" in [event["kind"] for event in case.events]
     assert run(case, case.write) is False
 
 
-def test_a_failed_task_is_told_in_its_own_words(case):
+def test_a_failed_task_is_reported_in_its_own_words(case):
     error = failure(case, case.fail)
     assert error.kind == FAILED and "site" in error.detail
     assert "break it" in error.detail and "3" in error.detail
-    assert "alas" in error.detail + "".join(event["text"] for event in case.heard)
+    assert "alas" in error.detail + "".join(event["text"] for event in case.events)
     assert (error.system, error.driver) == ("site", case.driver)
 
 
@@ -233,8 +235,8 @@ def test_after_its_time_limit_it_is_ended(case):
 
 def test_an_integration_says_what_it_has(case):
     (case.folder / "site").write_text("")
-    told = foreign.drivers()[case.driver](case.access).prove().describe()
-    assert told["ok"] and "1 files" in str(told)
+    proof = foreign.drivers()[case.driver](case.access).prove().describe()
+    assert proof["ok"] and "1 files" in str(proof)
 
 
 only_ansible = pytest.mark.parametrize("case", [AnsibleCase], ids=["ansible"], indirect=True)
@@ -253,7 +255,7 @@ def test_ansible_that_is_not_there_is_said_with_a_remedy(case, settings):
 @only_ansible
 def test_a_playbook_for_other_hosts_is_no_success(case):
     (case.folder / "other.yml").write_text(case.text(case.write, hosts="elsewhere"))
-    job = Job(case.host, "other.yml", {}, case.heard.append, threading.Event(), 60, "other", groups=("zone_default",))
+    job = Job(case.host, "other.yml", {}, case.events.append, threading.Event(), 60, "other", groups=("zone_default",))
     with pytest.raises(ForeignError) as caught:
         foreign.drivers()["ansible"](case.access).carry_out(job)
     assert "zone_default" in caught.value.detail
@@ -268,7 +270,7 @@ def test_a_host_without_puppet_is_said_to_lack_it(case):
 @only_puppet
 def test_a_manifest_for_other_nodes_is_no_success(case):
     assert "site.pp" in failure(case, "node 'other.example.net' { }\n").detail
-    assert "node" in "".join(event["text"] for event in case.heard)
+    assert "node" in "".join(event["text"] for event in case.events)
 
 
 @only_puppet

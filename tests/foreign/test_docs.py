@@ -1,4 +1,4 @@
-"""docs/integrations.md tells every driver, in the table of its role, with its credentials and its hooks; and no others."""
+"""docs/integrations.md lists every driver, in the table of its role, with its credentials and its hooks; and no others."""
 
 import re
 from pathlib import Path
@@ -25,8 +25,8 @@ def cells(line):
 def rows(section):
     """Return {driver: {column: cell}} of a section's first table."""
     lines = re.search(r"^\| driver \|.*\n(\|.*\n)+", section, re.M)[0].splitlines()
-    told = [dict(zip(cells(lines[0]), cells(line), strict=True)) for line in lines[2:]]
-    return {re.match(r"`([a-z-]+)`", row["driver"])[1]: row for row in told}
+    table = [dict(zip(cells(lines[0]), cells(line), strict=True)) for line in lines[2:]]
+    return {re.match(r"`([a-z-]+)`", row["driver"])[1]: row for row in table}
 
 
 def kinds_in(cell):
@@ -40,7 +40,7 @@ def test_the_table_of_a_role_has_its_drivers_and_no_others(role):
 
 
 @pytest.mark.parametrize("name", foreign.drivers())
-def test_a_driver_is_told_with_its_credentials_settings_and_hooks(name):
+def test_a_driver_is_documented_with_its_credentials_settings_and_hooks(name):
     driver = foreign.drivers()[name]
     row = rows(SECTIONS[driver.role])[name]
     assert kinds_in(row.get("credentials", "none")) == {kind.name for kind in driver.Credentials.kinds}
@@ -49,17 +49,17 @@ def test_a_driver_is_told_with_its_credentials_settings_and_hooks(name):
     assert not [setting for setting in settings if f"`{setting}" not in DOCUMENT]
 
 
-def test_every_kind_of_credentials_is_told_with_its_values():
-    told = re.search(r"- \*\*Credentials\*\* (.*)", DOCUMENT)[1]
+def test_every_kind_of_credentials_is_documented_with_its_values():
+    section = re.search(r"- \*\*Credentials\*\* (.*)", DOCUMENT)[1]
     made = [kind for kind in vars(kinds).values() if isinstance(kind, kinds.Kind)]
     assert not [
-        kind for kind in made if f"`{kind.name}` ({', '.join(f'`{name}`' for name in kind.fields)})" not in told
+        kind for kind in made if f"`{kind.name}` ({', '.join(f'`{name}`' for name in kind.fields)})" not in section
     ]
 
 
-def test_what_runs_on_hosts_is_told_with_its_settings():
-    told = {name: row["role"] for name, row in rows(SECTIONS["on"]).items()}
-    assert told == {item["name"]: HOST_ROLES[item["role"]] for item in ON_HOSTS}
+def test_what_runs_on_hosts_is_documented_with_its_settings():
+    documented = {name: row["role"] for name, row in rows(SECTIONS["on"]).items()}
+    assert documented == {item["name"]: HOST_ROLES[item["role"]] for item in ON_HOSTS}
     for item in ON_HOSTS:
         row = rows(SECTIONS["on"])[item["name"]]["of a host's settings"]
         assert all(name in row for part in item["host_settings"].items() for name in (part[0], *(part[1] or ())))

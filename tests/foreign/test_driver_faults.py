@@ -51,10 +51,10 @@ def failure(do):
     """Return the ForeignError that something ends in; it names the system and keeps every secret, and no page of HTML."""
     with pytest.raises(ForeignError) as failed:
         do()
-    told = failed.value.detail + json.dumps(failed.value.extra, default=str)
+    text = failed.value.detail + json.dumps(failed.value.extra, default=str)
     assert "'main'" in failed.value.detail and failed.value.system == "main"
     secrets = (TOKEN, "t0ken", "s3cret", "passw0rd", "whsec_", "secret page", "<")
-    assert [secret for secret in secrets if secret in told] == []
+    assert [secret for secret in secrets if secret in text] == []
     return failed.value
 
 

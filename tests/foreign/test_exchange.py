@@ -1,4 +1,4 @@
-"""An application moves from one system to another, and nobody can tell by its releases."""
+"""An application moves from one code host to another: its releases and their comparisons stay the same."""
 
 import contextlib
 import shutil
@@ -41,9 +41,11 @@ def releases_of(api, name):
         made.append(api.get(f"/applications/{name}/releases/{asked['version']}").json)
         assert made[-1]["state"] == "ready", made[-1]["error"]
     older, newer = (release["version"] for release in made)
-    told = [api.get(f"/applications/{name}/releases/{a}/compare/{b}").json for a, b in ((older, newer), (newer, older))]
+    comparisons = [
+        api.get(f"/applications/{name}/releases/{a}/compare/{b}").json for a, b in ((older, newer), (newer, older))
+    ]
     return [plain(release) for release in made], [
-        {key: value for key, value in comparison.items() if key not in ("from", "to")} for comparison in told
+        {key: value for key, value in comparison.items() if key not in ("from", "to")} for comparison in comparisons
     ]
 
 
@@ -68,8 +70,8 @@ def test_an_application_moves_through_all_systems_without_anyone_noticing(api, r
             assert standin.asked("git-upload-pack")
             newest = [item["version"] for item in api.get("/applications/shop/releases").json["items"]]
             shutil.rmtree(Path(settings.data, "git"))
-            told = api.get(f"/applications/shop/releases/{newest[1]}/compare/{newest[0]}").json
-            assert told["commits"] == commits, f"{host}: a server without the mirror asks the system"
+            comparison = api.get(f"/applications/shop/releases/{newest[1]}/compare/{newest[0]}").json
+            assert comparison["commits"] == commits, f"{host}: a server without the mirror asks the system"
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -1,4 +1,4 @@
-"""The guard of a command: what it has started ends with it, with who wanted it, and never before."""
+"""controllers/foreign/configurator/guard.py: what a command has started ends with it, with who started it, never before."""
 
 import signal
 import subprocess
@@ -32,7 +32,7 @@ def awaited(condition, limit_s=60):
 
 
 @pytest.mark.parametrize("ends", ["owner", "guard"])
-def test_what_it_started_ends_with_whoever_wanted_it(tmp_path, ends):
+def test_what_it_started_ends_with_whoever_started_it(tmp_path, ends):
     mark = tmp_path / "mark"
     argv = [sys.executable, "-c", OWNER, GUARD, DAEMON.format(mark=mark)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as owner:

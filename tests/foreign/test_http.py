@@ -165,12 +165,12 @@ def test_a_server_that_drips_is_given_up(http, system, settings, in_head):
 
 
 @pytest.mark.parametrize("fault, words", [("garbage", "not valid JSON"), ("wrong-type", "text/html where JSON")])
-def test_an_answer_that_is_none_is_told(http, system, fault, words):
+def test_an_answer_that_is_none_is_reported(http, system, fault, words):
     system.fault(fault)
     assert words in failure(lambda: http.get_json("thing"), "bad-answer").detail
 
 
-def test_json_of_another_shape_is_told(http):
+def test_json_of_another_shape_is_reported(http):
     assert "another shape (list)" in failure(lambda: http.get_json("list"), "bad-answer").detail
 
 
@@ -197,7 +197,7 @@ def test_what_is_too_large_is_not_read(http, system):
         (504, "timed-out", 504),
     ],
 )
-def test_a_refusal_is_told_with_the_vendors_words(http, system, status, kind, problem_status):
+def test_a_refusal_is_reported_with_the_vendors_words(http, system, status, kind, problem_status):
     system.fault("status", status=status)
     error = failure(lambda: http.get_json("thing"), kind)
     assert (error.vendor_status, error.vendor_message, error.status) == (
@@ -246,7 +246,7 @@ def test_a_page_is_never_shown(http, system):
         ({"status": 429, "retry_after": 10**9}, 86_400),
     ],
 )
-def test_a_rate_limit_is_told_and_never_slept_on(http, system, fault, seconds):
+def test_a_rate_limit_is_reported_and_never_slept_on(http, system, fault, seconds):
     system.fault("status", **fault)
     began = time.monotonic()
     error = failure(lambda: http.get_json("thing"), "rate-limited")
@@ -287,24 +287,24 @@ def test_refused_credentials_are_never_tried_again(http, system):
 
 
 def test_a_system_that_keeps_failing_is_left_alone_for_a_while(system, monkeypatch):
-    kept = []
-    http = client(system, keep_circuit=kept.append)
+    states = []
+    http = client(system, keep_circuit=states.append)
     system.fault("status", status=500)
     for _ in range(circuits.FAILURES):
         failure(lambda: http.get_json("thing"), "unavailable")
     error = failure(lambda: http.get_json("thing"), "circuit-open")
     assert len(system.requests) == circuits.FAILURES
     assert (error.status, error.retry_after_s) == (503, 15)
-    assert circuits.describe(kept[-1])["state"] == "open"
+    assert circuits.describe(states[-1])["state"] == "open"
     later = circuits.clock() + 16_000
     monkeypatch.setattr(circuits, "clock", lambda: later)
-    assert circuits.describe(kept[-1])["state"] == "half-open"
+    assert circuits.describe(states[-1])["state"] == "half-open"
     failure(lambda: http.get_json("thing"), "unavailable")
-    assert kept[-1]["until"] == later + 30_000, "the next pause is longer"
+    assert states[-1]["until"] == later + 30_000, "the next pause is longer"
     monkeypatch.setattr(circuits, "clock", lambda: later + 31_000)
     system.recover()
     assert http.get_json("thing") == {"name": "thing"}
-    assert circuits.describe(kept[-1]) == {"state": "closed", "until": None, "reason": None}
+    assert circuits.describe(states[-1]) == {"state": "closed", "until": None, "reason": None}
 
 
 def test_refusals_open_no_circuit(http, system):
@@ -483,7 +483,7 @@ def test_the_authorities_are_read_once_and_not_again_for_each_driver_or_connecti
     assert vars(pool) == {"cert_reqs": "CERT_REQUIRED"}
 
 
-def test_an_authority_that_is_none_is_told():
+def test_an_authority_that_is_none_is_reported():
     with pytest.raises(ForeignError, match="setting ca that is no certificate"):
         Http(Access("main", "https://example.com", {"ca": "nonsense"}))
 
@@ -545,7 +545,7 @@ def test_a_next_page_elsewhere_is_not_given_the_credentials(read, path):
         assert {request.login for request in other.requests} == {None}
 
 
-def test_a_list_without_end_is_told():
+def test_a_list_without_end_is_reported():
     class Endless(StandIn):
         @route("GET", "/list")
         def page(self, request):
@@ -564,7 +564,7 @@ def test_pages_are_asked_for_only_when_they_are_wanted():
         assert len(system.requests) == 1
 
 
-def test_a_page_without_its_list_is_told():
+def test_a_page_without_its_list_is_reported():
     with Pages() as system:
         http = Http(Access("main", system.url))
         with pytest.raises(ForeignError, match="has no 'issues'"):

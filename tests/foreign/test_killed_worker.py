@@ -1,4 +1,4 @@
-"""A worker that is killed the moment a system has done what it was asked: the next one looks, and nothing is done twice."""
+"""A worker is killed the moment a foreign system has done its request: the next one finds it done, and repeats nothing."""
 
 import json
 import os
@@ -138,7 +138,7 @@ def test_a_version(deploy, jira, settings):
 
 def test_a_status(deploy, hub, settings):
     number = written(deploy, "commit-status", hub.newest, STATUS)
-    assert killed(hub, number, settings, ("POST",)) == 1 and len(hub.said(hub.newest)) == 1
+    assert killed(hub, number, settings, ("POST",)) == 1 and len(hub.statuses_of(hub.newest)) == 1
 
 
 def test_a_message_is_known_by_its_id(deploy, chat, settings):

@@ -1,4 +1,4 @@
-"""Answers in which one value is not what the API promises: every look at them ends well or in an error that says whose it was.
+"""Answers in which one value is not what the API promises: reading them ends well or in an error that names the system.
 
 Each case is asked once over the wire; then its answers are given again from memory with one value after the other changed.
 """
@@ -110,10 +110,10 @@ CASES = {
 
 
 class Echo:
-    """What a system answered to one look, to be given again, with one value another."""
+    """What a system answered to one call, to be given again, with one value another."""
 
     def __init__(self):
-        self.heard = {}
+        self.answers = {}
         self.lie = None
 
     def begin(self, lie=None):
@@ -127,14 +127,14 @@ class Echo:
 
     def record(self, answer, method, url, params):
         """Remember an answer."""
-        self.heard.setdefault(self.key(method, url, params), []).append(answer)
+        self.answers.setdefault(self.key(method, url, params), []).append(answer)
 
     def answer(self, method, url, params):
         """Return the answer to a request: the last one again and again, and 404 to what was never asked."""
         key = self.key(method, url, params)
         number = self.given[key] = self.given.get(key, 0) + 1
         assert sum(self.given.values()) < MOST_REQUESTS, "it asks for ever"
-        known = self.heard.get(key)
+        known = self.answers.get(key)
         if not known:
             return Answer(404, CaseInsensitiveDict({"Content-Type": "application/json"}), b"{}", url)
         number = min(number, len(known)) - 1
@@ -146,7 +146,7 @@ class Echo:
     def lies(self):
         """Yield every lie about a value in an answer; of values that are read in the same way about one."""
         seen = set()
-        for key, answers in self.heard.items():
+        for key, answers in self.answers.items():
             for number, answer in enumerate(answers):
                 if "json" not in answer.headers.get("Content-Type", "") or not answer.body:
                     continue
@@ -205,15 +205,15 @@ def echo(monkeypatch):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_value_that_is_not_what_was_promised_is_told_as_such(echo, repository, foreign_settings, name):
+def test_a_value_that_is_not_what_was_promised_is_reported_as_such(echo, repository, foreign_settings, name):
     make, case_of = {**DRIVERS, **DEEDS}[name]
     with make(repository) as standin:
         case = case_of(standin)
         looks = CASES[name](case, repository)
         for look in looks.values():
-            echo.given, echo.heard = None, {}
+            echo.given, echo.answers = None, {}
             look(case.another())
-            assert echo.heard
+            assert echo.answers
             for lie in echo.lies():
                 echo.begin(lie)
                 circuits.forget()
@@ -234,8 +234,8 @@ def test_a_test_of_an_integration_tells_of_a_lie_and_the_log_where_it_was(
         standin.fault("status", on="GET .*/repos/", status=200, body={"permissions": 7})
         checks = {check["name"]: check for check in IntegrationController(None).prove("code", standin.name)["checks"]}
         assert checks["login"]["ok"] and not checks["repository"]["ok"]
-        told = checks["repository"]["message"]
-        assert "'code' gave an answer that cannot be used" in told and "Check its URL" in told
+        message = checks["repository"]["message"]
+        assert "'code' gave an answer that cannot be used" in message and "Check its URL" in message
         assert "try_repository" in caplog.text and "AttributeError" in caplog.text
         assert standin.token not in caplog.text
 

@@ -239,7 +239,7 @@ def test_a_login_is_proved_without_a_mail(mail, box, password, ok):
 
 
 @pytest.mark.parametrize("code, kind", [("451", errors.UNAVAILABLE), ("554", errors.REFUSED), ("cut", errors.UNCLEAR)])
-def test_a_server_that_does_not_take_a_mail_is_told(mail, box, code, kind):
+def test_a_server_that_does_not_take_a_mail_is_reported(mail, box, code, kind):
     driver = mail()
     box.codes.append(code)
     with pytest.raises(ForeignError) as failed:
@@ -342,7 +342,7 @@ def test_a_server_that_offers_no_encryption_is_not_given_the_password(integratio
 
 
 @pytest.mark.parametrize(
-    "driver, url, credentials, wanted, field",
+    "driver, url, credentials, chosen, field",
     [
         ("webhook", None, {"secret": "x"}, {}, "url"),
         ("webhook", "https://x.example", {}, {}, "credentials"),
@@ -368,5 +368,5 @@ def test_a_server_that_offers_no_encryption_is_not_given_the_password(integratio
         ("webhook", "https://x.example", {"secret": "x"}, {"events": "deploy.*"}, "settings.events"),
     ],
 )
-def test_what_cannot_work_is_refused_field_by_field(driver, url, credentials, wanted, field):
-    assert field in [name for name, _ in foreign.mistakes_in(driver, url, wanted, credentials)]
+def test_what_cannot_work_is_refused_field_by_field(driver, url, credentials, chosen, field):
+    assert field in [name for name, _ in foreign.mistakes_in(driver, url, chosen, credentials)]

@@ -150,7 +150,7 @@ def test_a_commit_resolves_whole_and_shortened(place):
         assert found.at.endswith(".000Z") and len(found.at) == 24
 
 
-def test_what_is_not_there_is_told(place):
+def test_what_is_not_there_is_reported(place):
     for ref in ("nothing", "feature/none", "1234567", "f" * 40):
         with pytest.raises(ForeignError, match="has no branch, tag or commit"):
             place.driver.resolve(place.name, ref)
@@ -159,13 +159,13 @@ def test_what_is_not_there_is_told(place):
 def test_commits_between_two_are_the_same_from_the_mirror_and_from_the_api(place, work):
     older, newer = place.commits["first"], place.commits["fifth"]
     if place.standin:
-        told = place.driver.commits(place.name, older, newer, 50)
+        commits = place.driver.commits(place.name, older, newer, 50)
         assert place.standin.asked("git-upload-pack") == []
     place.driver.checkout(place.name, "main", "main", work)
     asked = len(place.standin.requests) if place.standin else 0
     known = place.driver.commits(place.name, older, newer, 50)
     if place.standin:
-        assert told == known
+        assert commits == known
         assert len(place.standin.requests) == asked, "a mirror needs nobody to be asked"
     assert [commit["commit"] for commit in known] == [
         place.commits[name] for name in ("fifth", "fourth", "third", "second")
@@ -175,7 +175,7 @@ def test_commits_between_two_are_the_same_from_the_mirror_and_from_the_api(place
     assert place.driver.commits(place.name, newer, older, 50) == []
 
 
-def test_changed_files_are_told_in_the_right_direction(place):
+def test_changed_files_are_listed_in_the_right_direction(place):
     found = place.driver.changed_files(place.name, place.commits["first"], place.commits["fifth"], 100)
     assert [(change.path, change.change) for change in found] == [
         ("app.py", "changed"),
@@ -186,7 +186,7 @@ def test_changed_files_are_told_in_the_right_direction(place):
     ]
 
 
-def test_changed_files_of_going_back_are_told(place):
+def test_changed_files_of_going_back_are_listed(place):
     if place.driver.name == "github":
         pytest.skip("GitHub compares with the common ancestor only.")
     found = place.driver.changed_files(place.name, place.commits["fifth"], place.commits["third"], 100)
@@ -214,7 +214,7 @@ def test_an_annotated_tags_own_hash_is_checked_out_as_its_commit(place, work):
     assert place.driver.checkout(place.name, made, "main", work).commit == place.commits["third"]
 
 
-def test_pull_requests_that_brought_commits_are_told_once(hosted):
+def test_pull_requests_that_brought_commits_are_listed_once(hosted):
     second, third = hosted.commits["second"], hosted.commits["third"]
     hosted.standin.pull_requests = {
         second: [(3, "Faster", "Jo", True)],
@@ -262,12 +262,12 @@ def test_a_status_is_said_once(hosted):
     commit = hosted.commits["fifth"]
     for _ in range(3):
         hosted.driver.set_status(hosted.name, commit, STATUS)
-    assert [item[1:] for item in hosted.standin.said(commit)] == [("pending", STATUS.url, STATUS.description)]
+    assert [item[1:] for item in hosted.standin.statuses_of(commit)] == [("pending", STATUS.url, STATUS.description)]
     assert len(hosted.standin.asked("^POST")) == 1
     done = dataclasses.replace(STATUS, state="success", description="v7: deploy 7 has succeeded")
     hosted.driver.set_status(hosted.name, commit, done)
     hosted.driver.set_status(hosted.name, commit, done)
-    assert hosted.standin.said(commit)[-1][1:] == ("success", STATUS.url, done.description)
+    assert hosted.standin.statuses_of(commit)[-1][1:] == ("success", STATUS.url, done.description)
     assert len(hosted.standin.asked("^POST")) == 2
     assert next(hosted.driver.statuses(hosted.name, commit)).state == "success"
 
@@ -277,7 +277,7 @@ def test_a_status_whose_answer_is_lost_is_looked_up_before_it_is_repeated(hosted
     hosted.standin.fault("lost", on="^POST", times=1)
     hosted.driver.set_status(hosted.name, commit, STATUS)
     assert len(hosted.standin.asked("^POST")) == 1
-    assert len(hosted.standin.said(commit)) == 1
+    assert len(hosted.standin.statuses_of(commit)) == 1
 
 
 def test_a_status_that_was_not_taken_is_unclear_until_it_is_said_again(hosted):
@@ -285,9 +285,9 @@ def test_a_status_that_was_not_taken_is_unclear_until_it_is_said_again(hosted):
     hosted.standin.fault("reset", on="^POST", times=1)
     with pytest.raises(ForeignError) as caught:
         hosted.driver.set_status(hosted.name, commit, STATUS)
-    assert caught.value.kind == UNCLEAR and hosted.standin.said(commit) == []
+    assert caught.value.kind == UNCLEAR and hosted.standin.statuses_of(commit) == []
     hosted.driver.set_status(hosted.name, commit, STATUS)
-    assert len(hosted.standin.said(commit)) == 1
+    assert len(hosted.standin.statuses_of(commit)) == 1
 
 
 def test_a_long_status_fits(hosted):
@@ -296,8 +296,8 @@ def test_a_long_status_fits(hosted):
     other = dataclasses.replace(long, key="windlass/" + "x" * 299 + "z", state="success")
     for status in (long, other, long, other):
         hosted.driver.set_status(hosted.name, commit, status)
-    said = hosted.standin.said(commit)
-    assert len(said) == 2 and len({item[0] for item in said}) == 2
+    statuses = hosted.standin.statuses_of(commit)
+    assert len(statuses) == 2 and len({item[0] for item in statuses}) == 2
 
 
 def test_what_others_built_is_judged_without_what_we_said(hosted):
@@ -354,8 +354,8 @@ def test_a_push_is_verified_and_read(hosted, kind, name):
     assert not hosted.driver.verify_hook(headers, body, "another-secret")
     found = hosted.driver.read_hook(headers, body)
     assert found.delivery == "delivery-1"
-    assert found.news == (Push(hosted.standin.name, kind, name, commit, "Jo"),)
-    assert hosted.driver.is_same_repository(hosted.name, found.news[0].repository)
+    assert found.events == (Push(hosted.standin.name, kind, name, commit, "Jo"),)
+    assert hosted.driver.is_same_repository(hosted.name, found.events[0].repository)
 
 
 def test_a_changed_or_unsigned_body_is_not_believed(hosted):
@@ -368,7 +368,7 @@ def test_a_changed_or_unsigned_body_is_not_believed(hosted):
 
 def test_a_deleted_ref_has_no_commit(hosted):
     headers, body = hosted.standin.push_hook("the-hook-secret", [("branch", "gone", None)])
-    assert hosted.driver.read_hook(headers, body).news == (Push(hosted.standin.name, "branch", "gone", None, "Jo"),)
+    assert hosted.driver.read_hook(headers, body).events == (Push(hosted.standin.name, "branch", "gone", None, "Jo"),)
 
 
 @pytest.mark.parametrize("host", ["bitbucket-server", "bitbucket-cloud"])
@@ -376,7 +376,7 @@ def test_one_push_may_move_many_refs(host, repository, history):
     with host_of(host, repository) as (driver, _, standin):
         changes = [("branch", "main", history["fifth"]), ("tag", "v1", history["first"]), ("branch", "gone", None)]
         headers, body = standin.push_hook("the-hook-secret", changes)
-        assert [(push.kind, push.name, push.commit) for push in driver.read_hook(headers, body).news] == changes
+        assert [(push.kind, push.name, push.commit) for push in driver.read_hook(headers, body).events] == changes
 
 
 def test_a_body_that_is_none_is_refused(hosted):
@@ -398,11 +398,11 @@ def test_a_ping_is_known(repository, history):
 
 def test_an_event_that_says_nothing_new_has_no_news(hosted):
     names = ("x-event-key", "x-github-event", "x-gitlab-event", "x-gitea-event")
-    assert hosted.driver.read_hook(dict.fromkeys(names, "something:else"), json.dumps({"a": 1}).encode()).news == ()
+    assert hosted.driver.read_hook(dict.fromkeys(names, "something:else"), json.dumps({"a": 1}).encode()).events == ()
 
 
 @pytest.mark.parametrize(
-    "host, headers, told, state",
+    "host, headers, payload, state",
     [
         (
             "github",
@@ -426,12 +426,12 @@ def test_an_event_that_says_nothing_new_has_no_news(hosted):
         ),
     ],
 )
-def test_the_end_of_a_build_is_read(host, headers, told, state, repository, history):
+def test_the_end_of_a_build_is_read(host, headers, payload, state, repository, history):
     with host_of(host, repository) as (driver, name, _):
         names = {"repository": {"full_name": name}, "project": {"path_with_namespace": name}}
-        found = driver.read_hook(headers, json.dumps({**names, **told}).encode())
-        (news,) = found.news
-        assert (news.state, news.commit, news.repository) == (state, "a" * 40, name)
+        found = driver.read_hook(headers, json.dumps({**names, **payload}).encode())
+        (event,) = found.events
+        assert (event.state, event.commit, event.repository) == (state, "a" * 40, name)
 
 
 # Trying it out, and what goes wrong.
@@ -453,7 +453,7 @@ def test_trying_out_plain_git_reads_the_repository(repository, history):
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_refused_credentials_are_told_and_not_tried_again(host, repository, history, work):
+def test_refused_credentials_are_reported_and_not_tried_again(host, repository, history, work):
     with host_of(host, repository, token="wrong-token-of-tests") as (driver, name, standin):
         found = driver.prove(repository=name).describe()
         assert not found["ok"]
@@ -477,7 +477,7 @@ def test_refused_credentials_are_told_and_not_tried_again(host, repository, hist
         assert [sent for sent in standin.requests if standin.is_git(sent)] == []
 
 
-def test_a_repository_that_is_not_there_is_told(hosted, work):
+def test_a_repository_that_is_not_there_is_reported(hosted, work):
     other = hosted.name.rsplit("/", 1)[0] + "/nothing"
     with pytest.raises(ForeignError):
         list(hosted.driver.refs(other))
@@ -485,7 +485,7 @@ def test_a_repository_that_is_not_there_is_told(hosted, work):
         hosted.driver.checkout(other, "main", "main", work)
 
 
-def test_an_answer_of_the_wrong_shape_is_told(hosted):
+def test_an_answer_of_the_wrong_shape_is_reported(hosted):
     hosted.standin.fault("status", status=200, body={"values": [{}], "version": "8.0"})
     with pytest.raises(ForeignError) as caught:
         list(hosted.driver.refs(hosted.name))

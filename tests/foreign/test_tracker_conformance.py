@@ -60,10 +60,10 @@ KINDS = {"jira-server": lambda: jira(False), "jira-cloud": lambda: jira(True), "
 
 @pytest.fixture(params=KINDS)
 def tracker(request, integration):
-    standin, name, credentials, settings, told = KINDS[request.param]()
+    standin, name, credentials, settings, parts = KINDS[request.param]()
     with standin:
         integration("tracker", name, standin.url, credentials, settings)
-        yield Kind(standin, foreign.driver_named("tracker", "tracker"), *told)
+        yield Kind(standin, foreign.driver_named("tracker", "tracker"), *parts)
 
 
 def test_an_issue_is_described(tracker):
@@ -78,7 +78,7 @@ def test_an_issue_is_moved_once(tracker):
     assert len(tracker.standin.asked(tracker.move)) == 1
 
 
-def test_a_state_that_is_not_there_is_told(tracker):
+def test_a_state_that_is_not_there_is_reported(tracker):
     with pytest.raises(ForeignError) as failed:
         tracker.driver.transition(tracker.key, "Shipped")
     assert failed.value.kind == errors.REFUSED and not failed.value.may_pass and "Shipped" in failed.value.detail
@@ -120,14 +120,14 @@ def test_what_never_arrived_is_unclear_and_said_by_the_next_attempt(tracker, wha
     pattern = getattr(tracker, what)
     tracker.standin.fault("reset", on=pattern, times=1)
 
-    def say():
+    def comment():
         if what == "move":
             return tracker.driver.transition(tracker.key, tracker.done)
         return tracker.driver.comment(tracker.key, "Runs.", "windlass-deploy-7")
 
     with pytest.raises(Unclear):
-        say()
-    assert say()["changed"] is True
+        comment()
+    assert comment()["changed"] is True
 
 
 def test_a_link_is_changed_and_never_doubled(tracker):
@@ -185,7 +185,7 @@ def test_a_server_that_says_yes_and_does_nothing_is_found_out(server):
         foreign.driver_named("tracker", "tracker").transition("SHOP-1", "Done")
 
 
-def test_a_transition_that_wants_a_field_is_told(server):
+def test_a_transition_that_wants_a_field_is_reported(server):
     server.ways["In Progress"] = [("31", "Finish", "Done", {"resolution": {"name": "Resolution", "required": True}})]
     with pytest.raises(ForeignError, match="wants Resolution"):
         foreign.driver_named("tracker", "tracker").transition("SHOP-1", "Done")

@@ -1,1 +1,1 @@
-"""Where packages come from."""
+"""Drivers of the systems that packages and release bundles come from."""

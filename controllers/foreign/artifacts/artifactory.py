@@ -1,4 +1,4 @@
-"""JFrog Artifactory: release bundles in a generic repository, Python packages in a PyPI repository.
+"""Driver of JFrog Artifactory: release bundles in a generic repository, Python packages in a PyPI repository.
 
 Source: the REST API of Artifactory, jfrog.com/help/r/jfrog-rest-apis. Files are sent by their checksums first, so that what
 Artifactory has anywhere is not sent again; AQL trims its answers and says so in range.notification alone.
@@ -48,20 +48,20 @@ class Artifactory(ArtifactDriver):
 
     def __init__(self, access):
         super().__init__(access)
-        self.wanted = self.Settings.model_validate(access.settings)
+        self.settings = self.Settings.model_validate(access.settings)
         self.http = Http(access) if access.url else None
 
     # Packages.
 
     def index(self):
         """Return the Index of the PyPI repository. Raises ForeignError where none is set."""
-        if not self.wanted.pypi_repository:
+        if not self.settings.pypi_repository:
             raise ForeignError(
                 f"The integration '{self.access.name}' names no PyPI repository: set settings.pypi_repository.",
                 access=self.access,
             )
         login = {name: self.access.credentials.get(name) for name in ("username", "password", "token")}
-        return Index(f"{self.access.url.rstrip('/')}/api/pypi/{self.wanted.pypi_repository}/simple", **login)
+        return Index(f"{self.access.url.rstrip('/')}/api/pypi/{self.settings.pypi_repository}/simple", **login)
 
     def package_versions(self, package):
         """Return the PackageVersions of a package in the PyPI repository, newest first."""
@@ -72,12 +72,12 @@ class Artifactory(ArtifactDriver):
     @property
     def repository(self):
         """The repository of bundles. Raises ForeignError where none is set."""
-        if not self.wanted.repository:
+        if not self.settings.repository:
             raise ForeignError(
                 f"The integration '{self.access.name}' names no repository for files: set settings.repository.",
                 access=self.access,
             )
-        return self.wanted.repository
+        return self.settings.repository
 
     def path_of(self, path):
         """Return the percent-encoded place of a file, repository first. Raises ForeignError for one that leads elsewhere."""
@@ -104,11 +104,11 @@ class Artifactory(ArtifactDriver):
     def versions(self, path):
         """Return the Artifacts below a path, newest first."""
         below = {"$or": [{"path": path.rstrip("/")}, {"path": {"$match": path.rstrip("/") + "/*"}}]}
-        wanted = json.dumps({"repo": self.repository, "type": "file", **below})
+        criteria = json.dumps({"repo": self.repository, "type": "file", **below})
         found, offset = [], 0
         for _ in range(paging.MOST_PAGES):
             query = (
-                f'items.find({wanted}).include("repo","path","name","size","sha256","created")'
+                f'items.find({criteria}).include("repo","path","name","size","sha256","created")'
                 f'.sort({{"$desc":["created","path","name"]}}).offset({offset}).limit({PAGE})'
             )
             answer = self.http.ask(
@@ -133,8 +133,8 @@ class Artifactory(ArtifactDriver):
     def fetch(self, path, file, sha256=None):
         """Write a file into an open one, its digest checked; returns its Artifact."""
         answer = self.http.download(self.path_of(path), file, LARGEST_FILE, sha256)
-        told = answer.headers.get("X-Checksum-Sha256")
-        if sha256 is None and told and told != answer.sha256:
+        stated = answer.headers.get("X-Checksum-Sha256")
+        if sha256 is None and stated and stated != answer.sha256:
             raise self.http.bad_answer(f"{path} has another SHA-256 than it says")
         return Artifact(path, answer.size, answer.sha256, self.page_of(path))
 
@@ -201,7 +201,10 @@ class Artifactory(ArtifactDriver):
             return versions[0]
 
         checks = [attempt("connection", ask_version, lambda version: f"Artifactory {version} answers.")]
-        for kind, name in (("repository", self.wanted.repository), ("pypi_repository", self.wanted.pypi_repository)):
+        for kind, name in (
+            ("repository", self.settings.repository),
+            ("pypi_repository", self.settings.pypi_repository),
+        ):
             if name and checks[0].ok:
                 checks.append(
                     attempt(
@@ -210,7 +213,7 @@ class Artifactory(ArtifactDriver):
                         lambda _, name=name: f"{name} can be read.",
                     )
                 )
-        if not self.wanted.repository and not self.wanted.pypi_repository:
+        if not self.settings.repository and not self.settings.pypi_repository:
             checks.append(Check("settings", False, "Name a repository, a pypi_repository, or both in settings."))
         return Proof(versions[0] if versions else None, checks)
 
@@ -232,7 +235,7 @@ class Artifactory(ArtifactDriver):
         if not isinstance(path, str) or not isinstance(repository, str):
             raise ValueError("its data names no repo_key and path.")
         package, version = (
-            package_in(posixpath.basename(path)) if repository == self.wanted.pypi_repository else (None, None)
+            package_in(posixpath.basename(path)) if repository == self.settings.pypi_repository else (None, None)
         )
         return Hook(
             delivery_of(None, body), event, (Published(f"{repository}/{path}", data.get("sha256"), package, version),)

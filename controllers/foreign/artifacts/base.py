@@ -1,9 +1,9 @@
-"""What a place of packages and other files can do."""
+"""What every driver of an artifact store can do: list, fetch and publish packages and other files."""
 
 from dataclasses import dataclass, field
 
 from controllers.foreign import Driver
-from controllers.foreign.answers import told
+from controllers.foreign.answers import record
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Digests:
     md5: str | None = None
 
 
-@told
+@record
 class Artifact:
     """A file that is kept: its path below the integration's URL, its size in bytes, its SHA-256 and where people see it."""
 

@@ -1,4 +1,4 @@
-"""Release bundles in a folder of the workers' machine, such as a shared file system; beside each file, JSON describes it."""
+"""Driver that keeps release bundles in a folder of the workers, such as a shared file system, with JSON beside each file."""
 
 import contextlib
 import fcntl
@@ -64,7 +64,7 @@ class Directory(ArtifactDriver):
         return ForeignError(f"The integration '{self.access.name}' {sentence}", kind, self.access)
 
     @contextlib.contextmanager
-    def told(self):
+    def translating_errors(self):
         """Turn what the operating system refuses into ForeignErrors."""
         try:
             yield
@@ -86,7 +86,7 @@ class Directory(ArtifactDriver):
 
     def versions(self, path):
         """Return the Artifacts below a path, newest first."""
-        with self.told():
+        with self.translating_errors():
             base = self.place(path)
             described = [
                 place.with_name(place.name.removesuffix(DESCRIPTION)) for place in base.rglob(f"*{DESCRIPTION}")
@@ -96,8 +96,8 @@ class Directory(ArtifactDriver):
 
     def fetch(self, path, file, sha256=None):
         """Copy a file that is kept into an open one, its digest checked; returns its Artifact."""
-        with self.told(), open(self.place(path), "rb") as kept:
-            shutil.copyfileobj(kept, file)
+        with self.translating_errors(), open(self.place(path), "rb") as stored:
+            shutil.copyfileobj(stored, file)
         file.seek(0)
         found = hashlib.file_digest(file, "sha256").hexdigest()
         expected = sha256 or self.description(self.place(path)).get("sha256") or found
@@ -110,14 +110,14 @@ class Directory(ArtifactDriver):
     def publish(self, path, file, digests, properties=None):
         """Put an open file there, complete or not at all; the very same again changes nothing. Returns its Artifact."""
         place = self.place(path)
-        with self.told():
+        with self.translating_errors():
             os.stat(self.folder)  # Where a share is not mounted, nothing is kept in its stead.
             place.parent.mkdir(parents=True, exist_ok=True)
             if not place.exists():
                 self.put(place, lambda made: shutil.copyfileobj(file, made), replaces=False)
-            with open(place, "rb") as kept:
-                found = hashlib.file_digest(kept, "sha256").hexdigest()
-                size = kept.tell()
+            with open(place, "rb") as stored:
+                found = hashlib.file_digest(stored, "sha256").hexdigest()
+                size = stored.tell()
             if found != digests.sha256:
                 raise self.error(f"keeps another file at {path}; it is not replaced.", errors.CONFLICT)
             self.describe(place, {"sha256": found, "size_bytes": size}, properties or {})
@@ -125,13 +125,13 @@ class Directory(ArtifactDriver):
 
     def promote(self, path, properties):
         """Add properties to a file that is kept."""
-        with self.told():
+        with self.translating_errors():
             place = self.place(path)
             self.describe(place, {}, properties)
 
     def properties(self, path):
         """Return {name: value} of a file's properties."""
-        with self.told():
+        with self.translating_errors():
             os.stat(self.place(path))
             return self.description(self.place(path)).get("properties", {})
 
@@ -164,8 +164,8 @@ class Directory(ArtifactDriver):
 
     def describe(self, place, facts, properties):
         """Add facts and properties to a file's description; workers that do so at once wait for each other."""
-        with open(place, "rb") as kept:
-            fcntl.flock(kept, fcntl.LOCK_EX)
+        with open(place, "rb") as stored:
+            fcntl.flock(stored, fcntl.LOCK_EX)
             known = self.description(place)
             known = {**known, **facts, "properties": {**known.get("properties", {}), **properties}}
             content = json.dumps(known, indent=2, sort_keys=True).encode() + b"\n"
@@ -180,7 +180,7 @@ class Directory(ArtifactDriver):
     def prove(self, **hints):
         """Look whether the folder is there and can be written to, on the machine that is asked."""
         try:
-            with self.told():
+            with self.translating_errors():
                 folder = self.folder
                 os.listdir(folder)
                 if not os.access(folder, os.W_OK):

@@ -1,4 +1,4 @@
-"""Package indexes that speak PEP 503 or PEP 691: the Python Package Index, Artifactory, Nexus, devpi, pypiserver."""
+"""Driver of package indexes that speak PEP 503 or PEP 691: the Python Package Index, Artifactory, Nexus, devpi, pypiserver."""
 
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -137,7 +137,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.links = []
-        self.tells_version = self.asks_for_password = False
+        self.has_version = self.asks_for_password = False
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -148,19 +148,19 @@ class Page(HTMLParser):
             name, _, digest = fragment.partition("=")
             self.links.append((url, unquote(urlsplit(url).path.rpartition("/")[2]), {name: digest}, None))
         elif tag == "meta":
-            self.tells_version |= about.get("name") == "pypi:repository-version"  # PEP 629
+            self.has_version |= about.get("name") == "pypi:repository-version"  # PEP 629
         elif tag == "input":
             self.asks_for_password |= (about.get("type") or "").lower() == "password"
 
     @property
     def is_index(self):
-        """Whether this is what it should be: it tells the index's version or links to a package's files.
+        """Whether this is what it should be: it gives the index's version or links to a package's files.
 
         A page without either is none, although an old index may have one for a package without files: nothing tells that
         from a page to log in, which may be any HTML, and nothing could be installed from it.
         """
         has_files = any(name.lower().endswith(FILES) for _, name, _, _ in self.links)
-        return (self.tells_version or has_files) and not self.asks_for_password
+        return (self.has_version or has_files) and not self.asks_for_password
 
 
 def version_in(filename):

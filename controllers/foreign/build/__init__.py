@@ -1,1 +1,1 @@
-"""What builds commits."""
+"""Drivers of the systems that build commits."""

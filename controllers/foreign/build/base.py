@@ -1,12 +1,12 @@
-"""What a system that builds can do."""
+"""What every driver of a build system can do: start a build, follow it, fetch what it made."""
 
 from controllers.foreign import Driver
-from controllers.foreign.answers import told
+from controllers.foreign.answers import record
 
 QUEUED, RUNNING, SUCCESS, FAILURE, ABORTED = "queued", "running", "success", "failure", "aborted"
 
 
-@told
+@record
 class Look:
     """What a look at a build shows: its handle from now on, log text since a position, the position after that, the state,
     where people see it, and why it waits, in the system's words.
@@ -20,7 +20,7 @@ class Look:
     why: str | None = None
 
 
-@told
+@record
 class BuiltFile:
     """A file that a build left: its path in the system, its size in bytes and SHA-256 where they are known."""
 

@@ -1,4 +1,4 @@
-"""Jenkins, by its remote access API (www.jenkins.io/doc/book/using/remote-access-api and jenkinsci/jenkins's sources).
+"""Driver of Jenkins, by its remote access API (www.jenkins.io/doc/book/using/remote-access-api and jenkinsci/jenkins's sources).
 
 A build is known by the parameter WINDLASS_KEY: Jenkins drops parameters that a job does not define without a word, so this is
 looked at before anything starts. Left queue items are forgotten after five minutes; then the build is found by its key.

@@ -1,4 +1,4 @@
-"""No other system builds: Windlass does it alone, which is what an application without a `build` has too."""
+"""Driver that stands for no build system: Windlass builds alone, as it does for an application without a `build`."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -34,7 +34,7 @@ class Local(BuildDriver):
         return {"key": key}
 
     def look(self, handle, position):
-        """It is done, and has said nothing."""
+        """It is done, and has written nothing."""
         return Look(handle, "", position, SUCCESS)
 
     def artifacts(self, handle):

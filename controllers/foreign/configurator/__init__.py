@@ -1,1 +1,1 @@
-"""What sets hosts up around a deploy."""
+"""Drivers of the programs that set hosts up around a deploy: Ansible and puppet."""

@@ -1,4 +1,4 @@
-"""Ansible playbooks, played by ansible-runner on the worker that reaches the host."""
+"""Driver of Ansible: playbooks, played by ansible-runner on the worker that reaches the host."""
 
 from pydantic import Field
 
@@ -28,7 +28,7 @@ class Ansible(ConfiguratorDriver):
                 playbook,
                 runner.reaching(job.host, groups=job.groups),
                 variables=job.variables,
-                heard=job.heard,
+                on_event=job.on_event,
                 time_limit_s=min(about.time_limit_s, job.limit_s),
                 stop=job.stop,
                 secrets=job.secrets,

@@ -1,4 +1,4 @@
-"""What a configurator can do: bring a host into the state that a playbook or manifest in a folder of the workers describes."""
+"""What every driver of a configurator can do: bring a host into the state that a playbook or manifest describes."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ class Job:
 
     host: a models.Host; groups: those it is in; variables: what the run is given, by name; secrets: values among them that
     nobody may see; is_check: see what would change, changing nothing; key: the same for what may be followed instead of being
-    started twice, epoch: higher for whoever comes later; heard(event): is given {"kind": "task", "text", "data": {"state"}}
+    started twice, epoch: higher for whoever comes later; on_event(event): is given {"kind": "task", "text", "data": {"state"}}
     and {"kind": "output", "text"} as they happen; stop: a threading.Event that ends it; limit_s: seconds it may take at most,
     whatever the integration allows.
     """
@@ -40,7 +40,7 @@ class Job:
     host: object
     run: str
     variables: dict = field(repr=False)
-    heard: object
+    on_event: object
     stop: object
     limit_s: int
     key: str
@@ -121,9 +121,9 @@ class ConfiguratorDriver(Driver):
         """Raise what an OSError of the folder means."""
         raise self.error(f"cannot read {error.filename}: {error.strerror}.", NOT_PERMITTED) from None
 
-    def error(self, sentence, kind="unusable", **told):
+    def error(self, sentence, kind="unusable", **vendor):
         """Return a ForeignError of this integration."""
-        return ForeignError(f"The integration '{self.access.name}' {sentence}", kind, self.access, **told)
+        return ForeignError(f"The integration '{self.access.name}' {sentence}", kind, self.access, **vendor)
 
     def again(self, error):
         """Return a ForeignError that names this integration."""

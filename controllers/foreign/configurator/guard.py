@@ -1,4 +1,4 @@
-"""Run a command and see that nothing of it outlives the worker that wanted it; a script of its own, standard library only.
+"""Run a command and see that nothing of it outlives the worker that started it; a script of its own, standard library only.
 
 Hosts run it as well, so it is written for Python 3.8.
 

@@ -1,4 +1,4 @@
-"""Puppet manifests, applied by the host's own puppet: `puppet apply` needs no Puppet server."""
+"""Driver of Puppet: manifests, applied by the host's own puppet: `puppet apply` needs no Puppet server."""
 
 import base64
 import contextlib
@@ -20,7 +20,7 @@ MODULES = "modules"
 MOST_BYTES = 8 * 1024 * 1024
 GRACE_S = 60
 LOOK_S = 0.5
-KEPT_ERRORS = 3
+MOST_ERRORS = 3
 LOCAL_MODULES = "$basemodulepath"
 CHANGED, UNCHANGED = 2, 0  # puppet-apply(8), --detailed-exitcodes; 1 and 4 and 6 are failures.
 RESOURCE = re.compile(r"(Notice|Error): (/Stage\[[^ ]+?\])/?([^ /]*): (.*)")
@@ -74,14 +74,14 @@ class Puppet(ConfiguratorDriver):
         """Apply a manifest on a host; returns whether it changed anything."""
         about = self.Settings.model_validate(self.access.settings)
         limit_s = min(about.time_limit_s, job.limit_s)
-        heard = Listener(job.heard, Masker(job.secrets))
+        listener = Listener(job.on_event, Masker(job.secrets))
         files = self.sent(job)
         argv = argv_of(about.command, files, job.is_check)
         try:
             with contextlib.closing(transports.open_host(job.host)) as session, ended_by(job.stop, session):
                 answer = session.request(
                     "run",
-                    on_event=heard.take,
+                    on_event=listener.take,
                     timeout_s=limit_s + GRACE_S,
                     root=job.host.root,
                     app=None,
@@ -103,9 +103,9 @@ class Puppet(ConfiguratorDriver):
             if job.stop.is_set():
                 raise self.stopped(job) from None
             raise self.error(f"could not reach the host: {error}", UNAVAILABLE) from None
-        return self.judged(job, answer, heard, limit_s)
+        return self.judged(job, answer, listener, limit_s)
 
-    def judged(self, job, answer, heard, limit_s):
+    def judged(self, job, answer, listener, limit_s):
         """Return whether puppet changed anything, by how it ended. Raises ForeignError."""
         if answer["why"] == "timeout":
             raise self.error(f"did not apply {job.run} within {limit_s} s, so it was stopped.", TIMED_OUT)
@@ -113,12 +113,12 @@ class Puppet(ConfiguratorDriver):
             raise self.stopped(job)
         if answer["status"] in (UNCHANGED, CHANGED):
             return answer["status"] == CHANGED
-        said = heard.told() or f"puppet ended with status {answer['status']}"
+        message = listener.message() or f"puppet ended with status {answer['status']}"
         if answer["status"] == 127:
             raise self.error(
-                f"cannot apply {job.run}: {said}. Install puppet-agent there, or correct settings.command."
+                f"cannot apply {job.run}: {message}. Install puppet-agent there, or correct settings.command."
             )
-        raise self.error(f"failed to apply {job.run}: {said}", FAILED, vendor_message=said)
+        raise self.error(f"failed to apply {job.run}: {message}", FAILED, vendor_message=message)
 
     def stopped(self, job):
         """Return the error of a run that was stopped."""
@@ -144,8 +144,8 @@ class Puppet(ConfiguratorDriver):
 
     def prove(self, **hints):
         """See that the folder can be read. Which puppet a host has shows when it is used there."""
-        told = "{} Puppet runs on the hosts: install puppet-agent there."
-        return Proof(None, [attempt("folder", self.opened_folder, told.format)])
+        sentence = "{} Puppet runs on the hosts: install puppet-agent there."
+        return Proof(None, [attempt("folder", self.opened_folder, sentence.format)])
 
 
 def argv_of(command, files, is_check):
@@ -187,10 +187,10 @@ def ended_by(stop, session):
 
 
 class Listener:
-    """Hands on what puppet says, and remembers its errors."""
+    """Passes on what puppet writes, and remembers its errors."""
 
-    def __init__(self, heard, masked):
-        self.heard, self.masked = heard, masked
+    def __init__(self, on_event, masked):
+        self.on_event, self.masked = on_event, masked
         self.errors, self.last = [], ""
 
     def take(self, event):
@@ -199,19 +199,19 @@ class Listener:
             return
         for line in event["text"].splitlines():
             if line.strip():
-                self.say(self.masked(line.rstrip()))
+                self.pass_on(self.masked(line.rstrip()))
 
-    def say(self, line):
-        """Hand on a line, and what became of a resource if it is about one."""
+    def pass_on(self, line):
+        """Pass on a line, and what became of a resource if it is about one."""
         self.last = line
-        self.heard({"kind": "output", "text": line})
+        self.on_event({"kind": "output", "text": line})
         if line.startswith("Error: ") and not line.startswith("Error: Facter: "):
             self.errors.append(line.removeprefix("Error: "))
         about = RESOURCE.match(line)
         if about:
             state = "failed" if about[1] == "Error" else "changed"
-            self.heard({"kind": "task", "text": f"{about[2]}{about[3]}", "data": {"state": state}})
+            self.on_event({"kind": "task", "text": f"{about[2]}{about[3]}", "data": {"state": state}})
 
-    def told(self):
-        """Return what puppet said was wrong."""
-        return "; ".join(self.errors[:KEPT_ERRORS]) or self.last
+    def message(self):
+        """Return puppet's errors, or else the last line it wrote."""
+        return "; ".join(self.errors[:MOST_ERRORS]) or self.last

@@ -1,7 +1,7 @@
-"""Play an Ansible playbook on one host: ansible-runner as a child process, its events heard as they come.
+"""Play an Ansible playbook on one host: ansible-runner as a child process, its events passed on as they come.
 
     place = runner.reaching(host)
-    outcome = runner.play(Path("/srv/playbooks/site.yml"), place, heard=print, time_limit_s=600)
+    outcome = runner.play(Path("/srv/playbooks/site.yml"), place, on_event=print, time_limit_s=600)
 
 ansible_runner is never imported here: in a process patched by gevent it hangs. All it needs is
 in a private folder that is removed with whatever it held; none of this process's environment reaches it.
@@ -27,7 +27,7 @@ GUARD = Path(__file__).with_name("guard.py")
 IDENT = "play"
 MOST_EVENT_BYTES = 16 * 1024 * 1024
 MOST_LINE = 8 * 1024
-KEPT_LINES = 12
+LAST_LINES = 12
 LONGEST_SOCKET = 107  # sockaddr_un (unix(7)); ssh adds 17 characters while it makes one, Ansible 14.
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 STATES = {
@@ -113,10 +113,12 @@ def reaching(host, user=None, groups=()):
     return Place(host.name, {**where, **about}, tuple(groups), known_hosts, private_key)
 
 
-def play(playbook, place, *, variables=None, heard=None, time_limit_s, stop=None, secrets=(), check=False, verbosity=0):
+def play(
+    playbook, place, *, variables=None, on_event=None, time_limit_s, stop=None, secrets=(), check=False, verbosity=0
+):
     """Play a playbook (a Path) on one host (a Place); returns its Outcome.
 
-    variables: extra variables, which take precedence over all others and are never taken for templates; heard(event) is
+    variables: extra variables, which take precedence over all others and are never taken for templates; on_event(event) is
     called in this thread with {"kind": "task", "text": name, "data": {"state": ok|changed|failed|ignored|skipped|
     unreachable}} and {"kind": "output", "text": line}; stop: a threading.Event that ends it; secrets: values that no event
     and no message shows; check: see what would change, changing nothing; verbosity: how many -v.
@@ -127,7 +129,7 @@ def play(playbook, place, *, variables=None, heard=None, time_limit_s, stop=None
     """
     with scratch.folder("ansible") as folder, lifeline() as reading_end:
         lay_out(folder, place, variables or {})
-        listener = Listener(heard, Masker(secrets))
+        listener = Listener(on_event, Masker(secrets))
         argv = [*guarded(reading_end), *runner_argv(folder, Path(playbook), check, verbosity)]
         try:
             subprocesses.run(
@@ -158,9 +160,9 @@ def play(playbook, place, *, variables=None, heard=None, time_limit_s, stop=None
 
 def installed(timeout_s=30):
     """Return {"ansible-runner": version, "ansible-core": version} of what is there to play with. Raises ForeignError."""
-    tell = "import importlib.metadata as m; print(m.version('ansible-runner')); print(m.version('ansible-core'))"
+    script = "import importlib.metadata as m; print(m.version('ansible-runner')); print(m.version('ansible-core'))"
     try:
-        done = subprocesses.run([python(), "-I", "-c", tell], environment={"PATH": SYSTEM_PATH}, timeout_s=timeout_s)
+        done = subprocesses.run([python(), "-I", "-c", script], environment={"PATH": SYSTEM_PATH}, timeout_s=timeout_s)
     except subprocesses.CommandError as error:
         why = next((line for line in error.tail[-1:]), str(error))
         raise ForeignError(f"ansible-runner cannot be used ({why.rstrip('.')}). {REMEDY}", UNUSABLE) from None
@@ -274,14 +276,14 @@ def escaped(letter):
     return f"\\U{ord(letter):08x}"
 
 
-# What it says.
+# Its output.
 
 
 class Listener:
-    """Makes events of ansible-runner's lines, and remembers what the outcome is told from."""
+    """Makes events of ansible-runner's lines, and remembers what decides the outcome."""
 
-    def __init__(self, heard, masked):
-        self.heard, self.masked = heard or (lambda event: None), masked
+    def __init__(self, on_event, masked):
+        self.on_event, self.masked = on_event or (lambda event: None), masked
         self.rest = b""
         self.task = None
         self.failure = None
@@ -297,7 +299,7 @@ class Listener:
             raise ForeignError(f"ansible-runner said more than {MOST_EVENT_BYTES} bytes in one event.", BAD_ANSWER)
 
     def take(self, line):
-        """Take one line, an event; what is none is said by Ansible's or ansible-runner's own mishaps."""
+        """Take one line, an event; what is none comes from Ansible's or ansible-runner's own mishaps."""
         try:
             event = json.loads(line)
             data = event.get("event_data") or {}
@@ -306,7 +308,7 @@ class Listener:
             return
         kind = event.get("event")
         for text in (event.get("stdout") or "").splitlines():
-            self.say(text)
+            self.pass_on(text)
         if kind == "playbook_on_task_start":
             self.task = data.get("name")
         elif kind == "playbook_on_stats":
@@ -315,26 +317,26 @@ class Listener:
             self.task_ended(STATES[kind], data)
 
     def task_ended(self, state, data):
-        """Tell what became of a task."""
+        """Pass on what became of a task."""
         result = data.get("res") or {}
         if state == "ok" and result.get("changed"):
             state = "changed"
         if state == "failed" and data.get("ignore_errors"):
             state = "ignored"
         if state in ("failed", "unreachable"):
-            self.failure = (state, data.get("task") or self.task, said_by(result))
-        self.heard({"kind": "task", "text": self.masked(data.get("task") or ""), "data": {"state": state}})
+            self.failure = (state, data.get("task") or self.task, message_of(result))
+        self.on_event({"kind": "task", "text": self.masked(data.get("task") or ""), "data": {"state": state}})
 
-    def say(self, text):
+    def pass_on(self, text):
         """Hand on one line of output."""
         text = self.masked(subprocesses.TERMINAL_CODES.sub("", text)).rstrip()[:MOST_LINE]
         if text:
-            self.last = [*self.last[1 - KEPT_LINES :], text]
-            self.heard({"kind": "output", "text": text})
+            self.last = [*self.last[1 - LAST_LINES :], text]
+            self.on_event({"kind": "output", "text": text})
 
     def complaint(self, text):
         """Take a line that is no event."""
-        self.say(text)
+        self.pass_on(text)
 
     def where(self):
         """Return in which task it is, as the end of a sentence."""
@@ -360,17 +362,17 @@ class Listener:
 
     def failed(self, playbook, status):
         """Return the error for a playbook of which a task failed."""
-        state, task, said = self.failure or ("failed", self.task, f"ansible-playbook ended with status {status}")
-        task, said = self.masked(task or "?"), self.masked(said)
-        if state == "unreachable" and WRONG_KEY.search(said):
-            said = "it shows another key than the one that is pinned; see windlass hosts check"
+        state, task, message = self.failure or ("failed", self.task, f"ansible-playbook ended with status {status}")
+        task, message = self.masked(task or "?"), self.masked(message)
+        if state == "unreachable" and WRONG_KEY.search(message):
+            message = "it shows another key than the one that is pinned; see windlass hosts check"
         if state == "unreachable":
             return ForeignError(
-                f"Ansible could not reach the host in the task '{task}' of {playbook}: {said}",
+                f"Ansible could not reach the host in the task '{task}' of {playbook}: {message}",
                 UNAVAILABLE,
-                vendor_message=said,
+                vendor_message=message,
             )
-        return ForeignError(f"The task '{task}' of {playbook} failed: {said}", FAILED, vendor_message=said)
+        return ForeignError(f"The task '{task}' of {playbook} failed: {message}", FAILED, vendor_message=message)
 
     def not_played(self, playbook, status):
         """Return the error for a playbook that was not played to its end."""
@@ -378,22 +380,24 @@ class Listener:
         for sign, meaning in LACKING.items():
             if sign in text:
                 return ForeignError(f"{meaning.format(python=python())}. {REMEDY}", UNUSABLE)
-        said = " ".join(line.strip() for line in self.last if not line.startswith("PLAY ")) or "it said nothing"
+        message = " ".join(line.strip() for line in self.last if not line.startswith("PLAY ")) or "it said nothing"
         return ForeignError(
-            f"Ansible did not play {playbook} (status {status}): {said[:2000]}", BAD_ANSWER, vendor_message=said[:2000]
+            f"Ansible did not play {playbook} (status {status}): {message[:2000]}",
+            BAD_ANSWER,
+            vendor_message=message[:2000],
         )
 
 
-def said_by(result):
+def message_of(result):
     """Return what the result of a task that failed says, in one text: its message and the last lines of a command."""
     parts = [result.get("msg") or result.get("censored")]
     for item in result.get("results") or ():
         if isinstance(item, dict) and item.get("failed"):
-            parts.append(said_by(item))
+            parts.append(message_of(item))
     if result.get("rc") is not None:
         parts.append(f"status {result['rc']}")
     for name in ("module_stderr", "stderr", "stdout"):
         if isinstance(result.get(name), str) and result[name].strip():
-            parts.append(" ".join(result[name].split("\n")[-KEPT_LINES:]).strip())
+            parts.append(" ".join(result[name].split("\n")[-LAST_LINES:]).strip())
             break
     return "; ".join(str(part).strip().rstrip(".") for part in parts if part)[:2000] or "it did not say why"

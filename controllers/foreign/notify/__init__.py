@@ -1,1 +1,1 @@
-"""Who is told."""
+"""Drivers of the ways to notify people and programs: e-mail, Slack, webhooks."""

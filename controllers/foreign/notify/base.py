@@ -1,4 +1,4 @@
-"""What a way of telling people or programs can do."""
+"""What every driver of notifications can do: send a message; and which messages an integration is sent."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from controllers.foreign import Driver, DriverSettings
 
 @dataclass(frozen=True)
 class Message:
-    """What is told. key: the same for every attempt of one message; event: such as deploy.succeeded; subject: one line;
+    """A notification. key: the same for every attempt of one message; event: such as deploy.succeeded; subject: one line;
     text: more, or None; data: the same for programs (plain JSON).
     """
 
@@ -30,7 +30,7 @@ class Choice(DriverSettings):
 
 
 class NotifyDriver(Driver):
-    """A way to tell people or programs something."""
+    """A way to notify people or programs."""
 
     role = "notify"
     Settings = Choice

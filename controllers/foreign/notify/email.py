@@ -1,4 +1,4 @@
-"""Messages for people by e-mail: SMTP (RFC 5321), with STARTTLS (RFC 3207) or TLS from the start (RFC 8314), and a login."""
+"""Driver of notifications by e-mail: SMTP (RFC 5321), with STARTTLS (RFC 3207) or TLS from the start (RFC 8314), and a login."""
 
 import smtplib
 import ssl
@@ -53,7 +53,7 @@ class Email(NotifyDriver):
 
     def __init__(self, access):
         super().__init__(access)
-        self.wanted = self.Settings.model_validate(access.settings)
+        self.settings = self.Settings.model_validate(access.settings)
 
     def send(self, message):
         """Send a message to all receivers; its Message-ID is the same for every attempt."""
@@ -88,10 +88,10 @@ class Email(NotifyDriver):
         """Return the e-mail that a message becomes."""
         mail = EmailMessage()
         mail["Subject"] = " ".join(message.subject.split())
-        mail["From"] = self.wanted.sender
-        mail["To"] = ", ".join(self.wanted.to)
+        mail["From"] = self.settings.sender
+        mail["To"] = ", ".join(self.settings.to)
         mail["Date"] = formatdate()
-        mail["Message-ID"] = f"<{message.key}@{self.wanted.sender.rpartition('@')[2]}>"
+        mail["Message-ID"] = f"<{message.key}@{self.settings.sender.rpartition('@')[2]}>"
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody answers this with a note of absence.
         lines = [message.subject, *filter(None, [message.text, message.data.get("url")])]
         mail.set_content("\n\n".join(lines) + "\n")
@@ -99,17 +99,17 @@ class Email(NotifyDriver):
 
     def server(self, exchange):
         """Return a session with the server, encrypted and logged in as configured. Raises what smtplib does, ForeignError."""
-        wanted, seconds = self.wanted, settings.foreign.read_timeout_s
+        options, seconds = self.settings, settings.foreign.read_timeout_s
         context = self.trust()
-        kind = TLSServer if wanted.security == "tls" else PlainServer
+        kind = TLSServer if options.security == "tls" else PlainServer
         try:
-            server = kind(wanted.host, wanted.port or PORTS[wanted.security], seconds, context, exchange)
+            server = kind(options.host, options.port or PORTS[options.security], seconds, context, exchange)
         except egress.Refused as error:
             raise ForeignError(
                 f"The integration '{self.access.name}' cannot be asked: {error}", access=self.access
             ) from None
         try:
-            if wanted.security == "starttls":
+            if options.security == "starttls":
                 server.starttls(context=context)
             if self.access.credentials:
                 server.login(self.access.credentials["username"], self.access.credentials["password"])
@@ -121,7 +121,7 @@ class Email(NotifyDriver):
     def trust(self):
         """Return the TLS context of this integration. Raises ForeignError."""
         try:
-            return transport.trust(self.wanted.ca)
+            return transport.trust(self.settings.ca)
         except ssl.SSLError:
             raise ForeignError(
                 f"The integration '{self.access.name}' has a setting ca that is no certificate (PEM): correct it.",
@@ -130,23 +130,25 @@ class Email(NotifyDriver):
 
     def failure(self, error, was_handed_over, is_late):
         """Return the ForeignError for what went wrong with the server; is_late: it was ended because it took too long."""
-        who, said = f"The integration '{self.access.name}'", "it took too long" if is_late else said_by(error)
+        who, message = f"The integration '{self.access.name}'", "it took too long" if is_late else message_of(error)
         if isinstance(error, smtplib.SMTPAuthenticationError):
-            return ForeignError(f"{who} refuses the credentials ({said}).", errors.REFUSED_CREDENTIALS, self.access)
+            return ForeignError(f"{who} refuses the credentials ({message}).", errors.REFUSED_CREDENTIALS, self.access)
         if isinstance(error, smtplib.SMTPNotSupportedError):
-            return ForeignError(f"{who} does not offer what its settings ask for: {said}.", errors.REFUSED, self.access)
+            return ForeignError(
+                f"{who} does not offer what its settings ask for: {message}.", errors.REFUSED, self.access
+            )
         if isinstance(error, smtplib.SMTPResponseException):
             kind = errors.REFUSED if error.smtp_code >= 500 else errors.UNAVAILABLE
-            return ForeignError(f"{who} does not take the message ({said}).", kind, self.access)
+            return ForeignError(f"{who} does not take the message ({message}).", kind, self.access)
         if isinstance(error, smtplib.SMTPRecipientsRefused):
             codes = [code for code, _ in error.recipients.values()]
             kind = errors.REFUSED if min(codes) >= 500 else errors.UNAVAILABLE
-            return ForeignError(f"{who} refuses all receivers ({said}).", kind, self.access)
-        if was_handed_over:  # smtplib's own errors are OSErrors too; those with an answer are told above.
-            return Unclear(f"{who} was given a message and did not say whether it took it: {said}.", self.access)
-        is_late = is_late or "timed out" in str(error)  # smtplib tells a time-out as a connection that was closed.
+            return ForeignError(f"{who} refuses all receivers ({message}).", kind, self.access)
+        if was_handed_over:  # smtplib's own errors are OSErrors too; those with an answer are handled above.
+            return Unclear(f"{who} was given a message and did not say whether it took it: {message}.", self.access)
+        is_late = is_late or "timed out" in str(error)  # smtplib reports a time-out as a connection that was closed.
         kind = errors.TIMED_OUT if is_late else errors.UNAVAILABLE
-        return ForeignError(f"{who} cannot be used now: {said}. It is asked again later.", kind, self.access)
+        return ForeignError(f"{who} cannot be used now: {message}. It is asked again later.", kind, self.access)
 
     def prove(self, **hints):
         """Connect, encrypt and log in; no mail is sent."""
@@ -183,8 +185,8 @@ class TLSServer(PlainServer):
         return self.context.wrap_socket(super()._get_socket(host, port, timeout), server_hostname=host)
 
 
-def said_by(error):
-    """Return what a server or the system said, as one line."""
+def message_of(error):
+    """Return the message of a server or of the operating system, as one line."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, text = next(iter(error.recipients.values()))
     elif isinstance(error, smtplib.SMTPResponseException):

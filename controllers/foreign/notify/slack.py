@@ -1,4 +1,4 @@
-"""Messages for people in Slack, or in Mattermost, Rocket.Chat and others that take Slack's incoming webhooks.
+"""Driver of notifications in Slack, or in Mattermost, Rocket.Chat and others that take Slack's incoming webhooks.
 
 Source: docs.slack.dev/messaging/sending-messages-using-incoming-webhooks: POST {"text"}, answered with the text "ok"; in a
 text, &, < and > are written as entities and <url|words> is a link.
@@ -58,8 +58,8 @@ class Slack(NotifyDriver):
             self.post({})
         except ForeignError as error:
             known = error.vendor_status == 400 and (error.vendor_message or "") in NO_TEXT
-            said = "The webhook is there." if known else error.detail
-            return Proof(None, [Check("webhook", known, said)])
+            message = "The webhook is there." if known else error.detail
+            return Proof(None, [Check("webhook", known, message)])
         return Proof(None, [Check("webhook", True, "The webhook answers.")])
 
 

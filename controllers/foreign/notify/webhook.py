@@ -1,4 +1,4 @@
-"""Messages for programs: an HTTP POST of JSON, signed as the Standard Webhooks specification has it.
+"""Driver of notifications to programs: an HTTP POST of JSON, signed as the Standard Webhooks specification has it.
 
 Source: github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md: the headers webhook-id, webhook-timestamp
 (seconds since 1970) and webhook-signature, "v1," and the base64 of the HMAC-SHA256 over "<id>.<timestamp>.<body>".

@@ -1,1 +1,1 @@
-"""Where code comes from."""
+"""Drivers of the code hosts that source code comes from."""

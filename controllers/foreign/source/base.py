@@ -1,9 +1,9 @@
-"""What a source of code can do."""
+"""What every driver of a code host can do: find branches and commits, check code out, read and set statuses of commits."""
 
 from dataclasses import dataclass
 
 from controllers.foreign import Driver, ForeignError
-from controllers.foreign.answers import told
+from controllers.foreign.answers import record
 from controllers.foreign.errors import NOT_FOUND
 
 BRANCH, TAG = "branch", "tag"
@@ -18,7 +18,7 @@ class Checkout:
     digest: str
 
 
-@told
+@record
 class Repository:
     """A repository: its name as an application's source has it, where people see it, and its default branch if it has one."""
 
@@ -27,7 +27,7 @@ class Repository:
     default_branch: str | None
 
 
-@told
+@record
 class Ref:
     """A branch or a tag (`kind`) and the commit it leads to."""
 
@@ -36,7 +36,7 @@ class Ref:
     commit: str
 
 
-@told
+@record
 class Commit:
     """A commit as its author wrote it; `at` is when, in RFC 3339."""
 
@@ -47,7 +47,7 @@ class Commit:
     message: str
 
 
-@told
+@record
 class Change:
     """A file that two commits have differently: `change` is added, removed or changed."""
 
@@ -55,7 +55,7 @@ class Change:
     change: str
 
 
-@told
+@record
 class PullRequest:
     """A merged pull request (or merge request): its number there, its title, where people see it, and who made it."""
 
@@ -65,9 +65,9 @@ class PullRequest:
     author: str | None
 
 
-@told
+@record
 class Status:
-    """What is said about a commit: `key` tells it from others of the same commit; state: pending, success or failure."""
+    """A judgement on a commit, such as a build's. key: unique for the commit; state: pending, success or failure."""
 
     key: str
     state: str
@@ -81,7 +81,7 @@ class SourceDriver(Driver):
 
     role = "source"
     has_statuses = False  # Whether set_status, statuses and build_state mean anything.
-    has_repositories = True  # Whether it can tell which repositories there are.
+    has_repositories = True  # Whether it can list its repositories.
 
     def address_of(self, repository):
         """Return what a repository's name leads to. Raises ForeignError for a name the driver would never use."""
@@ -146,7 +146,7 @@ class SourceDriver(Driver):
         raise NotImplementedError
 
     def set_status(self, repository, commit, status):
-        """Say a Status of a commit, unless the very same is there. Raises ForeignError."""
+        """Set a Status of a commit, unless the very same is there. Raises ForeignError."""
         raise NotImplementedError
 
     def build_state(self, repository, commit):

@@ -1,4 +1,4 @@
-"""Bitbucket Cloud, by its REST API 2.0: https://developer.atlassian.com/cloud/bitbucket/rest/"""
+"""Driver of Bitbucket Cloud, by its REST API 2.0: https://developer.atlassian.com/cloud/bitbucket/rest/"""
 
 import re
 from urllib.parse import quote
@@ -12,7 +12,7 @@ from controllers.foreign.source.hosted import HostedSource, commit_made, request
 HOME, HOME_API = "https://bitbucket.org", "https://api.bitbucket.org/2.0"
 API_TOKEN_USER = "x-bitbucket-api-token-auth"  # noqa: S105  What git logs in as with a person's API token.
 STATES = {"SUCCESSFUL": SUCCESS, "FAILED": FAILURE, "STOPPED": FAILURE, "INPROGRESS": PENDING}
-SAID = {SUCCESS: "SUCCESSFUL", FAILURE: "FAILED", PENDING: "INPROGRESS"}
+STATE_NAMES = {SUCCESS: "SUCCESSFUL", FAILURE: "FAILED", PENDING: "INPROGRESS"}
 KINDS = {"added": "added", "removed": "removed"}
 RAW_AUTHOR = re.compile(r"\s*<[^<>]*>\s*$")
 
@@ -45,16 +45,16 @@ class BitbucketCloud(HostedSource):
 
     def repositories(self, query=None):
         """Return the repositories the credentials are a member of."""
-        asked = {"role": "member", "pagelen": 100, **({"q": f'name ~ "{plain(query)}"'} if query else {})}
-        for found in paging.by_next(self.http, "repositories", asked):
+        params = {"role": "member", "pagelen": 100, **({"q": f'name ~ "{plain(query)}"'} if query else {})}
+        for found in paging.by_next(self.http, "repositories", params):
             branch = (found.get("mainbranch") or {}).get("name")
             yield Repository(found["full_name"], f"{self.access.url.rstrip('/')}/{found['full_name']}", branch)
 
     def refs(self, repository, query=None):
         """Return branches, then tags; a tag's target is always the commit."""
-        asked = {"pagelen": 100, **({"q": f'name ~ "{plain(query)}"'} if query else {})}
+        params = {"pagelen": 100, **({"q": f'name ~ "{plain(query)}"'} if query else {})}
         for kind, path in ((BRANCH, "branches"), (TAG, "tags")):
-            for found in paging.by_next(self.http, f"{self.r(repository)}/refs/{path}", asked):
+            for found in paging.by_next(self.http, f"{self.r(repository)}/refs/{path}", params):
                 yield Ref(kind, found["name"], found["target"]["hash"])
 
     def found(self, repository, kind, name):
@@ -71,18 +71,18 @@ class BitbucketCloud(HostedSource):
         author = RAW_AUTHOR.sub("", (found.get("author") or {}).get("raw") or "")
         return commit_made(found["hash"], author, found["date"], found["message"])
 
-    def told_commits(self, repository, older, newer):
+    def fetch_commits(self, repository, older, newer):
         """Return the commits between two, newest first; its pages are opaque, and the first must not be named."""
-        asked = {"exclude": older, "pagelen": 100}
-        return map(self.commit_of, paging.by_next(self.http, f"{self.r(repository)}/commits/{newer}", asked))
+        params = {"exclude": older, "pagelen": 100}
+        return map(self.commit_of, paging.by_next(self.http, f"{self.r(repository)}/commits/{newer}", params))
 
     def changed_files(self, repository, older, newer, most):
         """Return the files two commits have differently; the newer comes first in the API's range.
 
         Without merge=false it would be the difference that merging makes, which is none where `newer` is the ancestor.
         """
-        changes, asked = [], {"pagelen": 500, "merge": "false"}
-        for found in paging.by_next(self.http, f"{self.r(repository)}/diffstat/{newer}..{older}", asked):
+        changes, params = [], {"pagelen": 500, "merge": "false"}
+        for found in paging.by_next(self.http, f"{self.r(repository)}/diffstat/{newer}..{older}", params):
             if found["status"] == "renamed":
                 changes.append(Change(found["old"]["path"], "removed"))
                 changes.append(Change(found["new"]["path"], "added"))
@@ -111,7 +111,7 @@ class BitbucketCloud(HostedSource):
     # Statuses.
 
     def statuses(self, repository, commit):
-        """Return what is said of a commit; there is one of each key."""
+        """Return the statuses of a commit; there is one of each key."""
         for found in paging.by_next(self.http, f"{self.r(repository)}/commit/{commit}/statuses", {"pagelen": 100}):
             yield status_of(found)
 
@@ -124,7 +124,7 @@ class BitbucketCloud(HostedSource):
         """Say a status; the same key overwrites the one before."""
         body = {
             "key": status.key,
-            "state": SAID[status.state],
+            "state": STATE_NAMES[status.state],
             "url": status.url,
             "name": status.name,
             "description": status.description,
@@ -163,16 +163,17 @@ class BitbucketCloud(HostedSource):
     def read_hook(self, headers, body):
         """Read a push, which may move many refs, or a build's status."""
         event = headers.get("x-event-key", "")
-        told = hooks.parsed(body)
-        news = ()
+        payload = hooks.parsed(body)
+        events = ()
         with hooks.reading():
             if event == "repo:push":
-                repository, author = told["repository"]["full_name"], (told.get("actor") or {}).get("display_name")
-                changes = [(change.get("new"), change.get("old")) for change in told["push"]["changes"]]
-                news = tuple(push_of(repository, new, old, author) for new, old in changes if new or old)
+                repository = payload["repository"]["full_name"]
+                author = (payload.get("actor") or {}).get("display_name")
+                changes = [(change.get("new"), change.get("old")) for change in payload["push"]["changes"]]
+                events = tuple(push_of(repository, new, old, author) for new, old in changes if new or old)
             elif event in ("repo:commit_status_created", "repo:commit_status_updated"):
-                news = build_of(told)
-        return hooks.Hook(hooks.delivery_of(headers.get("x-request-uuid"), body), event, news)
+                events = build_of(payload)
+        return hooks.Hook(hooks.delivery_of(headers.get("x-request-uuid"), body), event, events)
 
 
 def plain(query):
@@ -198,11 +199,11 @@ def push_of(repository, new, old, author):
     return hooks.Push(repository, kind, ref["name"], new["target"]["hash"] if new else None, author)
 
 
-def build_of(told):
-    """Return the news of a build that has ended, none of one that goes on."""
-    status = told["commit_status"]
+def build_of(payload):
+    """Return the event of a build that has ended, none of one that goes on."""
+    status = payload["commit_status"]
     state = STATES.get(status["state"], PENDING)
     if state == PENDING:
         return ()
     commit = (status.get("commit") or {}).get("hash") or status["links"]["commit"]["href"].rpartition("/")[2]
-    return (hooks.BuildFinished(state, status["key"], told["repository"]["full_name"], commit, status.get("url")),)
+    return (hooks.BuildFinished(state, status["key"], payload["repository"]["full_name"], commit, status.get("url")),)

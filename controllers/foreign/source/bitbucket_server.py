@@ -1,4 +1,4 @@
-"""Bitbucket Server and Data Center (formerly Stash), by its REST API 1.0.
+"""Driver of Bitbucket Server and Data Center (formerly Stash), by its REST API 1.0.
 
 https://developer.atlassian.com/server/bitbucket/rest/
 """
@@ -13,7 +13,7 @@ from controllers.foreign.source.base import BRANCH, FAILURE, PENDING, SUCCESS, T
 from controllers.foreign.source.hosted import HostedSource, commit_made, request_made
 
 STATES = {"SUCCESSFUL": SUCCESS, "FAILED": FAILURE, "CANCELLED": FAILURE, "INPROGRESS": PENDING, "UNKNOWN": PENDING}
-SAID = {SUCCESS: "SUCCESSFUL", FAILURE: "FAILED", PENDING: "INPROGRESS"}
+STATE_NAMES = {SUCCESS: "SUCCESSFUL", FAILURE: "FAILED", PENDING: "INPROGRESS"}
 BOUND_STATUSES = (7, 4)  # From this version on a status belongs to a repository and not to a commit wherever it is.
 CHANGES = {"ADD": "added", "COPY": "added", "DELETE": "removed"}
 NO_COMMIT = "0" * 40
@@ -59,9 +59,9 @@ class BitbucketServer(HostedSource):
 
     def refs(self, repository, query=None):
         """Return branches, then tags. A tag's `hash` is the tag object's; `latestCommit` is what it leads to."""
-        asked = {"filterText": query} if query else None
+        params = {"filterText": query} if query else None
         for kind, path in ((BRANCH, "branches"), (TAG, "tags")):
-            for found in paging.by_start(self.http, f"{self.r(repository)}/{path}", asked):
+            for found in paging.by_start(self.http, f"{self.r(repository)}/{path}", params):
                 yield Ref(kind, found["displayId"], found["latestCommit"])
 
     def found(self, repository, kind, name):
@@ -80,10 +80,10 @@ class BitbucketServer(HostedSource):
             found["id"], author.get("displayName") or author.get("name"), found["authorTimestamp"], found["message"]
         )
 
-    def told_commits(self, repository, older, newer):
+    def fetch_commits(self, repository, older, newer):
         """Return the commits between two, newest first."""
-        asked = {"since": older, "until": newer}
-        return map(self.commit_of, paging.by_start(self.http, f"{self.r(repository)}/commits", asked))
+        params = {"since": older, "until": newer}
+        return map(self.commit_of, paging.by_start(self.http, f"{self.r(repository)}/commits", params))
 
     def changed_files(self, repository, older, newer, most):
         """Return the files two commits have differently."""
@@ -112,12 +112,12 @@ class BitbucketServer(HostedSource):
         return str(self.http.get_json("api/1.0/application-properties").get("version"))
 
     def statuses(self, repository, commit):
-        """Return what is said of a commit, newest first."""
+        """Return the statuses of a commit, newest first."""
         for found in paging.by_start(self.http, f"build-status/1.0/commits/{commit}"):
             yield status_of(found)
 
     def find_status(self, repository, commit, key):
-        """Return the status of a key, where the server can tell it of this repository alone."""
+        """Return the status of a key, where the server can give it for this repository alone."""
         if not self.binds_statuses():
             return super().find_status(repository, commit, key)
         found = self.maybe(f"{self.r(repository)}/commits/{commit}/builds", {"key": key})
@@ -127,7 +127,7 @@ class BitbucketServer(HostedSource):
         """Say a status; the same key overwrites the one before."""
         body = {
             "key": status.key,
-            "state": SAID[status.state],
+            "state": STATE_NAMES[status.state],
             "url": status.url,
             "name": status.name,
             "description": status.description,
@@ -180,16 +180,16 @@ class BitbucketServer(HostedSource):
         return hooks.is_signed(headers.get("x-hub-signature"), body, secret)
 
     def read_hook(self, headers, body):
-        """Read a push: one message tells of all refs that it moved."""
+        """Read a push: one message reports all refs that it moved."""
         event = headers.get("x-event-key", "")
-        news = ()
+        events = ()
         if event == "repo:refs_changed":
-            told = hooks.parsed(body)
+            payload = hooks.parsed(body)
             with hooks.reading():
-                repository = f"{told['repository']['project']['key']}/{told['repository']['slug']}"
-                author = (told.get("actor") or {}).get("displayName")
-                news = tuple(push_of(repository, change, author) for change in told["changes"])
-        return hooks.Hook(hooks.delivery_of(headers.get("x-request-id"), body), event, news)
+                repository = f"{payload['repository']['project']['key']}/{payload['repository']['slug']}"
+                author = (payload.get("actor") or {}).get("displayName")
+                events = tuple(push_of(repository, change, author) for change in payload["changes"])
+        return hooks.Hook(hooks.delivery_of(headers.get("x-request-id"), body), event, events)
 
 
 def status_of(found):

@@ -1,4 +1,4 @@
-"""Git repositories: any URL git can read, kept as bare mirrors below <data>/git/."""
+"""Driver of plain git repositories at any URL that git can read; they are kept as bare mirrors below <data>/git/."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ HINTS = {
     BAD_ANSWER: "Check its URL.",
 }
 REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-KEPT_REF = "refs/windlass/"  # Keeps what became a release from being pruned when its branch is rewritten.
+RELEASE_REF = "refs/windlass/"  # Keeps what became a release from being pruned when its branch is rewritten.
 LISTED_BRANCHES = 8
 CHANGES = {"A": "added", "D": "removed"}
 LOG_FORMAT = "%H%x00%an%x00%at%x00%s%x00%B"
@@ -124,7 +124,7 @@ class Git(SourceDriver):
         return self.address_of(repository).url.removesuffix(".git") == self.address_of(pushed).url.removesuffix(".git")
 
     def refs(self, repository, query=None):
-        """Return branches, then tags with the commits they lead to, as the server tells now. Raises ForeignError."""
+        """Return branches, then tags with the commits they lead to, as the server has them now. Raises ForeignError."""
         address = self.address_of(repository)
         done = remote_git(address, self.access, "ls-remote", "--heads", "--tags", "--end-of-options")
         found = {}
@@ -192,7 +192,7 @@ class Git(SourceDriver):
         return address.host or address.path
 
     def branches(self, repository):
-        """Return how many branches a repository has, as its server tells. Raises ForeignError."""
+        """Return how many branches a repository has, as its server says. Raises ForeignError."""
         done = remote_git(self.address_of(repository), self.access, "ls-remote", "--heads", "--end-of-options")
         return len(done.output.splitlines())
 
@@ -410,7 +410,7 @@ class Mirror:
     def fetch_commit(self, commit):
         """Fetch a commit that no branch or tag leads to; returns it, or None where the server does not give it."""
         try:
-            self.fetch(f"+{commit}:{KEPT_REF}{commit}")
+            self.fetch(f"+{commit}:{RELEASE_REF}{commit}")
         except ForeignError:
             return None
         return self.resolve(commit)
@@ -454,12 +454,12 @@ class Mirror:
 
     def export(self, commit):
         """Put the commit's tree into the content store and return its digest."""
-        self.run(git("-C", str(self.folder), "update-ref", f"{KEPT_REF}{commit}", commit))
-        self.tell_subject(commit)
+        self.run(git("-C", str(self.folder), "update-ref", f"{RELEASE_REF}{commit}", commit))
+        self.output_subject(commit)
         return git_tree.put_into_store(self.folder, commit, self.folder / "windlass-blobs", self.run, self.work.output)
 
-    def tell_subject(self, commit):
-        """Say which commit it is, as people know it."""
+    def output_subject(self, commit):
+        """Write into the output which commit it is, as people know it."""
         done = self.run(git("-C", str(self.folder), "log", "--max-count=1", f"--format={LOG_FORMAT}", commit, "--"))
         found = logged(done.output)[0]
         self.work.output(f"Commit {commit[:12]} of {found['author']}, {found['at'][:10]}: {found['subject']}")

@@ -1,4 +1,4 @@
-"""Where a repository is: what people write as its name, checked so that git can take it for nothing but a place."""
+"""Check the address of a git repository as people write it, so that git can take it for nothing but an address."""
 
 import hashlib
 import os

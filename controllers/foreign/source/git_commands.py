@@ -1,4 +1,4 @@
-"""git, told what it may do: its options and its environment, and what its complaints mean.
+"""Command lines of git: the options and the environment that restrict it, and what its error messages mean.
 
 Nothing of this machine's own git configuration applies, no hook and no helper program runs, and nothing asks a
 question. A password goes to git through a program it asks (gitcredentials(7)), a key through a configuration file of
@@ -17,7 +17,7 @@ from controllers.foreign.errors import NOT_PERMITTED, REFUSED_CREDENTIALS, UNAVA
 from controllers.foreign.source.git_address import address_of
 
 STALLED_S = 60  # A transfer below 1,000 bytes a second for this long is given up.
-KEPT_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "TMPDIR")
+PASSED_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "TMPDIR")
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 TOKEN_USER = "x-token-auth"  # noqa: S105  Servers that take a token as a password accept any user name with it.
 OPTIONS = (
@@ -35,7 +35,7 @@ OPTIONS = (
     "advice.detachedHead=false",
 )
 
-# git may only be told the password for the very server it belongs to, whatever a redirect makes of the question.
+# git is given the password only for the very server it belongs to, whatever a redirect makes of the question.
 ASKPASS = """#!/bin/sh
 case "$1" in
     "Username for '$WINDLASS_ASK_ORIGIN"[/\\']*) printf '%s\\n' "$WINDLASS_ASK_USERNAME" ;;
@@ -68,7 +68,7 @@ SSH_CONFIG = """Host *
 REFUSED_LOGIN = r"Authentication failed|HTTP Basic: Access denied|Permission denied \(|error: 401|invalid credentials"
 NO_LOGIN = r"could not read (Username|Password)|terminal prompts disabled|unable to get password|error: 403"
 
-# What git, curl and ssh write, and what it means to whoever reads a build's error. The first that matches is told.
+# What git, curl and ssh write, and what it means to whoever reads a build's error. The first that matches counts.
 MEANINGS = (
     (
         r"Host key verification failed|REMOTE HOST IDENTIFICATION",
@@ -127,9 +127,9 @@ def git(*arguments, follow_redirects=False):
 
 def base_environment(folder):
     """Return the variables of every git command; `folder` is a private one that serves as its home."""
-    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    passed = {name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ}
     return {
-        **kept,
+        **passed,
         "PATH": os.environ.get("PATH", DEFAULT_PATH),
         "LC_ALL": "C.UTF-8",
         "HOME": str(folder),
@@ -252,8 +252,8 @@ def meaning_of(tail, gate_failures=()):
     for pattern, meaning in MEANINGS:
         if re.search(pattern, text, re.I):
             return meaning
-    said = tail[-1] if tail else "git did not say why."
-    complaint = next((line for line in tail if line.startswith(("fatal:", "error:"))), said)
+    last = tail[-1] if tail else "git did not say why."
+    complaint = next((line for line in tail if line.startswith(("fatal:", "error:"))), last)
     return complaint.removeprefix("fatal: ").removeprefix("error: ")
 
 

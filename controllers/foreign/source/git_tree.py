@@ -1,4 +1,4 @@
-"""Put the tree of a commit into the content store, reading from a mirror only the files that were never read before.
+"""Put the files of a git commit into the content store, reading from a mirror only the files that were never read before.
 
 A file beside the mirror remembers for each blob that was read its SHA-256 and size, so that a commit that changes three
 files costs three files. Formats: git-ls-tree(1) with -z, git-cat-file(1) with --batch.
@@ -63,8 +63,8 @@ def parse_tree(listing):
 class BlobReader:
     """Takes what `git cat-file --batch` writes, piece by piece: files go to the store, small texts are kept."""
 
-    def __init__(self, kept):
-        self.kept = kept
+    def __init__(self, with_content):
+        self.with_content = with_content
         self.contents = {}
         self.blobs = {}
         self._held = bytearray()
@@ -111,7 +111,7 @@ class BlobReader:
         if not self._held:
             return False
         del self._held[:1]  # The line break after each content.
-        if self._blob in self.kept:
+        if self._blob in self.with_content:
             self.contents[self._blob] = self._start
         sha256, size = self._writer.finish()
         self.blobs[self._blob] = Blob(sha256, size, size <= LFS_LARGEST and self._start.startswith(LFS_START))
@@ -125,20 +125,20 @@ class BlobReader:
             self._writer = None
 
 
-def read_blobs(mirror, blobs, kept, run):
-    """Return (contents of the blobs in `kept`, {blob: Blob}) after putting all `blobs` into the store; `run` starts git."""
-    wanted = sorted({*blobs, *kept})
-    reader = BlobReader(kept)
-    if wanted:
+def read_blobs(mirror, blobs, with_content, run):
+    """Put all `blobs` into the store; returns (contents of those in `with_content`, {blob: Blob}). `run` starts git."""
+    names = sorted({*blobs, *with_content})
+    reader = BlobReader(with_content)
+    if names:
         try:
             run(
                 git("-C", str(mirror), "cat-file", "--batch", "--buffer"),
-                stdin="".join(f"{blob}\n" for blob in wanted).encode(),
+                stdin="".join(f"{blob}\n" for blob in names).encode(),
                 on_output=reader.feed,
             )
         finally:
             reader.close()
-    if missing := set(wanted) - set(reader.blobs):
+    if missing := set(names) - set(reader.blobs):
         raise MirrorBroken(f"the object {min(missing)} is missing.")
     return reader.contents, reader.blobs
 
@@ -175,7 +175,7 @@ def put_into_store(mirror, commit, index, run, output):
     """Put the tree of a commit into the store and return its digest.
 
     mirror: the bare repository; index: the file that remembers blobs; run(argv, **options): starts git and returns
-    commands.Done; output(text): tells people what they should know. Raises ForeignError, MirrorBroken and commands.CommandError.
+    commands.Done; output(text): shows people what they should know. Raises ForeignError, MirrorBroken and commands.CommandError.
     """
     listing = run(
         git("-C", str(mirror), "ls-tree", "-r", "-z", "--full-tree", commit), most_output=subprocesses.MOST_OUTPUT
@@ -195,12 +195,12 @@ def put_into_store(mirror, commit, index, run, output):
     except store.BadTree as error:
         raise ForeignError(f"The repository cannot become a release: {error}") from None
     remember(index, {blob: read[blob] for blob in new})
-    tell(tree, blobs, output)
+    output_notes(tree, blobs, output)
     return digest
 
 
-def tell(tree, blobs, output):
-    """Say what people may miss in the release."""
+def output_notes(tree, blobs, output):
+    """Write into the output what people may miss in the release."""
     if tree.submodules:
         output(f"Note: submodules are not followed; the release lacks {listed(tree.submodules)}.")
     pointers = [path for path, _, blob in tree.files if blobs[blob].is_lfs]

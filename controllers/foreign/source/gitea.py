@@ -1,4 +1,4 @@
-"""Gitea and Forgejo, by their REST API 1: https://docs.gitea.com/api/"""
+"""Driver of Gitea and Forgejo, by their REST API 1: https://docs.gitea.com/api/"""
 
 from urllib.parse import quote
 
@@ -57,13 +57,13 @@ class Gitea(HostedSource):
         found = self.maybe(f"{self.r(repository)}/git/commits/{name}", {"stat": "false", "files": "false"})
         return commit_of(found) if found else None
 
-    def told_commits(self, repository, older, newer):
+    def fetch_commits(self, repository, older, newer):
         """Return the commits between two, newest first; the comparison has all of them at once."""
         found = self.http.get_json(f"{self.r(repository)}/compare/{older}...{newer}")
         return map(commit_of, found.get("commits") or [])
 
     def changed_files(self, repository, older, newer, most):
-        """Return the files two commits have differently, from their trees: a comparison does not tell them."""
+        """Return the files two commits have differently, from their trees: a comparison does not list them."""
         before, after = self.tree(repository, older), self.tree(repository, newer)
         kinds = {
             path: "added" if path not in before else "removed" if path not in after else "changed"
@@ -76,8 +76,8 @@ class Gitea(HostedSource):
         """Return {path: (mode, blob)} of a commit's files."""
         files, page = {}, 1
         while True:
-            asked = {"recursive": "true", "per_page": 1000, "page": page}
-            found = self.http.get_json(f"{self.r(repository)}/git/trees/{commit}", asked)
+            params = {"recursive": "true", "per_page": 1000, "page": page}
+            found = self.http.get_json(f"{self.r(repository)}/git/trees/{commit}", params)
             entries = found.get("tree") or []
             files.update({entry["path"]: (entry["mode"], entry["sha"]) for entry in entries if entry["type"] == "blob"})
             if not found.get("truncated") or page >= paging.MOST_PAGES:
@@ -95,7 +95,7 @@ class Gitea(HostedSource):
     # Statuses.
 
     def statuses(self, repository, commit):
-        """Return what is said of a commit, newest first."""
+        """Return the statuses of a commit, newest first."""
         path = f"{self.r(repository)}/commits/{commit}/statuses"
         found = list(paging.by_link(self.http, path, {"limit": PAGE}))
         for status in sorted(found, key=lambda status: -status["id"]):
@@ -154,12 +154,12 @@ class Gitea(HostedSource):
     def read_hook(self, headers, body):
         """Read a push or a status."""
         event = headers.get("x-gitea-event", "")
-        told = hooks.parsed(body)
-        news = ()
+        payload = hooks.parsed(body)
+        events = ()
         with hooks.reading():
             if event == "push":
-                news = push_of(told, (told.get("pusher") or {}).get("login"))
-            elif event == "status" and told["state"] != "pending":
-                state = STATES.get(told["state"], FAILURE)
-                news = build_of(told, state, told["context"], told["sha"], told.get("target_url"))
-        return hooks.Hook(hooks.delivery_of(headers.get("x-gitea-delivery"), body), event, news)
+                events = push_of(payload, (payload.get("pusher") or {}).get("login"))
+            elif event == "status" and payload["state"] != "pending":
+                state = STATES.get(payload["state"], FAILURE)
+                events = build_of(payload, state, payload["context"], payload["sha"], payload.get("target_url"))
+        return hooks.Hook(hooks.delivery_of(headers.get("x-gitea-delivery"), body), event, events)

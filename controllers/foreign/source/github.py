@@ -1,4 +1,4 @@
-"""GitHub and GitHub Enterprise Server, by its REST API: https://docs.github.com/en/rest"""
+"""Driver of GitHub and GitHub Enterprise Server, by its REST API: https://docs.github.com/en/rest"""
 
 from urllib.parse import quote
 
@@ -72,7 +72,7 @@ class GitHub(HostedSource):
             f"{self.r(repository)}/compare/{older}...{newer}", {"per_page": PAGE, "page": page}, also=()
         )
 
-    def told_commits(self, repository, older, newer):
+    def fetch_commits(self, repository, older, newer):
         """Return the commits between two, newest first: the last page is read first, 250 would be all without pages."""
         first = self.compared(repository, older, newer, 1)
         last = max(1, -(-first["total_commits"] // PAGE))
@@ -83,7 +83,7 @@ class GitHub(HostedSource):
             yield from map(commit_of, reversed(found["commits"]))
 
     def changed_files(self, repository, older, newer, most):
-        """Return the files two commits have differently; the API tells no more than 300."""
+        """Return the files two commits have differently; the API lists no more than 300."""
         changes = []
         for found in self.compared(repository, older, newer, 1).get("files") or []:
             if found["status"] == "renamed":
@@ -103,7 +103,7 @@ class GitHub(HostedSource):
     # Statuses.
 
     def statuses(self, repository, commit):
-        """Return what is said of a commit, newest first."""
+        """Return the statuses of a commit, newest first."""
         path = f"{self.r(repository)}/commits/{commit}/statuses"
         for found in paging.by_link(self.http, path, {"per_page": PAGE}):
             yield Status(
@@ -174,19 +174,21 @@ class GitHub(HostedSource):
     def read_hook(self, headers, body):
         """Read a push, a status or the end of a check suite."""
         event = headers.get("x-github-event", "")
-        told = hooks.parsed(body)
-        news = ()
+        payload = hooks.parsed(body)
+        events = ()
         with hooks.reading():
             if event == "push":
-                news = push_of(told, (told.get("pusher") or {}).get("name"))
-            elif event == "status" and told["state"] != "pending":
-                state = STATES.get(told["state"], FAILURE)
-                news = build_of(told, state, told["context"], told["sha"], told.get("target_url"))
-            elif event == "check_suite" and told["action"] == "completed":
-                suite = told["check_suite"]
+                events = push_of(payload, (payload.get("pusher") or {}).get("name"))
+            elif event == "status" and payload["state"] != "pending":
+                state = STATES.get(payload["state"], FAILURE)
+                events = build_of(payload, state, payload["context"], payload["sha"], payload.get("target_url"))
+            elif event == "check_suite" and payload["action"] == "completed":
+                suite = payload["check_suite"]
                 state = CHECKS.get(suite["conclusion"], FAILURE)
-                news = build_of(told, state, (suite.get("app") or {}).get("name"), suite["head_sha"], suite.get("url"))
-        return hooks.Hook(hooks.delivery_of(headers.get("x-github-delivery"), body), event, news)
+                events = build_of(
+                    payload, state, (suite.get("app") or {}).get("name"), suite["head_sha"], suite.get("url")
+                )
+        return hooks.Hook(hooks.delivery_of(headers.get("x-github-delivery"), body), event, events)
 
 
 def commit_of(found):
@@ -196,17 +198,17 @@ def commit_of(found):
     return commit_made(found["sha"], author.get("name"), author["date"], commit["message"])
 
 
-def push_of(told, author):
-    """Return the news of a push; Gitea's has the same shape. `after` of an annotated tag is the tag object."""
-    ref = hooks.ref_of(told["ref"])
+def push_of(payload, author):
+    """Return the event of a push; Gitea's has the same shape. `after` of an annotated tag is the tag object."""
+    ref = hooks.ref_of(payload["ref"])
     if ref is None:
         return ()
-    is_gone = told.get("deleted") or not told["after"].strip("0")
-    head = (told.get("head_commit") or {}).get("id")
-    commit = None if is_gone else head if ref[0] == hooks.TAG and head else told["after"]
-    return (hooks.Push(told["repository"]["full_name"], *ref, commit, author),)
+    is_gone = payload.get("deleted") or not payload["after"].strip("0")
+    head = (payload.get("head_commit") or {}).get("id")
+    commit = None if is_gone else head if ref[0] == hooks.TAG and head else payload["after"]
+    return (hooks.Push(payload["repository"]["full_name"], *ref, commit, author),)
 
 
-def build_of(told, state, job, commit, url):
-    """Return the news of a build that has ended."""
-    return (hooks.BuildFinished(state, job, told["repository"]["full_name"], commit, url),)
+def build_of(payload, state, job, commit, url):
+    """Return the event of a build that has ended."""
+    return (hooks.BuildFinished(state, job, payload["repository"]["full_name"], commit, url),)

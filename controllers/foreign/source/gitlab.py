@@ -1,4 +1,4 @@
-"""GitLab, by its REST API 4: https://docs.gitlab.com/api/rest/"""
+"""Driver of GitLab, by its REST API 4: https://docs.gitlab.com/api/rest/"""
 
 from urllib.parse import quote
 
@@ -9,7 +9,8 @@ from controllers.foreign.source.hosted import HostedSource, commit_made, request
 
 PAGE = 100
 STATES = {"success": SUCCESS, "failed": FAILURE, "canceled": FAILURE, "skipped": SUCCESS, "manual": SUCCESS}
-SAID = {SUCCESS: "success", FAILURE: "failed", PENDING: "running"}
+FINAL_STATES = ("success", "failed", "canceled")
+STATE_NAMES = {SUCCESS: "success", FAILURE: "failed", PENDING: "running"}
 DEVELOPER = 30  # The access level that may set statuses.
 NO_COMMIT = "0" * 40
 
@@ -44,15 +45,15 @@ class GitLab(HostedSource):
 
     def repositories(self, query=None):
         """Return the repositories the token is a member of."""
-        asked = {"membership": "true", "simple": "true", "per_page": PAGE, **({"search": query} if query else {})}
-        for found in paging.by_link(self.http, "projects", asked):
+        params = {"membership": "true", "simple": "true", "per_page": PAGE, **({"search": query} if query else {})}
+        for found in paging.by_link(self.http, "projects", params):
             yield Repository(found["path_with_namespace"], found["web_url"], found.get("default_branch"))
 
     def refs(self, repository, query=None):
         """Return branches, then tags with their commits."""
-        asked = {"per_page": PAGE, **({"search": query} if query else {})}
+        params = {"per_page": PAGE, **({"search": query} if query else {})}
         for kind, path in ((BRANCH, "branches"), (TAG, "tags")):
-            for found in paging.by_link(self.http, f"{self.r(repository)}/repository/{path}", asked):
+            for found in paging.by_link(self.http, f"{self.r(repository)}/repository/{path}", params):
                 yield Ref(kind, found["name"], found["commit"]["id"])
 
     def found(self, repository, kind, name):
@@ -61,16 +62,16 @@ class GitLab(HostedSource):
         found = self.maybe(f"{self.r(repository)}/repository/{folder}/{quote(name, safe='')}")
         return commit_of(found["commit"] if kind else found) if found else None
 
-    def told_commits(self, repository, older, newer):
+    def fetch_commits(self, repository, older, newer):
         """Return the commits between two, newest first; a comparison has no pages, a list of a range has."""
-        asked = {"ref_name": f"{older}..{newer}", "per_page": PAGE}
-        return map(commit_of, paging.by_link(self.http, f"{self.r(repository)}/repository/commits", asked))
+        params = {"ref_name": f"{older}..{newer}", "per_page": PAGE}
+        return map(commit_of, paging.by_link(self.http, f"{self.r(repository)}/repository/commits", params))
 
     def changed_files(self, repository, older, newer, most):
         """Return the files two commits have differently."""
-        asked = {"from": older, "to": newer, "straight": "true"}
+        params = {"from": older, "to": newer, "straight": "true"}
         changes = []
-        for found in self.http.get_json(f"{self.r(repository)}/repository/compare", asked)["diffs"]:
+        for found in self.http.get_json(f"{self.r(repository)}/repository/compare", params)["diffs"]:
             if found["renamed_file"]:
                 changes += [Change(found["old_path"], "removed"), Change(found["new_path"], "added")]
             else:
@@ -90,7 +91,7 @@ class GitLab(HostedSource):
     # Statuses.
 
     def statuses(self, repository, commit):
-        """Return what is said of a commit: the newest of each name."""
+        """Return the statuses of a commit: the newest of each name."""
         path = f"{self.r(repository)}/repository/commits/{commit}/statuses"
         found = list(paging.by_link(self.http, path, {"per_page": PAGE}))
         for status in sorted(found, key=lambda status: -status["id"]):
@@ -105,7 +106,7 @@ class GitLab(HostedSource):
     def post_status(self, repository, commit, status):
         """Say a status. One that goes on cannot be made to go on once more: that is refused with 400."""
         body = {
-            "state": SAID[status.state],
+            "state": STATE_NAMES[status.state],
             "name": status.key,
             "target_url": status.url,
             "description": status.description,
@@ -146,20 +147,22 @@ class GitLab(HostedSource):
     def read_hook(self, headers, body):
         """Read a push of a branch or a tag, or the end of a pipeline."""
         event = headers.get("x-gitlab-event", "")
-        told = hooks.parsed(body)
-        news = ()
+        payload = hooks.parsed(body)
+        events = ()
         with hooks.reading():
-            if event in ("Push Hook", "Tag Push Hook") and (ref := hooks.ref_of(told["ref"])):
+            if event in ("Push Hook", "Tag Push Hook") and (ref := hooks.ref_of(payload["ref"])):
                 # `after` of an annotated tag is the tag object; `checkout_sha` is the commit.
-                commit = None if told["after"] == NO_COMMIT else told.get("checkout_sha") or told["after"]
-                news = (hooks.Push(told["project"]["path_with_namespace"], *ref, commit, told.get("user_name")),)
-            elif event == "Pipeline Hook" and told["object_attributes"]["status"] in ("success", "failed", "canceled"):
-                pipeline = told["object_attributes"]
+                commit = None if payload["after"] == NO_COMMIT else payload.get("checkout_sha") or payload["after"]
+                events = (
+                    hooks.Push(payload["project"]["path_with_namespace"], *ref, commit, payload.get("user_name")),
+                )
+            elif event == "Pipeline Hook" and payload["object_attributes"]["status"] in FINAL_STATES:
+                pipeline = payload["object_attributes"]
                 state = STATES[pipeline["status"]]
-                name = told["project"]["path_with_namespace"]
-                news = (hooks.BuildFinished(state, "pipeline", name, pipeline["sha"], pipeline.get("url")),)
+                name = payload["project"]["path_with_namespace"]
+                events = (hooks.BuildFinished(state, "pipeline", name, pipeline["sha"], pipeline.get("url")),)
         named = headers.get("idempotency-key") or headers.get("x-gitlab-event-uuid")
-        return hooks.Hook(hooks.delivery_of(named, body), event, news)
+        return hooks.Hook(hooks.delivery_of(named, body), event, events)
 
 
 def commit_of(found):

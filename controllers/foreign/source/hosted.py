@@ -1,7 +1,7 @@
-"""What sources with an API have in common: git carries the code, the API everything git does not know.
+"""What code hosts with an API (GitHub, GitLab, …) have in common: git carries the code, the API everything git does not know.
 
-A release is checked out with the same git machinery whatever system keeps the repository, so that its digest and what is
-told of its commits are the same; the API answers where no mirror of the repository is at hand.
+A release is checked out with the same git machinery whatever system keeps the repository, so that its digest and its list
+of commits are the same; the API answers where no mirror of the repository is at hand.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from utils.datekit import rfc3339, to_milliseconds
 
 SEGMENT = re.compile(r"~?[A-Za-z0-9_.-]*[A-Za-z0-9_][A-Za-z0-9_.-]*")
 OWN_KEYS = "windlass/"  # What we say of a commit ourselves is no build of it.
-ASKED_COMMITS = 50
+MOST_COMMITS = 50
 NOT_THERE = (404, 409, 422)  # 409: the repository is empty; 422: no commit of this name.
 
 
@@ -71,12 +71,12 @@ class HostedSource(SourceDriver):
         """Return the Commit of a branch, a tag, or (kind None) of a whole or shortened commit, None where there is none."""
         raise NotImplementedError
 
-    def told_commits(self, repository, older, newer):
+    def fetch_commits(self, repository, older, newer):
         """Return an iterable of the Commits that `newer` has and `older` has not, newest first."""
         raise NotImplementedError
 
     def post_status(self, repository, commit, status):
-        """Say a Status, whether or not it is there."""
+        """Set a Status, whether or not it is there."""
         raise NotImplementedError
 
     def requests_with(self, repository, commit):
@@ -154,7 +154,7 @@ class HostedSource(SourceDriver):
         known = self.git.commits(self.clone_url(repository), older, newer, most)
         if known is not None:
             return known
-        return [dataclasses.asdict(found) for found in islice(self.told_commits(repository, older, newer), most)]
+        return [dataclasses.asdict(found) for found in islice(self.fetch_commits(repository, older, newer), most)]
 
     # By the API.
 
@@ -182,16 +182,16 @@ class HostedSource(SourceDriver):
         return None if answer.status in NOT_THERE else self.http.json_of(answer, dict)
 
     def set_status(self, repository, commit, status):
-        """Say a Status of a commit, unless the very same is there. Raises ForeignError."""
-        wanted = self.fitted(status)
-        if not self.is_there(repository, commit, wanted):
+        """Set a Status of a commit, unless the very same is there. Raises ForeignError."""
+        desired = self.fitted(status)
+        if not self.is_there(repository, commit, desired):
             try:
-                self.post_status(repository, commit, wanted)
+                self.post_status(repository, commit, desired)
             except Unclear:
-                if not self.is_there(repository, commit, wanted):
+                if not self.is_there(repository, commit, desired):
                     raise
             except ForeignError as error:
-                if error.kind != REFUSED or not self.is_there(repository, commit, wanted):
+                if error.kind != REFUSED or not self.is_there(repository, commit, desired):
                     raise
         return {"url": self.web_url(repository, commit)}
 
@@ -203,7 +203,7 @@ class HostedSource(SourceDriver):
         return dataclasses.replace(status, key=key, description=status.description[: self.description_limit])
 
     def is_there(self, repository, commit, status):
-        """Say whether the newest status of its key says the same."""
+        """Say whether the newest status of its key is the same."""
         there = self.find_status(repository, commit, status.key)
         return there is not None and (there.state, there.url, there.description) == (
             status.state,
@@ -232,7 +232,7 @@ class HostedSource(SourceDriver):
     def pull_requests(self, repository, commits):
         """Return the merged pull requests that brought commits, each once."""
         found = {}
-        for commit in commits[:ASKED_COMMITS]:
+        for commit in commits[:MOST_COMMITS]:
             for request in self.requests_with(repository, commit):
                 found.setdefault(request["number"], request)
         return list(found.values())
@@ -244,7 +244,7 @@ class HostedSource(SourceDriver):
         version, checks = self.try_login()
         if repository:
             checks.append(attempt("repository", lambda: self.try_repository(repository), str))
-            checks.append(attempt("git", lambda: self.git.branches(self.clone_url(repository)), clone_told))
+            checks.append(attempt("git", lambda: self.git.branches(self.clone_url(repository)), clone_message))
         return Proof(version, checks)
 
     def try_login(self):
@@ -256,8 +256,8 @@ class HostedSource(SourceDriver):
         raise NotImplementedError
 
 
-def clone_told(count):
-    """Say that git may read a repository."""
+def clone_message(count):
+    """Return the sentence that says that git may read a repository."""
     return f"git can read it; it has {count} branches."
 
 

@@ -1,1 +1,1 @@
-"""Where issues are kept."""
+"""Drivers of the systems that keep issues."""

@@ -1,10 +1,10 @@
-"""What a tracker of issues can do."""
+"""What every driver of an issue tracker can do: read issues, comment on them, link them, move them to another state."""
 
 from controllers.foreign import Driver
-from controllers.foreign.answers import told
+from controllers.foreign.answers import record
 
 
-@told
+@record
 class Issue:
     """An issue: `key` as people write it, `state` as the tracker names it."""
 
@@ -15,7 +15,7 @@ class Issue:
 
 
 class TrackerDriver(Driver):
-    """A system that keeps issues. What is said twice is there once: a driver looks before it writes."""
+    """A system that keeps issues. What is written twice is there once: a driver looks before it writes."""
 
     role = "tracker"
 

@@ -1,4 +1,4 @@
-"""GitHub's issues, of github.com or an own GitHub Enterprise Server (docs.github.com/en/rest/issues).
+"""Driver of GitHub's issues, of github.com or an own GitHub Enterprise Server (docs.github.com/en/rest/issues).
 
 They have two states, open and closed, and no links of their own kind: a link is a comment that is changed in place. A version is
 a milestone, released when it is closed.
@@ -66,18 +66,18 @@ class GitHubIssues(TrackerDriver):
 
     def transition(self, key, to):
         """Open or close an issue."""
-        wanted = CLOSED if to.lower() in CLOSING else OPEN if to.lower() == OPEN else None
-        if wanted is None:
+        desired = CLOSED if to.lower() in CLOSING else OPEN if to.lower() == OPEN else None
+        if desired is None:
             raise self.http.error(errors.REFUSED, f"GitHub's issues are open or closed, and not {to}.")
-        if self.issue(key).state == wanted:
-            return {"state": wanted, "changed": False}
-        reason = {"state_reason": "completed"} if wanted == CLOSED else {}
+        if self.issue(key).state == desired:
+            return {"state": desired, "changed": False}
+        reason = {"state_reason": "completed"} if desired == CLOSED else {}
         try:
-            self.http.sent_json("PATCH", self.path(key), {"state": wanted, **reason}, None, dict)
+            self.http.sent_json("PATCH", self.path(key), {"state": desired, **reason}, None, dict)
         except Unclear:
-            if self.issue(key).state != wanted:
+            if self.issue(key).state != desired:
                 raise
-        return {"state": wanted, "changed": True}
+        return {"state": desired, "changed": True}
 
     def comment(self, key, text, marker):
         """Comment on an issue unless a comment holds the marker, which readers do not see."""

@@ -1,7 +1,7 @@
-"""JIRA: Server and Data Center by REST API 2, Cloud by REST API 3 (developer.atlassian.com/cloud/jira/platform/rest/v3).
+"""Driver of JIRA, whose issues are read and changed: Server and Data Center by REST API 2, Cloud by REST API 3.
 
-Which one it is, /serverInfo tells. In version 3 texts are documents (Atlassian Document Format). A server may answer 204 to a
-transition and do nothing, so it is read back.
+Source: developer.atlassian.com/cloud/jira/platform/rest/v3. Which one it is, /serverInfo tells. In version 3 texts are
+documents (Atlassian Document Format). A server may answer 204 to a transition and do nothing, so it is read back.
 """
 
 import re
@@ -154,20 +154,20 @@ class Jira(TrackerDriver):
 
     def link(self, key, global_id, url, title):
         """Link an issue to a page; JIRA itself changes the link with this globalId where there is one."""
-        wanted = {"url": url, "title": title}
-        if not self.has_link(key, global_id, wanted):
+        desired = {"url": url, "title": title}
+        if not self.has_link(key, global_id, desired):
             try:
-                self.http.post_json(f"{self.path(key)}/remotelink", {"globalId": global_id, "object": wanted})
+                self.http.post_json(f"{self.path(key)}/remotelink", {"globalId": global_id, "object": desired})
             except Unclear:
-                if not self.has_link(key, global_id, wanted):
+                if not self.has_link(key, global_id, desired):
                     raise
         return {"url": self.page_of(key)}
 
-    def has_link(self, key, global_id, wanted):
+    def has_link(self, key, global_id, desired):
         """Say whether the link of a globalId leads where it should."""
         answer = self.http.get(f"{self.path(key)}/remotelink", {"globalId": global_id}, also=(404,))
         there = self.http.json_of(answer, dict).get("object") or {} if answer.status == 200 else {}
-        return wanted.items() <= there.items()
+        return desired.items() <= there.items()
 
     # Versions.
 
@@ -176,9 +176,9 @@ class Jira(TrackerDriver):
         found = self.version(project, name)
         today = datetime.now(UTC).date().isoformat()
         if found is None:
-            wanted = {"name": name, "project": project, "description": description}
+            fields = {"name": name, "project": project, "description": description}
             try:
-                found = self.http.post_json("version", {**wanted, "released": True, "releaseDate": today})
+                found = self.http.post_json("version", {**fields, "released": True, "releaseDate": today})
             except ForeignError as error:
                 found = self.version(project, name)  # Somebody made it meanwhile, or our answer was lost.
                 if found is None:

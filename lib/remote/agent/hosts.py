@@ -12,9 +12,9 @@ from remote.agent.supervision.supervisors import kind_of, supervisor_from
 
 
 class Step:
-    """One named step: said and journaled when it begins and when it ends, whichever way.
+    """One named step: reported and journaled when it begins and when it ends, whichever way.
 
-    One that needs several requests is left under way by all but the last of them, so that its beginning and end are said once.
+    One that needs several requests is left under way by all but the last of them: its beginning and end are reported once.
     """
 
     def __init__(self, host, name):
@@ -23,7 +23,7 @@ class Step:
 
     def __enter__(self):
         if self.host.under_way != self.name:
-            self.say("running")
+            self.report("running")
         return self
 
     def skip(self, message):
@@ -34,16 +34,16 @@ class Step:
         self.host.under_way = self.name if error is None and self.goes_on else None
         if error is None:
             if not self.goes_on:
-                self.say(self.state, self.message)
+                self.report(self.state, self.message)
         elif isinstance(error, Exception):
             failure = failure_of(error)
             failure.step = failure.step or self.name
-            self.say("failed", failure.message)
+            self.report("failed", failure.message)
             if failure is not error:
                 raise failure from error
 
-    def say(self, state, message=None):
-        """Tell the controller and the journal."""
+    def report(self, state, message=None):
+        """Report a state to the controller and the journal."""
         self.host.emitter.step(self.name, state, message)
         self.host.journal.note(self.name, state, message)
 
@@ -107,7 +107,7 @@ class Host:
 
 
 class QuietHost:
-    """Stands in for a Host where a step is told of before its journal can be written."""
+    """Stands in for a Host where a step is reported before its journal can be written."""
 
     def __init__(self, emitter):
         self.emitter, self.journal, self.under_way = emitter, self, None

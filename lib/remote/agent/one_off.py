@@ -1,4 +1,4 @@
-"""Commands that somebody runs by hand."""
+"""One-off commands: run what somebody asked for in an application's environment, and pass on its output."""
 
 import fcntl
 import os
@@ -128,7 +128,7 @@ class OneOff:
                 folder != self.state
                 and time.time() - changed_at(folder + "/record") > KEEP_RECORDS_S
                 and time.time() - changed_at(folder) > KEEP_RECORDS_S
-                and not self.is_kept(folder + "/alive")
+                and not self.has_keeper(folder + "/alive")
             ):
                 remove_tree(folder)
 
@@ -143,7 +143,7 @@ class OneOff:
             return None
 
     @staticmethod
-    def is_kept(alive):
+    def has_keeper(alive):
         """Say whether a keeper holds the lock at this path."""
         try:
             with open(alive, "rb") as file:
@@ -240,20 +240,20 @@ class OneOff:
         """Follow it; with `ends_by` its keeper is asked to end it, by that time."""
         is_asked = False
         while True:
-            is_over = not self.is_kept(self.alive)
+            is_over = not self.has_keeper(self.alive)
             before = self.offset
             self.offset = pass_on(self.log, self.output, self.offset)
             if is_over and self.offset == before:
                 return self.judge()
             if not self.output.batch:
-                self.tell()
+                self.report_offset()
             if ends_by is not None and not is_asked:
                 is_asked = self.ask_keeper()
             if ends_by is not None and time.monotonic() > ends_by:
                 raise self.unclear("could not be ended")
             self.control.pause()
 
-    def tell(self):
+    def report_offset(self):
         """Say up to which byte of the log all was sent, so that whoever goes on sends none of it again."""
         reported = max(0, self.offset - len(self.output.line) - self.output.cut)
         if reported != self.reported:
@@ -263,7 +263,7 @@ class OneOff:
     def ask_keeper(self):
         """Ask the keeper to end the command; say whether it could be asked."""
         begun = self.written()
-        if begun is None or not self.is_kept(self.alive):
+        if begun is None or not self.has_keeper(self.alive):
             return False
         try:
             os.kill(begun["pid"], signal.SIGTERM)
@@ -274,7 +274,7 @@ class OneOff:
     def judge(self):
         """Return how the command ended, by what its keeper wrote last."""
         self.output.end()
-        self.tell()
+        self.report_offset()
         ended = self.written()
         if ended is None:
             why = tail_of(self.log, 0) or "its keeper ended at once."

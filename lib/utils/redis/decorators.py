@@ -20,7 +20,7 @@ RETRY_S = 5
 
 
 class Shared:
-    """One process's link to Redis; after a failure it is left alone for RETRY_S seconds, and told of every QUIET_S."""
+    """One process's link to Redis; after a failure it is left alone for RETRY_S seconds, and logged every QUIET_S."""
 
     def __init__(self):
         self.url = None
@@ -38,10 +38,10 @@ class Shared:
         try:
             return work(self.client)
         except redis.RedisError as error:
-            self.tell(error)
+            self.note_failure(error)
             return None
 
-    def tell(self, error):
+    def note_failure(self, error):
         """Note that Redis does not answer, and log it once in a while."""
         now = time.monotonic()
         self.away_until = now + RETRY_S

@@ -38,20 +38,20 @@ class Storage(StandIn):
 
     def __init__(self):
         super().__init__()
-        self.kept = {}
+        self.contents = {}
 
     def keep(self, content):
         """Return the signed URL of a content."""
         name = hashlib.sha256(content).hexdigest()
-        self.kept[name] = content
+        self.contents[name] = content
         return f"{self.url}/bucket/{name}?X-Amz-Signature=5167"
 
     @route("GET", "/bucket/(?P<name>[0-9a-f]+)")
     def get(self, request, name):
         if request.login or request.headers.get("X-JFrog-Art-Api"):
-            told = b"<Error><Code>InvalidArgument</Code><Message>Only one auth mechanism allowed</Message></Error>"
-            raise Reply(told, 400, kind="application/xml")
-        return Reply(self.kept[name], kind="application/octet-stream")
+            body = b"<Error><Code>InvalidArgument</Code><Message>Only one auth mechanism allowed</Message></Error>"
+            raise Reply(body, 400, kind="application/xml")
+        return Reply(self.contents[name], kind="application/octet-stream")
 
 
 class Artifactory(StandIn):
@@ -107,7 +107,7 @@ class Artifactory(StandIn):
         """Return the File at repository/path."""
         return self.files.get(path) or self.refuse(404, "Unable to find item")
 
-    def told(self, path):
+    def file_json(self, path):
         """Return what Artifactory tells of a file; its size is a text."""
         file = self.named(path)
         repository, _, rest = path.partition("/")
@@ -129,12 +129,12 @@ class Artifactory(StandIn):
     @route("PUT", A + "/(?!api/)(?P<path>[^;]+)(?:;.*)?")
     def deploy(self, request, path):
         content = request.body
-        wanted = {name: request.headers[header] for name, header in NAMED.items() if request.headers[header]}
+        digests = {name: request.headers[header] for name, header in NAMED.items() if request.headers[header]}
         if request.headers.get("X-Checksum-Deploy") == "true":
-            content = next((known for known in self.blobs if wanted.items() <= digests_of(known).items()), None)
+            content = next((known for known in self.blobs if digests.items() <= digests_of(known).items()), None)
             if content is None:
-                self.refuse(404, "Checksum deploy failed. No existing file with SHA1: " + wanted.get("sha1", ""))
-        for name, digest in wanted.items():
+                self.refuse(404, "Checksum deploy failed. No existing file with SHA1: " + digests.get("sha1", ""))
+        for name, digest in digests.items():
             actual = digests_of(content)[name]
             if digest != actual:
                 self.refuse(409, f"Checksum error for '{path}': received '{digest}' but actual is '{actual}'")
@@ -142,7 +142,7 @@ class Artifactory(StandIn):
             self.refuse(403, f"Not enough permissions to delete/overwrite artifact '{path}' (user: 'deploy')")
         pairs = [split(unquote(pair), "=") for pair in request.path.split(";")[1:]]
         self.add(path, content, {pair[0]: "".join(pair[1:]) for pair in pairs})
-        return Reply(self.told(path), 201)
+        return Reply(self.file_json(path), 201)
 
     @route("GET", A + "/(?!api/)(?P<path>.+)")
     def download(self, request, path):
@@ -157,7 +157,7 @@ class Artifactory(StandIn):
         if path in ("releases", "pypi"):
             return Reply({"repo": path, "path": "/", "children": [{"uri": "/shop", "folder": True}]})
         if "properties" not in request.query:
-            return Reply(self.told(path))
+            return Reply(self.file_json(path))
         found = self.named(path).properties
         if not found:
             self.refuse(404, "No properties could be found.")
@@ -181,29 +181,29 @@ class Artifactory(StandIn):
         if request.headers["Content-Type"] != "text/plain":
             self.refuse(415, "Unsupported Media Type")
         found = AQL.match(request.body.decode())
-        wanted, fields = json.loads(found[1]), json.loads(f"[{found[2]}]")
+        criteria, fields = json.loads(found[1]), json.loads(f"[{found[2]}]")
         offset, limit = int(found[4]), int(found[5])
         if not {"repo", "path", "name"} <= set(fields):
             self.refuse(403, "This query requires the fields repo, path and name")
-        items = [item for item in map(self.item, self.files) if self.fits(item, wanted)]
+        items = [item for item in map(self.item, self.files) if self.fits(item, criteria)]
         items.sort(key=lambda item: item["created"], reverse=True)
         most = min(limit, self.hard_limit or limit)
         shown = items[offset : offset + most]
-        told = {"start_pos": offset, "end_pos": offset + len(shown), "total": len(shown), "limit": limit}
+        span = {"start_pos": offset, "end_pos": offset + len(shown), "total": len(shown), "limit": limit}
         if most < limit and offset + most < len(items):
-            told["notification"] = "AQL query reached the search hard limit, results are trimmed."
-        return Reply({"results": [{name: item[name] for name in fields} for item in shown], "range": told})
+            span["notification"] = "AQL query reached the search hard limit, results are trimmed."
+        return Reply({"results": [{name: item[name] for name in fields} for item in shown], "range": span})
 
     def item(self, path):
         repository, _, rest = path.partition("/")
         folder, _, name = rest.rpartition("/")
         file = self.files[path]
-        told = {"repo": repository, "path": folder or ".", "name": name, "type": "file", "size": len(file.content)}
-        return {**told, "created": file.created.isoformat(), "sha256": digests_of(file.content)["sha256"]}
+        item = {"repo": repository, "path": folder or ".", "name": name, "type": "file", "size": len(file.content)}
+        return {**item, "created": file.created.isoformat(), "sha256": digests_of(file.content)["sha256"]}
 
-    def fits(self, item, wanted):
+    def fits(self, item, criteria):
         """Say whether an item fits criteria: equality, $match with *, and $or."""
-        for name, value in wanted.items():
+        for name, value in criteria.items():
             if name == "$or":
                 good = any(self.fits(item, other) for other in value)
             elif isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A stand-in for Bitbucket Cloud."""
+"""A stand-in for Bitbucket Cloud: a local HTTP server that answers as its API does, over a real git repository."""
 
 import hashlib
 import hmac
@@ -44,7 +44,7 @@ class BitbucketCloud(CodeHost):
             body["next"] = f"{self.url}{request.path}?{rest}&ctx=p{number + 1}"
         return Reply(body)
 
-    def told(self, commit):
+    def commit_json(self, commit):
         return {
             "type": "commit",
             "hash": commit["id"],
@@ -62,9 +62,9 @@ class BitbucketCloud(CodeHost):
     def repos(self, request):
         assert request.query["role"] == "member"
         names = ["acme/attic", self.name, "acme/zoo"]
-        wanted = request.query.get("q", 'name ~ ""').split('"')[1]
+        query = request.query.get("q", 'name ~ ""').split('"')[1]
         return self.page(
-            request, [{"full_name": name, "mainbranch": {"name": "main"}} for name in names if wanted in name]
+            request, [{"full_name": name, "mainbranch": {"name": "main"}} for name in names if query in name]
         )
 
     @route("GET", R)
@@ -72,32 +72,32 @@ class BitbucketCloud(CodeHost):
         self.check(workspace, slug)
         return Reply({"full_name": self.name, "mainbranch": {"name": "main"}})
 
-    def ref_told(self, name, commit):
+    def ref_json(self, name, commit):
         return {"name": name, "target": {"hash": commit, "date": iso(self.commit(commit)["at"])}}
 
     @route("GET", R + "/refs/(?P<kind>branches|tags)")
     def list_refs(self, request, workspace, slug, kind):
         self.check(workspace, slug)
         folder = "heads" if kind == "branches" else "tags"
-        wanted = request.query.get("q", 'name ~ ""').split('"')[1]
-        found = [(name, commit) for name, _, commit in self.refs(folder) if wanted in name]
-        return self.page(request, [self.ref_told(name, commit) for name, commit in found])
+        query = request.query.get("q", 'name ~ ""').split('"')[1]
+        found = [(name, commit) for name, _, commit in self.refs(folder) if query in name]
+        return self.page(request, [self.ref_json(name, commit) for name, commit in found])
 
     @route("GET", R + "/refs/(?P<kind>branches|tags)/(?P<name>.+)")
     def one_ref(self, request, workspace, slug, kind, name):
         self.check(workspace, slug)
-        return Reply(self.ref_told(name, self.ref("heads" if kind == "branches" else "tags", name)[1]))
+        return Reply(self.ref_json(name, self.ref("heads" if kind == "branches" else "tags", name)[1]))
 
     @route("GET", R + "/commit/(?P<rev>[0-9a-f]+)")
     def one_commit(self, request, workspace, slug, rev):
         self.check(workspace, slug)
-        return Reply(self.told(self.known(rev)))
+        return Reply(self.commit_json(self.known(rev)))
 
     @route("GET", R + "/commits/(?P<rev>[0-9a-f]+)")
     def commits(self, request, workspace, slug, rev):
         self.check(workspace, slug)
         older = request.query.get("exclude")
-        return self.page(request, map(self.told, self.log(rev, *([f"^{older}"] if older else []), "--")))
+        return self.page(request, map(self.commit_json, self.log(rev, *([f"^{older}"] if older else []), "--")))
 
     @route("GET", R + r"/diffstat/(?P<newer>[0-9a-f]+)\.\.(?P<older>[0-9a-f]+)")
     def diffstat(self, request, workspace, slug, newer, older):
@@ -146,19 +146,19 @@ class BitbucketCloud(CodeHost):
     @route("POST", R + "/commit/(?P<rev>[0-9a-f]+)/statuses/build")
     def keep_status(self, request, workspace, slug, rev):
         self.check(workspace, slug)
-        told = request.json
-        if len(told["key"]) > LONGEST_KEY or told["state"] not in WORDS:
+        status = request.json
+        if len(status["key"]) > LONGEST_KEY or status["state"] not in WORDS:
             raise Reply(self.error(400, "Bad status"), 400)
-        self.statuses.setdefault(rev, {})[told["key"]] = told
-        return Reply(told, 201)
+        self.statuses.setdefault(rev, {})[status["key"]] = status
+        return Reply(status, 201)
 
     def judge(self, commit, key, state):
         """Have a build of somebody else say something of a commit."""
-        said = {word: name for name, word in reversed(WORDS.items())}[state]
-        self.statuses.setdefault(commit, {})[key] = {"key": key, "state": said, "url": "https://ci.example.net/1"}
+        state_name = {word: name for name, word in reversed(WORDS.items())}[state]
+        self.statuses.setdefault(commit, {})[key] = {"key": key, "state": state_name, "url": "https://ci.example.net/1"}
 
-    def said(self, commit):
-        """Return [(key, state, url, description)] of all that was said of a commit."""
+    def statuses_of(self, commit):
+        """Return [(key, state, url, description)] of all statuses of a commit."""
         return [
             (item["key"], WORDS[item["state"]], item["url"], item["description"])
             for item in self.statuses.get(commit, {}).values()
@@ -166,15 +166,15 @@ class BitbucketCloud(CodeHost):
 
     def push_hook(self, secret, changes):
         """Return (headers, body) of a push; changes: [(kind, name, commit or None)]."""
-        told = []
+        moves = []
         for kind, name, commit in changes:
             ref = {"type": kind, "name": name, "target": {"hash": commit or "1" * 40}}
-            told.append({"new": ref if commit else None, "old": ref, "closed": commit is None})
+            moves.append({"new": ref if commit else None, "old": ref, "closed": commit is None})
         body = json.dumps(
             {
                 "actor": {"display_name": "Jo"},
                 "repository": {"full_name": self.name},
-                "push": {"changes": told},
+                "push": {"changes": moves},
             }
         ).encode()
         signature = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()

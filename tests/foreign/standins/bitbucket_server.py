@@ -1,4 +1,4 @@
-"""A stand-in for Bitbucket Server and Data Center."""
+"""A stand-in for Bitbucket Server and Data Center: a local HTTP server that answers as its API does, over real git."""
 
 import hashlib
 import hmac
@@ -55,7 +55,7 @@ class BitbucketServer(CodeHost):
             }
         )
 
-    def told(self, commit):
+    def commit_json(self, commit):
         return {
             "id": commit["id"],
             "displayId": commit["id"][:11],
@@ -105,12 +105,12 @@ class BitbucketServer(CodeHost):
         self.check(project, slug)
         until, since = request.query.get("until", "HEAD"), request.query.get("since")
         self.known(until)
-        return self.page(request, map(self.told, self.log(until, *([f"^{since}"] if since else []), "--")))
+        return self.page(request, map(self.commit_json, self.log(until, *([f"^{since}"] if since else []), "--")))
 
     @route("GET", R + "/commits/(?P<rev>[0-9a-f]+)")
     def one_commit(self, request, project, slug, rev):
         self.check(project, slug)
-        return Reply(self.told(self.known(rev)))
+        return Reply(self.commit_json(self.known(rev)))
 
     @route("GET", R + "/changes")
     def changes(self, request, project, slug):
@@ -173,11 +173,11 @@ class BitbucketServer(CodeHost):
 
     def judge(self, commit, key, state):
         """Have a build of somebody else say something of a commit."""
-        said = {"success": "SUCCESSFUL", "failure": "FAILED", "pending": "INPROGRESS"}[state]
-        self.statuses.setdefault(commit, {})[key] = {"key": key, "state": said, "url": "https://ci.example.net/1"}
+        state_name = {"success": "SUCCESSFUL", "failure": "FAILED", "pending": "INPROGRESS"}[state]
+        self.statuses.setdefault(commit, {})[key] = {"key": key, "state": state_name, "url": "https://ci.example.net/1"}
 
-    def said(self, commit):
-        """Return [(key, state, url, description)] of all that was said of a commit."""
+    def statuses_of(self, commit):
+        """Return [(key, state, url, description)] of all statuses of a commit."""
         words = {"SUCCESSFUL": "success", "FAILED": "failure", "INPROGRESS": "pending"}
         return [
             (item["key"], words[item["state"]], item["url"], item["description"])

@@ -1,4 +1,4 @@
-"""What stand-ins for code hosts share: one real git repository, which is served by git itself and told of by the API.
+"""What stand-ins for code hosts share: one real git repository, which git itself serves and the API describes.
 
 Lists come in pages of which the first is short and the second empty, so that nobody takes such a page for the last.
 """

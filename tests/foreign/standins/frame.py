@@ -1,4 +1,4 @@
-"""What all stand-ins for foreign systems are: an HTTP server on loopback that remembers what it was asked and can misbehave.
+"""The base of all stand-ins for foreign systems: an HTTP server on loopback that records requests and can misbehave.
 
     class Shop(StandIn):
         @route("GET", r"/things/(?P<name>[^/]+)")
@@ -101,7 +101,7 @@ class Fault:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Passes requests to the stand-in, and misbehaves as it is told."""
+    """Passes requests to the stand-in, and misbehaves as configured."""
 
     protocol_version = "HTTP/1.1"
 

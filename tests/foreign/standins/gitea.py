@@ -1,4 +1,4 @@
-"""A stand-in for Gitea."""
+"""A stand-in for Gitea: a local HTTP server that answers as its API does, over a real git repository."""
 
 import hashlib
 import hmac
@@ -32,7 +32,7 @@ class Gitea(CodeHost):
         if f"{owner}/{repo}" != self.name:
             raise Reply(self.error(404, "The target couldn't be found."), 404)
 
-    def told(self, commit):
+    def commit_json(self, commit):
         author = {"name": commit["author"], "email": commit["email"], "date": iso(commit["at"])}
         return {"sha": commit["id"], "commit": {"author": author, "message": commit["message"] + "\n"}}
 
@@ -82,13 +82,13 @@ class Gitea(CodeHost):
     @route("GET", R + "/git/commits/(?P<rev>[0-9a-f]+)")
     def one_commit(self, request, owner, repo, rev):
         self.check(owner, repo)
-        return Reply(self.told(self.known(rev)))
+        return Reply(self.commit_json(self.known(rev)))
 
     @route("GET", R + r"/compare/(?P<older>[^.]+)\.\.\.(?P<newer>[^.]+)")
     def compare(self, request, owner, repo, older, newer):
         self.check(owner, repo)
         commits = self.log(newer, f"^{older}", "--")
-        return Reply({"total_commits": len(commits), "commits": list(map(self.told, commits))})
+        return Reply({"total_commits": len(commits), "commits": list(map(self.commit_json, commits))})
 
     @route("GET", R + "/git/trees/(?P<rev>[0-9a-f]+)")
     def tree(self, request, owner, repo, rev):
@@ -118,10 +118,10 @@ class Gitea(CodeHost):
     @route("POST", R + "/statuses/(?P<rev>[0-9a-f]+)")
     def keep_status(self, request, owner, repo, rev):
         self.check(owner, repo)
-        told = request.json
-        assert told["state"] in ("success", "failure", "error", "pending", "warning")
+        status = request.json
+        assert status["state"] in ("success", "failure", "error", "pending", "warning")
         known = self.statuses.setdefault(rev, [])
-        known.append({**told, "status": told["state"], "id": len(known) + 1})
+        known.append({**status, "status": status["state"], "id": len(known) + 1})
         return Reply(known[-1], 201)
 
     def judge(self, commit, key, state):
@@ -129,8 +129,8 @@ class Gitea(CodeHost):
         known = self.statuses.setdefault(commit, [])
         known.append({"context": key, "status": state, "target_url": "", "id": len(known) + 1})
 
-    def said(self, commit):
-        """Return [(key, state, url, description)] of all that was said of a commit."""
+    def statuses_of(self, commit):
+        """Return [(key, state, url, description)] of all statuses of a commit."""
         return [
             (item["context"], item["status"], item["target_url"], item["description"])
             for item in self.statuses.get(commit, [])

@@ -1,4 +1,4 @@
-"""A stand-in for GitHub Enterprise Server."""
+"""A stand-in for GitHub Enterprise Server: a local HTTP server that answers as its API does, over a real git repository."""
 
 import hashlib
 import hmac
@@ -29,7 +29,7 @@ class GitHub(CodeHost):
         if f"{owner}/{repo}" != self.name:
             raise Reply(self.error(404, "Not Found"), 404)
 
-    def told(self, commit):
+    def commit_json(self, commit):
         author = {"name": commit["author"], "email": commit["email"], "date": iso(commit["at"]).replace("+00:00", "Z")}
         return {"sha": commit["id"], "commit": {"author": author, "message": commit["message"]}, "parents": []}
 
@@ -62,7 +62,7 @@ class GitHub(CodeHost):
             rev = f"refs/{rev}"
         if self.commit(rev) is None:
             raise Reply(self.error(422, f"No commit found for SHA: {rev}"), 422)
-        return Reply(self.told(self.commit(rev)))
+        return Reply(self.commit_json(self.commit(rev)))
 
     @route("GET", R + r"/compare/(?P<older>[^.]+)\.\.\.(?P<newer>[^.]+)")
     def compare(self, request, owner, repo, older, newer):
@@ -77,7 +77,9 @@ class GitHub(CodeHost):
         for letter, old, new in self.diff(older, newer) if number == 1 else ():
             more = {"previous_filename": old} if letter == "R" else {}
             files.append({"filename": new, "status": LETTERS[letter], **more})
-        return Reply({"total_commits": len(commits), "commits": list(map(self.told, shown)), "files": files[:300]})
+        return Reply(
+            {"total_commits": len(commits), "commits": list(map(self.commit_json, shown)), "files": files[:300]}
+        )
 
     @route("GET", R + "/commits/(?P<rev>[0-9a-f]+)/pulls")
     def requests_of(self, request, owner, repo, rev):
@@ -100,11 +102,11 @@ class GitHub(CodeHost):
     @route("POST", R + "/statuses/(?P<rev>[0-9a-f]+)")
     def keep_status(self, request, owner, repo, rev):
         self.check(owner, repo)
-        told = request.json
-        if told["state"] not in ("success", "failure", "error", "pending") or len(told["description"]) > 140:
+        status = request.json
+        if status["state"] not in ("success", "failure", "error", "pending") or len(status["description"]) > 140:
             raise Reply({"message": "Validation Failed", "errors": [{"resource": "Status", "code": "custom"}]}, 422)
-        self.statuses.setdefault(rev, []).append(told)
-        return Reply(told, 201)
+        self.statuses.setdefault(rev, []).append(status)
+        return Reply(status, 201)
 
     @route("GET", R + "/commits/(?P<rev>[0-9a-f]+)/check-runs")
     def check_runs(self, request, owner, repo, rev):
@@ -114,8 +116,8 @@ class GitHub(CodeHost):
         """Have a build of somebody else say something of a commit."""
         self.statuses.setdefault(commit, []).append({"context": key, "state": state, "target_url": None})
 
-    def said(self, commit):
-        """Return [(key, state, url, description)] of all that was said of a commit."""
+    def statuses_of(self, commit):
+        """Return [(key, state, url, description)] of all statuses of a commit."""
         return [
             (item["context"], item["state"], item["target_url"], item["description"])
             for item in self.statuses.get(commit, [])

@@ -102,8 +102,8 @@ class GitHubIssues(StandIn):
     @route("GET", REPOSITORY + "/milestones")
     def list_milestones(self, request, owner, name):
         """Open ones, or all."""
-        wanted = request.query.get("state", "open")
-        return self.page(request, [item for item in self.milestones if wanted in ("all", item["state"])])
+        state = request.query.get("state", "open")
+        return self.page(request, [item for item in self.milestones if state in ("all", item["state"])])
 
     @route("POST", REPOSITORY + "/milestones")
     def add_milestone(self, request, owner, name):

@@ -1,4 +1,4 @@
-"""A stand-in for GitLab."""
+"""A stand-in for GitLab: a local HTTP server that answers as its API does, over a real git repository."""
 
 import json
 
@@ -28,7 +28,7 @@ class GitLab(CodeHost):
         if project != self.name:
             raise Reply(self.error(404, "Project Not Found"), 404)
 
-    def told(self, commit):
+    def commit_json(self, commit):
         return {
             "id": commit["id"],
             "author_name": commit["author"],
@@ -63,27 +63,27 @@ class GitLab(CodeHost):
     def list_refs(self, request, project, kind):
         self.check(project)
         found = self.refs("heads" if kind == "branches" else "tags")
-        wanted = request.query.get("search", "")
-        told = [
-            {"name": name, "target": made, "commit": {"id": commit}} for name, made, commit in found if wanted in name
+        query = request.query.get("search", "")
+        refs = [
+            {"name": name, "target": made, "commit": {"id": commit}} for name, made, commit in found if query in name
         ]
-        return by_link(self, request, told)
+        return by_link(self, request, refs)
 
     @route("GET", R + "/repository/(?P<kind>branches|tags)/(?P<name>[^/]+)")
     def one_ref(self, request, project, kind, name):
         self.check(project)
         made, commit = self.ref("heads" if kind == "branches" else "tags", name)
-        return Reply({"name": name, "target": made, "commit": self.told(self.commit(commit))})
+        return Reply({"name": name, "target": made, "commit": self.commit_json(self.commit(commit))})
 
     @route("GET", R + "/repository/commits/(?P<rev>[^/]+)")
     def one_commit(self, request, project, rev):
         self.check(project)
-        return Reply(self.told(self.known(rev)))
+        return Reply(self.commit_json(self.known(rev)))
 
     @route("GET", R + "/repository/commits")
     def commits(self, request, project):
         self.check(project)
-        return by_link(self, request, map(self.told, self.log(request.query["ref_name"], "--")))
+        return by_link(self, request, map(self.commit_json, self.log(request.query["ref_name"], "--")))
 
     @route("GET", R + "/repository/compare")
     def compare(self, request, project):
@@ -122,23 +122,28 @@ class GitLab(CodeHost):
     def keep_status(self, request, project, rev):
         """A status that goes on is not made to go on once more."""
         self.check(project)
-        told, known = request.json, self.statuses.setdefault(rev, {})
-        before = known.get(told["name"])
-        assert told["state"] in (*GOES_ON, "success", "failed", "canceled")
-        if before and before["status"] == told["state"] and told["state"] in GOES_ON:
+        status, known = request.json, self.statuses.setdefault(rev, {})
+        before = known.get(status["name"])
+        assert status["state"] in (*GOES_ON, "success", "failed", "canceled")
+        if before and before["status"] == status["state"] and status["state"] in GOES_ON:
             raise Reply({"message": "Cannot transition status via :run from :running"}, 400)
         self.number = getattr(self, "number", 0) + 1
-        known[told["name"]] = {**told, "status": told["state"], "id": self.number}
-        return Reply(known[told["name"]], 201)
+        known[status["name"]] = {**status, "status": status["state"], "id": self.number}
+        return Reply(known[status["name"]], 201)
 
     def judge(self, commit, key, state):
         """Have a build of somebody else say something of a commit."""
-        said = {"success": "success", "failure": "failed", "pending": "running"}[state]
+        state_name = {"success": "success", "failure": "failed", "pending": "running"}[state]
         self.number = getattr(self, "number", 0) + 1
-        self.statuses.setdefault(commit, {})[key] = {"name": key, "status": said, "id": self.number, "target_url": None}
+        self.statuses.setdefault(commit, {})[key] = {
+            "name": key,
+            "status": state_name,
+            "id": self.number,
+            "target_url": None,
+        }
 
-    def said(self, commit):
-        """Return [(key, state, url, description)] of all that was said of a commit."""
+    def statuses_of(self, commit):
+        """Return [(key, state, url, description)] of all statuses of a commit."""
         words = {"success": "success", "failed": "failure", "running": "pending"}
         return [
             (item["name"], words[item["status"]], item["target_url"], item["description"])

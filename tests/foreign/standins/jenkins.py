@@ -134,9 +134,13 @@ class Jenkins(StandIn):
     def one_job(self, request, job):
         name = self.job_of(job)
         shown = [build for build in reversed(self.builds) if build.job == name and build.is_readable][:NEWEST]
-        tells = "actions[parameters[name,value]]" in request.query.get("tree", "")
+        has_actions = "actions[parameters[name,value]]" in request.query.get("tree", "")
         builds = [
-            {"number": build.number, "queueId": build.item.id, **({"actions": build.item.actions} if tells else {})}
+            {
+                "number": build.number,
+                "queueId": build.item.id,
+                **({"actions": build.item.actions} if has_actions else {}),
+            }
             for build in shown
         ]
         property_ = [{}, {"parameterDefinitions": [{"name": known} for known in self.jobs[name]]}]
@@ -194,8 +198,8 @@ class Jenkins(StandIn):
     def one_build(self, request, job, number):
         build = self.build_at(job, number)
         files = [{"relativePath": path} for path in build.files]
-        told = {"building": build.result is None, "result": build.result, "url": self.url_of(build)}
-        return Reply({**told, "queueId": build.item.id, "artifacts": files})
+        build_json = {"building": build.result is None, "result": build.result, "url": self.url_of(build)}
+        return Reply({**build_json, "queueId": build.item.id, "artifacts": files})
 
     @route("GET", JOB + r"/(?P<number>\d+)/logText/progressiveText")
     def log(self, request, job, number):

@@ -128,10 +128,10 @@ class Jira(StandIn):
     @route("GET", API + r"/issue/(?P<key>[^/]+)/remotelink")
     def link_of(self, request, api, key):
         """The link of a globalId."""
-        links, wanted = self.of(api, key)["links"], request.query["globalId"]
-        if wanted not in links:
+        links, global_id = self.of(api, key)["links"], request.query["globalId"]
+        if global_id not in links:
             raise Reply(self.error(404, "The remote issue link is not found."), 404)
-        return Reply({"id": 1, "globalId": wanted, "object": links[wanted]})
+        return Reply({"id": 1, "globalId": global_id, "object": links[global_id]})
 
     @route("POST", API + r"/issue/(?P<key>[^/]+)/remotelink")
     def link(self, request, api, key):

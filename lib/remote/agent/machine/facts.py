@@ -1,4 +1,4 @@
-"""What the controller wants to know of a host: its system, its Pythons, its disk, its clock."""
+"""The facts of a host that the controller asks for: its system, its Pythons, its disk, its clock."""
 
 import os
 import sys

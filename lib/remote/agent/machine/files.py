@@ -166,7 +166,7 @@ def sha256_of(path):
 
 
 def copy_checked(source, target, mode, digest):
-    """Copy a file, checking its SHA-256 on the way; say whether the copy has the wanted content."""
+    """Copy a file, checking its SHA-256 on the way; say whether the copy has the expected content."""
     check = hashlib.sha256()
     with open(source, "rb") as old, open(target, "xb") as new:
         for chunk in iter(lambda: old.read(1 << 20), b""):

@@ -19,7 +19,7 @@ from remote.agent.supervision.watching import Watch
 
 
 class Activation:
-    """Make a slot with the wanted release answer, and put everything back when that does not work out."""
+    """Make a slot with the desired release answer, and put everything back when that does not work out."""
 
     def __init__(self, host, spec, once=None, keep=None, only=None, fresh=False):
         self.host, self.place, self.spec, self.once, self.keep = host, host.place, spec, once, keep
@@ -55,7 +55,7 @@ class Activation:
         }
 
     def choose(self, only):
-        """Return (slot, whether it runs what is wanted already)."""
+        """Return (slot, whether it runs the desired release already)."""
         states = self.host.all_states()
         inactive = "b" if self.active == "a" else "a"
         for name in [only] if only else [self.active, inactive]:
@@ -438,7 +438,7 @@ class Activation:
             if not self.keep:
                 step.skip("nothing was named to be kept")
                 return
-            removed, kept = [], []
+            removed, remaining = [], []
             for path, kind in self.unneeded():
                 if self.host.control.reason is not None:
                     break
@@ -447,9 +447,9 @@ class Activation:
                     discard(self.place.manifest(kind, os.path.basename(path)))
                     removed.append(path)
                 except OSError as error:
-                    kept.append(f"{error.filename or path} ({error.strerror})")
-            if kept:
-                step.message = "could not remove {}".format(", ".join(kept))
+                    remaining.append(f"{error.filename or path} ({error.strerror})")
+            if remaining:
+                step.message = "could not remove {}".format(", ".join(remaining))
             elif removed:
                 step.message = f"removed {len(removed)} old releases and environments"
             else:

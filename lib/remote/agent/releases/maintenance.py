@@ -51,7 +51,7 @@ class Maintenance(Activation):
             self.nginx.prove(self.site()[1], self.host_header(), steady_s=STEADY_S)
 
     def verify(self):
-        """A closed application answers 503; what an open one answers is told and changes nothing."""
+        """A closed application answers 503; what an open one answers is reported and changes nothing."""
         try:
             super().verify()
         except Failure as failure:

@@ -114,7 +114,7 @@ class ReleaseProcess:
         if status is None or not status.strip().isdigit():
             raise self.unclear("was started, but how it ended is not known")
         entry = dict(entry, state="finished", status=int(status))
-        if entry["status"]:  # What was said is kept only where the next attempt needs it: there may be secrets in it.
+        if entry["status"]:  # The output is kept only where the next attempt needs it: there may be secrets in it.
             entry["tail"] = tail_of(self.log, 0)
         write_json(self.journal, entry)
         discard(self.log)

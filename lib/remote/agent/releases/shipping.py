@@ -114,7 +114,7 @@ class Shipment:
         return known
 
     def reuse(self, source, path, mode, digest):
-        """Take a file over from another tree if it really has the wanted content; say whether that was done.
+        """Take a file over from another tree if it really has the expected content; say whether that was done.
 
         Environments share files by hard links. Releases do not: an application that writes to its own code must not reach
         into another release.

@@ -196,7 +196,7 @@ class Slot:
             self.supervisor().write(self.name, *self.program(spec))
 
     def remove_launchers(self, keep=()):
-        """Remove the launchers of processes that are no longer wanted."""
+        """Remove the launchers of processes that the release no longer has."""
         for entry in os.listdir(self.place.run):
             if entry.startswith(self.name + "-") and entry[2:] not in keep:
                 discard(os.path.join(self.place.run, entry))

@@ -105,7 +105,7 @@ class Systemd:
         return b"".join(contents) if contents else None
 
     def write(self, slot, _name, text):
-        """Put a slot's unit files in place and take away those of processes that are no longer wanted."""
+        """Put a slot's unit files in place and take away those of processes that the release no longer has."""
         units = units_in(text)
         for unit in units:
             if self.process(slot, unit) is None:
