@@ -1,4 +1,4 @@
-"""What all schemas of the API are made of."""
+"""The base classes of all schemas of the API: bodies, queries, answers, pages of lists."""
 
 from typing import Annotated, Generic, TypeVar
 

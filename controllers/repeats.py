@@ -1,4 +1,4 @@
-"""What a request made whose first answer was lost with its process, looked up for the same request come again."""
+"""Requests that come again because their first answer was lost: what the first one made, as it is now."""
 
 from controllers.commands.commands import CommandController
 from controllers.fleet.preparations import PreparationController

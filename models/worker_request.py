@@ -1,4 +1,4 @@
-"""What somebody waits for that only a worker can find out."""
+"""Requests to workers: what somebody waits for that only a worker can find out."""
 
 from peewee import CharField, ForeignKeyField
 
