@@ -1,4 +1,4 @@
-"""The base classes of all schemas of the API: bodies, queries, answers, pages of lists."""
+"""Base classes of the API's schemas: bodies of requests, answers, pages of lists."""
 
 from typing import Annotated, Generic, TypeVar
 

@@ -1,4 +1,4 @@
-"""Requests that come again because their first answer was lost: what the first one made, as it is now."""
+"""Repeated POSTs whose first answer was lost with its process: look up what that request had made."""
 
 from controllers.commands.commands import CommandController
 from controllers.fleet.preparations import PreparationController

@@ -8,7 +8,7 @@ TICKS = 12
 
 
 def two_reconcilers_at_once(stack, hosts, name, release):
-    """Two workers get the messages for twelve passes over one deploy each; every host run is claimed once."""
+    """Two workers get the messages for twelve passes of one deploy each; every host run is claimed once."""
     deploy_id = stack.ask(name, release)
     threads = [
         threading.Thread(target=stack.enqueue, args=("windlass.reconcile", [deploy_id] * TICKS)) for _ in range(2)
