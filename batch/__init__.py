@@ -1,4 +1,4 @@
-"""Celery tasks, a module for each kind of worker's work. Each may come late, twice or never (see lib/broker.py).
+"""Celery tasks: the declared kinds of work, registered by subject. Each may come late, twice or never (see lib/broker.py).
 
 What a task is called and what it runs is declared where the work is done (controllers/jobs/kinds.py); it is given an id only.
 """

@@ -1,1 +1,1 @@
-"""All behaviour of Windlass: every public function takes who is asking (an Actor) first and returns plain data."""
+"""All behaviour of Windlass: controllers, which routes call and which are made with the actor who asks, and what workers do."""

@@ -1,4 +1,4 @@
-"""Who is asking: a parameter of every controller from the first day, so that permissions have one place to look at."""
+"""Who is asking: a user, a token of theirs, or Windlass itself. Every controller is made with one."""
 
 from dataclasses import dataclass
 

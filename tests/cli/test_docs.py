@@ -44,7 +44,7 @@ def test_every_command_has_its_section_and_every_section_its_command():
 
 @pytest.mark.parametrize("path", [path for path, command in COMMANDS.items() if not isinstance(command, click.Group)])
 def test_a_section_tells_exactly_the_options_of_its_command(path):
-    told = set(re.findall(r"^- .*", SECTIONS[path], re.M))
+    told = set(re.findall(r"^- .*(?:\n  .*)*", SECTIONS[path], re.M))
     names = {name for line in told for name in re.findall(r"`(--[a-z-]+)", line)}
     assert names == options(COMMANDS[path]) - SHARED
 
