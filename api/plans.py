@@ -2,7 +2,7 @@
 
 from api import route
 from api.schemas.plans import Plan, PlanFields
-from controllers.rollout.plans import PlanController
+from controllers.rollout.planning.plans import PlanController
 from utils.decorators import auth, validate
 
 

@@ -20,7 +20,8 @@ from api.routing import ENDPOINTS, FOREIGN, load
 from controllers import audit, events
 from controllers.controller import Controller
 from controllers.jobs import queue
-from controllers.rollout import plans, snapshots
+from controllers.rollout import snapshots
+from controllers.rollout.planning import plans
 from models import MODELS, Lock, Placement, Plan, Token, Variable, Worker
 from models.db import now
 from tests import factories

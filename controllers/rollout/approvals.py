@@ -7,7 +7,7 @@ from controllers import events, rows
 from controllers.controller import Controller
 from controllers.errors import Conflict, Forbidden
 from controllers.jobs import states, transitions
-from controllers.rollout import plan_rows
+from controllers.rollout.planning import plan_rows
 from models import Approval, Deploy
 from models.db import clock
 from utils.datekit import rfc3339

@@ -11,8 +11,9 @@ from controllers.errors import Conflict, NotFound
 from controllers.fleet import targets
 from controllers.jobs import outbox, queue, states, transitions
 from controllers.releases.releases import ReleaseController
-from controllers.rollout import approvals, gates, plan_rows, snapshots
+from controllers.rollout import approvals, gates, snapshots
 from controllers.rollout.approvals import ApprovalController
+from controllers.rollout.planning import plan_rows
 from models import Application, Deploy, Environment, HostRun, HostWatch, Plan, Release, Step
 from models.db import now
 from utils.datekit import rfc3339

@@ -6,7 +6,7 @@ import functools
 import failpoints
 from config import settings
 from controllers import transports
-from controllers.desired import ship, spec
+from controllers.desired import spec
 from controllers.errors import StepFailed
 from controllers.fleet import placements, playbooks
 from controllers.foreign import ForeignError
@@ -15,7 +15,8 @@ from controllers.jobs.attempt import CANCELLED, FENCED, HANDED_OVER, Attempt
 from controllers.jobs.history import Recorder
 from controllers.jobs.kinds import Kind, declare
 from controllers.releases import retention
-from controllers.rollout import desired_state, fetch, maintenance, plan_rows, playbook_run, reconcile, snapshots
+from controllers.rollout import await_release, desired_state, maintenance, playbook_run, reconcile, ship, snapshots
+from controllers.rollout.planning import plan_rows
 from models import Deploy, HostRun
 from models.db import clock, database, now
 from remote.session import AgentError, ConnectionLost
@@ -89,7 +90,7 @@ class HostRunAttempt(Attempt):
         self.variables, secret_values = snapshots.open_variables(host_run.deploy.snapshot)
         self.record = Recorder(host_run, secret_values, playbooks.step_names(host_run.deploy.snapshot))
         self.playbooks = playbook_run.PlaybookRun(host_run, self.record, self.variables, secret_values)
-        self.origin = fetch.Origin(host_run, self.record)
+        self.origin = await_release.Origin(host_run, self.record)
         self.session = None
         self.has_switched = False
 
@@ -121,7 +122,7 @@ class HostRunAttempt(Attempt):
         except ConnectionLost as error:
             self.cut_off(error)
         except ForeignError as error:
-            # Only what the release comes from, and only where it is away; see fetch.py.
+            # Only what the release comes from, and only where it is away; see await_release.py.
             self.await_origin(error)
 
     def broke(self, message):

@@ -11,7 +11,7 @@ from controllers.errors import NotFound, StepFailed
 from controllers.fleet import inventory, playbooks
 from controllers.foreign.configurator.base import Job
 from controllers.foreign.errors import STOPPED
-from controllers.rollout import plan_rows
+from controllers.rollout.planning import plan_rows
 
 
 class PlaybookRun:

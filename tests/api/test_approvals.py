@@ -5,7 +5,8 @@ import pytest
 from controllers import sweep
 from controllers.access import sessions
 from controllers.jobs import queue
-from controllers.rollout import plans, reconcile
+from controllers.rollout import reconcile
+from controllers.rollout.planning import plans
 from models import Approval, AuditEntry, Deploy, Environment, Plan, PlanHost, Token, User
 from models.db import clock
 from tests import factories

@@ -3,7 +3,7 @@
 import pytest
 
 from controllers.jobs import queue
-from controllers.rollout import plans
+from controllers.rollout.planning import plans
 from models import Plan, PlanHost
 from tests.client import assert_problem
 

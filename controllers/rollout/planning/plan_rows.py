@@ -7,7 +7,8 @@ from controllers.errors import Conflict, Invalid, StepFailed
 from controllers.fleet import playbooks, targets
 from controllers.jobs import queue, states
 from controllers.releases import trees
-from controllers.rollout import changes, desired_state, snapshots
+from controllers.rollout import desired_state, snapshots
+from controllers.rollout.planning import changes
 from models import BuiltEnvironment, Host, Plan, PlanHost, Release
 from models.db import now
 

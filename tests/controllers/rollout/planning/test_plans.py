@@ -5,8 +5,8 @@ import pytest
 from controllers.actor import Actor
 from controllers.errors import NotFound
 from controllers.jobs import queue
-from controllers.rollout import plan_rows, plan_run
-from controllers.rollout.plans import PlanController
+from controllers.rollout.planning import plan_rows, plan_run
+from controllers.rollout.planning.plans import PlanController
 from models import HostRun, Plan, PlanHost
 from models.db import clock
 from tests import factories

@@ -6,7 +6,7 @@ import hashlib
 import pytest
 
 from controllers.desired import diffs, spec
-from controllers.rollout import changes
+from controllers.rollout.planning import changes
 
 SIZES = {"aa": 10, "bb": 20, "cc": 40, "ee": 80}
 OLD_FILES = [["app.py", 0o644, 100, "aa"], ["gone.py", 0o644, 5, "aa"], ["link", "link", "app.py"]]

@@ -6,7 +6,8 @@ from controllers.controller import Controller
 from controllers.errors import NotFound
 from controllers.fleet import targets
 from controllers.releases.releases import ReleaseController
-from controllers.rollout import maintenance, plan_rows, snapshots
+from controllers.rollout import maintenance, snapshots
+from controllers.rollout.planning import plan_rows
 from models import Plan, PlanHost
 from models.db import database
 from utils.datekit import rfc3339

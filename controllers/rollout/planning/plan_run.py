@@ -7,7 +7,8 @@ from controllers.errors import StepFailed
 from controllers.fleet import placements
 from controllers.foreign import ForeignError
 from controllers.jobs.kinds import Kind, declare
-from controllers.rollout import desired_state, plan_rows, snapshots
+from controllers.rollout import desired_state, snapshots
+from controllers.rollout.planning import plan_rows
 from models import Plan, PlanHost
 from models.db import clock
 from remote.session import AgentError, ConnectionLost
