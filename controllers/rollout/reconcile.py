@@ -1,6 +1,6 @@
-"""The reconciler: one short, re-entrant tick over a deploy's rows. Read, decide, write, and only then enqueue.
+"""The reconciler: one short, re-entrant pass over a deploy's rows. Read, decide, write, and only then enqueue.
 
-Ticks may come late, twice or at once; the deploy's row is locked for the length of a tick, and every change is a
+Passes may come late, twice or at once; the deploy's row is locked for the length of a pass, and every change is a
 compare-and-set, so that only the rows decide what happens next.
 """
 
@@ -34,7 +34,7 @@ def reconcile(deploy_id):
         if deploy is None or deploy.state in states.DEPLOY_ENDED:
             messages = []
         else:
-            messages = Tick(deploy).run()
+            messages = Pass(deploy).run()
         failpoints.reach("reconcile.before-commit")
     failpoints.reach("reconcile.after-commit")
     for task, row_id, zone in messages:
@@ -43,7 +43,7 @@ def reconcile(deploy_id):
 
 
 def enqueue(task, row_id, zone):
-    """Send one message; one for a host run that the broker did not take is to be enqueued by the next tick."""
+    """Send one message; one for a host run that the broker did not take is to be enqueued by the next pass."""
     if not queue.enqueue(task, row_id, zone=zone) and zone:
         HostRun.update(enqueued_at=None).where(HostRun.id == row_id).execute()
 
@@ -80,10 +80,10 @@ def next_in_queue(deploy):
     )
 
 
-class Tick:
+class Pass:
     """One look at a deploy and what follows from it. `messages` collects (task, id, zone) to enqueue after the commit.
 
-    It asks for numbers, and for those host runs alone that are to be enqueued, so that a tick costs among many hosts what it
+    It asks for numbers, and for those host runs alone that are to be enqueued, so that a pass costs among many hosts what it
     costs among few.
     """
 
@@ -303,7 +303,7 @@ class Tick:
     def enqueue(self, task, *conditions):
         """Enqueue a task about each run that meets the conditions, nobody works on, and was not enqueued a moment ago.
 
-        Never for so many that too many messages wait in a zone's queue; whoever answers one ticks again.
+        Never for so many that too many messages wait in a zone's queue; whoever answers one makes another pass.
         """
         is_not_enqueued = HostRun.enqueued_at.is_null() | (HostRun.enqueued_at <= self.clock - queue.ENQUEUE_AGAIN_MS)
         for zone in self.zones:

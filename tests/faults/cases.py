@@ -4,14 +4,14 @@ import threading
 
 from tests.faults import oracle
 
-TICKS = 12
+PASSES = 12
 
 
 def two_reconcilers_at_once(stack, hosts, name, release):
-    """Two workers get the messages for twelve ticks of one deploy each; every host run is claimed once."""
+    """Two workers get the messages for twelve passes of one deploy each; every host run is claimed once."""
     deploy_id = stack.ask(name, release)
     threads = [
-        threading.Thread(target=stack.enqueue, args=("windlass.reconcile", [deploy_id] * TICKS)) for _ in range(2)
+        threading.Thread(target=stack.enqueue, args=("windlass.reconcile", [deploy_id] * PASSES)) for _ in range(2)
     ]
     for thread in threads:
         thread.start()
@@ -19,8 +19,8 @@ def two_reconcilers_at_once(stack, hosts, name, release):
         thread.join()
     deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     assert {run["attempt"] for run in stack.host_runs(deploy).values()} == {1}
-    told = [event["data"]["state"] for event in oracle.history(stack, deploy_id) if event["kind"] == "deploy"]
-    assert told == ["queued", "running", "succeeded"]
+    states = [event["data"]["state"] for event in oracle.history(stack, deploy_id) if event["kind"] == "deploy"]
+    assert states == ["queued", "running", "succeeded"]
 
 
 def worker_dies(stack, hosts, name, release, point):

@@ -162,10 +162,10 @@ def test_the_worker_dies_while_it_builds(stack, hosts, repository, name, first, 
 
 
 @pytest.mark.fault(
-    "reconciler", "SIGKILL of the worker in a tick: {point}", "the next tick decides the same from the rows"
+    "reconciler", "SIGKILL of the worker while it reconciles: {point}", "the next pass decides the same from the rows"
 )
 @pytest.mark.parametrize("point", ["before-commit", "after-commit", "after"])
-def test_the_worker_dies_in_a_tick(stack, hosts, name, second, first, point):
+def test_the_worker_dies_while_it_reconciles(stack, hosts, name, second, first, point):
     stack.points.arm(f"reconcile.{point}")
     deploy_id = stack.ask(name, second)
     stack.points.await_reached(f"reconcile.{point}")

@@ -211,7 +211,7 @@ def test_a_sleeper_wakes_while_another_worker_is_at_work(stack, hosts, name, sec
     assert stack.host_runs(deploy)[hosts[0].name]["attempt"] == 2
 
 
-@pytest.mark.fault("reconciler", "Two reconcilers at once, twelve ticks each", "every host run is claimed once")
+@pytest.mark.fault("reconciler", "Two reconcilers at once, twelve passes each", "every host run is claimed once")
 def test_two_reconcilers_at_once(stack, hosts, name, second, other):
     other()
     cases.two_reconcilers_at_once(stack, hosts, name, second)

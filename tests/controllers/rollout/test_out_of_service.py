@@ -13,7 +13,7 @@ from models import Deploy, Host, HostRun, Step
 from models.db import now
 from remote.ssh import Unreachable
 from tests import factories
-from tests.controllers.rollout.test_reconcile import end, enqueued_hosts, hosts, runs_of, sent_tasks, tick
+from tests.controllers.rollout.test_reconcile import end, enqueued_hosts, hosts, reconcile_once, runs_of, sent_tasks
 
 __all__ = ["hosts", "sent_tasks"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -23,15 +23,15 @@ LEFT_OUT = "in maintenance: new disk"
 
 @pytest.fixture
 def unspoken_to(monkeypatch):
-    """The hosts that somebody wanted to speak to; none of them can be reached."""
-    wanted = []
+    """The hosts that somebody connected to; none of them can be reached."""
+    names = []
 
     def open_host(host):
-        wanted.append(host.name)
+        names.append(host.name)
         raise Unreachable("no route", "unreachable", "None.")
 
     monkeypatch.setattr(transports, "open_host", open_host)
-    return wanted
+    return names
 
 
 def take_out(*hosts, reason="new disk"):
@@ -39,7 +39,7 @@ def take_out(*hosts, reason="new disk"):
     Host.update(maintenance_reason=reason).where(Host.id.in_([host.id for host in hosts])).execute()
 
 
-def told(deploy):
+def hosts_of(deploy):
     """Return {host: (state, wave, message)} of a deploy's runs."""
     return {run.host.name: (run.state, run.wave, run.message) for run in runs_of(deploy)}
 
@@ -53,19 +53,24 @@ def with_release_process(hosts, **columns):
 def test_one_that_is_out_of_service_when_the_deploy_begins_is_skipped_and_the_others_go(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:2], {"kind": "rolling", "batch": 1})
     take_out(hosts[0])
-    tick(deploy)
-    assert told(deploy) == {"app1": ("skipped", 0, LEFT_OUT), "app2": ("pending", 0, None)}
+    reconcile_once(deploy)
+    assert hosts_of(deploy) == {"app1": ("skipped", 0, LEFT_OUT), "app2": ("pending", 0, None)}
     assert enqueued_hosts(sent_tasks) == [runs_of(deploy)[1].id]
     end(runs_of(deploy)[1], "succeeded")
-    ended = tick(deploy)
+    ended = reconcile_once(deploy)
     assert (ended.state, ended.reason) == ("succeeded", "left out: app1")
 
 
 def test_another_host_leads_then_and_alone_runs_the_release_process(sent_tasks, hosts):
     deploy = with_release_process(hosts, strategy={"kind": "rolling", "batch": 2})
     take_out(hosts[0])
-    tick(deploy)
-    assert {name: wave for name, (_, wave, _) in told(deploy).items()} == {"app1": 1, "app2": 0, "app3": 1, "app4": 1}
+    reconcile_once(deploy)
+    assert {name: wave for name, (_, wave, _) in hosts_of(deploy).items()} == {
+        "app1": 1,
+        "app2": 0,
+        "app3": 1,
+        "app4": 1,
+    }
     assert enqueued_hosts(sent_tasks) == [runs_of(deploy)[1].id]
 
 
@@ -74,24 +79,24 @@ def test_one_that_is_out_of_service_when_the_deploy_is_asked_for_never_leads_eit
     deploy = factories.deploy([], release=release)
     take_out(hosts[1])
     deploys.write_host_runs(deploy, [Host.get_by_id(host.id) for host in hosts[:2]], lead_host=True)
-    assert told(deploy) == {"app1": ("pending", 0, None), "app2": ("skipped", 1, LEFT_OUT)}
+    assert hosts_of(deploy) == {"app1": ("pending", 0, None), "app2": ("skipped", 1, LEFT_OUT)}
 
 
 def test_one_that_is_taken_out_during_the_rollout_is_skipped_when_its_turn_comes(sent_tasks, hosts, unspoken_to):
     deploy = factories.deploy(hosts[:3], {"kind": "rolling", "batch": 1})
-    tick(deploy)
+    reconcile_once(deploy)
     take_out(hosts[1])
     end(runs_of(deploy)[0], "succeeded")
-    tick(deploy)
+    reconcile_once(deploy)
     host_run.carry_out(runs_of(deploy)[1].id)
-    assert told(deploy)["app2"] == ("skipped", 1, LEFT_OUT)
+    assert hosts_of(deploy)["app2"] == ("skipped", 1, LEFT_OUT)
     assert enqueued_hosts(sent_tasks) == [run.id for run in runs_of(deploy)], "the next one follows at once"
 
 
 def test_one_that_a_worker_has_changed_goes_on(sent_tasks, hosts, unspoken_to):
     snapshot = {"processes": {}, "variables": secretbox.seal('{"values": {}, "secrets": []}')}
     deploy = factories.deploy(hosts[:1], snapshot=snapshot)
-    tick(deploy)
+    reconcile_once(deploy)
     (run,) = runs_of(deploy)
     HostRun.update(before={"active": "a", "current": None}, state="running").where(HostRun.id == run.id).execute()
     Step.create(host_run=run, attempt=1, position=0, name="ship", state="running", started_at=now())
@@ -102,23 +107,23 @@ def test_one_that_a_worker_has_changed_goes_on(sent_tasks, hosts, unspoken_to):
 
 def test_one_that_is_to_go_back_goes_back(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:2], {"kind": "rolling", "batch": 1})
-    tick(deploy)
+    reconcile_once(deploy)
     end(runs_of(deploy)[0], "succeeded", before={"active": "a"})
-    tick(deploy)
+    reconcile_once(deploy)
     end(runs_of(deploy)[1], "failed", message="app2 broke.")
     take_out(*hosts[:2])
     sent_tasks.clear()
-    assert tick(deploy).state == "rolling_back"
-    assert enqueued_hosts(sent_tasks) == [runs_of(deploy)[0].id] and told(deploy)["app1"][0] == "pending"
+    assert reconcile_once(deploy).state == "rolling_back"
+    assert enqueued_hosts(sent_tasks) == [runs_of(deploy)[0].id] and hosts_of(deploy)["app1"][0] == "pending"
 
 
 def test_without_the_host_that_is_to_lead_nothing_begins(sent_tasks, hosts, unspoken_to):
     deploy = with_release_process(hosts[:2])
-    tick(deploy)
+    reconcile_once(deploy)
     take_out(hosts[0])
     host_run.carry_out(runs_of(deploy)[0].id)
     ended = Deploy.get_by_id(deploy.id)
-    assert ended.state == "failed" and [state for state, _, _ in told(deploy).values()] == ["failed", "skipped"]
+    assert ended.state == "failed" and [state for state, _, _ in hosts_of(deploy).values()] == ["failed", "skipped"]
     assert "app1: in maintenance: new disk, and it is to run the release process" in ended.reason
     assert runs_of(deploy)[0].code == "in-maintenance" and unspoken_to == []
 
@@ -126,26 +131,26 @@ def test_without_the_host_that_is_to_lead_nothing_begins(sent_tasks, hosts, unsp
 def test_a_retry_leaves_them_out_and_takes_those_in_that_are_back(sent_tasks, hosts, unspoken_to):
     deploy = factories.deploy(hosts[:3])
     take_out(hosts[0])
-    tick(deploy)
+    reconcile_once(deploy)
     for run in runs_of(deploy)[1:]:
         HostRun.update(before={"active": "a"}).where(HostRun.id == run.id).execute()
         end(run, "failed", message="broke.")
-    assert tick(deploy).state == "failed"
+    assert reconcile_once(deploy).state == "failed"
     take_out(hosts[0], reason=None)
     take_out(hosts[1])
     DeployController(ANN).retry(deploy.id)
-    tick(deploy)
+    reconcile_once(deploy)
     host_run.carry_out(runs_of(deploy)[1].id)
-    assert [told(deploy)[host.name][0] for host in hosts[:3]] == ["pending", "skipped", "pending"]
+    assert [hosts_of(deploy)[host.name][0] for host in hosts[:3]] == ["pending", "skipped", "pending"]
     assert unspoken_to == []
 
 
 def test_trying_one_again_by_name_is_refused(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:2], {"max_failures": 1})
-    tick(deploy)
+    reconcile_once(deploy)
     PauseController(ANN).pause(deploy.id)
     end(runs_of(deploy)[0], "failed", message="broke.")
     take_out(hosts[0])
     with pytest.raises(Conflict, match=r"in maintenance: new disk\. Put it back into service first") as refused:
         PauseController(ANN).retry_host(deploy.id, "app1")
-    assert refused.value.code == "in-maintenance" and told(deploy)["app1"][0] == "failed"
+    assert refused.value.code == "in-maintenance" and hosts_of(deploy)["app1"][0] == "failed"
