@@ -1,4 +1,4 @@
-"""What Windlass says to foreign systems: written in the transaction of what it is about, said later through the queue."""
+"""Deliveries to foreign systems: written in the transaction of what they are about, sent later through the queue."""
 
 from peewee import CharField, ForeignKeyField, TextField
 

@@ -1,7 +1,7 @@
-"""What foreign systems are to be told about deploys and releases: written in the transaction that changes them, said later.
+"""The outbox: messages to foreign systems about deploys and releases, written in the transaction that changes them, sent later.
 
-Nothing here asks a foreign system; notifications/actions.py does. Each row's key names what is said, so that writing it
-twice changes nothing.
+Nothing here asks a foreign system; notifications/actions.py does. Each row's key names its content and receiver, so that
+writing it twice changes nothing.
 """
 
 import fnmatch
@@ -24,7 +24,7 @@ COMMIT_STATES = {
     "rolled_back": "failure",
     "cancelled": "failure",
 }
-TOLD = {
+DESCRIPTIONS = {
     "pending_approval": "waits for approval",
     "running": "has begun",
     "paused": "is paused",
@@ -53,15 +53,15 @@ def required_states(deploy):
 
 def ask_for_states(deploy):
     """Have a worker look now whether a deploy's issues are in the states they must be in, however the look before ended."""
-    wanted = item(deploy, REQUIRE, deploy.application.tracker["integration"])
-    insert([wanted])
+    question = item(deploy, REQUIRE, deploy.application.tracker["integration"])
+    insert([question])
     again = {"attempt": 0, "due_at": None, "enqueued_at": None, "ended_at": None}
-    Delivery.update(**again).where(Delivery.key == wanted["key"], Delivery.state == "waiting").execute()
-    states.move_all(Delivery, "waiting", Delivery.key == wanted["key"], **again)
+    Delivery.update(**again).where(Delivery.key == question["key"], Delivery.state == "waiting").execute()
+    states.move_all(Delivery, "waiting", Delivery.key == question["key"], **again)
 
 
 def on_state(deploy, state, reason=None):
-    """Write what is to be said about a deploy's new state; call it in the transaction that changes it."""
+    """Write the deliveries about a deploy's new state; call it in the transaction that changes it."""
     configured = {
         row.name: row for row in Integration.select(Integration.name, Integration.driver, Integration.settings)
     }
@@ -73,21 +73,21 @@ def on_state(deploy, state, reason=None):
 
 
 def on_changelog(deploy):
-    """Write what could not be said before the changelog was known."""
+    """Write the deliveries that need the changelog, once it is known."""
     if deploy.state == "succeeded":
         write(deploy, tracker_items(deploy))
 
 
 def on_release(release):
     """Write that a release is to be published; call it in the transaction that makes it ready."""
-    kept = release.partners.get("artifacts")
-    if kept:
-        path = f"{kept['path'].rstrip('/')}/{release.application.name}-{release.version}.tar.gz"
-        insert([columns(("release", release.id), PUBLISH, kept["integration"], path, release=release.id)])
+    artifacts = release.partners.get("artifacts")
+    if artifacts:
+        path = f"{artifacts['path'].rstrip('/')}/{release.application.name}-{release.version}.tar.gz"
+        insert([columns(("release", release.id), PUBLISH, artifacts["integration"], path, release=release.id)])
 
 
 def write(deploy, items):
-    """Insert a deploy's deliveries that are not there yet; a newer status of a commit overtakes those not said yet."""
+    """Insert a deploy's deliveries that are not there yet; a newer status of a commit overtakes those not sent yet."""
     with database.atomic():
         for integration in {found["integration"] for found in items if found["action"] == STATUS}:
             supersede(deploy, STATUS, integration)
@@ -101,7 +101,7 @@ def insert(items):
 
 
 def supersede(deploy, action, integration):
-    """Mark what waits to be said and is no longer true; what is being said right now looks at the deploy itself."""
+    """Mark what waits to be sent and is no longer true; what is being sent right now looks at the deploy itself."""
     states.move_all(
         Delivery,
         "superseded",
@@ -115,7 +115,7 @@ def supersede(deploy, action, integration):
 
 
 def item(deploy, action, integration, subject=None, payload=None, about=""):
-    """Return the columns of a deploy's delivery; `about` tells apart what is said more than once, such as its states."""
+    """Return the columns of a deploy's delivery; `about` distinguishes what is sent more than once, such as its states."""
     return columns((deploy.id, deploy.retries, about), action, integration, subject, payload, deploy=deploy.id)
 
 
@@ -142,7 +142,7 @@ def driver_of(configured, name, role):
     return driver if driver is not None and driver.role == role else None
 
 
-# What is said, and to whom.
+# What is sent, and to whom.
 
 
 def commit_status(deploy, state, configured):
@@ -158,14 +158,14 @@ def commit_status(deploy, state, configured):
         "state": COMMIT_STATES[state],
         "url": address(deploy),
         "name": f"{deploy.application.name} in {environment}",
-        "description": f"{deploy.release.version}: deploy {deploy.id} {TOLD[state]}",
+        "description": f"{deploy.release.version}: deploy {deploy.id} {DESCRIPTIONS[state]}",
     }
     return [item(deploy, STATUS, source["integration"], commit, status, about=state)]
 
 
 def messages(deploy, state, reason, configured):
-    """Return a message for each integration that wants to be told of this."""
-    if state not in TOLD:
+    """Return a message for each integration that is subscribed to this."""
+    if state not in DESCRIPTIONS:
         return []
     message = {
         "event": f"deploy.{state}",
@@ -182,11 +182,11 @@ def messages(deploy, state, reason, configured):
     return [
         item(deploy, MESSAGE, row.name, None, message, about=f"{state}:{deploy.resumed_wave}")
         for row in configured.values()
-        if driver_of(configured, row.name, "notify") and wants(row.settings or {}, message)
+        if driver_of(configured, row.name, "notify") and is_subscribed(row.settings or {}, message)
     ]
 
 
-def wants(chosen, message):
+def is_subscribed(chosen, message):
     """Say whether an integration's settings choose a message: switched on, patterns of events, applications, environments."""
     return chosen.get("enabled", True) and all(
         not chosen.get(several) or any(fnmatch.fnmatchcase(message[one], pattern) for pattern in chosen[several])
@@ -196,8 +196,8 @@ def wants(chosen, message):
 
 def promotion(deploy, configured):
     """Return the marking of the release's bundle in the system that keeps it, where there is one."""
-    kept = deploy.release.partners.get("artifacts") or {}
-    if driver_of(configured, kept.get("integration"), "artifacts") is None:
+    artifacts = deploy.release.partners.get("artifacts") or {}
+    if driver_of(configured, artifacts.get("integration"), "artifacts") is None:
         return []
     environment = deploy.environment.name
     properties = {
@@ -205,11 +205,11 @@ def promotion(deploy, configured):
         f"windlass.{environment}.at": rfc3339(deploy.ended_at),
         f"windlass.{environment}.by": deploy.requested_by,
     }
-    return [item(deploy, PROMOTE, kept["integration"], deploy.release.version, {"properties": properties})]
+    return [item(deploy, PROMOTE, artifacts["integration"], deploy.release.version, {"properties": properties})]
 
 
 def tracker_items(deploy):
-    """Return what a succeeded deploy says to the tracker: for each issue that its commits name, and the version.
+    """Return the deliveries of a succeeded deploy to the tracker: for each issue that its commits name, and the version.
 
     Going back moves no issue, for people decide what becomes of it, and releases no version. Nothing before the changelog
     is known.
@@ -221,9 +221,9 @@ def tracker_items(deploy):
     issues = [issue["key"] for issue in deploy.changelog["issues"]]
     if deploy.changelog["is_going_back"]:
         text = f"Taken back from {environment} with the return of {application} to {release} (deploy {deploy.id})."
-        return told_of_issues(deploy, tracker, issues, text)
+        return issue_deliveries(deploy, tracker, issues, text)
     text = f"{application} {release} runs in {environment} (deploy {deploy.id})."
-    found = told_of_issues(deploy, tracker, issues, text, (tracker.get("transitions") or {}).get(environment))
+    found = issue_deliveries(deploy, tracker, issues, text, (tracker.get("transitions") or {}).get(environment))
     version = (tracker.get("versions") or {}).get(environment)
     if version and tracker.get("project"):
         name = version.replace("{application}", application).replace("{release}", release)
@@ -232,8 +232,8 @@ def tracker_items(deploy):
     return found
 
 
-def told_of_issues(deploy, tracker, issues, text, to=None):
-    """Return what is said about issues (their keys): the state `to` that each is moved to, a comment, a link."""
+def issue_deliveries(deploy, tracker, issues, text, to=None):
+    """Return the deliveries about issues (their keys): the state `to` that each is moved to, a comment, a link."""
     integration, url = tracker["integration"], address(deploy)
     comment = {"text": f"{text} {url}", "marker": f"windlass-deploy-{deploy.id}"}
     place = f"windlass-{deploy.application.name}-{deploy.environment.name}"

@@ -1,1 +1,1 @@
-"""What other systems are told of deploys and releases."""
+"""Deliveries to other systems about deploys and releases: messages, commit statuses, issues, bundles; and changelogs."""

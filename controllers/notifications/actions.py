@@ -1,6 +1,6 @@
-"""Say to foreign systems what the outbox holds: one function an action, each through the driver of its role.
+"""Send deliveries to foreign systems: one function an action, each through the driver of its role.
 
-A driver looks up what it may have said before it says it again, so that an attempt whose answer was lost does no harm.
+A driver looks up what it may have sent before it sends it again, so that an attempt whose answer was lost does no harm.
 """
 
 import hashlib
@@ -25,17 +25,17 @@ ASK_AGAIN_S = 30
 class NotYet(Exception):
     """What must come before has not happened yet; the message says what. Looked at again after `pause_s` seconds."""
 
-    def __init__(self, told, pause_s=10):
-        super().__init__(told)
+    def __init__(self, message, pause_s=10):
+        super().__init__(message)
         self.pause_s = pause_s
 
 
 class Superseded(Exception):
-    """What was to be said is not true or not needed any more; the message says why."""
+    """What was to be sent is not true or not needed any more; the message says why."""
 
 
-def say(delivery):
-    """Say what a delivery holds; returns what the system gave back (a dict) or None. Raises ForeignError, Superseded."""
+def deliver(delivery):
+    """Send a delivery; returns what the system gave back (a dict) or None. Raises ForeignError, Superseded."""
     return ACTIONS[delivery.action](delivery)
 
 
@@ -45,21 +45,21 @@ def system(delivery, role):
 
 
 def changelog(delivery):
-    """Find out what the deploy brings, and write down what could not be said before; again while a system is away."""
+    """Find out what the deploy brings, and write the deliveries that need it; again while a system is away."""
     made = changelogs.make(delivery.deploy)
     return {"commits": len(made["commits"] or ()), "issues": len(made["issues"])}
 
 
 def required_states(delivery):
-    """Look whether the issues of a deploy are in the states that its environment requires, and tell its gate.
+    """Look whether the issues of a deploy are in the states that its environment requires, for its gate.
 
-    The gate asks again once what it was told has grown old, whatever became of this.
+    The gate asks again once the result has grown old, whatever became of this.
     """
     deploy = Deploy.get_by_id(delivery.deploy_id)
     if deploy.state not in states.DEPLOY_WAITING | {"queued"}:
         raise Superseded("The deploy does not wait for its issues any more.")
-    wanted = outbox.required_states(deploy)
-    if wanted is None or deploy.application.tracker["integration"] != delivery.integration:
+    required = outbox.required_states(deploy)
+    if required is None or deploy.application.tracker["integration"] != delivery.integration:
         return {"told": "The application requires nothing of this tracker now."}
     try:
         tracker = system(delivery, "tracker")
@@ -67,25 +67,25 @@ def required_states(delivery):
     except Exception as error:
         own = f"Windlass itself failed: {type(error).__name__}; its worker's log tells more."
         detail = error.detail if isinstance(error, WindlassError) else own
-        told = f"its commits or the states of their issues are not known: {detail}"
-        tell_gate(deploy, max(ASK_AGAIN_S, getattr(error, "retry_after_s", None) or 0), told)
+        detail = f"its commits or the states of their issues are not known: {detail}"
+        write_issues_check(deploy, max(ASK_AGAIN_S, getattr(error, "retry_after_s", None) or 0), detail)
         raise
-    ready = {state.lower() for state in wanted}
+    ready = {state.lower() for state in required}
     lacking = [f"{issue.key} is {issue.state}" for issue in issues if issue.state.lower() not in ready]
     if not lacking:
-        tell_gate(deploy, READY_FOR_S)
+        write_issues_check(deploy, READY_FOR_S)
         return {"issues": len(issues)}
-    told = f"{', '.join(lacking)}; {deploy.environment.name} requires {' or '.join(wanted)}."
+    detail = f"{', '.join(lacking)}; {deploy.environment.name} requires {' or '.join(required)}."
     # A second more for each issue, so that many do not use up what a tracker allows.
-    tell_gate(deploy, ASK_AGAIN_S + len(issues), told)
-    return {"issues": len(issues), "told": told}
+    write_issues_check(deploy, ASK_AGAIN_S + len(issues), detail)
+    return {"issues": len(issues), "told": detail}
 
 
-def tell_gate(deploy, counts_for_s, told=None):
+def write_issues_check(deploy, counts_for_s, detail=None):
     """Write down that a deploy's issues are ready, or what keeps it waiting, and for how many seconds that counts."""
-    if told is not None:
-        told += " This is looked at again. An administrator may cancel it and deploy again with an override."
-    found = {"ok": told is None, "told": told, "until": clock() + int(counts_for_s * 1000)}
+    if detail is not None:
+        detail += " This is looked at again. An administrator may cancel it and deploy again with an override."
+    found = {"ok": detail is None, "told": detail, "until": clock() + int(counts_for_s * 1000)}
     Deploy.update(issues_check=found).where(Deploy.id == deploy.id).execute()
 
 
@@ -94,11 +94,11 @@ def issues_brought(deploy, tracker):
 
     Raises ForeignError, NotFound where its commits are not known, Conflict where these are not all.
     """
-    known = deploy.changelog or {}
-    if known.get("commits") is None:
+    changelog = deploy.changelog or {}
+    if changelog.get("commits") is None:
         commits, is_going_back = changelogs.commits_of(deploy)
     else:
-        commits, is_going_back = known["commits"], known["is_going_back"]
+        commits, is_going_back = changelog["commits"], changelog["is_going_back"]
     if deploy.previous_release is None or is_going_back:
         return []
     if len(commits) >= compare.MOST_COMMITS:
@@ -120,8 +120,8 @@ def message(delivery):
     content, receiver = delivery.payload, system(delivery, "notify")
     if not receiver.access.settings.get("enabled", True):
         raise Conflict(f"{delivery.integration} is switched off: switch it on, and send this again.")
-    told = outbox.TOLD[content["state"]]
-    subject = f"{content['application']} {content['release']} in {content['environment']} {told}"
+    description = outbox.DESCRIPTIONS[content["state"]]
+    subject = f"{content['application']} {content['release']} in {content['environment']} {description}"
     return receiver.send(
         Message(
             key=f"windlass-{delivery.id}", event=content["event"], subject=subject, text=content["reason"], data=content
@@ -178,7 +178,7 @@ def promote(delivery):
 
 
 def tracker_of_issue(delivery):
-    """Return the tracker that is told about an issue. Raises Superseded where a later deploy has told of it, or taken it back."""
+    """Return the tracker of an issue. Raises Superseded where a later deploy has commented on it, or taken it back."""
     deploy = delivery.deploy
     later = Deploy.select(Deploy.id, Deploy.changelog).where(
         Deploy.application == deploy.application_id,

@@ -1,6 +1,6 @@
 """Changelogs: what a deploy brings against what ran before, found out once by a worker and kept on the deploy.
 
-What a foreign system does not tell is a gap, (what is not known, the error): people read it in the notes. Where asking again
+What a foreign system does not answer is a gap, (what is not known, the error): people read it in the notes. Where asking again
 may help, the worker does so later (deliveries.py), and what is known by then is kept.
 """
 
@@ -62,7 +62,7 @@ def gather(deploy, gaps):
 
     `commits` is None where they are not known. Raises ForeignError where they may be later.
     """
-    known = deploy.changelog or NOTHING
+    earlier = deploy.changelog or NOTHING
     try:
         commits, is_going_back = commits_of(deploy)
     except WindlassError as error:
@@ -74,8 +74,8 @@ def gather(deploy, gaps):
         "commits": commits,
         "is_going_back": is_going_back,
         "authors": sorted({commit["author"] for commit in commits or ()}),
-        "issues": issues_in(deploy.application.tracker, commits or (), known["issues"], gaps),
-        "pull_requests": pull_requests_of(deploy.release, commits or (), known["pull_requests"], gaps),
+        "issues": issues_in(deploy.application.tracker, commits or (), earlier["issues"], gaps),
+        "pull_requests": pull_requests_of(deploy.release, commits or (), earlier["pull_requests"], gaps),
         "notes": list(dict.fromkeys(note(what, error.detail) for what, error in gaps)),
     }
 
@@ -109,10 +109,10 @@ def is_older(deploy):
     return deploy.release.number < deploy.previous_release.number
 
 
-def issues_in(tracker, commits, known, gaps):
+def issues_in(tracker, commits, earlier, gaps):
     """Return the issues that commits name: [{"key", "title", "state", "url"}], in the order they are named first.
 
-    `known` are those of an earlier look.
+    `earlier` are those of an earlier look.
     """
     if not tracker:
         return []
@@ -122,7 +122,7 @@ def issues_in(tracker, commits, known, gaps):
         gaps.append(("The issues", error))
         return []
     keys = keys_in(driver, tracker, commits)[:LISTED_ISSUES]
-    return list(described(driver, keys, {issue["key"]: issue for issue in known}, gaps))
+    return list(described(driver, keys, {issue["key"]: issue for issue in earlier}, gaps))
 
 
 def keys_in(driver, tracker, commits):
@@ -137,14 +137,14 @@ def text_of(commit):
     return commit.get("message") or commit["subject"]
 
 
-def described(driver, keys, known, gaps):
+def described(driver, keys, earlier, gaps):
     """Yield issues as the tracker describes them, else as they were known, or with their keys alone.
 
     A tracker that is away is asked no more.
     """
     is_away = False
     for key in keys:
-        issue = known.get(key) or {"key": key, "title": None, "state": None, "url": None}
+        issue = earlier.get(key) or {"key": key, "title": None, "state": None, "url": None}
         if not is_away:
             try:
                 found = driver.issue(key)
@@ -155,10 +155,10 @@ def described(driver, keys, known, gaps):
         yield issue
 
 
-def pull_requests_of(release, commits, known, gaps):
+def pull_requests_of(release, commits, earlier, gaps):
     """Return the pull requests that brought commits, where the source knows such: [{"number", "title", "url", "author"}].
 
-    `known` are those of an earlier look.
+    `earlier` are those of an earlier look.
     """
     if not commits:
         return []
@@ -167,4 +167,4 @@ def pull_requests_of(release, commits, known, gaps):
         return driver.pull_requests(release.source["repository"], [commit["commit"] for commit in commits])
     except WindlassError as error:
         gaps.append(("The pull requests", error))
-        return known
+        return earlier

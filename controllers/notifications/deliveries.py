@@ -1,4 +1,4 @@
-"""Deliveries: what is to be said to foreign systems, kept as rows until it has been said. Never in the way of a rollout.
+"""Deliveries: messages to foreign systems, kept as rows until they have been sent. Never in the way of a rollout.
 
 A row is written in the transaction of what it is about, and carried out by a worker afterwards: claimed, tried again with
 growing pauses while the system is away, given up where trying again cannot help. Every one can be looked at and sent again.

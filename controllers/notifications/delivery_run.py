@@ -1,4 +1,4 @@
-"""Carry deliveries out: say one thing to its system, put it off while that is away, give up where trying again cannot help."""
+"""Carry a delivery out: send it to its system, put it off while that is away, give up where trying again cannot help."""
 
 from controllers.build_work import BuildFailed
 from controllers.errors import WindlassError
@@ -15,7 +15,7 @@ PAUSES_S = (5, 20, 60, 300, 900, 3600, 3600, 7200, 14_400, 28_800)  # About 17 h
 
 
 class DeliveryAttempt(Attempt):
-    """One attempt to say one thing to its system."""
+    """One attempt to send one delivery."""
 
     model, what = Delivery, "delivery"
 
@@ -27,7 +27,7 @@ class DeliveryAttempt(Attempt):
     def work(self):
         """Say it, and write down how that ended."""
         try:
-            self.end("delivered", answer=actions.say(self.row), error=None)
+            self.end("delivered", answer=actions.deliver(self.row), error=None)
         except actions.Superseded as reason:
             self.end("superseded", error=str(reason))
         except actions.NotYet as reason:

@@ -1,4 +1,4 @@
-"""What a deploy brings and whom that concerns, of systems that answer, that are away for a while, and that never tell."""
+"""Changelogs: what a deploy brings and whose issues it concerns, from systems that answer, are away, or never answer."""
 
 import pytest
 
@@ -96,7 +96,7 @@ def comments(jira, key):
     return [comment["body"] for comment in jira.issues[key]["comments"]]
 
 
-def assert_told_once(jira, deploy):
+def assert_delivered_once(jira, deploy):
     """Assert that both issues were moved, commented and linked once because of a deploy, and its version released."""
     for key in ISSUES:
         assert jira.issues[key]["state"] == "Done"
@@ -124,7 +124,7 @@ def test_a_changelog_has_commits_authors_issues_and_pull_requests(releases, jira
     assert [(request["number"], request["title"], request["author"]) for request in found["pull_requests"]] == [
         (7, "Coffee", "Jo")
     ]
-    assert_told_once(jira, deploy)
+    assert_delivered_once(jira, deploy)
 
 
 def test_a_source_that_is_away_is_asked_again_and_then_all_is_told_once(releases, stash, jira, administrator):
@@ -135,8 +135,8 @@ def test_a_source_that_is_away_is_asked_again_and_then_all_is_told_once(releases
     assert row.attempt == 1 and row.due_at > clock() + 2_900_000, "not before it wants"
     found = of(deploy, administrator)
     assert (found["state"], found["commits"]) == ("pending", None)
-    (told,) = found["notes"]
-    assert told.startswith("The commits are not known: The integration 'stash' is out of order"), told
+    (note,) = found["notes"]
+    assert note.startswith("The commits are not known: The integration 'stash' is out of order"), note
     assert jira.requests == [] and not states_of(deploy, outbox.TRANSITION, outbox.VERSION)
     stash.recover()
     for _ in range(2):
@@ -144,7 +144,7 @@ def test_a_source_that_is_away_is_asked_again_and_then_all_is_told_once(releases
     found = of(deploy, administrator)
     assert (found["state"], len(found["commits"]), len(found["issues"]), found["notes"]) == ("ready", 2, 2, [])
     assert len(found["pull_requests"]) == 1
-    assert_told_once(jira, deploy)
+    assert_delivered_once(jira, deploy)
 
 
 def test_what_is_known_is_kept_while_the_tracker_is_away(releases, jira, administrator):
@@ -154,8 +154,8 @@ def test_what_is_known_is_kept_while_the_tracker_is_away(releases, jira, adminis
     found = of(deploy, administrator)
     assert (found["state"], len(found["commits"]), len(found["pull_requests"])) == ("pending", 2, 1)
     assert [(issue["key"], issue["title"]) for issue in found["issues"]] == [("SHOP-2", None), ("SHOP-1", None)]
-    (told,) = found["notes"]
-    assert told.startswith("Titles and states of issues are not known: The integration 'jira'"), told
+    (note,) = found["notes"]
+    assert note.startswith("Titles and states of issues are not known: The integration 'jira'"), note
     assert {outbox.CHANGELOG, outbox.TRANSITION, outbox.COMMENT, outbox.LINK, outbox.VERSION} <= set(waiting())
     jira.recover()
     for _ in range(2):
@@ -163,7 +163,7 @@ def test_what_is_known_is_kept_while_the_tracker_is_away(releases, jira, adminis
     found = of(deploy, administrator)
     assert (found["state"], found["notes"]) == ("ready", [])
     assert [issue["title"] for issue in found["issues"]] == ["Thing 2", "Thing 1"]
-    assert_told_once(jira, deploy)
+    assert_delivered_once(jira, deploy)
 
 
 def test_a_later_look_takes_nothing_away_that_was_known(releases, stash, jira, administrator):
@@ -173,7 +173,7 @@ def test_a_later_look_takes_nothing_away_that_was_known(releases, stash, jira, a
     found = of(deploy, administrator)
     assert (found["state"], found["pull_requests"]) == ("pending", [])
     assert [issue["title"] for issue in found["issues"]] == ["Thing 2", "Thing 1"]
-    assert_told_once(jira, deploy)
+    assert_delivered_once(jira, deploy)
     stash.recover()
     jira.fault("status", status=503)
     work()
@@ -187,8 +187,8 @@ def test_what_asking_again_cannot_mend_is_told(releases, stash, jira, administra
     work()
     found = of(deploy, administrator)
     assert (found["state"], found["commits"], found["issues"]) == ("ready", None, [])
-    (told,) = found["notes"]
-    assert told.startswith("The commits are not known: The integration 'stash' does not permit this"), told
+    (note,) = found["notes"]
+    assert note.startswith("The commits are not known: The integration 'stash' does not permit this"), note
     assert states_of(deploy, outbox.CHANGELOG) == {(outbox.CHANGELOG, None): "delivered"}
     assert compare.commits_between(*releases) is None, "who compares is told what else is known"
 
@@ -206,7 +206,7 @@ def test_a_source_that_stayed_away_too_long_says_so_and_can_be_asked_again(relea
     assert of(deploy, administrator)["state"] == "pending"
     work()
     assert of(deploy, administrator)["state"] == "ready"
-    assert_told_once(jira, deploy)
+    assert_delivered_once(jira, deploy)
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_a_worker_without_the_mirror_fetches_it(by_git, jira, administrator):
     work()
     found = of(deploy, administrator)
     assert [commit["subject"] for commit in found["commits"]] == ["SHOP-2: sell coffee", "SHOP-1: sell tea"]
-    assert_told_once(jira, deploy)
+    assert_delivered_once(jira, deploy)
     assert len(compare.commits_between(*by_git)) == 2
 
 
@@ -238,7 +238,7 @@ def test_a_git_server_that_is_away_is_asked_again(by_git, stash, jira, administr
     stash.recover()
     work()
     assert len(of(deploy, administrator)["commits"]) == 2
-    assert_told_once(jira, deploy)
+    assert_delivered_once(jira, deploy)
 
 
 def test_commits_that_are_nowhere_any_more_are_told(by_git, administrator):
@@ -298,12 +298,12 @@ def test_what_was_taken_back_before_it_was_told_is_not_told_any_more(releases, j
     jira.recover()
     for _ in range(2):
         work()
-    told = states_of(forth, outbox.TRANSITION, outbox.COMMENT, outbox.LINK)
-    assert len(told) == 6 and set(told.values()) == {"superseded"}
+    deliveries = states_of(forth, outbox.TRANSITION, outbox.COMMENT, outbox.LINK)
+    assert len(deliveries) == 6 and set(deliveries.values()) == {"superseded"}
     for key in ISSUES:
         assert jira.issues[key]["state"] == "In Progress"
-        (said,) = comments(jira, key)
-        assert said.startswith(f"{RETURN} (deploy {back.id}).")
+        (text,) = comments(jira, key)
+        assert text.startswith(f"{RETURN} (deploy {back.id}).")
         assert [link["title"] for link in jira.issues[key]["links"].values()] == [f"{RETURN} (deploy {back.id})."]
 
 
@@ -334,4 +334,4 @@ def test_a_changelog_that_comes_while_a_deploy_ends_is_not_overlooked(releases, 
     changelogs.make(Deploy.get_by_id(deploy.id))
     assert transitions.move_deploy(deploy, "succeeded"), "as somebody who read the deploy before"
     work()
-    assert_told_once(jira, deploy)
+    assert_delivered_once(jira, deploy)

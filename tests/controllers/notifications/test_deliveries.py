@@ -1,4 +1,4 @@
-"""What foreign systems are told about deploys: written with them, sent once, tried again, given up, sent again on demand."""
+"""Deliveries about deploys: written with them, sent once, tried again, given up, sent again on demand."""
 
 import pytest
 
@@ -27,8 +27,8 @@ def receiver():
 @pytest.fixture
 def webhook(integration, receiver):
     """Make a webhook: webhook(name, **settings)."""
-    return lambda name="ops", **wanted: integration(
-        name, "webhook", f"{receiver.url}/hook", {"secret": receiver.secret}, wanted
+    return lambda name="ops", **settings: integration(
+        name, "webhook", f"{receiver.url}/hook", {"secret": receiver.secret}, settings
     )
 
 
@@ -60,15 +60,15 @@ def test_a_rollout_is_told_from_its_beginning_to_its_end(deploy, webhook, receiv
     webhook()
     moved(deploy, "running", "succeeded")
     carry_out_due()
-    told = [taken["type"] for taken in receiver.taken.values()]
-    assert told == ["deploy.running", "deploy.succeeded"]
+    types = [taken["type"] for taken in receiver.taken.values()]
+    assert types == ["deploy.running", "deploy.succeeded"]
     data = list(receiver.taken.values())[1]["data"]
     assert (data["application"], data["environment"], data["release"]) == ("shop", "production", "v1")
     assert data["url"].endswith(f"/deploys/{deploy.id}")
 
 
 @pytest.mark.parametrize(
-    "wanted, told",
+    "settings, expected",
     [
         ({"events": ["deploy.failed"]}, []),
         ({"events": ["deploy.*"], "applications": ["sh*"]}, ["deploy.running"]),
@@ -76,10 +76,10 @@ def test_a_rollout_is_told_from_its_beginning_to_its_end(deploy, webhook, receiv
         ({"environments": ["staging", "prod*"]}, ["deploy.running"]),
     ],
 )
-def test_an_integration_chooses_what_it_is_told(deploy, webhook, receiver, wanted, told):
-    webhook(**wanted)
+def test_an_integration_chooses_what_it_is_told(deploy, webhook, receiver, settings, expected):
+    webhook(**settings)
     moved(deploy, "running")
-    assert [row.payload["event"] for row in waiting()] == told
+    assert [row.payload["event"] for row in waiting()] == expected
 
 
 def test_nothing_is_written_for_a_change_that_was_not_made(deploy, webhook):
@@ -251,8 +251,8 @@ def test_issues_are_told_once_the_deploy_has_succeeded_and_its_changelog_is_know
     outbox.on_changelog(Deploy.get_by_id(deploy.id))
     assert waiting() == []
     moved(Deploy.get_by_id(deploy.id), "succeeded")
-    told = {(row.action, row.subject) for row in waiting()}
-    assert told == {
+    found = {(row.action, row.subject) for row in waiting()}
+    assert found == {
         ("transition", "SHOP-1"),
         ("comment", "SHOP-1"),
         ("remote-link", "SHOP-1"),

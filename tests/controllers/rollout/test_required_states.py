@@ -1,4 +1,4 @@
-"""A deploy waits until its issues are in the states that its environment requires: shut while that is not known."""
+"""A deploy waits until its issues are in the states that its environment requires, and while that is not known."""
 
 import pytest
 
