@@ -1,4 +1,4 @@
-"""What somebody waits for that only a worker can find out."""
+"""Requests to workers: questions that only a worker can answer, while somebody waits."""
 
 from peewee import CharField, ForeignKeyField
 

@@ -1,4 +1,4 @@
-"""Have workers find something out for somebody who waits for it: each request is done once, and forgotten with its answer.
+"""Requests to workers: a worker finds something out for somebody who waits; each is done once, and deleted with its answer.
 
 The web process asks with send(); the task that it names gives the request to carry_out() on a worker.
 """
@@ -23,7 +23,7 @@ def send(task, zones, patience_s, **columns):
     """
     WorkerRequest.delete().where(WorkerRequest.created_at < clock() - FORGET_AFTER_MS).execute()
     made = [WorkerRequest.create(zone=zone, created_at=clock(), **columns) for zone in zones]
-    mine = WorkerRequest.id.in_([worker_request.id for worker_request in made])
+    mine = WorkerRequest.id.in_([request.id for request in made])
     try:
         await_answers(task, mine, patience_s)
         return list(WorkerRequest.select().where(mine).order_by(WorkerRequest.zone))
@@ -40,24 +40,24 @@ def await_answers(task, mine, patience_s):
             return
         if enqueued_at is None or waited - enqueued_at > ENQUEUE_AGAIN_S:
             enqueued_at = waited
-            for worker_request in WorkerRequest.select().where(mine, WorkerRequest.worker.is_null()):
-                queue.enqueue(task, worker_request.id, zone=worker_request.zone)
+            for request in WorkerRequest.select().where(mine, WorkerRequest.worker.is_null()):
+                queue.enqueue(task, request.id, zone=request.zone)
         time.sleep(LOOK_EVERY_S)
 
 
-def unanswered(worker_request, patience_s):
+def unanswered(request, patience_s):
     """Return the sentence for a request that had no answer in time: by the worker that took it, or by nobody at all."""
-    if worker_request.worker is not None:
-        return f"Worker {worker_request.worker} had no answer within {patience_s} s: see its log."
+    if request.worker is not None:
+        return f"Worker {request.worker} had no answer within {patience_s} s: see its log."
     return (
-        f"No worker of zone {worker_request.zone} had time for it within {patience_s} s: start one there, or see what "
+        f"No worker of zone {request.zone} had time for it within {patience_s} s: start one there, or see what "
         "keeps it busy."
     )
 
 
-def carry_out(worker_request_id, find_out):
+def carry_out(request_id, find_out):
     """The worker's side: write down what find_out(request) returns, unless another worker has taken it or nobody waits."""
-    worker_request = WorkerRequest.get_or_none(WorkerRequest.id == worker_request_id)
-    free = (WorkerRequest.id == worker_request_id) & WorkerRequest.worker.is_null()
+    request = WorkerRequest.get_or_none(WorkerRequest.id == request_id)
+    free = (WorkerRequest.id == request_id) & WorkerRequest.worker.is_null()
     if WorkerRequest.update(worker=workers.NAME).where(free).execute():
-        WorkerRequest.update(answer=find_out(worker_request)).where(WorkerRequest.id == worker_request_id).execute()
+        WorkerRequest.update(answer=find_out(request)).where(WorkerRequest.id == request_id).execute()
