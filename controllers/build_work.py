@@ -51,15 +51,15 @@ class Work:
     def holding(self, *path, waiting):
         """Hold the lock of a file below the data folder, which other processes may have; yields its descriptor.
 
-        `waiting` is told to people when somebody else has it. Raises what `check` does.
+        `waiting` is the line for people when somebody else has it. Raises what `check` does.
         """
         descriptor = os.open(data_path(*path), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            told = False
+            is_announced = False
             while not is_locked(descriptor):
-                if not told:
+                if not is_announced:
                     self.output(waiting)
-                    told = True
+                    is_announced = True
                 self.check()
                 time.sleep(NAP_S)
             yield descriptor

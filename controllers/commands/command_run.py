@@ -68,25 +68,25 @@ class CommandHistory(History):
     def __init__(self, run, secrets):
         super().__init__(f"command-{run.command_id}", run, secrets)
         self.recorded_bytes = run.recorded_bytes
-        self.untold = []
+        self.unrecorded = []
 
-    def heard(self, event):
+    def take_event(self, event):
         """Take one event of the host's agent."""
         if event.get("event") == "output":
-            self.untold.append(
+            self.unrecorded.append(
                 {"kind": "output", "host": self.host, "at": self.time(), "text": self.masked(event["text"])}
             )
         elif event.get("event") == "told":
             self.take_unrecorded(event["offset"])
 
     def take_unrecorded(self, recorded_bytes=None):
-        """Have the output that was heard written, and with it that it was read up to `recorded_bytes`."""
+        """Have the output that was received written, and with it that it was read up to `recorded_bytes`."""
         with self.changing:
-            self.waiting += self.untold
-            self.untold = []
+            self.waiting += self.unrecorded
+            self.unrecorded = []
             self.recorded_bytes = self.recorded_bytes if recorded_bytes is None else recorded_bytes
             is_much = len(self.waiting) >= FLUSH_ITEMS
-        self.news.set()
+        self.pending.set()
         if is_much:
             self.flush()
 
@@ -148,7 +148,7 @@ class CommandRunAttempt(Attempt):
             raise StepFailed("fenced", None, "another worker has this command now", "")
         answer = self.session.request(
             "run",
-            on_event=self.history.heard,
+            on_event=self.history.take_event,
             timeout_s=self.command.time_limit_s + PATIENCE_S,
             root=self.host.root,
             app=self.command.application,

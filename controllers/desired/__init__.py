@@ -1,1 +1,1 @@
-"""What a host is to be: pure functions from facts and settings to the state that a rollout brings about there."""
+"""The desired state of a host: pure functions from facts and settings to what a rollout brings about there."""

@@ -6,7 +6,7 @@ release puts right counts as drift, so the slot that nobody is led to does not.
 
 from controllers.desired import diffs, spec
 
-TOLD = {
+FILE_NAMES = {
     "nginx": "nginx's site",
     "supervisord": "supervisord's program file",
     "systemd": "one of systemd's unit files",
@@ -90,8 +90,8 @@ def of_slot(recorded, application):
     for kind, text in recorded["texts"].items():
         if now.get(kind) != text:
             became = "is gone" if now.get(kind) is None else "is new" if text is None else "was edited"
-            told = TOLD[kind] if became == "was edited" or kind != "systemd" else "systemd's set of unit files"
-            yield kind, f"{told} {became}", diffs.unified(kind, text, now.get(kind))
+            name = FILE_NAMES[kind] if became == "was edited" or kind != "systemd" else "systemd's set of unit files"
+            yield kind, f"{name} {became}", diffs.unified(kind, text, now.get(kind))
     yield from of_processes(recorded, slot, supervisor_of(application))
 
 

@@ -250,7 +250,7 @@ def is_in_place(spec, state):
 
 
 def damaged(spec, application):
-    """Return [(kind, path)] of the wanted files that are missing on the host, or are not what was shipped."""
+    """Return [(kind, path)] of the desired files that are missing on the host, or are not what was shipped."""
     names = {"release": spec["release"], "environment": spec["environment"]}
     return [(kind, path) for kind, name, path in application.get("damaged", ()) if names[kind] == name]
 

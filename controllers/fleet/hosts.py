@@ -205,8 +205,8 @@ class HostController(Controller):
 
     def get(self, name):
         """Return one host."""
-        known = self.visible(Host, Host.name)
-        return describe(rows.found(self.hosts().where(Host.name == name), "host", name, known))
+        names = self.visible(Host, Host.name)
+        return describe(rows.found(self.hosts().where(Host.name == name), "host", name, names))
 
     def create(self, fields):
         """Register a host; returns it. Raises Invalid (unknown zone, missing user) and Conflict (name is taken)."""

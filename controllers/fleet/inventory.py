@@ -31,15 +31,15 @@ def variables_of(host):
     }
 
 
-def members_of(known, targets):
+def members_of(hosts, targets):
     """Return {(what, name…): [names of hosts]} for zones, tags and targets; a target without hosts has its group too."""
     members = defaultdict(list)
-    for host in known:
+    for host in hosts:
         members["zone", host.zone.name].append(host.name)
         for tag in host.tags:
             members["tag", tag].append(host.name)
     for target in targets:
-        names = [host.name for host in hosts_among(known, target.hosts)]
+        names = [host.name for host in hosts_among(hosts, target.hosts)]
         members["target", target.application.name, target.environment.name] = names
     return members
 
@@ -81,10 +81,10 @@ class InventoryController(Controller):
 
         Groups are zone_<zone>, tag_<tag> and <application>_<environment>; what Ansible allows in no group's name becomes "_".
         """
-        known = list(HostController(self.actor).hosts().order_by(Host.name))
-        groups = group_names(members_of(known, self.targets()))
+        hosts = list(HostController(self.actor).hosts().order_by(Host.name))
+        groups = group_names(members_of(hosts, self.targets()))
         return {
-            "_meta": {"hostvars": {host.name: variables_of(host) for host in known}},
+            "_meta": {"hostvars": {host.name: variables_of(host) for host in hosts}},
             "all": {"children": sorted([*groups, "ungrouped"])},
             **{name: {"hosts": members} for name, members in sorted(groups.items())},
         }

@@ -222,8 +222,8 @@ def site_left(application, host, seen):
 def note(placement, items):
     """Tell once that drift began, or that it is over."""
     where = f"{placement.application.name} in {placement.environment.name} on {placement.host.name}"
-    told = "; ".join(item["message"] for item in items)
-    text = f"{where} has drifted: {told}" if items else f"{where} is as it was deployed again"
+    detail = "; ".join(item["message"] for item in items)
+    text = f"{where} has drifted: {detail}" if items else f"{where} is as it was deployed again"
     data = {
         "application": placement.application.name,
         "environment": placement.environment.name,

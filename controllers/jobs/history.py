@@ -2,8 +2,8 @@
 
 `Recorder` does so for a host run; `History` is the part of it that a command's run shares.
 
-What is heard is kept for a moment and written together, by a thread of its own: a host tells some thirty things within a
-tenth of a second, and a transaction for each would cost more than what they tell of.
+Events are kept for a moment and written together, by a thread of its own: a host sends some thirty within a tenth of a
+second, and a transaction for each would cost more than what they report.
 """
 
 import logging
@@ -35,7 +35,7 @@ class History:
         self.waiting = []
         self.changing = threading.Lock()
         self.flushing = threading.Lock()
-        self.news, self.over = threading.Event(), threading.Event()
+        self.pending, self.over = threading.Event(), threading.Event()
         self.begun_at = clock() - time.monotonic() * 1000
         self.writer = threading.Thread(target=self._write_on, name=f"record-{topic}-{run.id}", daemon=True)
 
@@ -45,25 +45,25 @@ class History:
 
     def __exit__(self, *_):
         self.over.set()
-        self.news.set()
+        self.pending.set()
         self.writer.join()
 
     def _write_on(self):
-        """Write what was heard, soon after it was, until the end."""
+        """Write events soon after they came, until the end."""
         while not self.over.is_set():
-            self.news.wait()
+            self.pending.wait()
             self.over.wait(GATHER_S)
-            self.news.clear()
+            self.pending.clear()
             try:
                 with connection():
                     self.flush()
             except Exception as error:  # The database may be away for a moment; nothing is forgotten meanwhile.
                 log.warning("the history of %s cannot be written now: %s", self.topic, error)
                 self.over.wait(RETRY_S)
-                self.news.set()
+                self.pending.set()
 
     def time(self):
-        """Return the database's time in milliseconds, told by this process's steady clock."""
+        """Return the database's time in milliseconds, by this process's steady clock."""
         return int(self.begun_at + time.monotonic() * 1000)
 
     def note(self, item):
@@ -71,16 +71,16 @@ class History:
         with self.changing:
             self.waiting.append({"host": self.host, "at": self.time(), **item})
             is_much = len(self.waiting) >= FLUSH_ITEMS
-        self.news.set()
+        self.pending.set()
         if is_much:
             self.flush()  # Whoever talks faster than we write has to wait.
 
     def output(self, step, text):
-        """Note what was said in a step, None outside of any."""
+        """Note output of a step, None outside of any."""
         self.note({"kind": "output", "step": step, "text": self.masked(text)})
 
     def flush(self):
-        """Write all that was heard up to now, in one transaction; on failure nothing is forgotten."""
+        """Write all events up to now, in one transaction; on failure nothing is forgotten."""
         with self.flushing:
             with self.changing:
                 items, more = list(self.waiting), self.taken()
@@ -111,10 +111,10 @@ class Recorder(History):
         super().__init__(f"deploy-{run.deploy_id}", run, secrets)
         self.names = names  # of all steps, in their order
         self.current = None
-        self.steps = {}  # name -> columns of its row, as last heard
-        self.unwritten = set()  # names of steps that were heard of since the last flush
+        self.steps = {}  # name -> columns of its row, as last reported
+        self.unwritten = set()  # names of steps that have changed since the last flush
 
-    def heard(self, event):
+    def take_event(self, event):
         """Take one event of the host's agent."""
         kind = event.get("event")
         if kind == "step":
@@ -136,9 +136,9 @@ class Recorder(History):
         is_first = name not in self.steps
         with self.changing:
             self.current = name if state == "running" else self.current
-            known = self.steps.get(name) or {"started_at": self.time()}
+            columns = self.steps.get(name) or {"started_at": self.time()}
             self.steps[name] = {
-                **known,
+                **columns,
                 "state": state,
                 "message": message,
                 "ended_at": None if state == "running" else self.time(),
@@ -153,7 +153,7 @@ class Recorder(History):
             failpoints.reach(f"{what}.{name}.after")
 
     def taken(self):
-        """Return the rows of the steps that were heard of."""
+        """Return the rows of the steps that have begun."""
         return [self._row(name) for name in self.unwritten]
 
     def keep(self, more):

@@ -1,7 +1,7 @@
 """Claims on work with an end: whoever holds a row's lease works on it, until it ends or the heartbeats stop.
 
 A claim is a compare-and-set in database time, so no worker's clock matters, and it raises the row's epoch, so that a
-worker that slept through its lease can be told from the one that took over.
+worker that slept through its lease can be distinguished from the one that took over.
 """
 
 import contextlib
@@ -73,6 +73,7 @@ def heartbeats(row, lost, look=None):
     over, awake = threading.Event(), threading.Event()
 
     def beat():
+        """Renew the lease at every beat, until the work is over or the lease is lost."""
         while not over.is_set():
             awake.wait(settings.worker.lease_s / BEATS_PER_LEASE)
             awake.clear()

@@ -1,4 +1,4 @@
-"""Changes of state with what they bring along: the event that tells of it, and what other systems are to be told.
+"""Changes of state with what belongs to them: the event in the history, and the deliveries to other systems.
 
 All in one transaction, so no reader sees a state whose event is missing. Which state may follow which is in states.py.
 """
@@ -30,10 +30,10 @@ def move_deploy(deploy, state, **changes):
     return True
 
 
-def move_host_run(run, state, guard=None, told=None, **changes):
+def move_host_run(run, state, guard=None, data=None, **changes):
     """Move a host run to `state` and set more columns; returns False if another worker changed its state first.
 
-    `guard` is one more condition on the row, such as that the caller still holds its lease; `told` is more for the event's
+    `guard` is one more condition on the row, such as that the caller still holds its lease; `data` is more for the event's
     data. A `code` goes with the state it was set with.
     """
     changes.setdefault("code", None)
@@ -42,7 +42,7 @@ def move_host_run(run, state, guard=None, told=None, **changes):
     with database.atomic():
         if not states.move(run, state, guard, **changes):
             return False
-        events.append(f"deploy-{run.deploy_id}", [host_event(run, state, changes, told)])
+        events.append(f"deploy-{run.deploy_id}", [host_event(run, state, changes, data)])
     return True
 
 
@@ -65,9 +65,9 @@ def move_host_runs(deploy, state, *conditions, **changes):
     return runs
 
 
-def host_event(run, state, changes, told=None):
+def host_event(run, state, changes, data=None):
     """Return the event of a host run's new state."""
-    data = {"state": state, "wave": run.wave, "attempt": changes.get("attempt", run.attempt), **(told or {})}
+    data = {"state": state, "wave": run.wave, "attempt": changes.get("attempt", run.attempt), **(data or {})}
     if changes["code"]:
         data["code"] = changes["code"]
     return {"kind": "host", "host": run.host.name, "data": data, "text": changes.get("message")}

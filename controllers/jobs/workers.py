@@ -51,17 +51,17 @@ def served_zones():
 
 
 def heartbeats(every_s):
-    """Say every `every_s` seconds that this worker lives and see to its zones' keys, until it leaves."""
+    """Write a heartbeat every `every_s` seconds and see to its zones' keys, until it leaves."""
     while not leaving.is_set():
         try:
             with db.connection():
-                say_alive()
+                write_heartbeat()
         except Exception as error:  # The database may be away for a minute; the next beat tells.
             log.warning("no sign of life could be given: %s", error)
         leaving.wait(every_s)
 
 
-def say_alive():
+def write_heartbeat():
     """Write this worker's row and make the keys that its zones still lack."""
     for zone in Zone.select().where(Zone.name.in_(served_zones()), Zone.public_key.is_null()):
         zonekeys.prepare(zone)

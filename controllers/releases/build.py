@@ -132,14 +132,14 @@ class BuildAttempt(Attempt):
 
     def tree_of_commit(self, driver):
         """Put the release's code into the store, once the other system that is to build the commit has; returns its digest."""
-        wanted = self.row.partners.get("build")
-        if wanted is None or self.row.commit is None:
+        partner = self.row.partners.get("build")
+        if partner is None or self.row.commit is None:
             checkout = self.check_out(driver)
-            if wanted is None:
+            if partner is None:
                 return checkout.digest
         elsewhere = self.elsewhere()
         elsewhere.advance()
-        return elsewhere.fetch_tree(self.progress) if wanted.get("artifact") else self.check_out(driver).digest
+        return elsewhere.fetch_tree(self.progress) if partner.get("artifact") else self.check_out(driver).digest
 
     def elsewhere(self):
         """Return the build in another system that the release waits for."""
@@ -193,9 +193,9 @@ class BuildAttempt(Attempt):
         found = {host.name: host for target in rows for host in targets.hosts_of(target) if host.facts}
         return [found[name] for name in sorted(found)]
 
-    def python_for(self, hosts, wanted=None, lowest=None):
-        """Return the version of Python the release is for, and tell hosts that lack it."""
-        python = platforms.pick_version([host.facts["pythons"] for host in hosts], wanted, lowest)
+    def python_for(self, hosts, required=None, lowest=None):
+        """Return the version of Python the release is for, and name in the output the hosts that lack it."""
+        python = platforms.pick_version([host.facts["pythons"] for host in hosts], required, lowest)
         lacking = [host.name for host in hosts if python not in host.facts["pythons"]]
         if lacking:
             self.output(f"Note: there is no Python {python} on {', '.join(lacking)}; a deploy there will be refused.")
@@ -218,12 +218,12 @@ class BuildAttempt(Attempt):
 
     def build_environments(self, lock, hosts, index):
         """Build the virtualenvs for the platforms of the hosts, or for this machine's where no host is known."""
-        wanted = {
+        names = {
             platforms.platform_of(host.facts, lock.python) for host in hosts if lock.python in host.facts["pythons"]
         }
         if not hosts:
-            wanted = {platforms.own_platform(lock.python)}
-        for platform in sorted(wanted):
+            names = {platforms.own_platform(lock.python)}
+        for platform in sorted(names):
             virtualenvs.ensure_for(lock, platform, index, self.progress)
 
     # Writing it down.
@@ -244,7 +244,7 @@ class BuildAttempt(Attempt):
         """Give the lease back, for whoever goes on."""
         leases.release(self.row, Release.cancel_requested_by.is_null(), **columns)
 
-    def is_wanted(self):
+    def may_end(self):
         """Return the condition that the lease is held and that nobody cancelled the build."""
         return self.is_held() & Release.cancel_requested_by.is_null()
 
@@ -267,7 +267,7 @@ class BuildAttempt(Attempt):
     def end(self, state, **columns):
         """Make the change of state, unless the lease was lost, so that the outcome is another worker's, or it was cancelled."""
         self.output.flush()
-        transitions.move_release(self.row, state, guard=self.is_wanted(), **leases.FREE, **columns)
+        transitions.move_release(self.row, state, guard=self.may_end(), **leases.FREE, **columns)
 
     def cancelled_by(self):
         """Return who cancelled the build, None where nobody did or the lease was lost."""

@@ -43,22 +43,22 @@ class ForeignBuild:
         self.output = output
         self.keep = keep
         self.time_limit_s = time_limit_s
-        self.wanted = release.partners["build"]
-        self.known = dict(release.foreign_build or {"position": None, "since": clock(), "missed": 0})
+        self.partner = release.partners["build"]
+        self.foreign_build = dict(release.foreign_build or {"position": None, "since": clock(), "missed": 0})
 
     @property
     def has_succeeded(self):
         """Whether it is known to have ended well."""
-        return self.known.get("state") == "success"
+        return self.foreign_build.get("state") == "success"
 
     def advance(self):
         """Start the build, or look at it once. Returns when it has succeeded; raises Postponed, BuildFailed otherwise."""
         if self.has_succeeded:
             return
         try:
-            driver = foreign.driver_named(self.wanted["integration"], "build")
+            driver = foreign.driver_named(self.partner["integration"], "build")
             self.output.hide(driver.access.secrets())
-            self.look(driver) if self.known.get("handle") else self.start(driver)
+            self.look(driver) if self.foreign_build.get("handle") else self.start(driver)
         except ForeignError as error:
             self.missed(error)
         if not self.has_succeeded:
@@ -73,7 +73,7 @@ class ForeignBuild:
 
     def start(self, driver):
         """Start the build, unless an earlier attempt whose answer was lost has done so."""
-        job = self.wanted["job"]
+        job = self.partner["job"]
         handle = driver.find(job, self.key)
         if handle is None:
             self.output(f"Starting {job} in {driver.access.name}.")
@@ -82,52 +82,52 @@ class ForeignBuild:
 
     def parameters(self):
         """Return the parameters of the job: those of the application, else which commit is to be built."""
-        known = {
+        values = {
             "commit": self.release.commit or "",
             "ref": self.release.ref or "",
             "release": self.release.version,
             "application": self.release.application.name,
         }
-        asked = self.wanted.get("parameters")
-        return {name: filled(text, known) for name, text in (DEFAULT_PARAMETERS if asked is None else asked).items()}
+        asked = self.partner.get("parameters")
+        return {name: filled(text, values) for name, text in (DEFAULT_PARAMETERS if asked is None else asked).items()}
 
     def look(self, driver):
         """Read what is new in the log, and how the build is."""
-        seen = driver.look(self.known["handle"], self.known["position"])
-        with database.atomic():  # A worker that dies here has told nothing, and not twice.
-            if seen.state != self.known.get("state"):
+        seen = driver.look(self.foreign_build["handle"], self.foreign_build["position"])
+        with database.atomic():  # A worker that dies here has written nothing, and nothing twice.
+            if seen.state != self.foreign_build.get("state"):
                 where = f" {seen.url}" if seen.url else ""
-                self.output(f"{self.wanted['job']} in {driver.access.name} is {seen.state}.{where}")
-            self.tell_why(seen.why)
-            self.tell(seen.text)
+                self.output(f"{self.partner['job']} in {driver.access.name} is {seen.state}.{where}")
+            self.output_reason(seen.why)
+            self.output_log(seen.text)
             self.write(handle=seen.handle, position=seen.position, state=seen.state, url=seen.url, missed=0)
         if seen.state in ENDED and seen.state != "success":
             where = f": {seen.url}" if seen.url else "."
-            raise BuildFailed(f"{self.wanted['job']} in {driver.access.name} ended with {seen.state}{where}")
+            raise BuildFailed(f"{self.partner['job']} in {driver.access.name} ended with {seen.state}{where}")
 
-    def tell_why(self, why):
+    def output_reason(self, why):
         """Pass on why it waits: each reason once, and no more of them than people read."""
         why = " ".join(subprocesses.TERMINAL_CODES.sub("", why or "").split())[:LONGEST_WHY]
-        told = self.known.get("whys", [])
-        if why and why not in told and len(told) < MOST_WHYS:
-            self.output(f"{self.wanted['job']} waits: {why}")
-            self.known["whys"] = [*told, why]
+        shown = self.foreign_build.get("whys", [])
+        if why and why not in shown and len(shown) < MOST_WHYS:
+            self.output(f"{self.partner['job']} waits: {why}")
+            self.foreign_build["whys"] = [*shown, why]
 
-    def tell(self, text):
+    def output_log(self, text):
         """Pass on what is new in the log, as long as it is no longer than what is kept of any build."""
         lines = subprocesses.TERMINAL_CODES.sub("", text).splitlines()
-        left = MOST_LINES - self.known.get("lines", 0)
+        left = MOST_LINES - self.foreign_build.get("lines", 0)
         for line in lines[: max(left, 0)]:
             self.output(line)
         if 0 <= left < len(lines):
             self.output(f"Only the first {MOST_LINES} lines of its log are kept.")
-        self.known["lines"] = min(self.known.get("lines", 0) + len(lines), MOST_LINES + 1)
+        self.foreign_build["lines"] = min(self.foreign_build.get("lines", 0) + len(lines), MOST_LINES + 1)
 
     def missed(self, error):
         """Put the next look off while the system is away; what asking again cannot mend fails the build."""
         if not error.may_pass:
             raise BuildFailed(error.detail)
-        missed = self.known.get("missed", 0)
+        missed = self.foreign_build.get("missed", 0)
         if missed == 0:
             self.output(f"{error.detail} Trying again.")
         self.write(missed=missed + 1)
@@ -136,15 +136,15 @@ class ForeignBuild:
 
     def hold_to_time(self, driver):
         """Fail a build that takes too long, and stop it where that is possible."""
-        if clock() - self.known["since"] < self.time_limit_s * 1000:
+        if clock() - self.foreign_build["since"] < self.time_limit_s * 1000:
             return
-        if driver is not None and self.known.get("handle"):
+        if driver is not None and self.foreign_build.get("handle"):
             try:
-                driver.abort(self.known["handle"])
+                driver.abort(self.foreign_build["handle"])
             except ForeignError as error:
                 self.output(f"It could not be stopped: {error.detail}")
         raise BuildFailed(
-            f"{self.wanted['job']} took longer than {self.time_limit_s} s (setting build.foreign_timeout_s)."
+            f"{self.partner['job']} took longer than {self.time_limit_s} s (setting build.foreign_timeout_s)."
         )
 
     def stop(self):
@@ -152,13 +152,13 @@ class ForeignBuild:
 
         Raises Postponed while the system is away, as often as AWAY_S has pauses.
         """
-        if self.known.get("state") in ENDED:
+        if self.foreign_build.get("state") in ENDED:
             return None
-        job, tried = self.wanted["job"], self.known.get("stops", 0)
+        job, tried = self.partner["job"], self.foreign_build.get("stops", 0)
         try:
-            driver = foreign.driver_named(self.wanted["integration"], "build")
+            driver = foreign.driver_named(self.partner["integration"], "build")
             self.output.hide(driver.access.secrets())
-            handle = self.known.get("handle") or driver.find(job, self.key)
+            handle = self.foreign_build.get("handle") or driver.find(job, self.key)
             if handle is not None:
                 driver.abort(handle)
                 self.output(f"{job} in {driver.access.name} was stopped.")
@@ -176,19 +176,19 @@ class ForeignBuild:
 
     def write(self, **changes):
         """Write down how far it is, after what was read of its log."""
-        self.known.update(changes)
+        self.foreign_build.update(changes)
         self.output.flush()
-        self.keep(foreign_build=dict(self.known))
+        self.keep(foreign_build=dict(self.foreign_build))
 
     def fetch_tree(self, work):
         """Put the tree of the artifact that is the release's code into the store; returns its digest.
 
         Raises BuildFailed, and Postponed while the system is away.
         """
-        path, handle = self.wanted["artifact"], self.known["handle"]
+        path, handle = self.partner["artifact"], self.foreign_build["handle"]
         with scratch.folder("artifact") as folder, open(folder / "artifact", "w+b") as file:
             try:
-                driver = foreign.driver_named(self.wanted["integration"], "build")
+                driver = foreign.driver_named(self.partner["integration"], "build")
                 self.output.hide(driver.access.secrets())
                 self.output(f"Fetching {path} of that build.")
                 try:
@@ -204,9 +204,9 @@ class ForeignBuild:
             return bundles.take_tree(file, only_folder=True)
 
     def lacking(self, path, files):
-        """Return what to say of a build that left `files`, and not the one at `path`."""
+        """Return the sentence for a build that left `files`, and not the one at `path`."""
         lacks = (
-            f"{self.wanted['job']} in {self.wanted['integration']} left no {path} (the application's build.artifact)"
+            f"{self.partner['job']} in {self.partner['integration']} left no {path} (the application's build.artifact)"
         )
         if not files:
             return f"{lacks}, nor any other artifact: have the job archive it."
@@ -215,6 +215,6 @@ class ForeignBuild:
         return f"{lacks}. It left {', '.join(names[:MOST_NAMED])}{more}."
 
 
-def filled(text, known):
+def filled(text, values):
     """Return a parameter's text with {commit}, {ref}, {release} and {application} filled in."""
-    return re.sub(r"\{(\w+)\}", lambda found: known.get(found[1], found[0]), text)
+    return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), text)

@@ -11,8 +11,8 @@ def is_here(release):
     return store.is_there(store.manifest_path(release.digest))
 
 
-def ensure(release, say):
-    """Make sure that a release's tree is in this machine's store; `say(text)` is told when it must be fetched.
+def ensure(release, output):
+    """Make sure that a release's tree is in this machine's store; `output(text)` takes a line when it must be fetched.
 
     Raises ForeignError, BadBundle, and store.StoreError when it is nowhere.
     """
@@ -23,10 +23,10 @@ def ensure(release, say):
             f"This worker's store does not hold {release.version}, and it was published nowhere: build it again, "
             "let workers share <data>, or give the application a place for artifacts."
         )
-    kept = release.bundle
-    say(f"Fetching {release.version} from {kept['integration']}: {kept['path']}")
-    driver = foreign.driver_named(kept["integration"], "artifacts")
+    bundle = release.bundle
+    output(f"Fetching {release.version} from {bundle['integration']}: {bundle['path']}")
+    driver = foreign.driver_named(bundle["integration"], "artifacts")
     with scratch.folder("bundle") as folder, open(folder / "bundle", "w+b") as file:
-        driver.fetch(kept["path"], file, kept["sha256"])
+        driver.fetch(bundle["path"], file, bundle["sha256"])
         file.seek(0)
         bundles.restore(release, file)

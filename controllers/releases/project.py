@@ -110,9 +110,9 @@ def lowest_python(tree):
     """Return the lowest version that pyproject.toml's requires-python admits, or None where it does not say so plainly."""
     document = tree.toml("pyproject.toml") or {}
     table = document.get("project")
-    wanted = table.get("requires-python") if isinstance(table, dict) else None
+    required = table.get("requires-python") if isinstance(table, dict) else None
     try:
-        specifiers = SpecifierSet(wanted if isinstance(wanted, str) else "")
+        specifiers = SpecifierSet(required if isinstance(required, str) else "")
     except InvalidSpecifier:
         return None
     lowest = [Version(item.version.removesuffix(".*")) for item in specifiers if item.operator in (">=", "~=", "==")]

@@ -50,11 +50,11 @@ def build_of(release):
     """Return how far the build in another system is, {"integration", "state", "url"}; None where there is none."""
     if not release.partners.get("build"):
         return None
-    known = release.foreign_build or {}
+    build = release.foreign_build or {}
     return {
         "integration": release.partners["build"]["integration"],
-        "state": known.get("state", "waiting"),
-        "url": known.get("url"),
+        "state": build.get("state", "waiting"),
+        "url": build.get("url"),
     }
 
 

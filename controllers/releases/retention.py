@@ -23,10 +23,10 @@ def needed(deploy, host, specification):
         .order_by(HostRun.id.desc())
         .limit(settings.deploy.retention * 20)
     )
-    kept = {deploy.release.digest: deploy.release.lock_digest}
+    lock_digests = {deploy.release.digest: deploy.release.lock_digest}
     for row in rows:
-        if len(kept) >= settings.deploy.retention:
+        if len(lock_digests) >= settings.deploy.retention:
             break
-        kept.setdefault(row.digest, row.lock_digest)
-    names = virtualenvs.names_for(set(kept.values()))
-    return {"releases": list(kept), "environments": sorted({specification["environment"], *names})}
+        lock_digests.setdefault(row.digest, row.lock_digest)
+    names = virtualenvs.names_for(set(lock_digests.values()))
+    return {"releases": list(lock_digests), "environments": sorted({specification["environment"], *names})}

@@ -1,4 +1,4 @@
-"""What trees consist of, kept in the database by their digest: every worker says the same of one, whoever has its files."""
+"""Manifests of trees, kept in the database by digest: every worker reads the same of one, whoever has its files."""
 
 import functools
 import json

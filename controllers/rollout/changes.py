@@ -1,7 +1,7 @@
-"""What a rollout will change on one host: pure functions from what was observed there and what is wanted.
+"""What a rollout will change on one host: pure functions from what was observed there and its desired state.
 
 A host's changes are plain JSON. What they were drawn up from is kept in them as `observed`, so that two of them can be
-compared and a host that has moved in between can be told from one that has not.
+compared and a host that has moved in between can be distinguished from one that has not.
 """
 
 import hashlib
@@ -27,35 +27,37 @@ def with_shown_ports(state):
     return {**state, "application": {**application, "ports": {slot: f"<port of slot {slot}>" for slot in spec.SLOTS}}}
 
 
-def of_host(host, wanted, state, before, after, packed_sizes, seal):
+def of_host(host, desired, state, before, after, packed_sizes, seal):
     """Return the changes a rollout makes on a host, with their digest.
 
-    host: its name. wanted: spec.build()'s. state: the agent's answer to a request with "texts". before, after: the release
+    host: its name. desired: spec.build()'s. state: the agent's answer to a request with "texts". before, after: the release
     there and the new one as {"version", "lock", "files"}, `files` being the tree's manifest or None where it is unknown;
     `after` has "environment" too, the virtualenv's manifest, and "known": for "release" and "environment" the
     (SHA-256, mode) of every file the host has in complete trees of that kind, and maybe "configure": the playbooks and
     manifests that run. packed_sizes: {SHA-256: bytes a file takes on
-    the way}. seal(text) returns a keyed digest: what depends on secret values must tell nobody anything about them.
+    the way}. seal(text) returns a keyed digest: what depends on secret values must reveal nothing of them.
     """
     application = state["application"]
-    is_unchanged = spec.is_in_place(wanted, state)
-    slot, is_warm = choose_slot(wanted, application)
+    is_unchanged = spec.is_in_place(desired, state)
+    slot, is_warm = choose_slot(desired, application)
     changes = {
         "host": host,
         "current_release": before["version"],
         "new_release": after["version"],
         "unchanged": is_unchanged,
-        "repairs": [{"tree": kind, "path": path} for kind, path in spec.damaged(wanted, application)],
+        "repairs": [{"tree": kind, "path": path} for kind, path in spec.damaged(desired, application)],
         "files": file_changes(before["files"], after["files"]),
         "packages": package_changes(before["lock"], after["lock"]),
-        "configuration": [] if is_unchanged else configuration_changes(wanted, application, slot, is_warm),
-        "variables": variable_changes(wanted, application),
-        "processes": {"start": [], "stop": []} if is_unchanged else process_changes(wanted, application, slot, is_warm),
+        "configuration": [] if is_unchanged else configuration_changes(desired, application, slot, is_warm),
+        "variables": variable_changes(desired, application),
+        "processes": {"start": [], "stop": []}
+        if is_unchanged
+        else process_changes(desired, application, slot, is_warm),
         "configure": [item for item in after.get("configure", ()) if not is_unchanged or item["when"] in ALWAYS],
-        "bytes_to_send": bytes_to_send(wanted, application, after, packed_sizes),
+        "bytes_to_send": bytes_to_send(desired, application, after, packed_sizes),
         "observed": observed(application, seal),
     }
-    return {**changes, "digest": seal(canonical([binding(changes), wanted["release"], wanted["spec_digest"]]))}
+    return {**changes, "digest": seal(canonical([binding(changes), desired["release"], desired["spec_digest"]]))}
 
 
 def binding(changes):
@@ -72,32 +74,32 @@ def canonical(value):
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def choose_slot(wanted, application):
-    """Return (the slot the agent will use, whether it already runs what is wanted); the agent's `Activation.choose`."""
+def choose_slot(desired, application):
+    """Return (the slot the agent will use, whether it already runs the desired state); the agent's `Activation.choose`."""
     inactive = "b" if application["active"] == "a" else "a"
-    if spec.needs_fresh_start(wanted, application):
+    if spec.needs_fresh_start(desired, application):
         return inactive, False
     for slot in (application["active"], inactive):
         held = slot and application["slots"].get(slot)
         if (
             held
-            and held["spec_digest"] == wanted["spec_digest"]
-            and is_up(wanted, held)
-            and has_program(wanted, application, slot)
+            and held["spec_digest"] == desired["spec_digest"]
+            and is_up(desired, held)
+            and has_program(desired, application, slot)
         ):
             return slot, True
     return inactive, False
 
 
-def is_up(wanted, held):
+def is_up(desired, held):
     """Say whether the processes that count run: the web process, or all where there is none."""
-    names = [wanted["web"]] if wanted["web"] else list(wanted["processes"])
+    names = [desired["web"]] if desired["web"] else list(desired["processes"])
     return all(held["processes"].get(name, {}).get("state") in spec.UP for name in names)
 
 
-def has_program(wanted, application, slot):
-    """Say whether a slot's program file is as wanted."""
-    return application["files"].get(f"supervisor-{slot}") == spec.sha256(wanted["supervisor"][slot]["text"])
+def has_program(desired, application, slot):
+    """Say whether a slot's program file is as desired."""
+    return application["files"].get(f"supervisor-{slot}") == spec.sha256(desired["supervisor"][slot]["text"])
 
 
 # Files and packages.
@@ -128,9 +130,9 @@ def package_changes(before, after):
     return {"added": changes["added"], "removed": changes["removed"], "upgraded": changes["changed"]}
 
 
-def bytes_to_send(wanted, application, after, packed_sizes):
+def bytes_to_send(desired, application, after, packed_sizes):
     """Return the compressed size of the files the host lacks in all its complete trees, in bytes."""
-    damaged = set(spec.damaged(wanted, application))
+    damaged = set(spec.damaged(desired, application))
     lacking = [
         entry[3]
         for kind, manifest in (("release", after["files"]), ("environment", after["environment"]))
@@ -138,7 +140,7 @@ def bytes_to_send(wanted, application, after, packed_sizes):
         if entry[1] != "link" and (kind, entry[0]) in damaged
     ]
     for kind, manifest in (("release", after["files"]), ("environment", after["environment"])):
-        if wanted[kind] not in application[f"{kind}s"]:
+        if desired[kind] not in application[f"{kind}s"]:
             lacking += [
                 entry[3]
                 for entry in manifest or ()
@@ -150,7 +152,7 @@ def bytes_to_send(wanted, application, after, packed_sizes):
 # Configuration, variables, processes.
 
 
-def configuration_changes(wanted, application, slot, is_warm):
+def configuration_changes(desired, application, slot, is_warm):
     """Return [{"file", "diff"}]: how the files outside the host's root that will be written differ from what is in force.
 
     A slot's program follows the one of the slot that answers, so it is compared with that, as if it were for that slot, too.
@@ -158,32 +160,32 @@ def configuration_changes(wanted, application, slot, is_warm):
     texts, listed = application["texts"], []
     if not is_warm:
         answers = application["active"] or slot
-        text = wanted["supervisor"][answers]["text"]
-        listed.append((wanted["supervisor"][slot]["path"], texts.get(f"supervisor-{answers}"), text))
-    if wanted["nginx"]:
-        listed.append((wanted["nginx"]["path"], texts.get("nginx"), spec.site_text(wanted, slot)))
+        text = desired["supervisor"][answers]["text"]
+        listed.append((desired["supervisor"][slot]["path"], texts.get(f"supervisor-{answers}"), text))
+    if desired["nginx"]:
+        listed.append((desired["nginx"]["path"], texts.get("nginx"), spec.site_text(desired, slot)))
     return [{"file": name, "diff": diffs.unified(name, there, text)} for name, there, text in listed if there != text]
 
 
-def variable_changes(wanted, application):
+def variable_changes(desired, application):
     """Return the names of variables {"added", "changed", "removed"} against the slot that answers; values appear nowhere."""
     active = application["slots"].get(application["active"]) if application["active"] else None
     before = (active or {}).get("variables") or {}
-    after = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in wanted["variables"].items()}
+    after = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in desired["variables"].items()}
     return {kind: list(names) for kind, names in compare.value_changes(before, after).items()}
 
 
-def process_changes(wanted, application, slot, is_warm):
+def process_changes(desired, application, slot, is_warm):
     """Return {"start", "stop"}: [{"name", "slot"}] of processes, the former web process staying up where it is kept warm."""
-    running = kept_up(application["slots"].get(slot))
+    running = processes_up(application["slots"].get(slot))
     stop = [] if is_warm else [(name, slot) for name in running]
-    start = [(name, slot) for name in sorted(wanted["processes"]) if not is_warm or name not in running]
+    start = [(name, slot) for name in sorted(desired["processes"]) if not is_warm or name not in running]
     active = application["active"]
     if active and active != slot:
         stop += [
             (name, active)
-            for name in kept_up(application["slots"].get(active))
-            if name != "web" or not wanted["keep_warm"]
+            for name in processes_up(application["slots"].get(active))
+            if name != "web" or not desired["keep_warm"]
         ]
     return {
         kind: [{"name": name, "slot": where} for name, where in names]
@@ -191,7 +193,7 @@ def process_changes(wanted, application, slot, is_warm):
     }
 
 
-def kept_up(held):
+def processes_up(held):
     """Return the names of a slot's processes that supervisord keeps up."""
     return sorted(
         name for name, process in (held or {"processes": {}})["processes"].items() if process["state"] not in LAID_DOWN
@@ -208,7 +210,7 @@ def observed(application, seal):
         and {
             "release": held["release"],
             "version": held.get("version"),
-            "running": kept_up(held),
+            "running": processes_up(held),
             "settings": seal(held["spec_digest"] or "")[:16],
         }
         for name, held in application["slots"].items()
@@ -246,12 +248,12 @@ def moved(planned, found, planned_texts, found_texts):
     ]
     if before["damaged"] != now["damaged"]:
         paths = [path for _, _, path in now["damaged"]]
-        told = f"missing or changed: {', '.join(paths)}" if paths else "as they were shipped again"
-        listed.append({"what": "files", "message": f"files of what runs there are {told}"})
+        detail = f"missing or changed: {', '.join(paths)}" if paths else "as they were shipped again"
+        listed.append({"what": "files", "message": f"files of what runs there are {detail}"})
     listed += [
         {
             "what": f"slot {slot}",
-            "message": f"slot {slot} is now {told_slot(now['slots'][slot])} instead of {told_slot(before['slots'][slot])}",
+            "message": f"slot {slot} is now {slot_text(now['slots'][slot])} instead of {slot_text(before['slots'][slot])}",
         }
         for slot in spec.SLOTS
         if before["slots"][slot] != now["slots"][slot]
@@ -276,7 +278,7 @@ def moved_file(what, before, now):
     return {"what": what, "message": f"{kind} {became}", "diff": diffs.unified(what, before, now)}
 
 
-def told_slot(held):
+def slot_text(held):
     """Return what a slot holds, as people read it."""
     if held is None:
         return "empty"

@@ -25,9 +25,9 @@ def environment_for(release, facts, output, with_files=False):
             f"Install python{version} on the host, or change .python-version.",
         )
     platform = platforms.platform_of(facts, version)
-    known = None if with_files else virtualenvs.known(release, platform)
+    recorded = None if with_files else virtualenvs.recorded(release, platform)
     try:
-        environment = known or virtualenvs.ensure(release, platform, output)
+        environment = recorded or virtualenvs.ensure(release, platform, output)
     except BuildFailed as error:
         raise StepFailed(
             "environment-not-built",
@@ -55,5 +55,5 @@ def specification(host, release, environment, python, snapshot, variables, state
         about,
         state,
         deploy_id,
-        maintenance.told_to_users(release.application_id, snapshot["environment"]),
+        maintenance.page_of(release.application_id, snapshot["environment"]),
     )

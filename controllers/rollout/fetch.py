@@ -15,7 +15,7 @@ AWAY_S = (2, 5, 15, 30, 60)  # Pauses while it is away.
 
 
 class Origin:
-    """What one attempt of a host run does to have its release; `record` takes what is said of it."""
+    """What one attempt of a host run does to have its release; `record` takes the output of it."""
 
     def __init__(self, run, record):
         self.run, self.record = run, record
@@ -34,15 +34,15 @@ class Origin:
     def obtain(self):
         """Fetch the release from where it was published. Raises ForeignError while that is away, StepFailed for all else."""
         try:
-            fetch.ensure(self.release, self.say)
+            fetch.ensure(self.release, self.output)
         except (WindlassError, BuildFailed, StoreError) as error:
             if getattr(error, "is_away", False):
                 raise
             self.record.step("preflight", "failed", str(error))
             raise StepFailed("release-not-here", "preflight", str(error), self.untouched) from error
 
-    def say(self, text):
-        """Tell people what is done before the host is touched."""
+    def output(self, text):
+        """Write a line for people, before the host is touched."""
         self.record.output("preflight", text)
 
     def pause(self, error):

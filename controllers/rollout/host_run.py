@@ -141,7 +141,7 @@ class HostRunAttempt(Attempt):
             self.obtain()  # Else what runs there would run again each time that the release cannot be had.
         self.playbooks.at(playbooks.AT_CONNECT)
         state = self.connect_and_begin()
-        python, environment = desired_state.environment_for(release, state["facts"], self.origin.say)
+        python, environment = desired_state.environment_for(release, state["facts"], self.origin.output)
         specification = desired_state.specification(
             self.host, release, environment, python, self.deploy.snapshot, self.variables, state, self.deploy.id
         )
@@ -175,7 +175,7 @@ class HostRunAttempt(Attempt):
         before = self.row.before or {}
         answer = self.session.request(
             "restore",
-            on_event=self.record.heard,
+            on_event=self.record.take_event,
             timeout_s=settings.deploy.time_limit_s,
             slot=before.get("active"),
             closed=maintenance.site_of(self.deploy.application, self.deploy.environment, self.host),
@@ -195,7 +195,7 @@ class HostRunAttempt(Attempt):
         self.session = transports.open_host(self.host)
         state = self.session.request(
             "begin",
-            on_event=self.heard_first,
+            on_event=self.take_first_event,
             timeout_s=LOCK_WAIT_S + 30,
             root=self.host.root,
             app=self.application.name,
@@ -228,7 +228,7 @@ class HostRunAttempt(Attempt):
         if release.digest not in state["application"]["releases"] or "release" in damaged:
             self.obtain()
         if environment.name not in state["application"]["environments"] or "environment" in damaged:
-            environment = desired_state.environment_for(release, state["facts"], self.origin.say, with_files=True)[1]
+            environment = desired_state.environment_for(release, state["facts"], self.origin.output, with_files=True)[1]
         self.waits_no_longer()
         return environment
 
@@ -247,11 +247,11 @@ class HostRunAttempt(Attempt):
             HostRun.update(away=None, message=None).where(self.is_held()).execute()
             self.row.away = None
 
-    def heard_first(self, event):
+    def take_first_event(self, event):
         """The agent's first word shows that the host has a Python that runs it."""
         if self.record.current == "connect":
             self.record.step("connect", "done")
-        self.record.heard(event)
+        self.record.take_event(event)
 
     def hold_to_plan(self, release, environment, python, state):
         """What is about to change is what the deploy's plan says, or the host is left alone; an own plan is only kept."""
@@ -266,8 +266,8 @@ class HostRunAttempt(Attempt):
             return
         for item in moved:
             self.record.output("preflight", f"{item['message']}\n{item.get('diff') or ''}")
-        told = "; ".join(item["message"] for item in moved)
-        message = f"the host has changed since plan {self.deploy.plan_id} was made: {told}"
+        detail = "; ".join(item["message"] for item in moved)
+        message = f"the host has changed since plan {self.deploy.plan_id} was made: {detail}"
         masked = [{**item, "message": self.record.masked(item["message"])} for item in moved]
         raise plan_rows.Stale("preflight", message, "Nothing was touched", masked)
 
@@ -278,9 +278,9 @@ class HostRunAttempt(Attempt):
         """
         if self.row.before is None:
             is_fresh = spec.needs_fresh_start(specification, before)
-            kept = {"active": before["active"], "current": before["current"], "is_fresh": is_fresh}
-            HostRun.update(before=kept).where(self.is_held()).execute()
-            self.row.before = kept
+            recorded = {"active": before["active"], "current": before["current"], "is_fresh": is_fresh}
+            HostRun.update(before=recorded).where(self.is_held()).execute()
+            self.row.before = recorded
 
     def ship_release(self, release, before, is_damaged):
         """Step ship: send what the host lacks of the code."""
@@ -297,13 +297,13 @@ class HostRunAttempt(Attempt):
 
     def send(self, kind, name, digest, **how):
         """Send a tree to the host, or what it lacks of it."""
-        ship.ship(self.session, kind, name, digest, self.record.heard, settings.deploy.time_limit_s, **how)
+        ship.ship(self.session, kind, name, digest, self.record.take_event, settings.deploy.time_limit_s, **how)
 
     def activate(self, release, specification):
         """Steps configure to clean, on the host."""
         return self.session.request(
             "activate",
-            on_event=self.record.heard,
+            on_event=self.record.take_event,
             timeout_s=settings.deploy.time_limit_s + GRACE_S,
             spec=specification,
             once=self.release_process(release),
@@ -345,14 +345,14 @@ class HostRunAttempt(Attempt):
 
     # How it ended.
 
-    def end(self, state, message, code=None, told=None):
+    def end(self, state, message, code=None, data=None):
         """Write the run's end, if it is still ours."""
         self.record.flush()
         transitions.move_host_run(
             self.row,
             state,
             guard=self.is_held(),
-            told=told,
+            data=data,
             message=message,
             code=code,
             was_switched=self.has_switched and state == "failed",
@@ -400,7 +400,7 @@ class HostRunAttempt(Attempt):
             sentence(self.host.name, error.step or self.record.current, error.message, error.remedy) + restored,
             step=error.step,
             code=error.code,
-            told={"moved": error.moved} if isinstance(error, plan_rows.Stale) else None,
+            data={"moved": error.moved} if isinstance(error, plan_rows.Stale) else None,
         )
 
     def overtake(self, error):
@@ -458,7 +458,7 @@ class HostRunAttempt(Attempt):
         except StepFailed as too_long:
             self.refused(too_long)
             return
-        self.origin.say(message)
+        self.origin.output(message)
         self.record.flush()
         self.wait(pause_s * 1000, message, away)
 

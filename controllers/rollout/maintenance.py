@@ -55,7 +55,7 @@ def on_targets(target_ids):
     return {row.target_id: in_short(row) for row in found}
 
 
-def told_to_users(application_id, environment_name):
+def page_of(application_id, environment_name):
     """Return {"message", "retry_after_s"} for the page of a target in maintenance, or None."""
     row = (
         query()
@@ -72,7 +72,7 @@ def told_to_users(application_id, environment_name):
 
 def site_of(application, environment, host):
     """Return the nginx site that a host is to serve instead of the application's, or None while it is open."""
-    closed = told_to_users(application.id, environment.name)
+    closed = page_of(application.id, environment.name)
     if closed is None or not host.settings.get("nginx"):
         return None
     about = {"root": host.root, "settings": host.settings, "address": host.address}

@@ -1,6 +1,6 @@
 """Close or open one host of a target that is in maintenance, or was, by the host's agent; the worker's side.
 
-What fails is tried again until it works out or is not wanted any more.
+What fails is tried again until it works out or is not asked for any more.
 """
 
 import contextlib
@@ -96,7 +96,7 @@ class MaintenanceAttempt(Attempt):
             if answer is not None and leases.extend(self.row):
                 placements.site_left(self.target.application, self.host, answer["application"])
             self.put_back(due_at=None, **followed)
-        self.tell(f"{'closed' if is_on else 'open'}{f': {message}' if message else ''}")
+        self.publish(f"{'closed' if is_on else 'open'}{f': {message}' if message else ''}")
 
     def refused(self, error):
         """The host's agent reported an error. One that has seen higher epochs is overtaken, as in a rollout."""
@@ -125,10 +125,10 @@ class MaintenanceAttempt(Attempt):
         """Write why a host could not follow; it is tried again, ever more slowly."""
         pause_ms = AGAIN_MS[min(self.row.attempt, len(AGAIN_MS) - 1)]
         self.put_back(pause_ms, attempt=self.row.attempt + 1, has_failed=True, message=message)
-        self.tell(message)
+        self.publish(message)
 
-    def tell(self, message):
-        """Tell everybody who watches how far a host is."""
+    def publish(self, message):
+        """Publish to everybody who watches how far a host is."""
         names = {"application": self.target.application.name, "environment": self.target.environment.name}
         text = f"{self.host.name}: maintenance of {names['application']} in {names['environment']}: {message}"
         events.append("deploys", [{"kind": "maintenance", "host": self.host.name, "text": text, "data": names}])

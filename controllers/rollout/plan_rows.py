@@ -15,7 +15,7 @@ ENQUEUE_AGAIN_MS = 30_000  # Whoever a message has reached has this time for a l
 
 
 class Stale(StepFailed):
-    """What a deploy's plan was drawn up from has changed; `moved` tells how: [{"what", "message"}]."""
+    """What a deploy's plan was drawn up from has changed; `moved` lists how: [{"what", "message"}]."""
 
     def __init__(self, step, message, remedy, moved):
         super().__init__("plan-stale", step, f"plan-stale: {message}", f"{remedy}. Make a new plan, and deploy that")
@@ -35,7 +35,7 @@ def changes_on(host, release, environment, python, snapshot, variables, state):
         "lock": release.lock or "",
         "files": manifest(release.digest),
         "environment": manifest(environment.digest),
-        "known": known_files(release, environment, application),
+        "known": files_on_host(release, environment, application),
         "configure": playbooks.planned(snapshot),
     }
     sizes = {**packed_sizes(environment.digest), **packed_sizes(release.digest)}
@@ -59,17 +59,17 @@ def release_before(application_id, application):
     return {"version": version, "lock": (row.lock or "") if row else None, "files": manifest(current)}
 
 
-def known_files(release, environment, application):
+def files_on_host(release, environment, application):
     """Return {"release", "environment": {(SHA-256, mode)}} of the files a host can reuse, for those it does not have whole."""
-    known = {"release": set(), "environment": set()}
+    files = {"release": set(), "environment": set()}
     if release.digest not in application["releases"]:
-        known["release"] = files_of(application["releases"])
+        files["release"] = files_of(application["releases"])
     if environment.name not in application["environments"] and application["environments"]:
         rows = BuiltEnvironment.select(BuiltEnvironment.digest).where(
             BuiltEnvironment.name.in_(application["environments"])
         )
-        known["environment"] = files_of(row.digest for row in rows)
-    return known
+        files["environment"] = files_of(row.digest for row in rows)
+    return files
 
 
 def files_of(digests):
@@ -144,8 +144,8 @@ def rows_of(plan):
 
 def skipped(plan, plan_hosts):
     """Return the hosts that a plan leaves out: [{"host", "reason"}]; a retry may have taken one in that was left out at first."""
-    known = {row.host_name for row in plan_hosts}
-    return [item for item in plan.skipped if item["host"] not in known]
+    planned = {row.host_name for row in plan_hosts}
+    return [item for item in plan.skipped if item["host"] not in planned]
 
 
 def digest(plan, plan_hosts):

@@ -50,17 +50,17 @@ class PlaybookRun:
         """Raise StepFailed where the folder is not what it was when the deploy's plan was made."""
         digest = playbooks.digest_of(entry["integration"], entry["run"], name)
         if digest not in [item["digest"] for item in agreed if item["integration"] == entry["integration"]]:
-            told = f"the folder of {entry['integration']} has changed"
-            message = f"{told} since plan {self.deploy.plan_id} was made"
-            raise plan_rows.Stale(name, message, "It was not run", [{"what": "configure", "message": told}])
+            detail = f"the folder of {entry['integration']} has changed"
+            message = f"{detail} since plan {self.deploy.plan_id} was made"
+            raise plan_rows.Stale(name, message, "It was not run", [{"what": "configure", "message": detail}])
 
     def carry_out(self, name, entry):
         """Run one entry; returns whether it changed anything. Raises StepFailed."""
         job = Job(
             host=self.host,
             run=entry["run"],
-            variables={**self.told(), **(entry.get("variables") or {})},
-            heard=lambda event: self.heard(name, event),
+            variables={**self.standard_variables(), **(entry.get("variables") or {})},
+            heard=lambda event: self.take_event(name, event),
             stop=self.over,
             limit_s=settings.deploy.time_limit_s,
             key=f"configure-{self.deploy.id}-{self.deploy.retries}-{self.host.name}-{name}".replace("/", "_"),
@@ -75,7 +75,7 @@ class PlaybookRun:
             code = "aborted" if getattr(error, "kind", None) == STOPPED else "configurator"
             raise StepFailed(code, name, error.detail, "") from None
 
-    def told(self):
+    def standard_variables(self):
         """Return the variables that every run is given."""
         release = self.deploy.release
         return {
@@ -89,7 +89,7 @@ class PlaybookRun:
             "windlass_variables": self.variables,
         }
 
-    def heard(self, name, event):
+    def take_event(self, name, event):
         """Take one event of a run into the deploy's history."""
         if event["kind"] == "output":
             self.record.output(name, event["text"])

@@ -10,14 +10,14 @@ from controllers.fleet import targets
 
 def take(target):
     """Return the target as a deploy needs it, its variables sealed inside."""
-    kept = {"values": variables.environment_of(target), "secrets": sorted(variables.secrets_of(target))}
-    return {**targets.snapshot(target), "variables": secretbox.seal(json.dumps(kept))}
+    content = {"values": variables.environment_of(target), "secrets": sorted(variables.secrets_of(target))}
+    return {**targets.snapshot(target), "variables": secretbox.seal(json.dumps(content))}
 
 
 def open_variables(snapshot):
     """Return (plain values by name, the secret ones among the values) of a snapshot."""
-    kept = json.loads(secretbox.open_sealed(snapshot["variables"]))
-    return kept["values"], kept["secrets"]
+    content = json.loads(secretbox.open_sealed(snapshot["variables"]))
+    return content["values"], content["secrets"]
 
 
 def commands(release, snapshot):

@@ -14,10 +14,10 @@ from tests.client import ApiClient, assert_problem
 
 @pytest.fixture(autouse=True)
 def enqueued(monkeypatch):
-    """What workers were told."""
-    told = []
-    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: told.append((task, *ids, zone)))
-    return told
+    """The tasks that were enqueued."""
+    sent = []
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: sent.append((task, *ids, zone)))
+    return sent
 
 
 @pytest.fixture
@@ -81,13 +81,13 @@ def test_secret_values_in_its_words_reach_the_host_and_nobody_else(api, target, 
     made = run(api, application="shop", environment="production", argv=argv)
     row = Command.get_by_id(made["id"])
     assert made["argv"] == row.argv == shown and commands.words_of(row) == argv
-    told = [
+    sent = [
         made,
         api.get("/commands").json,
         api.get(f"/commands/{made['id']}/events").json,
         api.get("/audit?action=command").json,
     ]
-    assert "hush-hush" not in str(told) and "s3cret" not in str(told) and "hush-hush" not in str(row.sealed_argv)
+    assert "hush-hush" not in str(sent) and "s3cret" not in str(sent) and "hush-hush" not in str(row.sealed_argv)
     where = {"application": target.application, "environment": target.environment, "host": hosts[0]}
     Placement.create(**where, observed_at=clock())
     assert run(api, hosts=["web-1"], argv=["echo", "hush-hush"])["argv"] == ["echo", "••••••"]
@@ -252,14 +252,14 @@ def test_output_that_somebody_else_writes_down_now_is_left_to_them(api, hosts, a
     row = CommandRun.get(CommandRun.command == made["id"])
     CommandRun.update(lease_owner="another").where(CommandRun.id == row.id).execute()
     history = command_run.CommandHistory(row, {"hush-hush"})
-    history.heard({"event": "output", "text": "a hush-hush\n"})
-    history.heard({"event": "told", "offset": 12})
+    history.take_event({"event": "output", "text": "a hush-hush\n"})
+    history.take_event({"event": "told", "offset": 12})
     history.flush()
     assert api.get(f"/commands/{made['id']}/events").json["items"][1:] == []
     CommandRun.update(lease_owner=leases.OWNER).where(CommandRun.id == row.id).execute()
-    history.heard({"event": "output", "text": "b hush-hush\n"})
+    history.take_event({"event": "output", "text": "b hush-hush\n"})
     assert history.waiting == [], "what may be read again is written with how far it was read"
-    history.heard({"event": "told", "offset": 24})
+    history.take_event({"event": "told", "offset": 24})
     history.flush()
     (event,) = api.get(f"/commands/{made['id']}/events").json["items"][1:]
     assert (event["kind"], event["text"]) == ("output", "b ••••••\n")
@@ -267,8 +267,8 @@ def test_output_that_somebody_else_writes_down_now_is_left_to_them(api, hosts, a
 
 
 def test_statuses_are_told_in_words():
-    told = [command_run.describe_status(status) for status in (0, 3, 137, 143, 255)]
-    assert told == [
+    texts = [command_run.describe_status(status) for status in (0, 3, 137, 143, 255)]
+    assert texts == [
         None,
         "ended with status 3",
         "ended by signal SIGKILL",

@@ -43,7 +43,7 @@ class Lock:
 
 @dataclass(frozen=True)
 class Question:
-    """What a lock is wanted for. `files` are texts by path; `main` is the one that is read first; `kind` is what that one is."""
+    """What a lock is made for. `files` are texts by path; `main` is the one that is read first; `kind` is what that one is."""
 
     kind: str
     main: str
@@ -87,16 +87,16 @@ def settle_package(package, version, more, python, index, work, previous=(), upg
     question = Question(
         RESOLVED, "package.txt", {"package.txt": "".join(f"{line}\n" for line in lines)}, python, title=lines[0]
     )
-    wanted = requirements.read("package.txt", question.files.get)
-    if wanted.options or len(wanted.items) != len(lines):
+    required = requirements.read("package.txt", question.files.get)
+    if required.options or len(required.items) != len(lines):
         raise BuildFailed("A package, its version and what else is required are each one requirement, without options.")
-    for item in wanted.items[1:]:
+    for item in required.items[1:]:
         if item.hashes:
             raise BuildFailed(
                 f"'{item.line()}': more requirements of an application are given without hashes; Windlass locks them."
             )
     lock = answer(question, index, work, previous, upgrade or version is None)
-    found = packages(lock.text).get(canonicalize_name(wanted.items[0].name))
+    found = packages(lock.text).get(canonicalize_name(required.items[0].name))
     if found is None:
         raise BuildFailed(f"{package} is not among what was resolved for it.")
     return lock, found

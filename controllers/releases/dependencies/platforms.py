@@ -107,48 +107,48 @@ def interpreter(python_version):
     return found if done.output.decode().strip() == python_version else None
 
 
-def native_interpreter(wanted):
+def native_interpreter(platform):
     """Return the path of an interpreter here whose builds run on a platform, or None.
 
     That takes the same kind of machine, and a C library that is not newer than the platform's.
     """
-    own = parse(own_platform(wanted.python))
+    own = parse(own_platform(platform.python))
     is_same = (own.implementation, own.system, own.machine, own.libc) == (
-        wanted.implementation,
-        wanted.system,
-        wanted.machine,
-        wanted.libc,
+        platform.implementation,
+        platform.system,
+        platform.machine,
+        platform.libc,
     )
-    return interpreter(wanted.python) if is_same and own.libc_version <= wanted.libc_version else None
+    return interpreter(platform.python) if is_same and own.libc_version <= platform.libc_version else None
 
 
-def uv_tag(wanted):
+def uv_tag(platform):
     """Return what uv calls a platform that is not this machine's; raises BuildFailed where it has no name for it."""
-    machine = MACHINES.get(wanted.machine)
-    if wanted.implementation == "cpython" and machine:
-        if wanted.system == "darwin":
+    machine = MACHINES.get(platform.machine)
+    if platform.implementation == "cpython" and machine:
+        if platform.system == "darwin":
             return f"{machine}-apple-darwin"
-        if wanted.system == "linux" and wanted.libc == "musl":
+        if platform.system == "linux" and platform.libc == "musl":
             return f"{machine}-unknown-linux-musl"
-        tags = [tag for tag in GLIBC_TAGS if tag <= wanted.libc_version[:2]]
-        if wanted.system == "linux" and wanted.libc == "glibc" and tags:
+        tags = [tag for tag in GLIBC_TAGS if tag <= platform.libc_version[:2]]
+        if platform.system == "linux" and platform.libc == "glibc" and tags:
             return f"{machine}-manylinux_{tags[-1][0]}_{tags[-1][1]}"
     raise BuildFailed(
-        f"Windlass cannot build for {wanted.system} on {wanted.machine} with {wanted.implementation} {wanted.python} "
-        f"and {wanted.libc}: "
+        f"Windlass cannot build for {platform.system} on {platform.machine} with {platform.implementation} {platform.python} "
+        f"and {platform.libc}: "
         "it builds for CPython on Linux and macOS, x86-64 and ARM64."
     )
 
 
-def pick_version(offered, wanted=None, lowest=None):
+def pick_version(offered, required=None, lowest=None):
     """Return the version of Python a release is built for.
 
-    offered: for each host of its targets the versions it has; wanted: what the repository asks for; lowest: what its code
+    offered: for each host of its targets the versions it has; required: what the repository asks for; lowest: what its code
     needs at least. Without a wish it is this machine's own version where every host has it, else the newest that all have;
     where none fits, it is this machine's own, or the lowest that will do.
     """
-    if wanted:
-        return wanted
+    if required:
+        return required
     own = own_version()
     common = set.intersection(*map(set, offered)) if offered else {own}
     fitting = [version for version in common if key_of(version) >= key_of(lowest or "0.0")]

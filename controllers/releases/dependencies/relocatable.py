@@ -23,20 +23,20 @@ PYTHON_SHEBANG = re.compile(rb"#![^\n]*python[^\n/]*\n")
 LEFT_OVERS = {"uv_cache.json", "uv_build.json"}
 
 
-def finish(prefix, wanted, interpreter, work):
+def finish(prefix, platform, interpreter, work):
     """Finish what was installed below `prefix` for a platform; `interpreter` compiles bytecode, None leaves it out."""
-    rename_library(prefix, wanted)
+    rename_library(prefix, platform)
     remove_left_overs(prefix)
     changed = relocate_scripts(prefix / "bin")
     for record in sorted(prefix.glob("lib/python*/site-packages/*.dist-info/RECORD")):
         rewrite_record(record, changed)
     if interpreter:
-        bytecode.add(prefix, wanted.python, interpreter, work)
+        bytecode.add(prefix, platform.python, interpreter, work)
 
 
-def rename_library(prefix, wanted):
-    """Name the library's folder for the wanted version of Python; the installer uses its own interpreter's."""
-    right = prefix / "lib" / f"python{wanted.python}"
+def rename_library(prefix, platform):
+    """Name the library's folder for the platform's version of Python; the installer uses its own interpreter's."""
+    right = prefix / "lib" / f"python{platform.python}"
     for folder in prefix.glob("lib/python*"):
         if folder != right:
             folder.rename(right)

@@ -92,12 +92,12 @@ def read(path, read_text):
     Raises BuildFailed naming file and line for what a release may not take.
     """
     found = Requirements()
-    add_file(found, path, read_text, only_known=False)
+    add_file(found, path, read_text, is_constraint=False)
     return found
 
 
-def add_file(found, path, read_text, only_known):
-    """Read one file into `found`; of a constraint file (`only_known`) only the text is kept."""
+def add_file(found, path, read_text, is_constraint):
+    """Read one file into `found`; of a constraint file (`is_constraint`) only the text is kept."""
     if path in found.files:
         return
     if len(found.files) >= MOST_FILES:
@@ -108,8 +108,8 @@ def add_file(found, path, read_text, only_known):
     found.files[path] = text
     for place, line in logical_lines(text, path):
         if line.startswith("-"):
-            take_option(found, line, place, path, read_text, only_known)
-        elif not only_known:
+            take_option(found, line, place, path, read_text, is_constraint)
+        elif not is_constraint:
             found.items.append(parse_requirement(line, place))
         else:
             parse_requirement(line, place)
@@ -132,7 +132,7 @@ def logical_lines(text, path):
         yield f"{path}, line {first}", held.strip()
 
 
-def take_option(found, line, place, path, read_text, only_known):
+def take_option(found, line, place, path, read_text, is_constraint):
     """Act on an option line: include a file, keep an index, or refuse."""
     try:
         words = shlex.split(line)
@@ -146,7 +146,7 @@ def take_option(found, line, place, path, read_text, only_known):
         included = posixpath.normpath(posixpath.join(posixpath.dirname(path), value))
         if "://" in value or posixpath.isabs(value) or included.startswith("../") or not value:
             raise BuildFailed(f"{place}: only files of the repository can be included, not '{value[:80]}'.")
-        add_file(found, included, read_text, only_known or INCLUDES[name] == "-c")
+        add_file(found, included, read_text, is_constraint or INCLUDES[name] == "-c")
     elif name in PLACES:
         check_url(value, place)
         if not PUBLIC_INDEX.fullmatch(value):

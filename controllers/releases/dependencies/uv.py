@@ -1,4 +1,4 @@
-"""uv, which resolves and installs packages: what it is told, and what its complaints mean.
+"""uv, which resolves and installs packages: how it is run, and what its errors mean.
 
 Building a command is pure; `run` carries it out behind the fence, with credentials in a private file.
 """
@@ -17,7 +17,7 @@ from egress_proxy import EgressProxy
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 # What an administrator may set for every build. UV_… ones that name indexes count only where Windlass names none.
-KEPT_VARIABLES = (
+INHERITED_VARIABLES = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "REQUESTS_CA_BUNDLE",
@@ -50,7 +50,7 @@ MOST_CAUSES = 4
 NOISE = re.compile(r"Using (CPython|Python)|Resolved \d|warning: The `--pylock`")
 # What asking again later may help against, as uv's HTTP client (reqwest) says it.
 AWAY = re.compile(r"HTTP status (server error \(50[0234]|client error \(429)|client error \(Connect\)")
-SAID = re.compile(r"error:|cause:|hint:")  # What the sentence holds already.
+REPEATED = re.compile(r"error:|cause:|hint:")  # What the sentence holds already.
 
 
 def program():
@@ -105,9 +105,9 @@ def install_command(lock, prefix, python, is_complete, cross=None):
 
 def environment(folder, index, gate_variables):
     """Return all variables uv gets. `folder` is private and serves as its home; credentials go into a file there."""
-    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    inherited = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
     variables = {
-        **kept, **SETTINGS, "PATH": os.environ.get("PATH", DEFAULT_PATH), "HOME": str(folder),
+        **inherited, **SETTINGS, "PATH": os.environ.get("PATH", DEFAULT_PATH), "HOME": str(folder),
         "UV_CACHE_DIR": str(data_path("uv-cache", "x").parent), "UV_CREDENTIALS_DIR": str(folder), **gate_variables,
     }  # fmt: skip
     if not index.url:
@@ -159,7 +159,7 @@ class Complaint:
         self.hint = None
         self._is_open = False
 
-    def hear(self, line):
+    def take_line(self, line):
         """Take a line of uv's."""
         text = line.strip()
         if text.startswith("error:"):
@@ -196,7 +196,7 @@ def run(arguments, work, index, folder, what):
                 folder=folder,
                 timeout_s=work.remaining_s(),
                 merged=True,
-                on_line=complaint.hear,
+                on_line=complaint.take_line,
                 stop=work.stop,
                 on_tick=work.tick,
             )
@@ -213,5 +213,5 @@ def run(arguments, work, index, folder, what):
                 raise ForeignError(f"{what}: {sentence}", UNAVAILABLE) from None
             if proxy.failures:
                 raise BuildFailed(f"{what}: {sentence}") from None
-            tail = [line for line in error.tail if not NOISE.match(line.strip()) and not SAID.match(line.strip())]
+            tail = [line for line in error.tail if not NOISE.match(line.strip()) and not REPEATED.match(line.strip())]
             raise BuildFailed(f"{what}: {sentence or error}", tail) from None

@@ -43,7 +43,7 @@ def lock_of(release):
     return lockfiles.Lock(release.lock_kind, release.lock or "", release.python_version)
 
 
-def known(release, platform):
+def recorded(release, platform):
     """Return the BuiltEnvironment of a release for a platform, whoever has its files; None where nobody has built it."""
     return BuiltEnvironment.get_or_none(BuiltEnvironment.name == name_of(lock_of(release).digest, platform))
 
@@ -84,27 +84,29 @@ def build(name, lock, platform, index, work):
     with scratch.folder("env") as folder:
         prefix = folder / "prefix"
         prefix.mkdir()
-        wanted = platforms.parse(platform)
+        parsed = platforms.parse(platform)
         if lockfiles.without_comments(lock.text).strip():
-            install(lock, wanted, index, work, folder, prefix)
-            relocatable.finish(prefix, wanted, platforms.interpreter(wanted.python), work)
+            install(lock, parsed, index, work, folder, prefix)
+            relocatable.finish(prefix, parsed, platforms.interpreter(parsed.python), work)
         digest = put_into_store(prefix, work)
     work.check()
     return record(name, lock.digest, platform, digest)
 
 
-def install(lock, wanted, index, work, folder, prefix):
+def install(lock, platform, index, work, folder, prefix):
     """Install a lock's packages below `prefix`: from what earlier builds fetched where that suffices, else from the index."""
-    native = platforms.native_interpreter(wanted)
+    native = platforms.native_interpreter(platform)
     python = native or platforms.interpreter(platforms.own_version())
-    cross = None if native else (platforms.uv_tag(wanted), wanted.python)
+    cross = None if native else (platforms.uv_tag(platform), platform.python)
     file_name, text = lockfiles.for_uv(lock.text, lock.kind, crosses=native is None)
     (folder / file_name).write_text(text, encoding="utf-8")
     arguments = uv.install_command(
         folder / file_name, prefix, python, is_complete=lock.kind != lockfiles.HASHED, cross=cross
     )
     what = "The dependencies cannot be installed" + (
-        "" if native else f" for {wanted.system} on {wanted.machine} with Python {wanted.python}, from wheels alone"
+        ""
+        if native
+        else f" for {platform.system} on {platform.machine} with Python {platform.python}, from wheels alone"
     )
     quiet = Work(lambda text: None, work.remaining_s(), work.stop, work.tick)
     try:

@@ -43,8 +43,8 @@ def test_systemd_accepts_the_units(tmp_path, shape, root):
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True, timeout=120
     )
-    said = "\n".join(line for line in (done.stdout + done.stderr).splitlines() if "windlass-" in line)
-    assert (done.returncode, said) == (0, "")
+    output = "\n".join(line for line in (done.stdout + done.stderr).splitlines() if "windlass-" in line)
+    assert (done.returncode, output) == (0, "")
 
 
 def test_systemd_analyze_sees_mistakes(tmp_path):

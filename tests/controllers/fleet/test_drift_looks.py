@@ -96,8 +96,10 @@ def test_drift_begins_and_ends_with_one_event_each_and_keeps_its_beginning(datab
     assert again.drifted_since == drifted.drifted_since
     over = look(again)
     assert (over.drift, over.drifted_since) == ([], None)
-    told = [event.data["drifted"] for event in Event.select().where(Event.kind == "drift").order_by(Event.id)]
-    assert told == [True, False]
+    events_of_drift = [
+        event.data["drifted"] for event in Event.select().where(Event.kind == "drift").order_by(Event.id)
+    ]
+    assert events_of_drift == [True, False]
     assert placements.drifted() == {}
 
 
@@ -125,7 +127,7 @@ def test_a_host_that_nothing_was_left_on_is_not_compared(database):
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind", "said"),
+    ("answer", "kind", "detail"),
     [
         ({"current": None}, "release", "the link `current` is gone"),
         ({"active": None}, "release", "nothing answers; v1 should"),
@@ -136,13 +138,13 @@ def test_a_host_that_nothing_was_left_on_is_not_compared(database):
         ({"texts": {**TEXTS, "supervisor-a": "x"}}, "supervisord", "supervisord's program file was edited"),
     ],
 )
-def test_each_kind_of_drift_is_told(database, answer, kind, said):
+def test_each_kind_of_drift_is_told(database, answer, kind, detail):
     found = look(place(factories.host()), **answer).drift
-    assert [(item["kind"], said in item["message"]) for item in found] == [(kind, True)], found
+    assert [(item["kind"], detail in item["message"]) for item in found] == [(kind, True)], found
 
 
 @pytest.mark.parametrize(
-    ("processes", "serving", "said"),
+    ("processes", "serving", "detail"),
     [
         ({"web": {"state": "FATAL", "pid": 0}}, False, "web is FATAL"),
         ({}, False, "web is unknown to supervisord"),
@@ -154,7 +156,7 @@ def test_each_kind_of_drift_is_told(database, answer, kind, said):
         ),
     ],
 )
-def test_processes_that_are_not_as_deployed_are_told(database, processes, serving, said):
+def test_processes_that_are_not_as_deployed_are_told(database, processes, serving, detail):
     slot = {**seen()["slots"]["a"], "processes": processes, "serving": serving}
     found = look(place(factories.host()), slots={"a": slot, "b": None}).drift
-    assert [item["kind"] for item in found] == ["processes"] and said in found[0]["message"]
+    assert [item["kind"] for item in found] == ["processes"] and detail in found[0]["message"]

@@ -54,7 +54,7 @@ def asked(shop):
     return Release.get(Release.application == shop, Release.version == version)
 
 
-def told(release):
+def output_of(release):
     """Return a build's output as one text."""
     return "\n".join(event.get("text") or "" for event in events.read(f"release-{release.id}", limit=10_000))
 
@@ -181,7 +181,7 @@ def test_hosts_are_found_by_tag_and_those_without_the_version_are_named(reposito
     observed("new", "3.12", tags=["web"])
     target(shop, {"tags": ["web"]})
     release = make(shop)
-    assert "no Python 3.12 on old" in told(release)
+    assert "no Python 3.12 on old" in output_of(release)
     assert [row.platform for row in BuiltEnvironment.select()] == ["cpython-312-linux-aarch64-glibc-2.31"]
 
 
@@ -224,7 +224,7 @@ def test_a_package_of_an_integration_is_fetched_with_its_login(settings, package
         integration("packages", "package-index", server.url, {"username": "me", "password": "a-password"})
         release = make(package(integration="packages"))
     assert release.package_version == "1.0"
-    assert "a-password" not in told(release) + release.lock
+    assert "a-password" not in output_of(release) + release.lock
 
 
 # Failures.
@@ -283,7 +283,7 @@ def test_secrets_are_masked_wherever_they_show_up(repository, integration, index
     repository.commit({"requirements.txt": f"leaky==1.0 --hash=sha256:{digest}\n"})
     shop = factories.application(source={"integration": "main", "repository": str(repository.folder), "branch": "main"})
     release = make(shop, state="failed")
-    text = release.error + told(release)
+    text = release.error + output_of(release)
     assert secret not in text and "other-pass" not in text
     assert "the token is ••••••" in text
 

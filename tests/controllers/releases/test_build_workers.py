@@ -16,7 +16,7 @@ from controllers.jobs import leases, workers
 from controllers.releases import build
 from models import BuiltEnvironment, Release, db
 from models.db import now
-from tests.controllers.releases.test_build import ROOT, application, asked, make, sent_tasks, told
+from tests.controllers.releases.test_build import ROOT, application, asked, make, output_of, sent_tasks
 from tests.controllers.servers import source_distribution, wheel
 from tests.stack import Repository
 
@@ -63,7 +63,7 @@ def test_a_build_that_is_done_again_takes_the_same_commit(repository):
     build.KIND.carry_out(release.id)
     release = Release.get_by_id(release.id)
     assert (release.state, release.commit) == ("ready", first)
-    assert "attempt 2" in told(release)
+    assert "attempt 2" in output_of(release)
 
 
 def test_a_build_that_kills_its_workers_is_given_up(repository):

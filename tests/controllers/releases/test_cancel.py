@@ -9,7 +9,7 @@ from controllers.releases import build, external_build
 from controllers.releases.releases import ReleaseController
 from models import AuditEntry, BuiltEnvironment, Integration, Release
 from models.db import clock, now
-from tests.controllers.releases.test_build import ACTOR, application, asked, sent_tasks, told
+from tests.controllers.releases.test_build import ACTOR, application, asked, output_of, sent_tasks
 from tests.controllers.releases.test_external_build import foreign_settings, jenkins, look, look_and_die, release
 from tests.controllers.servers import source_distribution
 from tests.lib.test_subprocesses import await_end
@@ -163,7 +163,7 @@ def test_the_build_in_jenkins_is_ended(release, jenkins, sent_tasks, has_begun):
     build.KIND.carry_out(release.id)
     assert_cancelled(release)
     assert (made.result == "ABORTED") if has_begun else jenkins.items[0].is_cancelled
-    assert "team/shop in ci was stopped." in told(release)
+    assert "team/shop in ci was stopped." in output_of(release)
     assert ReleaseController(ACTOR).get("shop", "v1")["build"]["state"] == "aborted"
 
 
@@ -206,7 +206,7 @@ def test_a_jenkins_that_is_away_is_told_as_soon_as_it_is_back(release, jenkins):
     cancel(release)
     row = look(release)
     assert (row.state, row.lease_owner) == ("building", None) and row.due_at > clock() + 500_000
-    assert "team/shop could not be stopped" in told(row) and "Trying again." in told(row)
+    assert "team/shop could not be stopped" in output_of(row) and "Trying again." in output_of(row)
     jenkins.recover()
     look(release)
     assert_cancelled(release)

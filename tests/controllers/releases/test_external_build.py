@@ -9,7 +9,7 @@ import store
 from controllers import events
 from controllers.releases import build, external_build
 from models import Application, Release
-from tests.controllers.releases.test_build import application, asked, sent_tasks, told
+from tests.controllers.releases.test_build import application, asked, output_of, sent_tasks
 from tests.foreign.conftest import foreign_settings
 from tests.foreign.standins.jenkins import Jenkins
 
@@ -29,10 +29,10 @@ def jenkins(integration):
 
 @pytest.fixture
 def release(repository, jenkins):
-    return wanted(repository)
+    return ask_for_build(repository)
 
 
-def wanted(repository, **more):
+def ask_for_build(repository, **more):
     """Return a release that is asked for and has to be built by Jenkins."""
     commit = repository.commit({"app.py": "x = 1\n"})
     shop = application(repository)
@@ -72,15 +72,15 @@ def test_a_release_waits_for_its_build_and_tells_its_log(release, jenkins):
     assert (row.state, row.lease_owner, row.attempt) == ("building", None, 0) and row.due_at
     assert jenkins.items[0].parameters["WINDLASS_COMMIT"] == row.commit
     made = jenkins.begin()
-    for step, told_by_then in ((b"one\ntw", ["one"]), (b"o\n", ["one", "two"]), (b"three", ["one", "two"])):
+    for step, expected in ((b"one\ntw", ["one"]), (b"o\n", ["one", "two"]), (b"three", ["one", "two"])):
         made.log += step
         assert look(release).state == "building"
-        assert [line for line in lines(release) if line in ("one", "two", "three")] == told_by_then, "live"
+        assert [line for line in lines(release) if line in ("one", "two", "three")] == expected, "live"
     made.result = "SUCCESS"
     row = look(release)
     assert row.state == "ready", row.error
     assert [line for line in lines(row) if line in ("one", "two", "three")] == ["one", "two", "three"]
-    assert len(jenkins.asked("^POST")) == 1 and jenkins.token not in told(row)
+    assert len(jenkins.asked("^POST")) == 1 and jenkins.token not in output_of(row)
 
 
 def test_why_it_waits_is_told_once(release, jenkins):
@@ -96,13 +96,13 @@ def test_why_it_waits_is_told_once(release, jenkins):
     for number in range(external_build.MOST_WHYS):
         jenkins.items[0].why = f"reason {number} " + "x" * 1000
         look(release)
-    told_then = [line for line in lines(release) if "waits" in line]
-    assert len(told_then) == external_build.MOST_WHYS and len(told_then[-1]) < 400
+    reasons = [line for line in lines(release) if "waits" in line]
+    assert len(reasons) == external_build.MOST_WHYS and len(reasons[-1]) < 400
 
 
 def test_it_is_started_once_though_the_answer_was_lost(release, jenkins):
     jenkins.fault("lost", on="^POST", times=1)
-    assert "Trying again" in told(look(release))
+    assert "Trying again" in output_of(look(release))
     look(release)
     assert len(jenkins.asked("^POST")) == 1 and Release.get_by_id(release.id).foreign_build["handle"]["queue"] == 41
 
@@ -121,12 +121,12 @@ def test_no_line_is_told_twice_though_the_worker_died(release, jenkins, monkeypa
     assert [line for line in lines(release) if line.startswith("line ")] == [f"line {number}" for number in range(300)]
 
 
-@pytest.mark.parametrize("result, said", [("FAILURE", "failure"), ("ABORTED", "aborted")])
-def test_a_build_that_ends_badly_fails_the_release(release, jenkins, result, said):
+@pytest.mark.parametrize("result, expected", [("FAILURE", "failure"), ("ABORTED", "aborted")])
+def test_a_build_that_ends_badly_fails_the_release(release, jenkins, result, expected):
     look(release)
     jenkins.begin(log=b"boom\n").result = result
     row = look(release)
-    assert row.state == "failed" and f"ended with {said}" in row.error and "boom" in lines(row)
+    assert row.state == "failed" and f"ended with {expected}" in row.error and "boom" in lines(row)
 
 
 def test_a_build_that_takes_too_long_is_stopped(release, jenkins, settings):
@@ -144,7 +144,7 @@ def test_a_system_that_is_away_and_back_costs_nothing(release, jenkins):
     for _ in range(2):
         row = look(release)
         assert row.state == "building" and row.due_at > now_ms() + 500_000
-    assert told(row).count("Trying again") == 1
+    assert output_of(row).count("Trying again") == 1
     jenkins.recover()
     assert look(release).state == "ready"
 
@@ -162,7 +162,7 @@ def test_refused_credentials_fail_it_at_once(release, jenkins):
 
 
 def test_an_artifact_is_the_releases_code_also_after_an_absence(repository, jenkins):
-    release = wanted(repository, artifact="dist/shop.tar.gz")
+    release = ask_for_build(repository, artifact="dist/shop.tar.gz")
     look(release)
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w:gz") as archive:
@@ -179,7 +179,7 @@ def test_an_artifact_is_the_releases_code_also_after_an_absence(repository, jenk
 
 
 @pytest.mark.parametrize(
-    "left, said",
+    "left, expected",
     [
         (
             [],
@@ -192,16 +192,20 @@ def test_an_artifact_is_the_releases_code_also_after_an_absence(repository, jenk
         ([f"{number:02}.log" for number in range(50)], "17.log, 18.log, 19.log and 30 more."),
     ],
 )
-def test_an_artifact_that_is_not_there_is_told_with_those_that_are(repository, jenkins, left, said):
-    release = wanted(repository, artifact="dist/shop.zip")
+def test_an_artifact_that_is_not_there_is_told_with_those_that_are(repository, jenkins, left, expected):
+    release = ask_for_build(repository, artifact="dist/shop.zip")
     look(release)
     jenkins.begin(files=dict.fromkeys(left, b"x")).result = "SUCCESS"
     row = look(release)
-    assert row.state == "failed" and row.error.startswith("team/shop in ci left no dist/shop.zip") and said in row.error
+    assert (
+        row.state == "failed"
+        and row.error.startswith("team/shop in ci left no dist/shop.zip")
+        and expected in row.error
+    )
 
 
 def test_what_a_build_left_is_looked_up_again_after_an_absence(repository, jenkins):
-    release = wanted(repository, artifact="dist/shop.zip")
+    release = ask_for_build(repository, artifact="dist/shop.zip")
     look(release)
     jenkins.begin(files={"a.log": b"x"}).result = "SUCCESS"
     jenkins.fault("status", on="/artifact/", status=503, times=1)

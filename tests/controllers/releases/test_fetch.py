@@ -94,9 +94,9 @@ def elsewhere(settings, tmp_path):
 
 def fetched(release):
     """Make sure of a release as a worker does; returns what people are told."""
-    said = []
-    fetch.ensure(Release.get_by_id(release.id), said.append)
-    return said
+    lines = []
+    fetch.ensure(Release.get_by_id(release.id), lines.append)
+    return lines
 
 
 def test_a_worker_with_an_empty_folder_fetches_the_release_and_keeps_it(release, place, elsewhere):

@@ -28,7 +28,7 @@ def attempt(release):
     return Release.get_by_id(release.id)
 
 
-def said(release):
+def lines_of(release):
     return [event["text"] for event in events.read(f"release-{release.id}", limit=10_000) if event["kind"] == "output"]
 
 
@@ -42,7 +42,7 @@ def test_an_index_that_is_out_of_order_is_asked_again_later(release, index, answ
     index.away = answer
     row = attempt(release)
     assert (row.state, row.missed, row.lease_owner) == ("building", 1, None) and row.due_at
-    assert answer in said(row)[-1] and said(row)[-1].endswith("Trying again.")
+    assert answer in lines_of(row)[-1] and lines_of(row)[-1].endswith("Trying again.")
     assert BuiltEnvironment.select().count() == 0
     index.away = None
     row = attempt(release)
@@ -52,7 +52,7 @@ def test_an_index_that_is_out_of_order_is_asked_again_later(release, index, answ
 def test_an_index_that_nobody_answers_for_is_asked_again_and_given_up_in_the_end(release, settings):
     settings.build.index_url = f"http://127.0.0.1:{unused_port()}/simple/"
     row = attempt(release)
-    assert (row.state, row.missed) == ("building", 1) and "127.0.0.1" in said(row)[-1]
+    assert (row.state, row.missed) == ("building", 1) and "127.0.0.1" in lines_of(row)[-1]
     Release.update(missed=len(build.AWAY_S)).where(Release.id == release.id).execute()
     row = attempt(release)
     assert row.state == "failed" and "The dependencies cannot be installed: " in row.error and "127.0.0.1" in row.error

@@ -127,7 +127,7 @@ def test_a_huge_file_is_not_read(monkeypatch):
 
 
 def test_the_lowest_python_is_known_where_it_is_plain():
-    for wanted, lowest in (
+    for requires, lowest in (
         (">=3.12", "3.12"),
         (">= 3.9, <4", "3.9"),
         ("~=3.10", "3.10"),
@@ -138,7 +138,7 @@ def test_the_lowest_python_is_known_where_it_is_plain():
         ("three", None),
         (5, None),
     ):
-        text = f'[project]\nname = "x"\nrequires-python = {json.dumps(wanted)}\n'
+        text = f'[project]\nname = "x"\nrequires-python = {json.dumps(requires)}\n'
         assert project.read(tree({"pyproject.toml": text})).lowest_python == lowest
 
 

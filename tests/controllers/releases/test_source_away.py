@@ -1,4 +1,4 @@
-"""A source that is away for a while costs nobody a release; one that refuses, or stays away, is told at once or after all."""
+"""A source that is away for a while costs nobody a release; one that refuses, or stays away, fails it with the reason."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def attempt(release):
     return Release.get_by_id(release.id)
 
 
-def said(release):
+def lines_of(release):
     return [event["text"] for event in events.read(f"release-{release.id}", limit=10_000) if event["kind"] == "output"]
 
 
@@ -47,7 +47,7 @@ def test_a_source_that_is_away_is_asked_again_later(release, stash, fault):
     stash.fault(kind, **options)
     row = attempt(release)
     assert (row.state, row.missed, row.lease_owner) == ("building", 1, None) and row.due_at
-    assert [line for line in said(row) if "'stash' could not be fetched" in line and line.endswith("Trying again.")]
+    assert [line for line in lines_of(row) if "'stash' could not be fetched" in line and line.endswith("Trying again.")]
     stash.recover()
     row = attempt(release)
     assert row.state == "ready", row.error
@@ -57,7 +57,7 @@ def test_a_source_that_is_silent_is_given_up_for_now(release, stash, settings):
     settings.git.timeout_s = 4
     stash.fault("slow")
     row = attempt(release)
-    assert (row.state, row.missed) == ("building", 1) and "Trying again." in said(row)[-1]
+    assert (row.state, row.missed) == ("building", 1) and "Trying again." in lines_of(row)[-1]
 
 
 def test_a_source_that_stays_away_fails_the_release_and_is_named(release, stash):

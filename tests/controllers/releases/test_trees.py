@@ -1,4 +1,4 @@
-"""What a tree consists of is known to every worker by its digest, also to those that lack its files."""
+"""Manifests of trees can be read by every worker by their digest, also by those that lack the files."""
 
 import pytest
 

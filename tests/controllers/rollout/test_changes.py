@@ -22,7 +22,7 @@ def digest_of(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def wanted(**more):
+def desired(**more):
     made = {
         "release": "new",
         "environment": "env",
@@ -65,7 +65,7 @@ def state(a=None, b=None, active=None, texts=None, releases=(), environments=())
     }
 
 
-def found(seen, want=None, before=None, known=None, sizes=SIZES):
+def found(seen, specification=None, before=None, known=None, sizes=SIZES):
     before = before or {"version": "v1", "lock": "six==1.16.0\nold==1.0\n", "files": OLD_FILES}
     after = {
         "version": "v2",
@@ -74,7 +74,7 @@ def found(seen, want=None, before=None, known=None, sizes=SIZES):
         "environment": ENVIRONMENT,
         "known": known or {"release": set(), "environment": set()},
     }
-    return changes.of_host("web-1", want or wanted(), seen, before, after, sizes, seal)
+    return changes.of_host("web-1", specification or desired(), seen, before, after, sizes, seal)
 
 
 RUNNING = {
@@ -86,19 +86,19 @@ RUNNING = {
 
 
 def test_files_packages_and_bytes():
-    told = found(state(**RUNNING))
-    assert told["files"] == {
+    changed = found(state(**RUNNING))
+    assert changed["files"] == {
         "added": [{"path": "other.py", "size": 7}],
         "changed": [{"path": "app.py", "size": 120}, {"path": "link", "size": None}],
         "removed": [{"path": "gone.py", "size": 5}],
         "counts": {"added": 1, "changed": 2, "removed": 1},
     }
-    assert told["packages"] == {
+    assert changed["packages"] == {
         "added": [{"name": "new", "version": "2.0"}],
         "removed": [{"name": "old", "version": "1.0"}],
         "upgraded": [{"name": "six", "from": "1.16.0", "to": "1.17.0"}],
     }
-    assert told["bytes_to_send"] == 20 + 40 + 80
+    assert changed["bytes_to_send"] == 20 + 40 + 80
 
 
 def test_only_files_the_host_cannot_reuse_are_sent():
@@ -113,8 +113,8 @@ def test_only_files_the_host_cannot_reuse_are_sent():
 
 
 def test_what_was_not_built_here_is_said_to_be_unknown():
-    told = found(state(**RUNNING), before={"version": "v0", "lock": None, "files": None})
-    assert told["files"] is None and told["packages"] is None
+    changed = found(state(**RUNNING), before={"version": "v0", "lock": None, "files": None})
+    assert changed["files"] is None and changed["packages"] is None
 
 
 def test_long_lists_are_cut_and_counted():
@@ -126,12 +126,12 @@ def test_long_lists_are_cut_and_counted():
 
 
 def test_the_free_slot_is_filled_and_the_old_web_process_stays_warm():
-    told = found(state(**RUNNING))
-    assert told["processes"] == {
+    changed = found(state(**RUNNING))
+    assert changed["processes"] == {
         "start": [{"name": "web", "slot": "b"}, {"name": "worker", "slot": "b"}],
         "stop": [{"name": "worker", "slot": "a"}],
     }
-    cold = found(state(**RUNNING), wanted(keep_warm=False))
+    cold = found(state(**RUNNING), desired(keep_warm=False))
     assert {"name": "web", "slot": "a"} in cold["processes"]["stop"]
     replaced = found(state(**RUNNING, b=held("older", "s-older", up=("web",))))
     assert {"name": "web", "slot": "b"} in replaced["processes"]["stop"], "the one kept warm until now makes room"
@@ -140,17 +140,20 @@ def test_the_free_slot_is_filled_and_the_old_web_process_stays_warm():
 def test_a_slot_that_still_runs_the_release_is_only_switched_to():
     warm = {**RUNNING, "b": held("new", "s-new", up=("web",)), "releases": ["old", "new"], "environments": ["env"]}
     seen = state(**{**warm, "texts": {**RUNNING["texts"], "supervisor-b": "program of b\n"}})
-    told = found(seen)
-    assert told["processes"] == {"start": [{"name": "worker", "slot": "b"}], "stop": [{"name": "worker", "slot": "a"}]}
-    assert told["configuration"] == []
+    changed = found(seen)
+    assert changed["processes"] == {
+        "start": [{"name": "worker", "slot": "b"}],
+        "stop": [{"name": "worker", "slot": "a"}],
+    }
+    assert changed["configuration"] == []
     edited = state(**{**warm, "texts": {**RUNNING["texts"], "supervisor-b": "edited\n"}})
     assert {"name": "web", "slot": "b"} in found(edited)["processes"]["start"], (
         "an edited program file makes it start anew"
     )
 
 
-def configuration_of(seen, want=None):
-    return {item["file"]: item["diff"] for item in found(seen, want)["configuration"]}
+def configuration_of(seen, specification=None):
+    return {item["file"]: item["diff"] for item in found(seen, specification)["configuration"]}
 
 
 def test_configuration_is_compared_with_what_is_really_there():
@@ -167,16 +170,16 @@ def test_a_program_is_compared_with_the_one_that_runs_and_not_with_what_its_slot
     seen = state(**{**RUNNING, "b": held("older", "s-older", up=()), "texts": ran_before_last})
     assert configuration_of(seen) == {}
     more = {slot: {"path": f"app-{slot}.conf", "text": f"program of {slot}\nbeat\n"} for slot in "ab"}
-    assert configuration_of(seen, wanted(supervisor=more)) == {
+    assert configuration_of(seen, desired(supervisor=more)) == {
         "app-b.conf": "--- app-b.conf\n+++ app-b.conf\n@@ -1 +1,2 @@\n program of a\n+beat\n"
     }
 
 
 def test_variables_are_named_and_never_shown():
     seen = state(**{**RUNNING, "a": held(variables={"A": "0", "SAME": "x", "OLD": "y"})})
-    told = found(seen, wanted(variables={"A": "hunter2", "SAME": "x", "NEW": "z"}))
-    assert told["variables"] == {"added": ["NEW"], "changed": ["A"], "removed": ["OLD"]}
-    assert "hunter2" not in repr(told) and digest_of("hunter2") not in repr(told)
+    changed = found(seen, desired(variables={"A": "hunter2", "SAME": "x", "NEW": "z"}))
+    assert changed["variables"] == {"added": ["NEW"], "changed": ["A"], "removed": ["OLD"]}
+    assert "hunter2" not in repr(changed) and digest_of("hunter2") not in repr(changed)
 
 
 def test_what_runs_exactly_this_is_unchanged():
@@ -187,17 +190,17 @@ def test_what_runs_exactly_this_is_unchanged():
         releases=["new"],
         environments=["env"],
     )
-    told = found(seen, before={"version": "v2", "lock": "six==1.17.0\nnew==2.0\n", "files": NEW_FILES})
+    changed = found(seen, before={"version": "v2", "lock": "six==1.17.0\nnew==2.0\n", "files": NEW_FILES})
     assert (
-        told["unchanged"]
-        and told["configuration"] == []
-        and told["processes"] == {"start": [], "stop": []}
-        and told["bytes_to_send"] == 0
+        changed["unchanged"]
+        and changed["configuration"] == []
+        and changed["processes"] == {"start": [], "stop": []}
+        and changed["bytes_to_send"] == 0
     )
     assert (
-        not any(told["files"]["counts"].values())
-        and not any(told["packages"].values())
-        and not any(told["variables"].values())
+        not any(changed["files"]["counts"].values())
+        and not any(changed["packages"].values())
+        and not any(changed["variables"].values())
     )
 
 
@@ -214,7 +217,7 @@ def test_the_digest_is_the_same_for_the_same_and_only_then():
     assert found(copy.deepcopy(state(**RUNNING)))["digest"] == first
     others = [
         found(state(**{**RUNNING, "texts": {**RUNNING["texts"], "supervisor-a": "edited\n"}})),
-        found(state(**RUNNING), wanted(spec_digest="s-secret-changed")),
+        found(state(**RUNNING), desired(spec_digest="s-secret-changed")),
         found(state(**{**RUNNING, "a": held("other")})),
         found(state(**{**RUNNING, "a": held(digest="s-other")})),
         found(state(**{**RUNNING, "a": held(up=("web",))})),
@@ -251,18 +254,18 @@ def test_what_moved_is_told(change, says):
     planned, seen = found(state(**RUNNING)), state(**{**RUNNING, **change})
     before = {"version": "v3" if "third" in repr(change) else "v1", "lock": "", "files": OLD_FILES}
     now = found(seen, before=before)
-    told = changes.moved(planned, now, state(**RUNNING)["application"]["texts"], seen["application"]["texts"])
-    assert says in "; ".join(item["message"] for item in told), told
-    assert all(item["diff"] for item in told if item["what"] in changes.FILES)
+    changed = changes.moved(planned, now, state(**RUNNING)["application"]["texts"], seen["application"]["texts"])
+    assert says in "; ".join(item["message"] for item in changed), changed
+    assert all(item["diff"] for item in changed if item["what"] in changes.FILES)
 
 
 def test_a_difference_that_is_not_of_the_host_is_told_too():
-    planned, now = found(state(**RUNNING)), found(state(**RUNNING), wanted(spec_digest="s-else"))
+    planned, now = found(state(**RUNNING)), found(state(**RUNNING), desired(spec_digest="s-else"))
     assert "how the processes are started" in changes.moved(planned, now, {}, {})[0]["message"]
 
 
 def test_the_slot_is_chosen_as_the_agent_does():
     application = state(a=held(), active="a")["application"]
-    assert changes.choose_slot(wanted(), application) == ("b", False)
-    assert changes.choose_slot(wanted(), state()["application"]) == ("a", False)
+    assert changes.choose_slot(desired(), application) == ("b", False)
+    assert changes.choose_slot(desired(), state()["application"]) == ("a", False)
     assert spec.SLOTS == ("a", "b")

@@ -71,7 +71,7 @@ def attempt(run):
     return HostRun.get_by_id(run.id)
 
 
-def said(run):
+def lines_of(run):
     return [
         event["text"] for event in events.read(f"deploy-{run.deploy_id}", limit=10_000) if event["kind"] == "output"
     ]
@@ -85,7 +85,7 @@ def test_what_keeps_the_release_is_asked_again_while_it_is_away(run, artifactory
         waits = attempt(run)
         assert (waits.state, waits.lease_owner, waits.attempt, waits.away["missed"]) == ("pending", None, 0, missed)
         assert waits.due_at > clock() and waits.message.startswith("v1 cannot be had now: The integration 'kept'")
-        assert said(run)[-1] == waits.message and "nothing is done to the host meanwhile" in waits.message
+        assert lines_of(run)[-1] == waits.message and "nothing is done to the host meanwhile" in waits.message
     assert Deploy.get_by_id(run.deploy_id).state == "running"
     shown = DeployViewController(Actor("ann")).hosts(run.deploy_id)["items"][0]
     assert shown["message"] == waits.message and {step["state"] for step in shown["steps"]} == {"pending"}
@@ -104,7 +104,7 @@ def test_it_is_left_alone_for_as_long_as_it_asks_for(run, artifactory):
 
 def test_one_that_wants_to_be_left_alone_for_too_long_is_not_waited_for(run, artifactory):
     artifactory.fault("status", on="^GET", status=429, retry_after=86_400)
-    told_failed(attempt(run))
+    assert_failed(attempt(run))
 
 
 def test_one_that_stays_away_fails_the_run_which_says_what_to_do(run, artifactory, settings):
@@ -113,13 +113,13 @@ def test_one_that_stays_away_fails_the_run_which_says_what_to_do(run, artifactor
     since = clock() - settings.artifacts.patience_s * 1000
     HostRun.update(away={**waits.away, "since": since}).where(HostRun.id == run.id).execute()
     failed = attempt(run)
-    told_failed(failed)
+    assert_failed(failed)
     assert Deploy.get_by_id(run.deploy_id).state == "failed"
     assert [row.state for row in HostRun.select().order_by(HostRun.id)] == ["failed", "skipped"]
 
 
-def told_failed(run):
-    """Hold a failed run to saying where, which system, that nothing happened, and what to do."""
+def assert_failed(run):
+    """Assert that a failed run names the step, the system, that nothing happened, and what to do."""
     assert run.state == "failed" and run.message.startswith("web-1: preflight: v1 could not be had")
     for words in ("'kept'", "artifacts.patience_s", "Nothing was touched.", "windlass integrations test kept", "retry"):
         assert words in run.message, run.message

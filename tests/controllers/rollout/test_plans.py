@@ -18,9 +18,9 @@ ANN = Actor("ann")
 @pytest.fixture
 def enqueued(monkeypatch):
     """The tasks that were enqueued."""
-    heard = []
-    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: heard.append((task, *ids, zone)))
-    return heard
+    sent = []
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: sent.append((task, *ids, zone)))
+    return sent
 
 
 def make(hosts=2, age_ms=0, **columns):
@@ -53,14 +53,14 @@ def test_a_plan_is_ready_when_every_host_was_looked_at_and_failed_when_one_could
         PlanController(ANN).get(plan.id)["state"] == "observing" and PlanController(ANN).get(plan.id)["digest"] is None
     )
     plan_rows.write_changes(rows[1], found("d2", True), {})
-    told = PlanController(ANN).get(plan.id)
-    assert told["state"] == "ready" and told["digest"] and told["unchanged"] is False
+    shown = PlanController(ANN).get(plan.id)
+    assert shown["state"] == "ready" and shown["digest"] and shown["unchanged"] is False
     other, rows = make()
     plan_rows.write_changes(rows[0], found(), {})
     plan_rows.write_error(rows[1], {"code": "key-refused", "message": "m", "remedy": "r"})
-    told = PlanController(ANN).get(other.id)
-    assert told["state"] == "failed" and told["digest"] is None
-    assert told["errors"] == [{"host": rows[1].host_name, "code": "key-refused", "message": "m", "remedy": "r"}]
+    shown = PlanController(ANN).get(other.id)
+    assert shown["state"] == "failed" and shown["digest"] is None
+    assert shown["errors"] == [{"host": rows[1].host_name, "code": "key-refused", "message": "m", "remedy": "r"}]
 
 
 def test_a_host_is_written_once_however_often_it_is_looked_at():
@@ -89,9 +89,9 @@ def test_hosts_that_were_left_out_are_told_and_part_of_the_digest():
         plan, rows = make(1, skipped=skipped)
         PlanHost.update(host_name="web-1").where(PlanHost.id == rows[0].id).execute()
         plan_rows.write_changes(rows[0], found(), {})
-        told = PlanController(ANN).get(plan.id)
-        assert (told["state"], told["skipped"]) == ("ready", skipped)
-        digests.add(told["digest"])
+        shown = PlanController(ANN).get(plan.id)
+        assert (shown["state"], shown["skipped"]) == ("ready", skipped)
+        digests.add(shown["digest"])
     assert len(digests) == 2
 
 
@@ -110,20 +110,20 @@ def test_what_a_deploy_did_on_a_host_that_it_had_left_out_at_first_is_kept():
     plan_rows.write_changes(row, found(), {})
     run = HostRun.get(HostRun.deploy == factories.deploy([host], plan=plan))
     assert plan_rows.hold(run, found("d2"), {}) == []
-    told = PlanController(ANN).get(plan.id)
-    assert (told["state"], len(told["hosts"]), told["skipped"]) == ("ready", 2, [])
+    shown = PlanController(ANN).get(plan.id)
+    assert (shown["state"], len(shown["hosts"]), shown["skipped"]) == ("ready", 2, [])
 
 
 def test_lost_messages_are_sent_again_and_hosts_that_nobody_looks_at_are_given_up(enqueued):
     _, fresh = make(1)
     _, lost = make(1, age_ms=plan_rows.ENQUEUE_AGAIN_MS + 1000)
     _, old = make(1, age_ms=plan_run.GIVE_UP_AFTER_MS + 1000)
-    _, kept = make(1, age_ms=plan_rows.ENQUEUE_AGAIN_MS + 1000, is_kept=True)
+    _, own = make(1, age_ms=plan_rows.ENQUEUE_AGAIN_MS + 1000, is_kept=True)
     plan_run.KIND.enqueue_due()
     plan_run.KIND.enqueue_due()
     assert enqueued == [("windlass.plan_host", lost[0].id, "default")]
     assert PlanHost.get_by_id(old[0].id).error["code"] == "no-worker"
-    assert {PlanHost.get_by_id(rows[0].id).state for rows in (fresh, lost, kept)} == {"observing"}
+    assert {PlanHost.get_by_id(rows[0].id).state for rows in (fresh, lost, own)} == {"observing"}
 
 
 def test_a_host_that_was_deleted_meanwhile_is_given_up(enqueued):

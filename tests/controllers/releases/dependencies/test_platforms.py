@@ -106,7 +106,7 @@ OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 @pytest.mark.parametrize(
-    "offered, wanted, lowest, picked",
+    "offered, required, lowest, picked",
     [
         ([], None, None, OWN),
         ([], "3.9", None, "3.9"),
@@ -121,5 +121,5 @@ OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
         ([["3.8"]], None, "3.99", "3.99"),
     ],
 )
-def test_which_python_a_release_is_for(offered, wanted, lowest, picked):
-    assert platforms.pick_version(offered, wanted, lowest) == picked
+def test_which_python_a_release_is_for(offered, required, lowest, picked):
+    assert platforms.pick_version(offered, required, lowest) == picked

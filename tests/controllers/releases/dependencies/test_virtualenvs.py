@@ -165,9 +165,9 @@ def test_the_same_lock_gives_the_same_content_on_another_machine(database, index
 def test_a_lock_and_a_platform_are_built_once(database, index, packages, work):
     lock = lock_of(("tool==1.0", wheel(packages, "tool")))
     first = ensure(lock, index, work)
-    asked, told = len(index.record.paths), len(work.lines)
+    asked, lines = len(index.record.paths), len(work.lines)
     assert ensure(lock, index, work).id == first.id
-    assert (len(index.record.paths), len(work.lines)) == (asked, told)
+    assert (len(index.record.paths), len(work.lines)) == (asked, lines)
     assert virtualenvs.names_for([lock.digest]) == [first.name] and virtualenvs.names_for(["x"]) == []
 
 
