@@ -50,12 +50,12 @@ class ZoneQueues(bootsteps.StartStopStep):
     def listen(self, consumer):
         """Subscribe to what is not yet listened to."""
         try:
-            wanted = {zone_queue(zone) for zone in workers.served_zones()}
+            queues = {zone_queue(zone) for zone in workers.served_zones()}
         except Exception as error:
             # The database may be away for a minute; what is listened to stays, and we look again.
             log.warning("no look for new zones could be taken: %s", error)
             return
-        for name in wanted - set(app.amqp.queues.consume_from):
+        for name in queues - set(app.amqp.queues.consume_from):
             consumer.add_task_queue(name)
 
 
@@ -65,8 +65,8 @@ if not settings.worker.central:
 
 
 @signals.worker_ready.connect
-def say_hello(**_):
-    """Tell the database that this worker is there, again and again, and look for what is due, in threads of their own."""
+def start_threads(**_):
+    """Write this worker's heartbeats and look for what is due, in threads of their own."""
     threading.Thread(target=workers.heartbeats, args=(HEARTBEAT_S,), name="worker-heartbeat", daemon=True).start()
     if settings.worker.central:
         threading.Thread(target=sweep.keep_sweeping, args=(workers.leaving,), name="sweep", daemon=True).start()

@@ -96,8 +96,8 @@ def conditional(body):
         return body
     tag = tag_of(body)
     response.set_header("ETag", tag)
-    known = request.environ.get("HTTP_IF_NONE_MATCH")
-    if known and (known.strip() == "*" or tag in [item.strip().removeprefix("W/") for item in known.split(",")]):
+    tags = request.environ.get("HTTP_IF_NONE_MATCH")
+    if tags and (tags.strip() == "*" or tag in [item.strip().removeprefix("W/") for item in tags.split(",")]):
         response.status = 304
         return b""
     return body

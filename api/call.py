@@ -1,4 +1,4 @@
-"""One request as the frame sees it: who makes it, what it carries. Reads no more than it is asked for."""
+"""One HTTP request as routes see it: who makes it, its headers, query and body. Reads no more of it than it is asked for."""
 
 import re
 from functools import cached_property

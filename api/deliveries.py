@@ -1,4 +1,4 @@
-"""Routes of /deliveries, and of what is said and known because of a deploy."""
+"""Routes of /deliveries, and of a deploy's deliveries and changelog."""
 
 from api import route
 from api.schemas.deliveries import Changelog, Delivery, DeliveryQuery

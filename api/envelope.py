@@ -1,4 +1,4 @@
-"""What every answer is put into, HTML pages and errors included: ids, security headers, figures, the database's connection.
+"""Middleware around every answer, HTML pages and errors included: request ids, security headers, figures, database connections.
 
 It wraps the Bottle application as WSGI middleware, because nothing inside Bottle sees all of its answers.
 """

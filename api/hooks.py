@@ -1,4 +1,4 @@
-"""Routes of /hooks, where foreign systems tell what happened, and of what came in."""
+"""Routes of /hooks, where foreign systems report what happened, and of the hooks that were received."""
 
 from api import route
 from api.schemas.deploys import NoFields

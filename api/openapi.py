@@ -73,14 +73,12 @@ def document():
 
 def schemas():
     """Return ({(model, mode): reference}, {name: schema}) of every model the routes name."""
-    wanted = {(Problem, "serialization")}
+    used = {(Problem, "serialization")}
     for endpoint in ENDPOINTS:
-        wanted |= {
-            (model, "serialization") for model in (endpoint.returns, *endpoint.also.values()) if model is not None
-        }
+        used |= {(model, "serialization") for model in (endpoint.returns, *endpoint.also.values()) if model is not None}
         if endpoint.marks.get("fields") is not None:
-            wanted.add((endpoint.marks["fields"], "validation"))
-    ordered = sorted(wanted, key=lambda pair: (pair[0].__name__, pair[1]))
+            used.add((endpoint.marks["fields"], "validation"))
+    ordered = sorted(used, key=lambda pair: (pair[0].__name__, pair[1]))
     references, definitions = models_json_schema(ordered, ref_template=REFERENCE)
     return references, without_null_defaults(definitions.get("$defs", {}))
 

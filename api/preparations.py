@@ -1,4 +1,4 @@
-"""Routes of /preparations, and of the one that begins one."""
+"""Routes of /preparations, and of /hosts/<name>/prepare, which begins one."""
 
 from api import Stream, route
 from api.schemas.deploys import EventList, EventQuery, NoFields, StreamQuery

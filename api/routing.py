@@ -128,8 +128,8 @@ def route(
     """
 
     def register(handler):
-        wanted = inspect.signature(handler).parameters
-        mark(handler, header_arguments=tuple(name for name in HEADER_ARGUMENTS if name in wanted))
+        parameters = inspect.signature(handler).parameters
+        mark(handler, header_arguments=tuple(name for name in HEADER_ARGUMENTS if name in parameters))
         asks = query or handler.marks.get("query")
         endpoint = Endpoint(
             method, path, handler, summary, status, returns, asks, produces, location, also or {}, errors

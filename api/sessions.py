@@ -1,4 +1,4 @@
-"""Logging in and out with a browser, and who the caller is."""
+"""Routes of /session and /me: logging in and out with a browser, and who the caller is."""
 
 from bottle import request, response
 

@@ -1,4 +1,4 @@
-"""What all schemas of the API are made of."""
+"""Base classes of the API's schemas: bodies of requests, answers, pages of lists."""
 
 from typing import Annotated, Generic, TypeVar
 

@@ -1,4 +1,4 @@
-"""Windlass itself: what there is, is it alive, is it ready."""
+"""Routes about Windlass itself: the index, openapi.json, whether it is alive and ready, its workers."""
 
 from api import Outcome, route
 from api.openapi import document

@@ -1,4 +1,4 @@
-"""Bearer tokens."""
+"""Routes of /tokens, the bearer tokens."""
 
 from api import route
 from api.schemas.access import NewToken, Token, TokenChanges, TokenFields

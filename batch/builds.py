@@ -1,4 +1,4 @@
-"""Builds of releases."""
+"""The Celery task that builds releases."""
 
 from batch.registration import register
 from controllers.releases import build

@@ -1,4 +1,4 @@
-"""One-off commands."""
+"""Celery tasks of one-off commands."""
 
 from batch.registration import register
 from controllers.commands import command_run

@@ -1,4 +1,4 @@
-"""Foreign systems: what they tell, what they are told, and whether they can be reached from here."""
+"""Celery tasks of foreign systems: their hooks, deliveries to them, and whether they can be reached from here."""
 
 from batch.registration import register
 from controllers.automation import automation_run, hook_run

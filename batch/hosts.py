@@ -1,4 +1,4 @@
-"""Hosts: looks at them, their preparation, the keys of their zones."""
+"""Celery tasks of hosts: looking at them, preparing them, making the SSH keys of their zones."""
 
 from batch.registration import register
 from controllers.fleet import host_check_run, preparation_run

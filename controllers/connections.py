@@ -1,4 +1,4 @@
-"""The hold on the database: a process opens it at its start; a request takes a connection and gives it back, whatever happened.
+"""Database connections: a process opens the database at its start; a request takes a connection and always gives it back.
 
 What a database driver raises becomes an error of Windlass's own here, so that api/ needs to know no driver.
 """
@@ -31,8 +31,8 @@ def start(pool, busy_timeout_s):
         log.critical("Windlass does not start: %s", error)
         raise SystemExit(CANNOT_START) from None
     except (OperationalError, InterfaceError) as error:
-        said = " ".join(str(error).split()).rstrip(".?")
-        log.critical("Windlass does not start: the database (the setting database.url) does not answer: %s.", said)
+        detail = " ".join(str(error).split()).rstrip(".?")
+        log.critical("Windlass does not start: the database (the setting database.url) does not answer: %s.", detail)
         raise SystemExit(CANNOT_START) from None
 
 

@@ -61,7 +61,7 @@ class Controller:
         """
         query = self.visible(model).where(model.name == name)
         query = rows.for_change(query, model) if to_change else query
-        return rows.found(query, what, name, known=self.visible(model, model.name))
+        return rows.found(query, what, name, candidates=self.visible(model, model.name))
 
     def targets(self):
         """Return the query for the targets that the actor may see, with their application and environment."""

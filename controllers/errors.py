@@ -1,4 +1,4 @@
-"""What can go wrong, as one small tree; api/ maps it to problem+json in one place.
+"""The exceptions of all controllers, as one small tree; api/ maps it to problem+json in one place.
 
 WindlassError
 ├── Invalid              422  input that cannot be used, field by field
@@ -30,7 +30,7 @@ class WindlassError(Exception):
 
 
 class StepFailed(Exception):
-    """What stops work on a host and is no word of its agent's (remote.session.AgentError), told in the same way.
+    """What stops work on a host and is no word of its agent's (remote.session.AgentError), shown in the same way.
 
     A stable `code`, the `step` or None, a `message` and a `remedy` for people; no agent has put anything back (`restored`).
     """

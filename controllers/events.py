@@ -171,11 +171,11 @@ class Watchers:
                 if not topics:
                     self.looking = False
                     break
-            self._tell(topics)
+            self._notify(topics)
             wake(POLL_S)
         wake(None)
 
-    def _tell(self, topics):
+    def _notify(self, topics):
         try:
             with connection():
                 rows = Topic.select(Topic.name, Topic.newest).where(Topic.name.in_(topics)).tuples()

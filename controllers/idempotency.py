@@ -16,7 +16,7 @@ from models.db import clock, database
 from secretbox import SecretBoxError, open_sealed, seal
 from utils.core import from_json, to_json
 
-KEPT_MS = 24 * 3_600_000
+RETENTION_MS = 24 * 3_600_000
 IN_FLIGHT_MS = 120_000  # After a crash nobody completes the row; from then on the key may be used again.
 LONGEST_KEY = 255
 _claimed = contextvars.ContextVar("claimed", default=None)
@@ -68,9 +68,13 @@ def note_made(kind, made_id):
 
 def forget_old(actor, at):
     """Delete a user's keys that are a day old, and those that a crash left in flight."""
-    kept = IdempotencyKey.created_at
-    is_stuck = IdempotencyKey.status.is_null() & IdempotencyKey.made.is_null() & (kept < at - IN_FLIGHT_MS)
-    IdempotencyKey.delete().where((IdempotencyKey.user == actor.user_id) & ((kept < at - KEPT_MS) | is_stuck)).execute()
+    is_stuck = (
+        IdempotencyKey.status.is_null()
+        & IdempotencyKey.made.is_null()
+        & (IdempotencyKey.created_at < at - IN_FLIGHT_MS)
+    )
+    is_over = (IdempotencyKey.created_at < at - RETENTION_MS) | is_stuck
+    IdempotencyKey.delete().where((IdempotencyKey.user == actor.user_id) & is_over).execute()
 
 
 def insert(actor, key, request_hash, at):

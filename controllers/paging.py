@@ -55,8 +55,8 @@ def read_cursor(cursor, fields):
         values = from_json(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except ValueError:
         values = None
-    wanted = [int if isinstance(field, IntegerField) else str for field in fields]
-    if not isinstance(values, list) or [type(value) for value in values] != wanted or "\0" in "".join(map(str, values)):
+    types = [int if isinstance(field, IntegerField) else str for field in fields]
+    if not isinstance(values, list) or [type(value) for value in values] != types or "\0" in "".join(map(str, values)):
         raise no_cursor()
     return values
 

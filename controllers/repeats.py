@@ -1,4 +1,4 @@
-"""What a request made whose first answer was lost with its process, looked up for the same request come again."""
+"""Repeated POSTs whose first answer was lost with its process: look up what that request had made."""
 
 from controllers.commands.commands import CommandController
 from controllers.fleet.preparations import PreparationController

@@ -1,4 +1,4 @@
-"""Rows by name: find them, take them for a change, make them once."""
+"""Database rows by name: find them, take them for a change, make them once."""
 
 import contextlib
 
@@ -13,14 +13,14 @@ LISTED_USERS = 10
 NAMES_COMPARED = 1000  # with one that there is not, to find the one that was meant.
 
 
-def found(query, what, name, known):
-    """Return a query's first row; raises NotFound, with the nearest name of those that the query `known` gives.
+def found(query, what, name, candidates):
+    """Return a query's first row; raises NotFound, with the nearest name of those that the query `candidates` gives.
 
     No name holds a NUL, which PostgreSQL would refuse to look for.
     """
     row = None if "\0" in name else query.first()
     if row is None:
-        names = known.order_by(query.model.name).limit(NAMES_COMPARED).tuples()
+        names = candidates.order_by(query.model.name).limit(NAMES_COMPARED).tuples()
         near = nearest(name, [other for (other,) in names])
         raise NotFound(f"There is no {what} '{name}'" + (f"; did you mean '{near}'?" if near else "."))
     return row

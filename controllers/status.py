@@ -27,7 +27,7 @@ ORDER = (Application.name, Environment.position, Environment.id)
 
 
 @dataclass
-class Known:
+class PageRows:
     """What was read for a page of targets, in a few queries.
 
     Keys are (application id, environment id), those of locks and maintenance target ids.
@@ -114,19 +114,19 @@ def placements_of(application_ids):
     return {(placement.application_id, placement.host_id): placement for placement in query}
 
 
-def describe(target, known):
+def describe(target, page_rows):
     """Return the status of one target in the API's shape."""
     key = (target.application_id, target.environment_id)
-    newest, current = known.newest.get(key), known.desired.get(key)
-    lock = known.locks.get(target.id)
+    newest, current = page_rows.newest.get(key), page_rows.desired.get(key)
+    lock = page_rows.locks.get(target.id)
     seen = [
-        (host, known.placements.get((target.application_id, host.id)))
-        for host in hosts_among(known.hosts, target.hosts)
+        (host, page_rows.placements.get((target.application_id, host.id)))
+        for host in hosts_among(page_rows.hosts, target.hosts)
     ]
     desired = current.release if current else None
     is_over = newest is None or newest.state in DEPLOY_ENDED
     drift = drift_detail(desired, seen) if is_over else None
-    hosts = [describe_host(host, placement, desired, is_over, known.at) for host, placement in seen]
+    hosts = [describe_host(host, placement, desired, is_over, page_rows.at) for host, placement in seen]
     times = [placement.observed_at for _, placement in seen if placement]
     return {
         "application": target.application.name,
@@ -136,7 +136,7 @@ def describe(target, known):
         "state": newest.state if newest else NEVER,
         "health": health([placement for _, placement in seen]),
         "lock": locks.describe(lock) if lock else None,
-        "maintenance": known.maintenance.get(target.id),
+        "maintenance": page_rows.maintenance.get(target.id),
         "drift": drift is not None,
         "drift_detail": drift,
         "drift_count": sum(len(host["drift"]) for host in hosts),
@@ -239,9 +239,9 @@ class StatusController(Controller):
     def listing(self, limit=paging.LIMIT, after=None, application=None, environment=None):
         """Return a page of the status of targets by application and environment, and all environments in their order."""
         targets, following = self.page(limit, after, application, environment)
-        known = self.read_known(targets)
+        page_rows = self.read_rows(targets)
         return {
-            "items": [describe(target, known) for target in targets],
+            "items": [describe(target, page_rows) for target in targets],
             "next": following,
             "environments": self.environments_in_order(),
         }
@@ -268,15 +268,15 @@ class StatusController(Controller):
         place = [last.application.name, last.environment.position, last.environment.id]
         return targets[:limit], paging.write_cursor(place)
 
-    def read_known(self, targets):
+    def read_rows(self, targets):
         """Read what describing these targets needs."""
         if not targets:
-            return Known()
+            return PageRows()
         application_ids = sorted({target.application_id for target in targets})
         target_ids = [target.id for target in targets]
         newest, desired = newest_deploys(targets)
         hosts = self.visible(Host, Host.id, Host.name, Host.tags, Host.is_reachable, Host.maintenance_reason)
-        return Known(
+        return PageRows(
             newest,
             desired,
             list(hosts.order_by(Host.name)),

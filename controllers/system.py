@@ -55,11 +55,11 @@ def first_token():
     It is in that file then. Raises ConfigError for a token that no HTTP header can carry.
     """
     path = data_path("admin.token")
-    kept = path.read_text(encoding="utf-8").strip() if path.exists() else ""
-    token = settings.admin.token or kept or "wl_" + secrets.token_urlsafe(32)
+    stored = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    token = settings.admin.token or stored or "wl_" + secrets.token_urlsafe(32)
     if not (token.isascii() and token.isprintable() and " " not in token):
         raise config.ConfigError("'admin.token' must be printable ASCII without spaces: it is sent in an HTTP header.")
-    if token != kept:
+    if token != stored:
         write_private(path, token + "\n")
     return token
 
@@ -145,7 +145,7 @@ def describe_worker(worker, alive_since):
 
 
 def zone_keys_state():
-    """Look for zones whose workers have not told their public key yet."""
+    """Look for zones whose workers have not published their public key yet."""
     served = {zone for worker in fresh_workers() for zone in worker.zones}
     zones = [zone for zone in Zone.select().order_by(Zone.name) if "*" in served or zone.name in served]
     lacking = [zone.name for zone in zones if not zone.public_key]

@@ -58,6 +58,6 @@ def public_key(zone_name):
 
 
 def prepare(zone):
-    """Write a zone's public key into its row, so that people can read it and hosts can be told."""
+    """Write a zone's public key into its row, so that people can read it and hosts can be given it."""
     zone.public_key = public_key(zone.name)
     zone.save(only=["public_key"])

@@ -1,4 +1,4 @@
-"""What stands between a wish to deploy and a rollout: locks of targets, freezes, and approvals."""
+"""What may hold a deploy back: locks of targets, freezes, and approvals."""
 
 from peewee import CharField, ForeignKeyField, TextField
 

@@ -1,4 +1,4 @@
-"""What foreign systems tell Windlass, and the deploys that follow from it without anybody asking."""
+"""Hooks that foreign systems sent, and the deploys that follow from them without anybody asking."""
 
 from peewee import CharField, ForeignKeyField, TextField
 
@@ -10,7 +10,7 @@ from models.release import Release
 
 
 class Hook(LeasedModel):
-    """A message that was received, checked and read; `news` is what it says. `delivery` tells it from its repetitions."""
+    """A message that was received, checked and read; `news` is what it says. `delivery` distinguishes it from its repetitions."""
 
     integration = ForeignKeyField(Integration, backref="hooks", on_delete="CASCADE")
     delivery = CharField()

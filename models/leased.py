@@ -11,8 +11,8 @@ class LeasedModel(BaseModel):
 
     `attempt` counts the attempts since the work last got anywhere. `due_at` is when the next one may begin, null for at once;
     `enqueued_at` when a worker was last sent a message, until one has come. `lease_owner` works on it until
-    `lease_expires_at`, or longer if it says so in time; `epoch` rises with every claim, so that an old owner is told from
-    the newest. Times are milliseconds of the database's clock.
+    `lease_expires_at`, or longer if it says so in time; `epoch` rises with every claim, so that an old owner can be
+    distinguished from the newest. Times are milliseconds of the database's clock.
     """
 
     attempt = IntegerField(default=0)

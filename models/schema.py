@@ -8,7 +8,7 @@ from playhouse.schema_diff import diff_models
 
 from models import MODELS
 
-MOST_TOLD = 3
+MOST_SHOWN = 3
 UNKNOWN_IN_SQLITE = ("no such table", "no such column", "has no column named")
 UNKNOWN_IN_POSTGRESQL = ("42P01", "42703")  # undefined_table, undefined_column (PostgreSQL, Appendix A).
 
@@ -17,10 +17,10 @@ class SchemaMisfit(Exception):
     """The database belongs to another version of Windlass; the message says what does not fit, and what to do."""
 
     def __init__(self, database, differences):
-        told = "; ".join(differences[:MOST_TOLD])
-        more = f"; and {len(differences) - MOST_TOLD} more" if len(differences) > MOST_TOLD else ""
+        shown = "; ".join(differences[:MOST_SHOWN])
+        more = f"; and {len(differences) - MOST_SHOWN} more" if len(differences) > MOST_SHOWN else ""
         super().__init__(
-            f"The database {database.database} was made by another version of Windlass: {told}{more}. Start the version that "
+            f"The database {database.database} was made by another version of Windlass: {shown}{more}. Start the version that "
             "made it; or leave it where it is and begin anew with another data folder (the setting data, --data of dev.py) "
             "or another database (the setting database.url)."
         )

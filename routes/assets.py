@@ -57,8 +57,8 @@ def answer_with(asset, caching):
         "Cache-Control": caching,
         "Content-Type": asset.media_type,
     }
-    known = request.headers.get("If-None-Match", "")
-    if asset.etag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
+    tags = request.headers.get("If-None-Match", "")
+    if asset.etag in (tag.strip().removeprefix("W/") for tag in tags.split(",")):
         return HTTPResponse(status=304, headers=headers)
     return HTTPResponse(asset.content, headers=headers)
 

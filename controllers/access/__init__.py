@@ -1,1 +1,1 @@
-"""Who asks, and what they may."""
+"""Who is asking, and what they may: tokens, browser sessions, the audit trail."""

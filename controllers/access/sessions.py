@@ -152,9 +152,9 @@ def hash_of_nothing():
 def by_password(name, password):
     """Return the Actor with this name and password; raises Unauthenticated, in the same words whatever was wrong."""
     user = User.get_or_none(User.name == name)
-    kept = user.password_hash if user and user.password_hash else hash_of_nothing()
+    stored = user.password_hash if user and user.password_hash else hash_of_nothing()
     try:
-        hasher.verify(kept, password)
+        hasher.verify(stored, password)
     except (VerificationError, InvalidHashError):
         raise Unauthenticated("No user has this name and password.", code="password-wrong") from None
     return Actor(name=user.name, user_id=user.id, is_administrator=user.is_administrator)

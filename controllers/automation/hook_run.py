@@ -1,4 +1,4 @@
-"""Do what follows from a hook: a push, a build or a package that a foreign system told of."""
+"""Do what follows from a hook: a push, a build or a package that a foreign system reported."""
 
 from controllers.automation import rules
 from controllers.automation.hooks import KINDS
@@ -28,7 +28,7 @@ class HookAttempt(Attempt):
         self.end("done", "; ".join(self.follow()) or "nothing follows from it")
 
     def follow(self):
-        """Yield what was done about each thing it tells, as people read it."""
+        """Yield what was done about each thing it reports, as people read it."""
         for item in self.row.news:
             kind = item["type"]
             made = KINDS[kind](**{name: value for name, value in item.items() if name != "type"})

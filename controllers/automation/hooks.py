@@ -1,4 +1,4 @@
-"""Inbound hooks: checked, kept and answered at once; what they say is worked on later, once, however often they come."""
+"""Hooks from foreign systems: checked, stored and answered at once; worked on later, once, however often one comes."""
 
 import dataclasses
 import logging
@@ -19,7 +19,7 @@ from utils.datekit import rfc3339
 
 KINDS = {"push": Push, "build": BuildFinished, "published": Published}
 MOST_NEWS = 200
-KEPT_MS = 14 * 86_400_000
+RETENTION_MS = 14 * 86_400_000
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def keep(integration, found):
     columns = {"delivery": found.delivery[:255], "event": found.event[:255], "news": news}
     try:
         with database.atomic():
-            Hook.delete().where(Hook.received_at < now() - KEPT_MS).execute()
+            Hook.delete().where(Hook.received_at < now() - RETENTION_MS).execute()
             row = Hook.create(integration=integration, state="waiting", received_at=now(), **columns)
     except IntegrityError:
         return {"state": "duplicate"}
@@ -120,6 +120,6 @@ def keep(integration, found):
 
 
 def as_row(item):
-    """Return one piece of news as JSON."""
+    """Return one reported event as JSON."""
     kind = next(name for name, made in KINDS.items() if isinstance(item, made))
     return {"type": kind, **dataclasses.asdict(item)}

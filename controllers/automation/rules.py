@@ -1,7 +1,7 @@
-"""Continuous deployment: what a push leads to in targets whose rules want it. No person decides, so the guards are strict.
+"""Continuous deployment: which releases a target's rules deploy after a push. No person decides, so the guards are strict.
 
 A rule is {"branch": pattern}, {"tag": pattern} or {"version": pattern} (of a package), with "require_green_build". Each
-release that a rule wants becomes a row that waits for its build, and then for the commit's build where that is asked.
+release that a rule deploys becomes a row that waits for its build, and then for the commit's build where that is asked.
 """
 
 import fnmatch
@@ -24,7 +24,7 @@ LONGEST_PAUSE_MS = 300_000  # What pauses grow to; a longer one is what a system
 
 
 def on_push(integration, push):
-    """Make the releases that rules want of a push; returns what was done, as sentences."""
+    """Make the releases that rules ask for after a push; returns what was done, as sentences."""
     done = []
     for application in Application.select().order_by(Application.name):
         source = application.source
@@ -32,19 +32,22 @@ def on_push(integration, push):
             continue
         if not foreign.driver_for(source).is_same_repository(source["repository"], push.repository):
             continue
-        wanting = targets_wanting(application, push.kind, push.name)
+        matching = targets_matching(application, push.kind, push.name)
         if push.commit is None:
             done.append(f"{push.kind} {push.name} of {application.name} was deleted")
-        elif wanting:
+        elif matching:
             release = release_of_commit(application, push)
-            done += [want(target, release, rule, f"push to {push.kind} {push.name}") for target, rule in wanting]
+            done += [
+                create_automation(target, release, rule, f"push to {push.kind} {push.name}")
+                for target, rule in matching
+            ]
         else:
             done.append(f"no target of {application.name} has a rule for {push.kind} {push.name}")
     return done
 
 
 def on_published(integration, published):
-    """Make the releases that rules want of a package's new version; returns what was done, as sentences."""
+    """Make the releases that rules ask for after a package's new version; returns what was done, as sentences."""
     done = []
     if not published.package:
         return done
@@ -53,9 +56,11 @@ def on_published(integration, published):
         source = application.source
         if source.get("integration") != integration.name or canonicalize_name(source.get("package") or "") != name:
             continue
-        for target, rule in targets_wanting(application, "version", published.version):
+        for target, rule in targets_matching(application, "version", published.version):
             release = release_of_version(application, published.version)
-            done.append(want(target, release, rule, f"{published.package} {published.version} was published"))
+            done.append(
+                create_automation(target, release, rule, f"{published.package} {published.version} was published")
+            )
     return done
 
 
@@ -70,12 +75,12 @@ def on_build(integration, build):
     if build.commit:
         waiting, building = (query.where(Release.commit == build.commit) for query in (waiting, building))
     done = []
-    for model, query, task, news in (
+    for model, query, task, columns in (
         (Automation, waiting, "windlass.automation", {"due_at": None, "attempt": 0}),
         (Release, building, "windlass.build", {"due_at": None}),
     ):
         numbers = [row.id for row in query]
-        model.update(**news).where(model.id.in_(numbers)).execute()
+        model.update(**columns).where(model.id.in_(numbers)).execute()
         for number in numbers:
             queue.enqueue(task, number)
         if numbers:
@@ -83,7 +88,7 @@ def on_build(integration, build):
     return done
 
 
-def targets_wanting(application, kind, name):
+def targets_matching(application, kind, name):
     """Return [(target, rule)] of an application's targets that a rule applies to; the first that fits counts."""
     found = []
     for target in rows.target_query().where(Target.application == application).order_by(Target.id):
@@ -118,7 +123,7 @@ def existing_or_new(application, is_it, **columns):
     return release
 
 
-def want(target, release, rule, reason):
+def create_automation(target, release, rule, reason):
     """Write down that a rule wants a release in a target, in place of any that it still waits for; returns a sentence."""
     where = f"{release.version} of {target.application.name} in {target.environment.name}"
     with database.atomic():

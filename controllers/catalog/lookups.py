@@ -42,9 +42,7 @@ class LookupController(Controller):
         row = self.named(Integration, integration, "integration")
         driver = foreign.drivers().get(row.driver)
         if driver is None or driver.role != "source" or not driver.has_repositories:
-            able = [
-                name for name, known in foreign.drivers().items() if known.role == "source" and known.has_repositories
-            ]
+            able = [name for name, each in foreign.drivers().items() if each.role == "source" and each.has_repositories]
             raise Conflict(
                 f"Integration {integration} is of driver {row.driver}, which cannot list repositories; "
                 f"{', '.join(able)} can. Give a repository by its name or URL.",

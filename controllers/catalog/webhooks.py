@@ -1,4 +1,4 @@
-"""Webhooks: URLs of programs that are told what happens. Each is an integration of driver webhook, shown in fewer words."""
+"""Webhooks: URLs of programs that get messages about deploys. Each is an integration of driver webhook, in fewer words."""
 
 import secrets
 

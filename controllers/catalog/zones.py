@@ -54,7 +54,7 @@ class ZoneController(Controller):
         return describe(zone)
 
     def update(self, name, changes, if_match=None):
-        """Forget the public key ({"public_key": None}), so that a worker tells the one it holds now.
+        """Forget the public key ({"public_key": None}), so that a worker publishes the one it holds now.
 
         Returns the zone; raises PreconditionFailed.
         """

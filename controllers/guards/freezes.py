@@ -39,7 +39,7 @@ def end_of(freeze, at):
 
 def covering(application, environment, at):
     """Return (the freeze that a deploy at `at` falls into, when nothing is frozen any more), or None; names and milliseconds."""
-    known = [
+    applying = [
         freeze
         for freeze in Freeze.select().order_by(Freeze.id)
         if application in (freeze.applications or [application])
@@ -47,7 +47,7 @@ def covering(application, environment, at):
     ]
     first, until = None, at
     for _ in range(MOST_CHAINED):
-        ends = [(end, freeze) for freeze in known if (end := end_of(freeze, until)) is not None]
+        ends = [(end, freeze) for freeze in applying if (end := end_of(freeze, until)) is not None]
         if not ends:
             break
         until, freeze = max(ends, key=lambda pair: pair[0])
@@ -132,7 +132,7 @@ class FreezeController(Controller):
 
     def check_names(self, field, model, names):
         """Raise Invalid for names that there are not."""
-        known = {row.name for row in self.visible(model, model.name).where(model.name.in_(names or []))}
-        unknown = [name for name in names or [] if name not in known]
+        existing = {row.name for row in self.visible(model, model.name).where(model.name.in_(names or []))}
+        unknown = [name for name in names or [] if name not in existing]
         if unknown:
             raise Invalid([(field, f"There is no {rows.enumerated(unknown)}.")])

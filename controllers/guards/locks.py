@@ -125,19 +125,19 @@ class LockController(Controller):
             before = on(target.application_id, target.environment_id)
             require_match(if_match, before)
             require_leave_to_break(self.actor, before, fields.get("force"))
-            is_kept = before is not None and before.holder == self.actor.name
+            is_renewed = before is not None and before.holder == self.actor.name
             more.update(broken_of(self.actor, before))
             at = clock()
             row = {
                 "holder": self.actor.name,
                 "reason": fields["reason"],
                 "expires_at": end_of(fields, at),
-                "created_at": before.created_at if is_kept else at,
+                "created_at": before.created_at if is_renewed else at,
             }
             Lock.insert(target=target, **row).on_conflict(conflict_target=[Lock.target], update=row).execute()
             lock = on(target.application_id, target.environment_id)
         note_broken(self.actor, before)
-        return describe(lock), not is_kept
+        return describe(lock), not is_renewed
 
     def delete(self, application, environment, force=False):
         """Take a lock away; somebody else's only with `force`. Raises NotFound, Conflict "locked"."""

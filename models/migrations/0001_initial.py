@@ -1,4 +1,4 @@
-"""The first schema."""
+"""The first schema of the database."""
 from peewee import *
 from models.fields import JSONField
 from models.fields import TimeField

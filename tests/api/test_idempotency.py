@@ -97,7 +97,7 @@ def test_a_crash_in_flight_frees_the_key_after_a_while(api, administrator):
 
 def test_keys_are_forgotten_after_a_day(api):
     first = post(api)
-    IdempotencyKey.update(created_at=clock() - idempotency.KEPT_MS - 1000).execute()
+    IdempotencyKey.update(created_at=clock() - idempotency.RETENTION_MS - 1000).execute()
     assert post(api).json["id"] != first.json["id"]
 
 

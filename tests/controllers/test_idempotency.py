@@ -1,4 +1,4 @@
-"""What is kept of an answer, and for how long."""
+"""Idempotency keys: what is stored of an answer, and for how long."""
 
 import pytest
 
@@ -64,7 +64,7 @@ def test_age_frees_keys_in_flight_sooner_than_answers(administrator):
     IdempotencyKey.update(created_at=clock() - idempotency.IN_FLIGHT_MS - 1000).execute()
     assert claim(administrator, "stuck")[0] not in (None, stuck)
     assert claim(administrator, "answered")[1]["status"] == 201
-    IdempotencyKey.update(created_at=clock() - idempotency.KEPT_MS - 1000).execute()
+    IdempotencyKey.update(created_at=clock() - idempotency.RETENTION_MS - 1000).execute()
     assert claim(administrator, "answered")[0] is not None and IdempotencyKey.select().count() == 1
 
 
