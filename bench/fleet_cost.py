@@ -26,7 +26,7 @@ CANARY = {"kind": "canary", "batch": "4%", "bake_s": BAKE_S}
 WAVES = {"kind": "rolling", "batch": "20%"}
 PATIENCE_S = 3600
 NUMBER = struct.Struct("=Q")  # as counting/sitecustomize.py writes it
-TOLD = (
+COLUMNS = (
     ("wall_ms", "wall ms"),
     ("cpu_ms", "CPU ms"),
     ("worker_ms", "worker's ms"),
@@ -223,14 +223,14 @@ def ratios(rollouts):
     return {
         (what, field): getattr(many[what], field) / getattr(few[what], field)
         for what in ("canary", "waves")
-        for field, _ in TOLD
+        for field, _ in COLUMNS
         if getattr(few[what], field)
     }
 
 
 def line(one):
     """Return one rollout's line of the table."""
-    figures = "".join(f"{getattr(one, field):16.1f}" for field, _ in TOLD)
+    figures = "".join(f"{getattr(one, field):16.1f}" for field, _ in COLUMNS)
     return f"{one.what:9}{one.hosts:6}{one.took_s:9.1f}{figures}{one.worker_peak_mb:18.0f}"
 
 
@@ -238,13 +238,13 @@ def table(rollouts, pages):
     """Return the figures for people."""
     lines = [
         f"{'rollout':9}{'hosts':>6}{'took s':>9}"
-        + "".join(f"{name + '/host':>16}" for _, name in TOLD)
+        + "".join(f"{name + '/host':>16}" for _, name in COLUMNS)
         + "  worker's peak MB"
     ]
     lines += [line(one) for one in rollouts]
     lines.append("")
     for (what, field), ratio in ratios(rollouts).items():
-        lines.append(f"{what}, {dict(TOLD)[field]} per host, many against few: {ratio:.2f}×")
+        lines.append(f"{what}, {dict(COLUMNS)[field]} per host, many against few: {ratio:.2f}×")
     lines.append("")
     lines += [f"{path:28}{took_ms:8.0f} ms{size:12,} bytes" for path, (took_ms, size) in pages.items()]
     return "\n".join(lines)
@@ -270,7 +270,7 @@ def main(arguments):
             return 1
     print(table(rollouts, pages))
     for what, field, ratio in missed(rollouts):
-        print(f"MISSED {what}, {dict(TOLD)[field]} per host: {ratio:.2f}× (aim: at most {AIM}×)")
+        print(f"MISSED {what}, {dict(COLUMNS)[field]} per host: {ratio:.2f}× (aim: at most {AIM}×)")
     if options.json:
         figures = {"rollouts": [asdict(one) for one in rollouts], "pages": pages}
         options.json.write_text(json.dumps(figures, indent=2) + "\n")

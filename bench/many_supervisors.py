@@ -24,7 +24,7 @@ class Supervisor:
 
     def __init__(self, folder, pid):
         self.folder, self.pid = folder, pid
-        self.known, self.groups, self.servers = {}, {}, {}
+        self.configured, self.groups, self.servers = {}, {}, {}
         self.dispatcher = SimpleXMLRPCDispatcher(allow_none=True)
         self.dispatcher.register_function(self.multicall, "system.multicall")
         for name in ("getSupervisorVersion", "getPID", "getAllProcessInfo", "getProcessInfo", "reloadConfig"):
@@ -47,10 +47,10 @@ class Supervisor:
         return self.info(*self.named(full_name))
 
     def reloadConfig(self):
-        self.known = read_groups(self.folder / "programs")
-        changed = [name for name, programs in self.groups.items() if self.known.get(name, programs) != programs]
-        added = [name for name in self.known if name not in self.groups]
-        return [[added, changed, [name for name in self.groups if name not in self.known]]]
+        self.configured = read_groups(self.folder / "programs")
+        changed = [name for name, programs in self.groups.items() if self.configured.get(name, programs) != programs]
+        added = [name for name in self.configured if name not in self.groups]
+        return [[added, changed, [name for name in self.groups if name not in self.configured]]]
 
     def multicall(self, calls):
         return [self.called(call["methodName"], call["params"]) for call in calls]
@@ -58,9 +58,9 @@ class Supervisor:
     def addProcessGroup(self, group):
         if group in self.groups:
             raise xmlrpc.client.Fault(ALREADY_ADDED, f"ALREADY_ADDED: {group}")
-        if group not in self.known:
+        if group not in self.configured:
             raise xmlrpc.client.Fault(BAD_NAME, f"BAD_NAME: {group}")
-        self.groups[group] = self.known[group]
+        self.groups[group] = self.configured[group]
         for name in self.groups[group]:  # autostart=true
             self.startProcess(f"{group}:{name}", False)
         return True

@@ -24,7 +24,7 @@ from tests.stack import Repository
 RELEASES = ("one", "two", "three")
 HOSTS_OF_A_TARGET = 3
 MOST_APPLICATIONS = 10
-SAY_EVERY_S = 30
+REPORT_EVERY_S = 30
 MOST_TIMES_AS_LONG = 2  # On a busy machine the kills go on until all is asked for, up to so many times the minutes.
 
 
@@ -131,17 +131,17 @@ class Soak:
         return found
 
     def await_lanes(self, begun):
-        """Wait for all lanes, saying now and then how far they are; what is left when the kills are over ends undisturbed."""
-        said_at = begun
+        """Wait for all lanes, reporting now and then how far they are; what is left when the kills are over ends undisturbed."""
+        reported_at = begun
         while not self.peace.since or any(lane.is_alive() for lane in self.lanes):
             time.sleep(0.2)
             if not self.peace.since and self.is_enough(begun):
                 self.killing_s, self.asked_while_killing = time.monotonic() - begun, self.counted("asked")
                 self.killer.stop()
                 self.peace.begin()
-            if time.monotonic() - said_at >= SAY_EVERY_S:
-                said_at = time.monotonic()
-                self.say(said_at - begun)
+            if time.monotonic() - reported_at >= REPORT_EVERY_S:
+                reported_at = time.monotonic()
+                self.report(reported_at - begun)
 
     def is_enough(self, begun):
         """Say whether the kills are to end: the time is over, and all has been asked for."""
@@ -150,8 +150,8 @@ class Soak:
         has_asked = all(lane.has_asked() for lane in self.lanes)
         return lasted_s >= most_s and (has_asked or lasted_s >= most_s * MOST_TIMES_AS_LONG)
 
-    def say(self, after_s):
-        """Say how far all lanes are."""
+    def report(self, after_s):
+        """Report how far all lanes are."""
         print(
             f"{after_s:5.0f} s: {self.counted('asked')} asked for, {self.counted('deploys')} seen to end, "
             f"{len(self.killer.kills)} kills, {self.counted('broken')} broken",

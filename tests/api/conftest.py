@@ -1,4 +1,4 @@
-"""What tests of the API share."""
+"""Fixtures of the API's tests."""
 
 import pytest
 

@@ -12,7 +12,7 @@ from tests import factories
 from tests.client import ApiClient, assert_problem
 from utils.datekit import rfc3339
 
-WANTED = {"application": "shop", "release": "v1", "environment": "production"}
+FIELDS = {"application": "shop", "release": "v1", "environment": "production"}
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def protect(api, **fields):
 
 def ask(caller, is_seen=True, **more):
     """Ask for a deploy; its plan has looked at the hosts then, unless that is to come."""
-    made = caller.post("/deploys", {**WANTED, **more})
+    made = caller.post("/deploys", {**FIELDS, **more})
     assert made.status_code == 201, made.text
     if is_seen:
         PlanHost.update(state="ready", digest="moves-nothing", changes={"unchanged": True}).execute()
@@ -124,7 +124,7 @@ def test_one_agrees_to_the_plan_one_has_read(api, person):
 def test_a_deploy_of_a_plan_is_approved_by_that_plan(api, person, monkeypatch):
     protect(api, approvals=1)
     monkeypatch.setattr(plans, "PATIENCE_S", 0)
-    plan = api.post("/plans", WANTED).json["id"]
+    plan = api.post("/plans", FIELDS).json["id"]
     PlanHost.update(state="ready", digest="moves-nothing", changes={"unchanged": True}).execute()
     deploy = ask(api, plan=plan)
     assert deploy["plan"] == plan and Plan.select().count() == 1
@@ -180,27 +180,27 @@ def succeed_in_staging(release, **columns):
 
 def test_only_what_succeeded_before_is_taken(api):
     assert protect(api, promote_from="staging")["promote_from"] == "staging"
-    problem = assert_problem(api.post("/deploys", WANTED), 409, "not-promoted")
+    problem = assert_problem(api.post("/deploys", FIELDS), 409, "not-promoted")
     assert problem["promote_from"] == "staging" and "staging" in problem["detail"]
-    assert api.post("/deploys", {**WANTED, "environment": "staging"}).status_code == 201
-    assert_problem(api.post("/deploys", WANTED), 409, "not-promoted")
+    assert api.post("/deploys", {**FIELDS, "environment": "staging"}).status_code == 201
+    assert_problem(api.post("/deploys", FIELDS), 409, "not-promoted")
     succeed_in_staging(factories.release())
-    assert_problem(api.post("/deploys", WANTED), 409, "not-promoted")
-    assert api.post("/deploys", {**WANTED, "release": "v2"}).status_code == 201
+    assert_problem(api.post("/deploys", FIELDS), 409, "not-promoted")
+    assert api.post("/deploys", {**FIELDS, "release": "v2"}).status_code == 201
 
 
 def test_what_failed_or_was_left_since_is_no_longer_taken(api):
     protect(api, promote_from="staging")
     release = factories.release()
     first = succeed_in_staging(release)
-    wanted = {**WANTED, "release": release.version}
-    assert api.post("/deploys", wanted).status_code == 201
+    fields = {**FIELDS, "release": release.version}
+    assert api.post("/deploys", fields).status_code == 201
     succeed_in_staging(factories.release(), rollback_of=first)
-    assert "was rolled back in staging" in assert_problem(api.post("/deploys", wanted), 409, "not-promoted")["detail"]
+    assert "was rolled back in staging" in assert_problem(api.post("/deploys", fields), 409, "not-promoted")["detail"]
     succeed_in_staging(release)
-    assert api.post("/deploys", wanted).status_code == 201
+    assert api.post("/deploys", fields).status_code == 201
     factories.deploy([], release=release, state="failed", environment=factories.environment("staging"), reason="no")
-    assert_problem(api.post("/deploys", wanted), 409, "not-promoted")
+    assert_problem(api.post("/deploys", fields), 409, "not-promoted")
 
 
 # The environment's own protection.

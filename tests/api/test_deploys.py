@@ -14,7 +14,7 @@ from models.db import connection
 from tests import factories
 from tests.client import assert_problem
 
-WANTED = {"application": "shop", "release": "v1", "environment": "production"}
+FIELDS = {"application": "shop", "release": "v1", "environment": "production"}
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def ended(state="succeeded", **columns):
 
 
 def test_a_deploy_is_made_and_enqueued(api, target, sent_tasks):
-    answer = api.post("/deploys", {**WANTED, "comment": "Fixes the cart.\nReally."})
+    answer = api.post("/deploys", {**FIELDS, "comment": "Fixes the cart.\nReally."})
     assert answer.status_code == 201
     deploy = answer.json
     assert answer.headers["Location"] == f"/api/v1/deploys/{deploy['id']}"
@@ -41,7 +41,7 @@ def test_a_deploy_is_made_and_enqueued(api, target, sent_tasks):
         name: deploy[name]
         for name in ("application", "release", "environment", "state", "requested_by", "comment", "previous_release")
     } == {
-        **WANTED,
+        **FIELDS,
         "state": "queued",
         "requested_by": "admin",
         "comment": "Fixes the cart.\nReally.",
@@ -76,7 +76,7 @@ def test_its_hosts_come_a_page_at_a_time_in_the_order_in_which_they_go(api):
 
 
 def test_its_strategy_overlays_the_targets(api, target):
-    strategy = api.post("/deploys", {**WANTED, "strategy": {"batch": "100%", "on_failure": "stop"}}).json["strategy"]
+    strategy = api.post("/deploys", {**FIELDS, "strategy": {"batch": "100%", "on_failure": "stop"}}).json["strategy"]
     assert (strategy["kind"], strategy["batch"], strategy["pause_s"], strategy["on_failure"]) == (
         "rolling",
         "100%",
@@ -89,7 +89,7 @@ def test_its_strategy_overlays_the_targets(api, target):
 def test_latest_is_the_newest_release_that_is_ready(api, target):
     factories.release()
     factories.release(state="building")
-    assert api.post("/deploys", {**WANTED, "release": "latest"}).json["release"] == "v2"
+    assert api.post("/deploys", {**FIELDS, "release": "latest"}).json["release"] == "v2"
 
 
 @pytest.mark.parametrize(
@@ -103,24 +103,24 @@ def test_latest_is_the_newest_release_that_is_ready(api, target):
 )
 def test_what_it_needs_must_be_there(api, target, sent_tasks, change, status, code):
     factories.release(state="building")
-    assert_problem(api.post("/deploys", {**WANTED, **change}), status, code)
+    assert_problem(api.post("/deploys", {**FIELDS, **change}), status, code)
     assert (Deploy.select().count(), sent_tasks) == (0, [])
 
 
 def test_without_a_ready_release_there_is_no_latest(api, target):
     Release.update(state="failed").execute()
-    assert_problem(api.post("/deploys", {**WANTED, "release": "latest"}), 409, "no-ready-release")
+    assert_problem(api.post("/deploys", {**FIELDS, "release": "latest"}), 409, "no-ready-release")
 
 
 def test_a_target_without_hosts_is_refused(api, target):
     api.put("/applications/shop/targets/production", {"hosts": {"tags": ["later"]}})
-    assert_problem(api.post("/deploys", WANTED), 409, "no-hosts")
+    assert_problem(api.post("/deploys", FIELDS), 409, "no-hosts")
     assert Deploy.select().count() == 0
 
 
 def test_a_host_in_maintenance_is_skipped_with_its_reason_and_the_others_go(api, target):
     api.post("/hosts/web-1/maintenance", {"reason": "new disk"})
-    deploy = api.post("/deploys", WANTED).json
+    deploy = api.post("/deploys", FIELDS).json
     runs = api.get(f"/deploys/{deploy['id']}/hosts").json["items"]
     assert [(run["host"], run["state"], run["message"]) for run in runs] == [
         ("web-2", "pending", None),
@@ -131,7 +131,7 @@ def test_a_host_in_maintenance_is_skipped_with_its_reason_and_the_others_go(api,
 def test_a_target_whose_hosts_are_all_in_maintenance_is_refused(api, target, sent_tasks):
     for name in ("web-1", "web-2"):
         api.post(f"/hosts/{name}/maintenance", {"reason": "new disks"})
-    refused = assert_problem(api.post("/deploys", WANTED), 409, "no-hosts")
+    refused = assert_problem(api.post("/deploys", FIELDS), 409, "no-hosts")
     assert "shop in production" in refused["detail"]
     old, new = factories.release(), factories.release()
     back = ended(release=new, previous_release=old)
@@ -195,7 +195,7 @@ def test_a_number_is_a_number(api, path):
 
 
 def test_cancelling(api, target, sent_tasks):
-    number = api.post("/deploys", WANTED).json["id"]
+    number = api.post("/deploys", FIELDS).json["id"]
     answer = api.post(f"/deploys/{number}/cancel")
     assert (answer.status_code, answer.json["cancel_requested_by"]) == (200, "admin")
     assert_problem(api.post(f"/deploys/{ended().id}/cancel"), 409, "not-cancellable")
@@ -233,7 +233,7 @@ def test_actions_take_nothing_and_need_a_deploy(api, action):
 
 
 @pytest.fixture
-def told(api):
+def deploy_with_events(api):
     """A deploy that has ended, with five events."""
     deploy = factories.deploy([factories.host("web-1")], state="running")
     events.append(
@@ -249,10 +249,10 @@ def told(api):
     return deploy
 
 
-def test_events_are_paged_by_number(api, told):
-    first = api.get(f"/deploys/{told.id}/events?limit=2").json
+def test_events_are_paged_by_number(api, deploy_with_events):
+    first = api.get(f"/deploys/{deploy_with_events.id}/events?limit=2").json
     assert ([event["number"] for event in first["items"]], first["next"]) == ([1, 2], 2)
-    rest = api.get(f"/deploys/{told.id}/events?after=2").json
+    rest = api.get(f"/deploys/{deploy_with_events.id}/events?after=2").json
     assert ([event["number"] for event in rest["items"]], rest["next"]) == ([3, 4, 5], None)
     assert rest["items"][0] == {
         "number": 3,
@@ -262,16 +262,16 @@ def test_events_are_paged_by_number(api, told):
         "step": "start",
         "text": "first line\nsecond line",
     }
-    assert api.get(f"/deploys/{told.id}/events?after=5").json == {"items": [], "next": None}
+    assert api.get(f"/deploys/{deploy_with_events.id}/events?after=5").json == {"items": [], "next": None}
 
 
 @pytest.mark.parametrize("query", ["after=-1", "after=x", "limit=0", "limit=1001", "after=99999999999"])
-def test_bad_places_are_refused(api, told, query):
-    assert_problem(api.get(f"/deploys/{told.id}/events?{query}"), 422, "invalid")
+def test_bad_places_are_refused(api, deploy_with_events, query):
+    assert_problem(api.get(f"/deploys/{deploy_with_events.id}/events?{query}"), 422, "invalid")
 
 
-def test_the_log_is_plain_text(api, told):
-    answer = api.get(f"/deploys/{told.id}/log")
+def test_the_log_is_plain_text(api, deploy_with_events):
+    answer = api.get(f"/deploys/{deploy_with_events.id}/log")
     assert (answer.status_code, answer.mimetype, answer.headers["X-Content-Type-Options"]) == (
         200,
         "text/plain",
@@ -294,14 +294,14 @@ def messages(answer):
     ]
 
 
-def test_the_stream_of_an_ended_deploy_ends(api, told):
-    answer = api.get(f"/deploys/{told.id}/stream")
+def test_the_stream_of_an_ended_deploy_ends(api, deploy_with_events):
+    answer = api.get(f"/deploys/{deploy_with_events.id}/stream")
     assert (answer.status_code, answer.mimetype, answer.headers["Cache-Control"]) == (
         200,
         "text/event-stream",
         "no-store",
     )
-    assert messages(answer) == api.get(f"/deploys/{told.id}/events").json["items"]
+    assert messages(answer) == api.get(f"/deploys/{deploy_with_events.id}/events").json["items"]
 
 
 @pytest.mark.parametrize(
@@ -314,15 +314,16 @@ def test_the_stream_of_an_ended_deploy_ends(api, told):
         ("", {"Last-Event-ID": "nonsense"}, [1, 2, 3, 4, 5]),
     ],
 )
-def test_a_stream_resumes_after_the_last_event_seen(api, told, query, headers, numbers):
+def test_a_stream_resumes_after_the_last_event_seen(api, deploy_with_events, query, headers, numbers):
     assert [
-        event["number"] for event in messages(api.get(f"/deploys/{told.id}/stream{query}", headers=headers))
+        event["number"]
+        for event in messages(api.get(f"/deploys/{deploy_with_events.id}/stream{query}", headers=headers))
     ] == numbers
 
 
 @pytest.mark.parametrize("query", ["last_event_id=x", "last_event_id=-1", "after=1"])
-def test_a_bad_place_in_a_stream_is_refused_before_it_begins(api, told, query):
-    assert_problem(api.get(f"/deploys/{told.id}/stream?{query}"), 422, "invalid")
+def test_a_bad_place_in_a_stream_is_refused_before_it_begins(api, deploy_with_events, query):
+    assert_problem(api.get(f"/deploys/{deploy_with_events.id}/stream?{query}"), 422, "invalid")
 
 
 def test_events_come_as_they_happen(api):

@@ -177,20 +177,20 @@ def test_a_failing_page_is_answered_in_the_same_form(anonymous, broken_page, cap
 
 
 @pytest.mark.parametrize(
-    "said, code",
+    "raised, code",
     [
         ("server closed the connection unexpectedly", "database-unavailable"),
         ("database or disk is full", "disk-full"),
         ('could not extend file "base/5/1": No space left on device', "disk-full"),
     ],
 )
-def test_a_database_that_cannot_is_503_and_back_again_is_well(api, monkeypatch, said, code):
+def test_a_database_that_cannot_is_503_and_back_again_is_well(api, monkeypatch, raised, code):
     import peewee
 
     from models.db import database
 
     def away(*_, **__):
-        raise peewee.OperationalError(said)
+        raise peewee.OperationalError(raised)
 
     with monkeypatch.context() as patch:
         patch.setattr(database.obj, "execute_sql", away)

@@ -12,7 +12,7 @@ from tests import factories
 from tests.client import ApiClient, assert_problem
 from utils.datekit import rfc3339
 
-WANTED = {"application": "shop", "release": "v1", "environment": "production"}
+FIELDS = {"application": "shop", "release": "v1", "environment": "production"}
 HOUR_MS = 3_600_000
 ALWAYS = {
     "name": "sale",
@@ -104,7 +104,7 @@ def test_there_is_one_freeze_of_a_name_and_administrators_make_it(api, bob):
 
 def test_deploys_are_refused_with_the_end_and_the_reason(api, bob, sent_tasks):
     api.post("/freezes", ALWAYS)
-    problem = assert_problem(bob.post("/deploys", WANTED), 409, "frozen")
+    problem = assert_problem(bob.post("/deploys", FIELDS), 409, "frozen")
     assert (problem["freeze"], problem["reason"], problem["until"]) == (
         "sale",
         "black friday",
@@ -125,7 +125,7 @@ def test_freezes_that_follow_on_one_another_are_told_as_one(api):
             created_at=now,
             updated_at=now,
         )
-    assert assert_problem(api.post("/deploys", WANTED), 409, "frozen")["until"] == rfc3339(last)
+    assert assert_problem(api.post("/deploys", FIELDS), 409, "frozen")["until"] == rfc3339(last)
 
 
 @pytest.mark.parametrize(
@@ -140,14 +140,14 @@ def test_what_a_freeze_is_not_about_goes_on(api, scope):
     factories.application("blog")
     factories.environment("staging", 1)
     assert api.post("/freezes", {**ALWAYS, **scope}).status_code == 201
-    assert api.post("/deploys", WANTED).status_code == 201
+    assert api.post("/deploys", FIELDS).status_code == 201
 
 
 def test_an_administrator_overrides_with_a_reason_that_is_in_the_history(api, bob):
     api.post("/freezes", ALWAYS)
-    assert_problem(bob.post("/deploys", {**WANTED, "override": "urgent"}), 403, "override-forbidden")
-    assert_problem(api.post("/deploys", {**WANTED, "override": ""}), 422, "invalid")
-    deploy = api.post("/deploys", {**WANTED, "override": "leaking cards"}).json
+    assert_problem(bob.post("/deploys", {**FIELDS, "override": "urgent"}), 403, "override-forbidden")
+    assert_problem(api.post("/deploys", {**FIELDS, "override": ""}), 422, "invalid")
+    deploy = api.post("/deploys", {**FIELDS, "override": "leaking cards"}).json
     assert deploy["override"] == "leaking cards"
     entry = api.get("/audit").json["items"][0]
     assert (entry["action"], entry["data"]["override"]) == ("deploy.create", "leaking cards")
@@ -169,7 +169,7 @@ def test_a_rollback_is_not_frozen_but_a_retry_is(api):
 
 
 def test_a_deploy_that_was_queued_waits_for_the_end_of_a_freeze(api):
-    deploy = api.post("/deploys", WANTED).json
+    deploy = api.post("/deploys", FIELDS).json
     api.post("/freezes", ALWAYS)
     reconcile.reconcile(deploy["id"])
     waiting = api.get(f"/deploys/{deploy['id']}").json
@@ -187,7 +187,7 @@ def test_a_deploy_that_was_queued_waits_for_the_end_of_a_freeze(api):
 
 def schedule(api, hours=1):
     """Ask for a deploy in some hours; returns it."""
-    made = api.post("/deploys", {**WANTED, "start_at": rfc3339(clock() + hours * HOUR_MS)})
+    made = api.post("/deploys", {**FIELDS, "start_at": rfc3339(clock() + hours * HOUR_MS)})
     assert made.status_code == 201, made.text
     return made.json
 
@@ -220,7 +220,7 @@ def test_a_scheduled_deploy_begins_when_it_is_due(api, sent_tasks):
 
 
 def test_a_scheduled_deploy_holds_nobody_up_and_never_runs_beside_another(api):
-    scheduled, other = schedule(api), api.post("/deploys", WANTED).json
+    scheduled, other = schedule(api), api.post("/deploys", FIELDS).json
     reconcile.reconcile(other["id"])
     assert Deploy.get_by_id(other["id"]).state == "running"
     make_due(scheduled)
@@ -238,7 +238,7 @@ def test_what_began_last_counts_as_the_newest(api):
     assert api.get("/status").json["items"][0]["desired"] == "v3"
     Deploy.update(state="succeeded", started_at=clock() + 1).where(Deploy.id == scheduled["id"]).execute()
     assert api.get("/status").json["items"][0]["desired"] == "v1"
-    assert api.post("/deploys", {**WANTED, "release": "v2"}).json["previous_release"] == "v1"
+    assert api.post("/deploys", {**FIELDS, "release": "v2"}).json["previous_release"] == "v1"
 
 
 def test_a_due_deploy_stays_scheduled_during_a_freeze_or_a_lock_and_says_why(api, bob):
@@ -264,8 +264,8 @@ def test_it_is_cancelled_without_touching_a_host(api, sent_tasks):
 
 
 def test_its_time_must_be_ahead_and_outside_of_freezes_known_now(api):
-    assert_problem(api.post("/deploys", {**WANTED, "start_at": "2020-01-01T00:00:00Z"}), 422, "invalid")
-    assert_problem(api.post("/deploys", {**WANTED, "start_at": "2999-01-01T00:00:00"}), 422, "invalid")
+    assert_problem(api.post("/deploys", {**FIELDS, "start_at": "2020-01-01T00:00:00Z"}), 422, "invalid")
+    assert_problem(api.post("/deploys", {**FIELDS, "start_at": "2999-01-01T00:00:00"}), 422, "invalid")
     at = clock()
     Freeze.create(
         name="a",
@@ -277,7 +277,7 @@ def test_its_time_must_be_ahead_and_outside_of_freezes_known_now(api):
         updated_at=at,
     )
     assert schedule(api, hours=3)["state"] == "scheduled", "the freeze is over then"
-    assert_problem(api.post("/deploys", {**WANTED, "start_at": rfc3339(at + HOUR_MS)}), 409, "frozen")
+    assert_problem(api.post("/deploys", {**FIELDS, "start_at": rfc3339(at + HOUR_MS)}), 409, "frozen")
 
 
 def test_a_rollback_need_not_wait_for_what_is_scheduled(api):

@@ -48,9 +48,9 @@ def status_of(context="ci", state="success", commit=COMMIT):
     return {"sha": commit, "state": state, "context": context, "repository": {"full_name": "team/shop"}}
 
 
-@pytest.mark.parametrize("said", [(), ("pending",), ("success", "pending")])
-def test_a_commit_whose_builds_have_not_all_ended_waits(github, said):
-    for number, state in enumerate(said):
+@pytest.mark.parametrize("states", [(), ("pending",), ("success", "pending")])
+def test_a_commit_whose_builds_have_not_all_ended_waits(github, states):
+    for number, state in enumerate(states):
         github.judge(COMMIT, f"ci/{number}", state)
     row = look()
     assert row.state == "waiting" and f"green build of commit {COMMIT[:12]}" in row.outcome
@@ -89,7 +89,7 @@ def test_the_hook_of_a_build_that_turned_green_is_followed_at_once(github, hub, 
 def test_a_hook_that_comes_during_a_look_is_not_forgotten(github, hub, monkeypatch):
     decide = automation_run.AutomationAttempt.decide
 
-    def decide_and_be_told(attempt):
+    def decide_and_receive_a_hook(attempt):
         decided = decide(attempt)
         github.judge(COMMIT, "ci", "success")
         hub(status_of(), delivery="d-2", event="status")
@@ -97,7 +97,7 @@ def test_a_hook_that_comes_during_a_look_is_not_forgotten(github, hub, monkeypat
         return decided
 
     with monkeypatch.context() as during:
-        during.setattr(automation_run.AutomationAttempt, "decide", decide_and_be_told)
+        during.setattr(automation_run.AutomationAttempt, "decide", decide_and_receive_a_hook)
         assert look().state == "waiting"
     assert look().state == "deployed"
 

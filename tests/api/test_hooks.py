@@ -1,4 +1,4 @@
-"""Inbound hooks: taken from who knows the secret, once each; what follows from them is up to rules and guards."""
+"""Inbound hooks: taken from who knows the secret, once each; rules and guards decide what follows from them."""
 
 import hashlib
 import hmac
@@ -119,8 +119,8 @@ def test_a_signed_hook_is_taken_at_once_and_worked_on_later(hub, target, sent_ta
 
 def test_the_secret_is_shown_once_and_kept_sealed(hub, api):
     assert hub.opened["url"].endswith("/api/v1/hooks/hub") and hub.opened["setup"]
-    told = {"url": hub.opened["url"], "setup": hub.opened["setup"], "is_open": True}
-    assert api.get("/integrations/hub").json["hook"] == told
+    expected = {"url": hub.opened["url"], "setup": hub.opened["setup"], "is_open": True}
+    assert api.get("/integrations/hub").json["hook"] == expected
     assert hub.secret not in Integration.get().hook_secret
     assert hub.secret not in api.get("/integrations/hub").get_data(as_text=True)
 

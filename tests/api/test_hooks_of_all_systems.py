@@ -1,4 +1,4 @@
-"""Hooks of every system that sends some: whose secret is believed, what is known again, and what follows from the news."""
+"""Hooks of every system that sends some: whose secret is accepted, which are repetitions, and what follows from each."""
 
 import hashlib
 import hmac

@@ -258,8 +258,8 @@ def test_several_of_one_driver_have_nothing_in_common(api, gitea, tmp_path, monk
         asked = len(gitea.requests)
         assert_problem(api.get("/applications/shop-one/refs"), 502, "foreign-refused-credentials")
         assert len(gitea.requests) == asked, "its circuit is open"
-        told = api.get("/applications/shop-two/refs")
-        assert told.json["items"] == [{"kind": "branch", "name": "main", "commit": other.git("rev-parse", "main")}]
+        refs = api.get("/applications/shop-two/refs")
+        assert refs.json["items"] == [{"kind": "branch", "name": "main", "commit": other.git("rev-parse", "main")}]
         assert [api.get(f"/integrations/{name}").json["circuit"]["state"] for name in ("one", "two")] == [
             "open",
             "closed",

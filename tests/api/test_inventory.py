@@ -47,8 +47,8 @@ def test_hosts_are_grouped_by_zone_tag_and_target(api, hosts):
 
 
 def test_a_host_tells_where_it_is_and_which_key_it_must_show(api, hosts):
-    told = api.get("/inventory/ansible").json["_meta"]["hostvars"]
-    assert told["web-1"] == {
+    variables = api.get("/inventory/ansible").json["_meta"]["hostvars"]
+    assert variables["web-1"] == {
         "ansible_host": "192.0.2.1",
         "ansible_port": 2222,
         "ansible_user": "deploy",
@@ -58,9 +58,9 @@ def test_a_host_tells_where_it_is_and_which_key_it_must_show(api, hosts):
         "windlass_tags": ["web", "disk:ssd"],
         "windlass_zone": "dmz",
     }
-    assert told["here"]["ansible_connection"] == "local" and "ansible_host" not in told["here"]
-    assert told["here"]["windlass_state"] == "maintenance"
-    assert api.get("/inventory/ansible?host=web-1").json == told["web-1"]
+    assert variables["here"]["ansible_connection"] == "local" and "ansible_host" not in variables["here"]
+    assert variables["here"]["windlass_state"] == "maintenance"
+    assert api.get("/inventory/ansible?host=web-1").json == variables["web-1"]
 
 
 def test_groups_that_would_have_one_name_stay_apart(api, hosts):

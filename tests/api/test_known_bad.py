@@ -11,7 +11,7 @@ from tests import factories
 
 pytestmark = pytest.mark.both_databases
 
-WANTED = {"application": "shop", "release": "v1", "environment": "production"}
+FIELDS = {"application": "shop", "release": "v1", "environment": "production"}
 
 
 @pytest.fixture(autouse=True)
@@ -26,30 +26,30 @@ def target(api, monkeypatch):
     return made
 
 
-def latched_releases(api):
-    return [latch["release"] for latch in api.get("/applications/shop/targets/production").json["latched"]]
+def known_bad_releases(api):
+    return [bad["release"] for bad in api.get("/applications/shop/targets/production").json["latched"]]
 
 
 @pytest.mark.parametrize(
-    "state, told",
+    "state, expected",
     [("failed", "failed in production last time"), ("rolled_back", "was rolled back in production last time")],
 )
-def test_people_are_warned_and_may_go_on(api, target, state, told):
+def test_people_are_warned_and_may_go_on(api, target, state, expected):
     old = factories.deploy([], release=target[0], state=state, reason="web-1: check: answered 500.")
-    made = api.post("/deploys", WANTED)
+    made = api.post("/deploys", FIELDS)
     assert made.status_code == 201
     (warning,) = made.json["warnings"]
-    assert told in warning and f"deploy {old.id}" in warning and "answered 500" in warning
+    assert expected in warning and f"deploy {old.id}" in warning and "answered 500" in warning
     assert api.get(f"/deploys/{made.json['id']}").json["warnings"] == [warning]
 
 
 def test_automatic_triggers_are_refused(target):
     factories.deploy([], release=target[0], state="failed", reason="no")
     with pytest.raises(Conflict) as refused:
-        DeployController(WINDLASS).create(WANTED, is_automatic=True)
+        DeployController(WINDLASS).create(FIELDS, is_automatic=True)
     assert refused.value.code == "latched"
     assert Deploy.select().count() == 1
-    assert DeployController(WINDLASS).create({**WANTED, "release": "v2"}, is_automatic=True)["warnings"] == []
+    assert DeployController(WINDLASS).create({**FIELDS, "release": "v2"}, is_automatic=True)["warnings"] == []
 
 
 def test_it_is_shown_with_the_release_and_the_target(api, target):
@@ -67,9 +67,9 @@ def test_a_later_success_unlatches_and_a_cancelled_deploy_says_nothing(api, targ
     factories.deploy([], release=target[0], state="failed")
     factories.deploy([], release=target[0], state="cancelled")
     factories.deploy([], release=target[0], state="running")
-    assert latched_releases(api) == ["v1"]
+    assert known_bad_releases(api) == ["v1"]
     factories.deploy([], release=target[0], state="succeeded")
-    assert latched_releases(api) == []
+    assert known_bad_releases(api) == []
 
 
 def test_what_people_went_back_from_is_latched_and_what_they_went_back_to_is_not(api, target):
@@ -77,14 +77,14 @@ def test_what_people_went_back_from_is_latched_and_what_they_went_back_to_is_not
     factories.deploy([], release=old, state="succeeded")
     bad = factories.deploy([], release=new, state="succeeded")
     back = factories.deploy([], release=old, state="succeeded", rollback_of=bad)
-    assert latched_releases(api) == ["v2"]
+    assert known_bad_releases(api) == ["v2"]
     factories.deploy([], release=new, state="succeeded", rollback_of=back)
-    assert latched_releases(api) == []
+    assert known_bad_releases(api) == []
 
 
 def test_other_environments_and_applications_are_apart(api, target):
     factories.deploy([], release=target[0], state="failed", environment=factories.environment("staging", 1))
     factories.deploy([], release=factories.release(factories.application("blog")), state="failed")
-    assert latched_releases(api) == []
-    assert api.post("/deploys", WANTED).json["warnings"] == []
+    assert known_bad_releases(api) == []
+    assert api.post("/deploys", FIELDS).json["warnings"] == []
     assert Environment.select().count() == 2

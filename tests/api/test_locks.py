@@ -15,7 +15,7 @@ from tests.client import ApiClient, assert_problem
 pytestmark = pytest.mark.both_databases
 
 PATH = "/applications/shop/targets/production/lock"
-WANTED = {"application": "shop", "release": "v1", "environment": "production"}
+FIELDS = {"application": "shop", "release": "v1", "environment": "production"}
 
 
 @pytest.fixture(autouse=True)
@@ -54,11 +54,11 @@ def test_a_lock_is_made_shown_changed_and_taken_away(api):
 
 def test_others_are_refused_and_told_by_whom_and_why(api, bob):
     api.put(PATH, {"reason": "migration"})
-    problem = assert_problem(bob.post("/deploys", WANTED), 409, "locked")
+    problem = assert_problem(bob.post("/deploys", FIELDS), 409, "locked")
     assert (problem["holder"], problem["reason"]) == ("admin", "migration")
     assert "admin" in problem["detail"] and "migration" in problem["detail"]
     assert Deploy.select().count() == 0
-    assert api.post("/deploys", WANTED).status_code == 201, "who locked may deploy"
+    assert api.post("/deploys", FIELDS).status_code == 201, "who locked may deploy"
 
 
 def test_a_failed_deploy_of_others_is_not_retried(api, bob):
@@ -73,7 +73,7 @@ def test_other_targets_are_not_locked(api, bob):
     factories.host("web-2")
     api.put("/applications/shop/targets/staging", {"hosts": ["web-2"]})
     api.put(PATH, {"reason": "migration"})
-    assert bob.post("/deploys", {**WANTED, "environment": "staging"}).status_code == 201
+    assert bob.post("/deploys", {**FIELDS, "environment": "staging"}).status_code == 201
 
 
 def test_a_lock_is_over_when_its_time_has_come(api, bob):
@@ -81,7 +81,7 @@ def test_a_lock_is_over_when_its_time_has_come(api, bob):
     Lock.update(expires_at=clock() - 1).execute()
     assert_problem(api.get(PATH), 404, "not-found")
     assert api.get("/status").json["items"][0]["lock"] is None
-    assert bob.post("/deploys", WANTED).status_code == 201
+    assert bob.post("/deploys", FIELDS).status_code == 201
     assert bob.put(PATH, {"reason": "mine"}).status_code == 201, "an ended lock is nobody's"
 
 
@@ -101,7 +101,7 @@ def test_breaking_takes_force_and_is_in_the_audit_trail(api, bob, caplog, method
 
 
 def test_a_deploy_that_has_not_begun_waits_for_the_end_of_a_lock(api, bob):
-    deploy = bob.post("/deploys", WANTED).json
+    deploy = bob.post("/deploys", FIELDS).json
     api.put(PATH, {"reason": "migration"})
     reconcile.reconcile(deploy["id"])
     waiting = bob.get(f"/deploys/{deploy['id']}").json

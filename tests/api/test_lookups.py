@@ -123,15 +123,15 @@ def test_versions_of_a_package_come_from_whichever_index_it_has(api, packages, i
     api.post("/integrations", {"name": "ours", "driver": "package-index", "url": index.url})
     factories.application("ours", source={"integration": "ours", "package": "server"})
     assert api.get("/applications/ours/versions?query=1.1").json["items"] == [expected[1]]
-    with Artifactory() as kept:
+    with Artifactory() as artifactory:
         for file in (item["files"][0] for item in expected):
-            kept.add(f"pypi/server/{file}", file.encode())
-        fields = {"url": f"{kept.url}/artifactory", "settings": {"pypi_repository": "pypi"}}
+            artifactory.add(f"pypi/server/{file}", file.encode())
+        fields = {"url": f"{artifactory.url}/artifactory", "settings": {"pypi_repository": "pypi"}}
         for name, credentials in {
-            "token": {"token": kept.token},
-            "key": {"header": "X-JFrog-Art-Api", "value": kept.key},
+            "token": {"token": artifactory.token},
+            "key": {"header": "X-JFrog-Art-Api", "value": artifactory.key},
         }.items():
-            integrated(api, name, kept, "artifactory", credentials=credentials, **fields)
+            integrated(api, name, artifactory, "artifactory", credentials=credentials, **fields)
             factories.application(name, source={"integration": name, "package": "server"})
             assert api.get(f"/applications/{name}/versions").json["items"] == expected
     factories.application("nothing", source={"integration": "ours", "package": "nothing"})
@@ -169,9 +169,9 @@ def test_an_answer_is_kept_for_a_moment(api, repository):
     with HOSTS["gitea"][0](repository) as standin:
         integrated(api, "code", standin, "gitea")
         factories.application(source={"integration": "code", "repository": standin.name, "branch": "main"})
-        told = api.get("/applications/shop/refs").json
+        refs = api.get("/applications/shop/refs").json
         asked = len(standin.requests)
-        assert api.get("/applications/shop/refs").json == told and len(standin.requests) == asked
+        assert api.get("/applications/shop/refs").json == refs and len(standin.requests) == asked
 
 
 # A release of a ref.

@@ -29,7 +29,7 @@ load()
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 # These go out to hosts and foreign systems, or answer as long as somebody listens; they have tests of their own.
 ELSEWHERE = r"/(check|observe|trust|test|stream|repositories|refs|versions)$"
-KNOWN = {
+EXISTING = {
     "name": "shop",
     "environment": "production",
     "version": "v1",
@@ -64,8 +64,8 @@ def test_operations_can_be_told_apart_and_say_what_they_do():
 def test_paths_and_their_parameters_agree():
     for path, methods in document()["paths"].items():
         for method, operation in methods.items():
-            told = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}
-            assert told == set(re.findall(r"{(\w+)}", path)), (method, path)
+            names = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}
+            assert names == set(re.findall(r"{(\w+)}", path)), (method, path)
 
 
 def test_what_needs_credentials_says_so():
@@ -121,11 +121,11 @@ def test_every_route_does_what_the_document_says(described, method, path):
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(case=described[path][method].as_strategy(), knows=booleans())
-    def answers_as_described(case, knows):
+    @given(case=described[path][method].as_strategy(), is_existing=booleans())
+    def answers_as_described(case, is_existing):
         system.ensure_administrator(ADMIN_TOKEN)  # An example may have revoked it.
-        if knows and case.path_parameters:
-            case.path_parameters = {name: KNOWN.get(name, value) for name, value in case.path_parameters.items()}
+        if is_existing and case.path_parameters:
+            case.path_parameters = {name: EXISTING.get(name, value) for name, value in case.path_parameters.items()}
         answer = case.call_and_validate(headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}, checks=CHECKS)
         seen.add(answer.status_code)
 

@@ -7,7 +7,7 @@ from controllers.rollout import plans
 from models import Plan, PlanHost
 from tests.client import assert_problem
 
-WANTED = {"application": "shop", "release": "v1", "environment": "production"}
+FIELDS = {"application": "shop", "release": "v1", "environment": "production"}
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def sent_tasks(monkeypatch):
 
 def test_a_host_in_maintenance_is_not_looked_at_and_told_apart(api, target, sent_tasks):
     api.post("/hosts/web-1/maintenance", {"reason": "new disk"})
-    made = api.post("/plans", WANTED)
+    made = api.post("/plans", FIELDS)
     assert (made.status_code, made.json["state"]) == (201, "observing")
     assert made.json["skipped"] == [{"host": "web-1", "reason": "in maintenance: new disk"}]
     rows = list(PlanHost.select())
@@ -31,13 +31,13 @@ def test_a_host_in_maintenance_is_not_looked_at_and_told_apart(api, target, sent
 
 def test_what_a_deploy_keeps_of_itself_waits_for_no_host_in_maintenance(api, target):
     api.post("/hosts/web-1/maintenance", {"reason": "new disk"})
-    kept = api.get(f"/plans/{api.post('/deploys', WANTED).json['plan']}").json
-    assert [item["host"] for item in kept["skipped"]] == ["web-1"]
+    plan = api.get(f"/plans/{api.post('/deploys', FIELDS).json['plan']}").json
+    assert [item["host"] for item in plan["skipped"]] == ["web-1"]
     assert [row.host_name for row in PlanHost.select()] == ["web-2"]
 
 
 def test_without_a_host_in_service_there_is_nothing_to_plan(api, target, sent_tasks):
     for name in ("web-1", "web-2"):
         api.post(f"/hosts/{name}/maintenance", {"reason": "new disks"})
-    assert_problem(api.post("/plans", WANTED), 409, "no-hosts")
+    assert_problem(api.post("/plans", FIELDS), 409, "no-hosts")
     assert (Plan.select().count(), sent_tasks) == (0, [])

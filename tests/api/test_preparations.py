@@ -14,9 +14,9 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHU4"
 @pytest.fixture(autouse=True)
 def enqueued(monkeypatch):
     """What workers were told."""
-    told = []
-    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: told.append((task, *ids, zone)))
-    return told
+    sent = []
+    monkeypatch.setattr(queue, "enqueue", lambda task, *ids, zone=None: sent.append((task, *ids, zone)))
+    return sent
 
 
 @pytest.fixture
@@ -44,15 +44,15 @@ def test_it_is_written_down_audited_and_enqueued_in_the_hosts_zone(api, host, en
 
 
 @pytest.mark.parametrize(
-    "columns, code, told",
+    "columns, code, detail",
     [
         ({}, "host-untrusted", "windlass hosts trust web-2"),
         ({"host_key": KEY, "transport": "local"}, "not-over-ssh", "etc/provision.sh target"),
     ],
 )
-def test_a_host_that_cannot_be_prepared_is_refused_with_what_to_do(api, host, enqueued, columns, code, told):
+def test_a_host_that_cannot_be_prepared_is_refused_with_what_to_do(api, host, enqueued, columns, code, detail):
     factories.host("web-2", **columns)
-    assert told in assert_problem(api.post("/hosts/web-2/prepare", {}), 409, code)["detail"]
+    assert detail in assert_problem(api.post("/hosts/web-2/prepare", {}), 409, code)["detail"]
     assert not Preparation.select().exists() and enqueued == []
 
 

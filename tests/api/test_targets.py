@@ -183,7 +183,7 @@ def test_all_tags_must_be_there(api):
 
 
 @pytest.mark.parametrize(
-    "taken, wanted",
+    "taken, requested",
     [
         (["web-1"], ["web-1", "db-1"]),
         (["web-1"], {"tags": ["web"]}),
@@ -191,9 +191,9 @@ def test_all_tags_must_be_there(api):
         ({"tags": ["web"]}, {"tags": ["eu"]}),
     ],
 )
-def test_a_host_serves_an_application_in_one_environment_only(api, taken, wanted):
+def test_a_host_serves_an_application_in_one_environment_only(api, taken, requested):
     api.put(STAGING, {"hosts": taken})
-    problem = assert_problem(api.put(PRODUCTION, {"hosts": wanted}), 409, "host-taken")
+    problem = assert_problem(api.put(PRODUCTION, {"hosts": requested}), 409, "host-taken")
     assert (problem["hosts"], problem["environment"]) == (["web-1"], "staging")
     assert_problem(api.get(PRODUCTION), 404, "not-found")
     assert api.put(STAGING, {"hosts": ["web-1"]}).status_code == 200, "its own environment does not take it from itself"

@@ -28,8 +28,8 @@ def test_a_new_tokens_secret_works_and_is_shown_once(api, application):
 
 def test_only_the_digest_of_a_secret_is_kept(api):
     secret = api.post("/tokens", {"name": "ci"}).json["secret"]
-    kept = repr(list(Token.select().dicts()))
-    assert secret not in kept and sessions.digest(secret) in kept
+    stored = repr(list(Token.select().dicts()))
+    assert secret not in stored and sessions.digest(secret) in stored
 
 
 def test_a_revoked_token_is_refused_from_the_next_request_on(api, application):

@@ -68,6 +68,6 @@ def test_one_with_hosts_is_not_deleted(api):
 
 def test_a_name_that_is_mistyped_is_told_the_nearest(api):
     assert api.post("/zones", {"name": "backstage"}).status_code == 201
-    said = assert_problem(api.get("/zones/bakstage"), 404, "not-found")["detail"]
-    assert said == "There is no zone 'bakstage'; did you mean 'backstage'?"
+    detail = assert_problem(api.get("/zones/bakstage"), 404, "not-found")["detail"]
+    assert detail == "There is no zone 'bakstage'; did you mean 'backstage'?"
     assert assert_problem(api.get("/zones/x-x-x"), 404, "not-found")["detail"] == "There is no zone 'x-x-x'."

@@ -1,4 +1,4 @@
-"""What tests of builds share: a place for repositories, a package index, and work that remembers its output."""
+"""Fixtures of builds' tests: a place for repositories, a package index, and work that remembers its output."""
 
 import json
 

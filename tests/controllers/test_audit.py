@@ -31,9 +31,9 @@ def trail(database):
 
 
 def test_a_change_and_its_entry_are_made_together(database):
-    with audit.change(ANN, "zone.create", "dmz", colour=None) as told:
+    with audit.change(ANN, "zone.create", "dmz", colour=None) as data:
         Zone.create(name="dmz", created_at=now(), updated_at=now())
-        told["id"] = 7
+        data["id"] = 7
     (entry,) = entries()
     assert (entry.number, entry.actor, entry.action, entry.subject, entry.data) == (
         1,
@@ -243,13 +243,13 @@ def writes_entry(function, owner=None, seen=frozenset()):
     if owner is not None and "self.change(" in inspect.getsource(function):
         return True
     names = function.__code__.co_names
-    known = globals_of(function, names)
+    found = globals_of(function, names)
     for attribute in (vars(owner).get(name) for name in names if owner):
         if isinstance(attribute, property):  # Such as one that returns another controller.
-            known += globals_of(attribute.fget, attribute.fget.__code__.co_names)
+            found += globals_of(attribute.fget, attribute.fget.__code__.co_names)
     methods = {
         (reached, name)
-        for reached in [owner, *filter(is_controller, known)]
+        for reached in [owner, *filter(is_controller, found)]
         for name in names
         if inspect.isfunction(getattr(reached, name, None))
     }

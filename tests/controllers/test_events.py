@@ -50,12 +50,12 @@ def test_a_page_begins_after_a_number_and_ends_at_its_limit():
 
 def test_followers_get_what_is_there_then_what_comes_and_stop_at_the_end():
     events.append("live", [{"kind": "output", "text": "before"}])
-    heard, started = [], threading.Event()
+    received, started = [], threading.Event()
 
     def follow():
         for event in events.follow("live", 0, lambda event: event["text"] == "end"):
             if event is not None:
-                heard.append(event["text"])
+                received.append(event["text"])
                 started.set()
 
     follower = threading.Thread(target=follow)
@@ -65,7 +65,7 @@ def test_followers_get_what_is_there_then_what_comes_and_stop_at_the_end():
         with connection():
             events.append("live", [{"kind": "output", "text": text}])
     follower.join(60)
-    assert heard == ["before", "one", "two", "end"]
+    assert received == ["before", "one", "two", "end"]
 
 
 def test_a_follower_that_resumes_gets_exactly_the_rest():

@@ -19,7 +19,7 @@ from tests.foreign.standins.jira import Jira
 from tests.stack import Repository, running_stack
 
 JOB = "team/shop"
-TOLD = ("delivered", "superseded")
+ENDED = ("delivered", "superseded")
 DELIVERY = {"stash": "x-request-id", "hub": "x-github-delivery"}  # Headers that tell a hook from every other.
 
 
@@ -188,19 +188,19 @@ class World:
         return self.await_pause(self.stack.call("POST", "/deploys", wish), 2)
 
     def await_pause(self, deploy, wave):
-        """Return a deploy once it waits to be resumed before a wave, and all there was to tell by then is told."""
+        """Return a deploy once it waits to be resumed before a wave, and all that was to be delivered by then is delivered."""
         waits = f"waits to be resumed before wave {wave} "
         found = self.stack.wait(f"/deploys/{deploy['id']}", lambda shown: waits in (shown["reason"] or ""))
-        self.await_told(deploy)
+        self.await_delivered(deploy)
         return found
 
-    def await_told(self, deploy, *actions):
-        """Wait until everything that a deploy leads to was said; returns the deliveries by action."""
+    def await_delivered(self, deploy, *actions):
+        """Wait until everything that a deploy leads to was delivered; returns the deliveries by action."""
         found = self.stack.wait(
             f"/deploys/{deploy['id']}/deliveries",
             lambda page: (
                 set(actions) <= {item["action"] for item in page["items"]}
-                and all(item["state"] in TOLD for item in page["items"])
+                and all(item["state"] in ENDED for item in page["items"])
             ),
         )
         return {item["action"]: item for item in found["items"]}

@@ -1,4 +1,4 @@
-"""Playbooks that run before and after steps of a deploy: what they tell, what their failure leads to, plans that name them."""
+"""Playbooks that run before and after steps of a deploy: their output, what their failure leads to, plans that name them."""
 
 import pytest
 
@@ -59,7 +59,7 @@ def set_target(stack, hosts, name, *entries):
     stack.call("PUT", f"/applications/{name}/targets/production/variables", variables)
 
 
-def told(stack, deploy):
+def events_of(stack, deploy):
     """Return all events of a deploy."""
     return stack.call("GET", f"/deploys/{deploy['id']}/events?limit=200")["items"]
 
@@ -92,7 +92,7 @@ def test_playbooks_run_at_their_places_and_a_plan_names_them(stack, hosts, playb
     assert names.index(f"ansible:{before['run']}") + 1 == names.index("ship")
     assert names[-2:] == ["clean", f"ansible:{after['run']}"]
     assert {step["message"] for step in steps if step["name"].startswith("ansible:")} == {"changed the host"}
-    events = told(stack, deploy)
+    events = events_of(stack, deploy)
     tasks = [(item["text"], item["data"]["state"]) for item in events if item["kind"] == "task"]
     assert tasks == [("leave a mark", "changed"), ("show the password", "ok")] * 2
     assert "open-sesame" not in str(events) and "PASSWORD" in str(events)
@@ -120,7 +120,7 @@ def test_a_manifest_is_applied_by_the_hosts_puppet(stack, hosts, playbooks, repo
     assert (host.root / "puppet").read_text() == f"well {release} open-sesame"
     steps = {step["name"]: step["message"] for step in stack.host_runs(deploy)[host.name]["steps"]}
     assert steps["puppet:site.pp"] == "changed the host"
-    events = told(stack, deploy)
+    events = events_of(stack, deploy)
     assert [item["data"]["state"] for item in events if item["kind"] == "task"] == ["changed"]
     assert "open-sesame" not in str(events)
 

@@ -100,18 +100,18 @@ CASES = {
 def test_each_change_by_hand_is_shown_and_a_deploy_of_the_same_release_puts_it_right(stack, hosts, deployed, cli):
     host = hosts[0]
     assert look(stack, host, deployed)["drift"] == []
-    for case, (change, kind, said, diff) in CASES.items():
+    for case, (change, kind, detail, diff) in CASES.items():
         change(host, deployed)
 
         placed = look(stack, host, deployed)
         assert [item["kind"] for item in placed["drift"]] == [kind], (case, placed)
         item = placed["drift"][0]
-        assert said in item["message"], case
+        assert detail in item["message"], case
         assert diff is None or diff in item["diff"].splitlines() or diff in item["diff"], (case, item)
         assert SECRET not in str(placed), case
         assert placed["drifted_since"] and placed["recorded"] == "v1"
-        told = status(stack, deployed)
-        assert told["drift"] and told["drift_count"] == 1 and said in told["drift_detail"], (case, told)
+        shown = status(stack, deployed)
+        assert shown["drift"] and shown["drift_count"] == 1 and detail in shown["drift_detail"], (case, shown)
         metric = f'windlass_drifted_hosts{{application="{deployed}",environment="production"}} 1.0'
         assert metric in stack.request("GET", "/metrics").text, case
         again = look(stack, host, deployed, verify=False)
@@ -119,15 +119,15 @@ def test_each_change_by_hand_is_shown_and_a_deploy_of_the_same_release_puts_it_r
 
         deploy = stack.deploy("v1", deployed)
         assert stack.host_runs(deploy)[host.name]["state"] == "succeeded", (case, "unchanged would be untrue")
-        told = status(stack, deployed)
-        assert (told["drift"], told["drift_count"], told["health"]) == (False, 0, "healthy"), (case, told)
+        shown = status(stack, deployed)
+        assert (shown["drift"], shown["drift_count"], shown["health"]) == (False, 0, "healthy"), (case, shown)
         placed = look(stack, host, deployed)
         assert (placed["drift"], placed["drifted_since"]) == ([], None), (case, placed)
         assert host.get("/", f"{deployed}.example.com") == (200, "one"), case
         assert stack.host_runs(stack.deploy("v1", deployed))[host.name]["state"] == "unchanged", case
-    told = drift_events(stack, deployed)
-    assert [data["drifted"] for data, _ in told] == [True, False] * len(CASES), "told once, however often it is seen"
+    found = drift_events(stack, deployed)
+    assert [data["drifted"] for data, _ in found] == [True, False] * len(CASES), "told once, however often it is seen"
     where = f"{deployed} in production on {host.name}"
-    assert told[0][1] == f"{where} has drifted: nginx's site was edited"
-    assert told[1][1] == f"{where} is as it was deployed again"
+    assert found[0][1] == f"{where} has drifted: nginx's site was edited"
+    assert found[1][1] == f"{where} is as it was deployed again"
     assert f"{where} has drifted" in (stack.data / "log" / "worker.log").read_text()

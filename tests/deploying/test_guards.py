@@ -41,8 +41,8 @@ def deployed(stack, hosts, repository, name):
 
 def begin(stack, name, environment="production", **strategy):
     """Begin a deploy of the newest release; returns it as it is then."""
-    wanted = {"application": name, "release": "latest", "environment": environment, "strategy": strategy}
-    return stack.call("POST", "/deploys", wanted)
+    fields = {"application": name, "release": "latest", "environment": environment, "strategy": strategy}
+    return stack.call("POST", "/deploys", fields)
 
 
 @pytest.fixture

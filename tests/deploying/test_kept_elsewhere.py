@@ -1,4 +1,4 @@
-"""A worker that has no file of a release fetches it from where it is kept, and says what is wrong with that place."""
+"""A worker that has no file of a release fetches it from the artifact store, and says what is wrong with that place."""
 
 import contextlib
 import dataclasses
@@ -57,11 +57,11 @@ def test_a_worker_with_a_folder_of_its_own_fetches_releases_from_where_they_are_
         shown = stack.wait(f"/applications/{world.name}/releases/{release}", lambda shown: shown["bundle"])
         place = f"releases/{shown['bundle']['path']}"
 
-        kept = world.artifactory.files.pop(place)
+        bundle = world.artifactory.files.pop(place)
         assert f"'{world.of('artifactory')}'" in refused(stack, world, release)
-        world.artifactory.files[place] = dataclasses.replace(kept, content=b"another" + kept.content)
+        world.artifactory.files[place] = dataclasses.replace(bundle, content=b"another" + bundle.content)
         assert "changed or damaged" in refused(stack, world, release)
-        world.artifactory.files[place] = kept
+        world.artifactory.files[place] = bundle
         world.artifactory.fault("status", on=f"^GET .*{world.name}", status=429, retry_after=86_400)
         assert "artifacts.patience_s" in refused(stack, world, release), "it is not waited for a day"
         plan = same_plan_of_both(stack, world, host, release)

@@ -201,8 +201,8 @@ def test_only_successful_releases_are_kept(stack, hosts, target, repository, nam
         )
     releases = {path.name for path in (hosts[0].root / name / "releases").iterdir()}
     made = {release["version"]: release for release in stack.call("GET", f"/applications/{name}/releases")["items"]}
-    kept = {made[f"v{number}"]["digest"] for number in (2, 3, 5, 7, 8)}
-    assert releases == kept, "five successful ones (the second, third, fifth, seventh and eighth), none that failed"
+    expected = {made[f"v{number}"]["digest"] for number in (2, 3, 5, 7, 8)}
+    assert releases == expected, "five successful ones (the second, third, fifth, seventh and eighth), none that failed"
 
 
 def test_a_second_deploy_waits_its_turn(stack, hosts, target, repository, name):

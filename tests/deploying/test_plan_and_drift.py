@@ -56,8 +56,8 @@ def test_plan_as_json_and_text_then_stale_on_the_edited_host_then_drift_then_rep
         site = next(item["diff"] for item in host["configuration"] if item["file"] == f"windlass-{name}.conf")
         assert f"-    server_name {name}.example.com;" in site and f"+    server_name www.{name}.example.com;" in site
     text = cli("plan", name, "v2", "--to", "production").stdout
-    for said in ("v1 → v2", "~ packaging 24.2 → 25.0", f"+    server_name www.{name}.example.com;"):
-        assert said in text
+    for line in ("v1 → v2", "~ packaging 24.2 → 25.0", f"+    server_name www.{name}.example.com;"):
+        assert line in text
     assert {host.name for host in hosts} <= set(text.replace(",", " ").split())
     as_json = json.loads(cli("plan", name, "v2", "--to", "production", "--json").stdout)
     assert [host["host"] for host in as_json["hosts"]] == [host["host"] for host in made["hosts"]]
@@ -75,8 +75,8 @@ def test_plan_as_json_and_text_then_stale_on_the_edited_host_then_drift_then_rep
     assert (kind, others) == ("nginx", []) and "+    client_max_body_size 7m;" in diff.splitlines()
     assert list(drift_of(item)) == [hosts[1].name]
     assert item["drift_detail"] == (f"{hosts[1].name}: v1; it should be v2. {hosts[1].name}: nginx's site was edited.")
-    told = cli("hosts", "show", hosts[1].name).stdout
-    assert "nginx's site was edited" in told and "+    client_max_body_size 7m;" in told
+    text = cli("hosts", "show", hosts[1].name).stdout
+    assert "nginx's site was edited" in text and "+    client_max_body_size 7m;" in text
     assert "windlass deploy" in cli("status").stderr
 
     assert {run["state"] for run in stack.host_runs(stack.deploy("v2", name)).values()} == {"succeeded", "unchanged"}

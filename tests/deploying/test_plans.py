@@ -1,4 +1,4 @@
-"""Plans on three real hosts: they say what will change, change nothing themselves, and bind the deploys made of them."""
+"""Plans on three real hosts: they list what will change, change nothing themselves, and bind the deploys made of them."""
 
 import hashlib
 import json
@@ -101,7 +101,7 @@ def test_a_plan_tells_code_packages_configuration_and_variables_and_a_deploy_of_
         assert list(diffs) == [f"windlass-{name}.conf"], "the program is started as the one that runs"
 
     text = cli("plan", name, release, "--to", "production")
-    for said in (
+    for line in (
         "v1 → v2",
         "+ new.txt",
         "- gone.txt",
@@ -110,19 +110,21 @@ def test_a_plan_tells_code_packages_configuration_and_variables_and_a_deploy_of_
         f"+    server_name www.{name}.example.com;",
         "start      web (slot b)",
     ):
-        assert said in text.stdout, text.stdout
+        assert line in text.stdout, text.stdout
     assert cli("plan", name, release, "--to", "production", "--detailed-exitcode", check=False).returncode == 2
 
     deploy = stack.deploy(release, name, plan=made["id"])
     assert deploy["plan"] == made["id"] and deploy["strategy"]["kind"] == "rolling"
     assert {run["state"] for run in stack.host_runs(deploy).values()} == {"succeeded"}
-    for host, told in zip(hosts, made["hosts"], strict=True):
+    for host, planned in zip(hosts, made["hosts"], strict=True):
         assert (
             f"server_name www.{name}.example.com;"
             in (host.folder / "nginx" / "sites" / f"windlass-{name}.conf").read_text()
         )
         assert (
-            told["bytes_to_send"] < stack.host_runs(deploy)[host.name]["bytes_sent"] < told["bytes_to_send"] + 200_000
+            planned["bytes_to_send"]
+            < stack.host_runs(deploy)[host.name]["bytes_sent"]
+            < planned["bytes_to_send"] + 200_000
         )
     assert_secret_nowhere(stack, made, deploy, text)
 
@@ -177,9 +179,9 @@ def test_a_host_edited_by_hand_stops_the_plan_there_and_says_what_moved(stack, h
     assert [runs[host.name]["code"] for host in hosts] == [None, "plan-stale", None]
     assert "nginx's site was edited" in runs[hosts[1].name]["message"]
     history = stack.call("GET", f"/deploys/{deploy['id']}/events?limit=1000")["items"]
-    (told,) = [event["data"] for event in history if event["kind"] == "host" and event["data"]["state"] == "failed"]
-    assert told["code"] == "plan-stale"
-    assert told["moved"] == [{"what": "nginx", "message": "nginx's site was edited"}]
+    (data,) = [event["data"] for event in history if event["kind"] == "host" and event["data"]["state"] == "failed"]
+    assert data["code"] == "plan-stale"
+    assert data["moved"] == [{"what": "nginx", "message": "nginx's site was edited"}]
     assert {path: about for path, about in fingerprint(hosts[1]).items() if "/state" not in path} == edited, (
         "nothing there was touched"
     )
@@ -209,12 +211,12 @@ def test_another_deploy_in_between_makes_a_plan_stale_everywhere(stack, hosts, d
 def test_a_deploy_without_a_plan_keeps_one_of_what_it_did(stack, hosts, deployed, repository):
     repository.commit(applications.plain("two", binding="PORT"))
     deploy = stack.deploy(stack.release(deployed)["version"], deployed)
-    kept = stack.call("GET", f"/plans/{deploy['plan']}")
-    assert kept["state"] == "ready" and kept["made_by_deploy"] == deploy["id"]
-    for host in kept["hosts"]:
+    plan = stack.call("GET", f"/plans/{deploy['plan']}")
+    assert plan["state"] == "ready" and plan["made_by_deploy"] == deploy["id"]
+    for host in plan["hosts"]:
         assert (host["current_release"], host["new_release"]) == ("v1", "v2")
         assert {file["path"] for file in host["files"]["changed"]} == {"server.py", "Procfile"}
-    refused = stack.request("POST", "/deploys", json=wish(deployed, "v2", plan=kept["id"]))
+    refused = stack.request("POST", "/deploys", json=wish(deployed, "v2", plan=plan["id"]))
     assert refused.status_code == 422 and "make one of your own" in refused.text
 
 

@@ -46,18 +46,18 @@ def test_from_a_push_to_production_and_back_out(stack, world, targets, hosts, cl
     assert world.jenkins.items[1].parameters["WINDLASS_COMMIT"] == second
     release = built_before_our_eyes(world, second)
     in_staging(stack, world, release, "SHOP-1")
-    kept = bundle_of(stack, world, release)
-    content = world.artifactory.files[f"releases/{kept['path']}"].content
-    assert hashlib.sha256(content).hexdigest() == kept["sha256"]
+    bundle = bundle_of(stack, world, release)
+    content = world.artifactory.files[f"releases/{bundle['path']}"].content
+    assert hashlib.sha256(content).hexdigest() == bundle["sha256"]
 
     make_ready_by_ansible(stack, world, hosts)
     before, deploy = through_the_client(cli, world, release)
     assert [host.get(server_name=names_of(world)[0]) for host in hosts] == [(200, "two")] * 4
     made_ready(stack, world, hosts, deploy, release)
-    told_once(world, deploy, release, "SHOP-1")
+    assert_delivered_once(world, deploy, release, "SHOP-1")
     assert statuses(world.stash, second) == [(f"windlass/{world.name}/{where}", "success") for where in BOTH]
     assert [version["name"] for version in world.jira.versions["SHOP"]] == [f"{world.name} v1", f"{world.name} v2"]
-    properties = world.artifactory.files[f"releases/{kept['path']}"].properties
+    properties = world.artifactory.files[f"releases/{bundle['path']}"].properties
     assert properties["windlass.production.deploy"] == str(deploy["id"])
 
     # The same application, from other systems.
@@ -71,11 +71,11 @@ def test_from_a_push_to_production_and_back_out(stack, world, targets, hosts, cl
         assert after[shown] == was, shown
     assert [host.get(server_name=names_of(world)[0]) for host in hosts] == [(200, "three")] * 4
     made_ready(stack, world, hosts, deploy, moved)
-    told_once(world, deploy, moved, "SHOP-2")
+    assert_delivered_once(world, deploy, moved, "SHOP-2")
     assert statuses(world.hub, third) == [(f"windlass/{world.name}/{where}", "success") for where in BOTH]
     assert world.stash.said(third) == [] and len(world.jenkins.items) == 2, "nothing goes to where it was before"
-    kept = bundle_of(stack, world, moved)
-    assert hashlib.sha256((world.folder / kept["path"]).read_bytes()).hexdigest() == kept["sha256"]
+    bundle = bundle_of(stack, world, moved)
+    assert hashlib.sha256((world.folder / bundle["path"]).read_bytes()).hexdigest() == bundle["sha256"]
 
     going_back_leaves_issues_alone(stack, world, hosts, deploy, "SHOP-2")
 
@@ -92,8 +92,8 @@ def built_before_our_eyes(world, commit):
     build.log, build.result = build.log + b"all green\n", "SUCCESS"
     release = world.await_release(commit)
     log = world.await_lines(version, lambda lines: "all green" in lines)
-    told = ["checked out", "compiling ü", "all green"]
-    assert [line for line in log if line in told] == told, log
+    expected = ["checked out", "compiling ü", "all green"]
+    assert [line for line in log if line in expected] == expected, log
     return release
 
 
@@ -105,7 +105,7 @@ def in_staging(stack, world, release, issue):
     assert changelog["commits"], changelog
     assert [commit["subject"] for commit in changelog["commits"]] == [f"{issue}: sell tea"]
     assert [found["key"] for found in changelog["issues"]] == [issue]
-    world.await_told(staged, "transition", "comment", "remote-link", "commit-status", "message", "promote")
+    world.await_delivered(staged, "transition", "comment", "remote-link", "commit-status", "message", "promote")
     assert world.jira.issues[issue]["state"] == "In Review"
     stack.wait(
         f"/applications/{world.name}/targets/staging/automations",
@@ -137,10 +137,10 @@ def made_ready(stack, world, hosts, deploy, release):
     assert sorted(tasks) == sorted((host.name, "note the release", "changed") for host in hosts[1:])
 
 
-def told_once(world, deploy, release, issue):
-    """Assert that all systems were told of a deploy to production, once."""
-    said = ("transition", "comment", "remote-link", "release-version", "commit-status", "message", "promote")
-    assert world.await_told(deploy, *said)["promote"]["state"] == "delivered"
+def assert_delivered_once(world, deploy, release, issue):
+    """Assert that all systems got their deliveries about a deploy to production, once."""
+    actions = ("transition", "comment", "remote-link", "release-version", "commit-status", "message", "promote")
+    assert world.await_delivered(deploy, *actions)["promote"]["state"] == "delivered"
     found = world.jira.issues[issue]
     assert found["state"] == "Done"
     assert sorted(found["links"]) == [f"windlass-{world.name}-{where}" for where in BOTH]
@@ -150,12 +150,14 @@ def told_once(world, deploy, release, issue):
 
 
 def going_back_leaves_issues_alone(stack, world, hosts, deploy, issue):
-    """Roll production back; an issue that somebody has taken up again stays where it is, and is told. No version changes."""
+    """Roll production back; an issue that somebody has taken up again stays there, and gets a comment. No version changes."""
     found, versions = world.jira.issues[issue], copy.deepcopy(world.jira.versions)
     found["state"] = "In Progress"
     back = stack.rollback(deploy)
-    told = world.await_told(back, "comment", "remote-link", "commit-status", "message", "promote", "changelog")
-    assert not {"transition", "release-version"} & set(told), told
+    deliveries = world.await_delivered(
+        back, "comment", "remote-link", "commit-status", "message", "promote", "changelog"
+    )
+    assert not {"transition", "release-version"} & set(deliveries), deliveries
     assert (found["state"], world.jira.versions) == ("In Progress", versions)
     text = f"Taken back from production with the return of {world.name} to {back['release']} (deploy {back['id']})."
     (taken,) = [comment["body"] for comment in found["comments"] if "Taken back from production" in comment["body"]]

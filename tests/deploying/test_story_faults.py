@@ -1,4 +1,4 @@
-"""Foreign systems down, slow or lying while a rollout is under way: it goes on, errors say what to do, nothing is told twice."""
+"""Foreign systems down, slow or lying during a rollout: it goes on, errors name the remedy, each delivery comes once."""
 
 import contextlib
 import json
@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.deploying import applications
-from tests.deploying.story import TOLD, make_staging, names_of, stack, systems, world
+from tests.deploying.story import ENDED, make_staging, names_of, stack, systems, world
 
 __all__ = ["stack", "world"]
 
@@ -40,8 +40,8 @@ class Folder:
         if self.aside.exists():
             self.place.unlink(missing_ok=True)
             self.aside.rename(self.place)
-        for kept in self.place.rglob("*.windlass.json-aside"):
-            kept.rename(kept.with_name(kept.name.removesuffix("-aside")))
+        for aside in self.place.rglob("*.windlass.json-aside"):
+            aside.rename(aside.with_name(aside.name.removesuffix("-aside")))
 
 
 @pytest.fixture(scope="module")
@@ -78,16 +78,16 @@ def test_a_rollout_under_way_takes_no_notice_and_nothing_is_told_twice(stack, sh
         stack.call("POST", f"/deploys/{deploy['id']}/resume")
         stack.await_end(deploy["id"], "succeeded")
         assert [host.get(server_name=names_of(world)[0]) for host in hosts[1:]] == [(200, part)] * 3
-        told = in_vain(world, part, deploy)
+        failed = in_vain(world, part, deploy)
     # A receiver of webhooks that answers with 200 has taken them, whatever it says.
     for fault in ("down",) if part == "chat" else ("down", "lying"):
         with mended(world, part, system):
             misbehave(system, fault)
-            resend(stack, told)
+            resend(stack, failed)
             in_vain(world, part, deploy)
-    resend(stack, told)
-    world.await_told(deploy)
-    assert_told_once(world, deploy, commit, issue, part)
+    resend(stack, failed)
+    world.await_delivered(deploy)
+    assert_delivered_once(world, deploy, commit, issue, part)
 
 
 def misbehave(system, fault):
@@ -107,28 +107,28 @@ def mended(world, part, system):
 
 
 def in_vain(world, part, deploy):
-    """Return what a deploy has to tell a system that misbehaves, tried in vain and with a remedy; all others are told."""
+    """Return a deploy's deliveries to a system that misbehaves, tried in vain and with a remedy; all others are delivered."""
 
     def is_tried(page):
-        ours = [item for item in page["items"] if item["integration"] == world.of(part) and item["state"] not in TOLD]
+        ours = [item for item in page["items"] if item["integration"] == world.of(part) and item["state"] not in ENDED]
         others = [item for item in page["items"] if item["integration"] != world.of(part)]
-        return ours and all(item["error"] for item in ours) and all(item["state"] in TOLD for item in others)
+        return ours and all(item["error"] for item in ours) and all(item["state"] in ENDED for item in others)
 
     items = world.stack.wait(f"/deploys/{deploy['id']}/deliveries", is_tried)["items"]
-    told = [item for item in items if item["state"] not in TOLD]
-    for item in told:
+    failed = [item for item in items if item["state"] not in ENDED]
+    for item in failed:
         assert f"'{world.of(part)}'" in item["error"] and REMEDY.search(item["error"]), item
-    return told
+    return failed
 
 
 def resend(stack, deliveries):
-    """Tell again what was told in vain; what is under way just then is waited for."""
+    """Send deliveries again that were tried in vain; what is under way just then is waited for."""
     for item in deliveries:
         path = f"/deliveries/{item['id']}"
         stack.wait(path, lambda _, path=path: stack.request("POST", f"{path}/resend").status_code < 400)
 
 
-def assert_told_once(world, deploy, commit, issue, part):
+def assert_delivered_once(world, deploy, commit, issue, part):
     """Assert that everything that a deploy leads to was done, and done once, where the application is now."""
     host = world.hub if part == "hub" else world.stash
     sent = [request.json["state"] for request in host.did(f"POST .*{commit}")]
@@ -146,7 +146,7 @@ def marked(world, part):
     """Return the deploys to production that the releases are marked with, where they are kept."""
     if part == "folder":
         described = [json.loads(path.read_text()) for path in world.folder.rglob("*.windlass.json")]
-        found = [known["properties"] for known in described]
+        found = [description["properties"] for description in described]
     else:
         found = [file.properties for file in world.artifactory.files.values()]
     return [properties.get("windlass.production.deploy") for properties in found]
@@ -174,8 +174,8 @@ def test_a_push_waits_for_a_system_that_is_down_slow_or_lying_and_is_built_once(
                 world.jenkins_builds()
             path = f"/applications/{world.name}/releases"
             stack.wait(path, lambda page, count=number: len(page["items"]) == count)
-            told = world.await_trying_again(f"v{number}")
-            assert f"'{world.of(part)}'" in told and REMEDY.search(told), told
+            line = world.await_trying_again(f"v{number}")
+            assert f"'{world.of(part)}'" in line and REMEDY.search(line), line
             stack.call("POST", f"/deploys/{rollout['id']}/resume")
             stack.await_end(rollout["id"], "succeeded")
         if part == "jenkins":

@@ -78,8 +78,8 @@ def check_events(events, deploy):
     """All events of a deploy are there once, in sequence, and the last change of state is its state."""
     numbers = [event["number"] for event in events]
     assert numbers == list(range(1, len(events) + 1)), f"deploy {deploy['id']} has the events {numbers}"
-    said = [event["data"]["state"] for event in events if event["kind"] == "deploy"]
-    assert said[-1] == deploy["state"], f"deploy {deploy['id']} is {deploy['state']}, its history says {said}"
+    history = [event["data"]["state"] for event in events if event["kind"] == "deploy"]
+    assert history[-1] == deploy["state"], f"deploy {deploy['id']} is {deploy['state']}, its history says {history}"
 
 
 def check_truth(stack, hosts, name, deploy):

@@ -89,15 +89,15 @@ def parted(page):
 
 def write(path, cases, outcomes, duration_s):
     """Put the table between the two marks of a page; `outcomes` is {case: outcome} of those that ran, if any did."""
-    before, said, known, after = parted(path.read_text(encoding="utf-8"))
+    before, introduction, earlier, after = parted(path.read_text(encoding="utf-8"))
     if outcomes:
         passed = sum(outcome == "passed" for outcome in outcomes.values())
-        said = [
+        introduction = [
             f"The run of {datetime.date.today()}: {passed} of {len(outcomes)} cases passed, "
             f"in {duration_s / 60:.0f} minutes on {os.cpu_count()} cores."
         ]
-    rows = [(*case, outcomes.get(case) or known.get(case, NOT_RUN)) for case in cases]
-    text = "\n".join([f"{before}{BEGIN}", *said, "", *table(rows), f"{END}{after}"])
+    rows = [(*case, outcomes.get(case) or earlier.get(case, NOT_RUN)) for case in cases]
+    text = "\n".join([f"{before}{BEGIN}", *introduction, "", *table(rows), f"{END}{after}"])
     path.write_text(text, encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Applications and their surroundings that do not do what they should: taken back, told of, never a false success."""
+"""Applications and their surroundings that do not do what they should: rolled back, reported, never a false success."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ HEALTH = {"path": "/", "timeout_s": 4, "expect_status": 200}
 DIES_AT_ONCE = "print('no database here', flush=True); sys.exit(3)"
 DIES_SOON = "import time; print('no licence', flush=True); time.sleep(1.3); sys.exit(0)"
 NEVER_ANSWERS = "import time; Handler.do_GET = lambda self: time.sleep(600)"
-DIES_WHEN_TOLD = """
+DIES_ON_SIGNAL = """
 import threading, time
 def watch():
     while not os.path.exists({0!r}):
@@ -101,15 +101,17 @@ def test_a_worker_process_that_dies(stack, hosts, make, name, first):
 @pytest.mark.fault("application", "healthy, then {case} while baking", "rolled back with the reason")
 @pytest.mark.parametrize("case", ["500", "dead"])
 def test_a_release_that_turns_bad_under_watch(stack, hosts, make, name, deployed, case):
-    told = str(hosts[0].folder / f"{name}.told")
+    signal_file = str(hosts[0].folder / f"{name}.told")
     status, before = (
-        (f"500 if os.path.exists({told!r}) else 200", "") if case == "500" else (200, DIES_WHEN_TOLD.format(told))
+        (f"500 if os.path.exists({signal_file!r}) else 200", "")
+        if case == "500"
+        else (200, DIES_ON_SIGNAL.format(signal_file))
     )
     version = make(applications.plain("two", status=status, before=before))
     deploy_id = stack.ask(name, version, strategy={"kind": "canary", "batch": 1, "bake_s": 600})
     stack.wait(f"/deploys/{deploy_id}/hosts", lambda runs: runs["items"][0]["state"] == "succeeded")
     assert hosts[0].get(server_name=f"{name}.example.com") == (200, "two")
-    open(told, "w").close()
+    open(signal_file, "w").close()
     deploy = oracle.await_rest(stack, deploy_id, ("rolled_back",))
     assert ": bake: " in deploy["reason"], deploy["reason"]
     assert "status 500" in deploy["reason"] or case == "dead", deploy[

@@ -50,8 +50,8 @@ def test_the_only_worker_is_off(stack, hosts, name, second, first, shifted, seco
     deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     steps = stack.host_runs(deploy)[hosts[0].name]["steps"]
     begun, ended = datetime.fromisoformat(deploy["created_at"]), datetime.fromisoformat(deploy["ended_at"])
-    told = [event["at"] for event in oracle.history(stack, deploy_id)] + [step["started_at"] for step in steps]
-    times = [datetime.fromisoformat(at) for at in told]
+    shown = [event["at"] for event in oracle.history(stack, deploy_id)] + [step["started_at"] for step in steps]
+    times = [datetime.fromisoformat(at) for at in shown]
     assert begun - NEAR <= min(times) <= max(times) <= ended + NEAR, times
     stack.worker = stack.start_worker()
 

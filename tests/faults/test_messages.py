@@ -1,4 +1,4 @@
-"""Messages are lost, come ten times, in any order, or from somebody else: the rows tell, and nothing is done twice."""
+"""Messages are lost, come ten times, in any order, or from somebody else: the rows decide, and nothing is done twice."""
 
 import base64
 import json
@@ -43,20 +43,20 @@ class Echo(threading.Thread):
 
     def __init__(self, stack):
         super().__init__(daemon=True)
-        self.stack, self.over, self.made, self.known = stack, threading.Event(), 0, set()
+        self.stack, self.over, self.made, self.seen = stack, threading.Event(), 0, set()
 
     def run(self):
         while not self.over.wait(0.001):
             for path in messages(self.stack):
-                if path.name not in self.known:
+                if path.name not in self.seen:
                     self.repeat(path)
 
     def repeat(self, path):
         """Copy one message; kombu's folders give them out in the order of their names, so the copies come in any order."""
-        self.known.add(path.name)
+        self.seen.add(path.name)
         for _ in range(TEN):
             copy = path.with_name(f"{random.randrange(10**9)}_{uuid.uuid4()}.{path.name.split('.', 1)[1]}")
-            self.known.add(copy.name)
+            self.seen.add(copy.name)
             aside = copy.with_name(f".{copy.name}")
             try:
                 shutil.copy(path, aside)
@@ -111,11 +111,11 @@ def test_forged_messages_are_refused(stack, hosts, name, second):
     stack.worker.stop()
     deploy_id = stack.ask(name, second)
     (own,) = [path for path in messages(stack) if deploy_id in args_of(path)]
-    kept = own.read_text()
+    key = own.read_text()
     own.unlink()
     stack.worker = stack.start_worker()
     forge_unsigned(stack, deploy_id)
-    forge_signature(stack, kept)
+    forge_signature(stack, key)
     oracle.await_true(lambda: not messages(stack), "every message taken")
     oracle.await_true(lambda: "not signed with this Windlass's key" in worker_log(stack), "word of a bad signature")
     oracle.await_true(lambda: "Refusing to deserialize" in worker_log(stack), "word of an unsigned message")

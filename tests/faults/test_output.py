@@ -50,7 +50,7 @@ def bounded(stack):
     assert largest < MOST_TEXT
 
 
-def said_by(stack, deploy_id):
+def output_lines(stack, deploy_id):
     """Return the lines that a deploy's history holds of the step start, checked for how many and how large they are."""
     events = oracle.history(stack, deploy_id)
     assert len(events) < MOST_ROWS
@@ -74,7 +74,7 @@ def deploy(stack, repository, name, script, process):
 def test_a_flood_from_the_release_process(stack, hosts, repository, name, first, bounded):
     deploy_id = deploy(stack, repository, name, FLOOD, "release")
     oracle.await_rest(stack, deploy_id, ("succeeded",))
-    lines = said_by(stack, deploy_id)
+    lines = output_lines(stack, deploy_id)
     left_out = sum(int(line.split("[")[1].split()[0]) for line in lines if "lines left out" in line)
     assert left_out > LINES / 2
     assert left_out + sum(line.startswith("line ") for line in lines) == LINES, "each line is there or counted"
@@ -85,7 +85,7 @@ def test_a_flood_from_the_release_process(stack, hosts, repository, name, first,
 def test_a_flood_from_the_application(stack, hosts, repository, name, first, bounded):
     deploy_id = deploy(stack, repository, name, FLOOD, "web")
     oracle.check(stack, hosts, name, deploy_id, ("succeeded",))
-    assert said_by(stack, deploy_id) == []
+    assert output_lines(stack, deploy_id) == []
     logs = list((hosts[0].root / name / "shared" / "logs").glob("web.log*"))
     assert 0 < sum(path.stat().st_size for path in logs) <= 70 * MEGABYTE
 
@@ -94,7 +94,7 @@ def test_a_flood_from_the_application(stack, hosts, repository, name, first, bou
 def test_a_line_of_50_megabytes(stack, hosts, repository, name, first, bounded):
     deploy_id = deploy(stack, repository, name, ONE_LINE, "release")
     oracle.check(stack, hosts, name, deploy_id, ("succeeded",))
-    lines = said_by(stack, deploy_id)
+    lines = output_lines(stack, deploy_id)
     assert any(line.startswith("xxx") and "bytes of this line left out" in line for line in lines), lines
     assert "after it" in lines
 
@@ -115,6 +115,6 @@ def test_an_application_that_dies_after_50_megabytes(stack, hosts, repository, n
 def test_bytes_that_are_no_text(stack, hosts, repository, name, first, bounded):
     deploy_id = deploy(stack, repository, name, NO_TEXT, "release")
     oracle.check(stack, hosts, name, deploy_id, ("succeeded",))
-    lines = said_by(stack, deploy_id)
+    lines = output_lines(stack, deploy_id)
     assert "nul \ufffd here" in lines and "last" in lines
     assert any(line.startswith("invalid \ufffd") and line.endswith("( here") for line in lines), lines

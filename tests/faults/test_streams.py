@@ -14,7 +14,7 @@ from tests.faults import oracle
 
 SLOW = 50
 BUFFER = 2048  # As little as the kernel keeps for a client, so that the server feels at once how slow it is.
-LINES, LINE, LEAST_SAID = 900, 4000, 1_000_000
+LINES, LINE, LEAST_BYTES = 900, 4000, 1_000_000
 MOST_GROWTH = 120_000_000
 # Says some megabytes before the switch, in too few lines to be thinned out.
 TALKS = f"""python -c 'for number in range({LINES}): print(number, "x" * {LINE})'"""
@@ -89,6 +89,6 @@ def test_fifty_slow_clients(stack, hosts, repository, name, first):
         assert all(b"HTTP".startswith(reader.seen[:4]) and reader.seen for reader in readers[:SLOW])
         assert memory_of(web) - before < MOST_GROWTH
     log = stack.request("GET", f"/deploys/{deploy_id}/log").text
-    assert len(log) > LEAST_SAID, "this is too little to fill what the kernel keeps for a slow client"
+    assert len(log) > LEAST_BYTES, "this is too little to fill what the kernel keeps for a slow client"
     assert stack.processes("gunicorn") == web
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))

@@ -22,7 +22,7 @@ def changed(database):
 
 
 @pytest.mark.parametrize(
-    "statements, said",
+    "statements, expected",
     [
         (["ALTER TABLE command_run DROP COLUMN message"], "table command_run has no column message"),
         (["DROP TABLE maintenance_host"], "there is no table maintenance_host"),
@@ -41,13 +41,13 @@ def changed(database):
         ),
     ],
 )
-def test_a_schema_that_does_not_fit_is_refused_and_named(changed, statements, said):
+def test_a_schema_that_does_not_fit_is_refused_and_named(changed, statements, expected):
     User.create(name="ada", created_at=clock())
     for statement in statements:
         changed(statement)
     with pytest.raises(schema.SchemaMisfit) as refused:
         db.migrate()
-    assert said in str(refused.value) and "--data" in str(refused.value)
+    assert expected in str(refused.value) and "--data" in str(refused.value)
     assert User.get().name == "ada"
 
 
@@ -109,19 +109,19 @@ def test_a_process_does_not_start_on_another_schema_and_says_what_to_do(settings
 
 
 @pytest.mark.parametrize(
-    "url, said",
+    "url, expected",
     [
         ("mysql://localhost/windlass", "database.url must start with"),
         ("postgresql://ann:hush-hush@127.0.0.1:1/windlass", "(the setting database.url) does not answer"),
     ],
 )
-def test_a_process_does_not_start_without_a_database_and_says_so(settings, caplog, url, said):
+def test_a_process_does_not_start_without_a_database_and_says_so(settings, caplog, url, expected):
     before = db.database.obj
     settings.database.url = url
     try:
         with pytest.raises(SystemExit):
             connections.start(pool=2, busy_timeout_s=1)
-        assert said in caplog.text and "hush-hush" not in caplog.text
+        assert expected in caplog.text and "hush-hush" not in caplog.text
     finally:
         db.database.initialize(before)
 

@@ -199,9 +199,9 @@ def test_bad_values_are_refused(kind, bad):
         assert refusal(kind, value), value
 
 
-@pytest.mark.parametrize("given, kept", [("2001:0DB8::0001", "2001:db8::1"), ("10.0.0.5", "10.0.0.5")])
-def test_an_address_gets_its_one_spelling(given, kept):
-    assert accepts(names.Address, given) == kept
+@pytest.mark.parametrize("given, spelling", [("2001:0DB8::0001", "2001:db8::1"), ("10.0.0.5", "10.0.0.5")])
+def test_an_address_gets_its_one_spelling(given, spelling):
+    assert accepts(names.Address, given) == spelling
 
 
 def test_repeated_items_count_once():

@@ -28,10 +28,10 @@ def manifests(integration, tmp_path):
 @pytest.fixture
 def enqueued(monkeypatch, settings, manifests):
     """The zones that were enqueued in. Their workers answer at once: dmz's may read the folder, default's not, lab has none."""
-    heard = []
+    enqueued = []
 
     def answer(task, trial_id, zone):
-        heard.append((task, zone))
+        enqueued.append((task, zone))
         settings.puppet.manifests = [str(manifests)] if zone == "dmz" else []
         monkeypatch.setattr(workers, "NAME", f"machine-in-{zone}:1")
         if zone != "lab":
@@ -39,7 +39,7 @@ def enqueued(monkeypatch, settings, manifests):
             integration_tests.carry_out(trial_id)
 
     monkeypatch.setattr(queue, "enqueue", answer)
-    return heard
+    return enqueued
 
 
 def checks(proof):
