@@ -33,18 +33,6 @@ BEFORE_IT_BEGAN = frozenset(
 )
 
 
-def carry_out(run_id):
-    """Run a command on one host, or follow it there, unless somebody does; safe to call at any time. Returns it if claimed."""
-    run = CommandRunAttempt.claim(run_id)
-    if run is None:
-        return None
-    if is_hopeless(run):
-        give_up(run)
-    else:
-        CommandRunAttempt(run).run()
-    return run
-
-
 def is_hopeless(run):
     """Say whether the workers have died one after the other of this run, and a command that has begun has surely ended."""
     return run.attempt > MOST_DEATHS and (run.state == "pending" or clock() > patient_until(run))
@@ -118,6 +106,16 @@ class CommandRunAttempt(Attempt):
     def may_begin(cls):
         """It has not ended, and its time has come."""
         return CommandRun.state.in_(states.COMMAND_RUN_GOING_ON) & leases.is_due(CommandRun)
+
+    @classmethod
+    def carry_out(cls, row_id):
+        """Run a command on a host, or follow it there, unless somebody does; safe to call at any time. Returns a run that it claimed."""
+        run = cls.claim(row_id)
+        if run is not None and is_hopeless(run):
+            give_up(run)
+        elif run is not None:
+            cls(run).run()
+        return run
 
     def work(self):
         """Have it run and write down how it ended."""
@@ -265,7 +263,7 @@ def describe_status(status):
 KIND = declare(
     Kind(
         "windlass.run_command",
-        run=carry_out,
+        run=CommandRunAttempt.carry_out,
         model=CommandRun,
         is_due=CommandRunAttempt.may_begin,
         on_hosts=True,

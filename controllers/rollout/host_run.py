@@ -30,24 +30,6 @@ LOCK_WAIT_S = 20
 GRACE_S = 60  # The agent ends a `release` process that takes too long itself, puts things back and says so.
 
 
-def carry_out(host_run_id):
-    """Carry out a host run if nobody else does; returns when it ended, was handed over or is to be tried again later."""
-    run = HostRunAttempt.claim(host_run_id)
-    if run is None:
-        return
-    if run.deploy.state in states.DEPLOY_ENDED:
-        leases.release(run)
-        return
-    if run.attempt > MOST_DEATHS:
-        give_up(run)
-    elif is_out_of_service(run):
-        leave_out(run)
-    else:
-        HostRunAttempt(run).run()
-    # At once and not through the queue: what follows should not wait for a message.
-    reconcile.reconcile(run.deploy_id)
-
-
 def give_up(run):
     """End a run whose workers have died one after the other, so that it cannot go on killing them."""
     message = (
@@ -108,6 +90,24 @@ class HostRunAttempt(Attempt):
             if run and run.state == "pending":
                 transitions.move_host_run(run, "running", started_at=run.started_at or now())
         return run
+
+    @classmethod
+    def carry_out(cls, row_id):
+        """Carry out a host run if nobody else does; returns when it ended, was handed over or is to be tried again later."""
+        run = cls.claim(row_id)
+        if run is None:
+            return
+        if run.deploy.state in states.DEPLOY_ENDED:
+            leases.release(run)
+            return
+        if run.attempt > MOST_DEATHS:
+            give_up(run)
+        elif is_out_of_service(run):
+            leave_out(run)
+        else:
+            cls(run).run()
+        # At once and not through the queue: what follows should not wait for a message.
+        reconcile.reconcile(run.deploy_id)
 
     def work(self):
         """Go through the steps and write down how it ended."""
@@ -508,4 +508,4 @@ def sentence(host, step, message, remedy):
     return f"{host}: {step}: {message.rstrip('.')}." + (f" {remedy.rstrip('.')}." if remedy else "")
 
 
-KIND = declare(Kind("windlass.host_run", run=carry_out))
+KIND = declare(Kind("windlass.host_run", run=HostRunAttempt.carry_out))

@@ -1,8 +1,8 @@
 """The first schema of the database."""
 
 from peewee import *
-from models.fields import JSONField
-from models.fields import TimeField
+
+from models.fields import JSONField, TimeField
 
 
 def up(migrator, db):

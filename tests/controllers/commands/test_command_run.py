@@ -45,7 +45,7 @@ def asked(tmp_path):
 
 def carried_out(run):
     """Return a run as it is after another worker has had it, and its command."""
-    command_run.carry_out(run.id)
+    command_run.KIND.carry_out(run.id)
     fresh = CommandRun.get_by_id(run.id)
     return fresh, fresh.command
 

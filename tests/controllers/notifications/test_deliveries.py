@@ -28,8 +28,8 @@ def receiver():
 @pytest.fixture
 def webhook(integration, receiver):
     """Make a webhook: webhook(name, **settings)."""
-    return lambda name="ops", **settings: integration(
-        name, "webhook", f"{receiver.url}/hook", {"secret": receiver.secret}, settings
+    return lambda name="ops", **chosen: integration(
+        name, "webhook", f"{receiver.url}/hook", {"secret": receiver.secret}, chosen
     )
 
 
@@ -69,7 +69,7 @@ def test_a_rollout_is_told_from_its_beginning_to_its_end(deploy, webhook, receiv
 
 
 @pytest.mark.parametrize(
-    "settings, expected",
+    "chosen, expected",
     [
         ({"events": ["deploy.failed"]}, []),
         ({"events": ["deploy.*"], "applications": ["sh*"]}, ["deploy.running"]),
@@ -77,8 +77,8 @@ def test_a_rollout_is_told_from_its_beginning_to_its_end(deploy, webhook, receiv
         ({"environments": ["staging", "prod*"]}, ["deploy.running"]),
     ],
 )
-def test_an_integration_chooses_what_it_is_told(deploy, webhook, receiver, settings, expected):
-    webhook(**settings)
+def test_an_integration_chooses_what_it_is_told(deploy, webhook, receiver, chosen, expected):
+    webhook(**chosen)
     moved(deploy, "running")
     assert [row.payload["event"] for row in waiting()] == expected
 

@@ -66,7 +66,7 @@ def run(database, artifactory, settings, tmp_path, monkeypatch):
 def attempt(run):
     """Let a worker try once, whenever that is due; returns the run."""
     HostRun.update(due_at=None).where(HostRun.id == run.id).execute()
-    host_run.carry_out(run.id)
+    host_run.KIND.carry_out(run.id)
     return HostRun.get_by_id(run.id)
 
 

@@ -23,7 +23,7 @@ def run(monkeypatch):
 
 def test_a_run_that_kills_its_workers_is_given_up(run):
     HostRun.update(attempt=host_run.MOST_DEATHS).where(HostRun.id == run.id).execute()
-    host_run.carry_out(run.id)
+    host_run.KIND.carry_out(run.id)
     ended = HostRun.get_by_id(run.id)
     assert (ended.state, ended.lease_owner) == ("failed", None)
     assert ended.message.startswith("web-1: the worker died in each of 20 attempts.")
@@ -32,6 +32,6 @@ def test_a_run_that_kills_its_workers_is_given_up(run):
 
 def test_a_run_of_a_deploy_that_has_ended_is_left_alone(run):
     Deploy.update(state="cancelled").where(Deploy.id == run.deploy_id).execute()
-    host_run.carry_out(run.id)
+    host_run.KIND.carry_out(run.id)
     left = HostRun.get_by_id(run.id)
     assert (left.state, left.lease_owner) == ("running", None)

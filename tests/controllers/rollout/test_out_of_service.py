@@ -88,7 +88,7 @@ def test_one_that_is_taken_out_during_the_rollout_is_skipped_when_its_turn_comes
     take_out(hosts[1])
     end(runs_of(deploy)[0], "succeeded")
     reconcile_once(deploy)
-    host_run.carry_out(runs_of(deploy)[1].id)
+    host_run.KIND.carry_out(runs_of(deploy)[1].id)
     assert hosts_of(deploy)["app2"] == ("skipped", 1, LEFT_OUT)
     assert enqueued_hosts(sent_tasks) == [run.id for run in runs_of(deploy)], "the next one follows at once"
 
@@ -101,7 +101,7 @@ def test_one_that_a_worker_has_changed_goes_on(sent_tasks, hosts, unspoken_to):
     HostRun.update(before={"active": "a", "current": None}, state="running").where(HostRun.id == run.id).execute()
     Step.create(host_run=run, attempt=1, position=0, name="ship", state="running", started_at=now())
     take_out(hosts[0])
-    host_run.carry_out(run.id)
+    host_run.KIND.carry_out(run.id)
     assert unspoken_to == ["app1"], "another attempt was begun"
 
 
@@ -121,7 +121,7 @@ def test_without_the_host_that_is_to_lead_nothing_begins(sent_tasks, hosts, unsp
     deploy = with_release_process(hosts[:2])
     reconcile_once(deploy)
     take_out(hosts[0])
-    host_run.carry_out(runs_of(deploy)[0].id)
+    host_run.KIND.carry_out(runs_of(deploy)[0].id)
     ended = Deploy.get_by_id(deploy.id)
     assert ended.state == "failed" and [state for state, _, _ in hosts_of(deploy).values()] == ["failed", "skipped"]
     assert "app1: in maintenance: new disk, and it is to run the release process" in ended.reason
@@ -140,7 +140,7 @@ def test_a_retry_leaves_them_out_and_takes_those_in_that_are_back(sent_tasks, ho
     take_out(hosts[1])
     DeployController(ANN).retry(deploy.id)
     reconcile_once(deploy)
-    host_run.carry_out(runs_of(deploy)[1].id)
+    host_run.KIND.carry_out(runs_of(deploy)[1].id)
     assert [hosts_of(deploy)[host.name][0] for host in hosts[:3]] == ["pending", "skipped", "pending"]
     assert unspoken_to == []
 
