@@ -109,7 +109,7 @@ class CommandRunAttempt(Attempt):
 
     @classmethod
     def carry_out(cls, row_id):
-        """Run a command on a host, or follow it there, unless somebody does; safe to call at any time. Returns a run that it claimed."""
+        """Run a command on a host, or follow it there, unless somebody does; returns the run if it was claimed."""
         run = cls.claim(row_id)
         if run is not None and is_hopeless(run):
             give_up(run)
