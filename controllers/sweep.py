@@ -32,4 +32,5 @@ def sweep():
             kind.enqueue_due()
         except Exception as error:  # What keeps one kind back must not keep the others back as well.
             log.warning("no look for due work of %s could be taken: %s", kind.task, error)
+        failpoints.reach("sweep.between")
     failpoints.reach("sweep.after")
