@@ -24,9 +24,7 @@ def parser():
         description="Set Windlass up and start it on this machine.",
         epilog="python3 dev.py test [--all] [pytest arguments] runs the tests; python3 dev.py lock resolves dependencies anew.",
     )
-    made.add_argument(
-        "--port", type=int, help="port of the dashboard and the API (default: the setting web.port, 8080)"
-    )
+    made.add_argument("--port", type=int, help="port of the dashboard and the API (default: the setting web.port, 8080)")
     made.add_argument("--data", type=Path, help="folder for everything Windlass keeps (default: var/)")
     made.add_argument("--empty", action="store_true", help="do not deploy the sample application")
     made.add_argument("--config", type=Path, help="configuration file (default: etc/config.json)")

@@ -39,9 +39,7 @@ class Call:
         if header is not None:
             bearer = BEARER.fullmatch(header.strip())
             if not bearer:
-                raise Unauthenticated(
-                    "The header Authorization must be: Bearer <token>.", code="authorization-malformed"
-                )
+                raise Unauthenticated("The header Authorization must be: Bearer <token>.", code="authorization-malformed")
             return sessions.by_token(bearer[1]), None
         cookie = self.session_secret()
         if not cookie:

@@ -106,9 +106,7 @@ def retry_deploy_host(actor, number, host, fields):
     return PauseController(actor).retry_host(number, host)
 
 
-@route(
-    "POST", "/deploys/<number:int>/hosts/<host>/skip", summary="Leave a host of a paused deploy out", returns=HostRun
-)
+@route("POST", "/deploys/<number:int>/hosts/<host>/skip", summary="Leave a host of a paused deploy out", returns=HostRun)
 @auth()
 @validate(NoFields)
 def skip_deploy_host(actor, number, host, fields):

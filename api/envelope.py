@@ -52,9 +52,7 @@ class Envelope:
             body = failure(error, start)
         finally:
             connections.give_back()
-            metrics.count(
-                route_of(environ), environ["REQUEST_METHOD"], seen[0] if seen else "000", time.perf_counter() - begun
-            )
+            metrics.count(route_of(environ), environ["REQUEST_METHOD"], seen[0] if seen else "000", time.perf_counter() - begun)
             if isinstance(body, list):  # A stream goes on under its id.
                 logs.request_id.reset(before)
         return body
@@ -76,9 +74,7 @@ def complete(headers, request_id):
     """Return an answer's headers with those that every answer has."""
     given = {name.lower() for name, _ in headers}
     security = COMMON + (TLS_ONLY if settings.web.secure_cookies else [])
-    return headers + [
-        (name, value) for name, value in [*security, ("X-Request-Id", request_id)] if name.lower() not in given
-    ]
+    return headers + [(name, value) for name, value in [*security, ("X-Request-Id", request_id)] if name.lower() not in given]
 
 
 def failure(error, start):

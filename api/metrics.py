@@ -49,9 +49,7 @@ class Database:
         for names, number in sorted(figures["drifted"].items()):
             drifted.add_metric(names, number)
         yield drifted
-        yield GaugeMetricFamily(
-            "windlass_workers", "Workers that gave a sign of life lately.", value=figures["workers"]
-        )
+        yield GaugeMetricFamily("windlass_workers", "Workers that gave a sign of life lately.", value=figures["workers"])
 
 
 def written():

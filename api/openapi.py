@@ -88,11 +88,7 @@ def without_null_defaults(schema):
     if isinstance(schema, list):
         return [without_null_defaults(part) for part in schema]
     if isinstance(schema, dict):
-        return {
-            name: without_null_defaults(part)
-            for name, part in schema.items()
-            if not (name == "default" and part is None)
-        }
+        return {name: without_null_defaults(part) for name, part in schema.items() if not (name == "default" and part is None)}
     return schema
 
 
@@ -126,15 +122,12 @@ def operation(endpoint, references):
 def parameters(endpoint):
     """Return the parameters of a route: those in its path, in its query and in its headers."""
     found = [
-        {"name": name, "in": "path", "required": True, "schema": path_schema(kind)}
-        for name, kind in RULE.findall(endpoint.path)
+        {"name": name, "in": "path", "required": True, "schema": path_schema(kind)} for name, kind in RULE.findall(endpoint.path)
     ]
     if endpoint.query is not None:
         schema = without_null_defaults(endpoint.query.model_json_schema())
         for name, detail in schema["properties"].items():
-            found.append(
-                {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": detail}
-            )
+            found.append({"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": detail})
     for name in endpoint.header_arguments:
         header, description = REQUEST_HEADERS[name]
         found.append(

@@ -131,9 +131,7 @@ def route(
         parameters = inspect.signature(handler).parameters
         mark(handler, header_arguments=tuple(name for name in HEADER_ARGUMENTS if name in parameters))
         asks = query or handler.marks.get("query")
-        endpoint = Endpoint(
-            method, path, handler, summary, status, returns, asks, produces, location, also or {}, errors
-        )
+        endpoint = Endpoint(method, path, handler, summary, status, returns, asks, produces, location, also or {}, errors)
         ENDPOINTS.append(endpoint)
         site.route(PREFIX + path, method, endpoint.__call__)
         return handler

@@ -52,9 +52,7 @@ def show_variables(actor, name, environment):
     return VariableController(actor).get(name, environment)
 
 
-@route(
-    "PUT", "/applications/<name>/targets/<environment>/variables", summary="Replace all variables", returns=Variables
-)
+@route("PUT", "/applications/<name>/targets/<environment>/variables", summary="Replace all variables", returns=Variables)
 @auth()
 @validate(VariableFields)
 def replace_variables(actor, name, environment, fields, if_match):
@@ -62,9 +60,7 @@ def replace_variables(actor, name, environment, fields, if_match):
     return VariableController(actor).replace(name, environment, fields, if_match)
 
 
-@route(
-    "PATCH", "/applications/<name>/targets/<environment>/variables", summary="Change some variables", returns=Variables
-)
+@route("PATCH", "/applications/<name>/targets/<environment>/variables", summary="Change some variables", returns=Variables)
 @auth()
 @validate(VariableChanges)
 def change_variables(actor, name, environment, fields, if_match):

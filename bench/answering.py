@@ -32,9 +32,7 @@ CASES = (  # (name, server, path, with a token)
 def parser():
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(prog="bench/api", description="Measure an authenticated GET beside bare Bottle.")
-    made.add_argument(
-        "--rounds", type=int, default=5, help="how often each case runs, in turns; the median counts (default: 5)"
-    )
+    made.add_argument("--rounds", type=int, default=5, help="how often each case runs, in turns; the median counts (default: 5)")
     made.add_argument("--requests", type=int, default=2000, help="requests of a round (default: 2000)")
     made.add_argument("--database", help="a postgresql:// URL of an empty database (default: SQLite)")
     return made

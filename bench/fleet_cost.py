@@ -39,9 +39,7 @@ PAGES = ("/deploys?limit=50", "/hosts?limit=200", "/status", "/deploys/{deploy}"
 
 def parser():
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(
-        prog="bench/fleet", description="Compare the cost per host of small and large rollouts."
-    )
+    made = argparse.ArgumentParser(prog="bench/fleet", description="Compare the cost per host of small and large rollouts.")
     made.add_argument("--few", type=int, default=50, help="hosts of the small rollout (default: 50)")
     made.add_argument("--many", type=int, default=500, help="hosts of the large rollout (default: 500)")
     made.add_argument("--json", type=Path, help="also write all figures to this file")
@@ -93,9 +91,7 @@ class FleetStack(Stack):
                 "command": ["supervisorctl", "-c", str(folder / "supervisord.conf")],
             },
         }
-        self.call(
-            "POST", "/hosts", {"name": name, "transport": "local", "root": str(folder / "srv"), "settings": settings}
-        )
+        self.call("POST", "/hosts", {"name": name, "transport": "local", "root": str(folder / "srv"), "settings": settings})
         return name
 
     @functools.cached_property
@@ -103,10 +99,7 @@ class FleetStack(Stack):
         """The worker's process id."""
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):
-                if (
-                    b"celery" in path.read_bytes()
-                    and f"WINDLASS_DATA={self.data}" in (path.parent / "environ").read_text()
-                ):
+                if b"celery" in path.read_bytes() and f"WINDLASS_DATA={self.data}" in (path.parent / "environ").read_text():
                     return int(path.parent.name)
         raise FleetError("the worker is not to be found")
 
@@ -217,9 +210,7 @@ class Bench:
 
 def ratios(rollouts):
     """Return {(what, field): cost per host of the many over that of the few}."""
-    few, many = (
-        {one.what: one for one in rollouts if one.hosts == hosts} for hosts in sorted({r.hosts for r in rollouts})
-    )
+    few, many = ({one.what: one for one in rollouts if one.hosts == hosts} for hosts in sorted({r.hosts for r in rollouts}))
     return {
         (what, field): getattr(many[what], field) / getattr(few[what], field)
         for what in ("canary", "waves")
@@ -237,9 +228,7 @@ def line(one):
 def table(rollouts, pages):
     """Return the figures for people."""
     lines = [
-        f"{'rollout':9}{'hosts':>6}{'took s':>9}"
-        + "".join(f"{name + '/host':>16}" for _, name in COLUMNS)
-        + "  worker's peak MB"
+        f"{'rollout':9}{'hosts':>6}{'took s':>9}" + "".join(f"{name + '/host':>16}" for _, name in COLUMNS) + "  worker's peak MB"
     ]
     lines += [line(one) for one in rollouts]
     lines.append("")

@@ -125,9 +125,7 @@ class Supervisor:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             length = int(head.partition("content-length:")[2].split()[0])
             answer = self.dispatcher._marshaled_dispatch(await reader.readexactly(length))
-            writer.write(
-                b"HTTP/1.0 200 OK\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer
-            )
+            writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
             await writer.drain()
 
 

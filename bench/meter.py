@@ -42,8 +42,7 @@ def process_cpu_s(pid):
 def own_cpu_s():
     """Return the CPU seconds that this process and its buried children have used."""
     return sum(
-        usage.ru_utime + usage.ru_stime
-        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     )
 
 

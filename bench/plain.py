@@ -149,7 +149,5 @@ class Plain:
         )
         script = HOST_SCRIPT.read_bytes()
         command = shlex.join([host.python, "-", order])
-        done = subprocess.run(
-            [*host.ssh_argv(self.key_file), command], input=script, stdout=subprocess.PIPE, check=True
-        )
+        done = subprocess.run([*host.ssh_argv(self.key_file), command], input=script, stdout=subprocess.PIPE, check=True)
         return json.loads(done.stdout), len(script) + len(command)

@@ -48,9 +48,7 @@ class Figures:
         found = []
         for scenario, start_up_s in (("code only", self.start_up_s), ("no-op", 0.0)):
             if self.has(scenario):
-                ratio = (self.wall_s(scenario, "windlass") - start_up_s) / max(
-                    self.wall_s(scenario, "plain") - start_up_s, 0.01
-                )
+                ratio = (self.wall_s(scenario, "windlass") - start_up_s) / max(self.wall_s(scenario, "plain") - start_up_s, 0.01)
                 found.append(Aim(f"{scenario}, less the application's start-up, against plain", ratio, RATIO_AIM, "×"))
         if self.has("rollback"):
             found.append(
@@ -79,11 +77,7 @@ class Figures:
                 row += [""] * 4
             plain = sides["plain"]
             row += [f"{median(plain, 'wall_s'):.2f}", f"{median(plain, 'cpu_s'):.2f}", megabytes(plain)]
-            row.append(
-                f"{self.wall_s(scenario, 'windlass') / self.wall_s(scenario, 'plain'):.2f}"
-                if "windlass" in sides
-                else ""
-            )
+            row.append(f"{self.wall_s(scenario, 'windlass') / self.wall_s(scenario, 'plain'):.2f}" if "windlass" in sides else "")
             yield row
 
     def table(self):

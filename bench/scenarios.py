@@ -71,9 +71,7 @@ class Bench:
 
     def start_windlass(self):
         """Start the real Windlass and tell it of hosts and application."""
-        self.windlass = Windlass(
-            self.fleet.keeper, self.folder / "data", self.key_file, self.workload.folder, dict(os.environ)
-        )
+        self.windlass = Windlass(self.fleet.keeper, self.folder / "data", self.key_file, self.workload.folder, dict(os.environ))
         self.windlass.register(self.fleet, HEALTH_TIMEOUT_S)
 
     def run(self):
@@ -86,9 +84,7 @@ class Bench:
             self.both("no-op", f"code-{number}")
             self.note("rollback", "plain", self.plain.measure(self.plain.roll_back))
             if self.windlass:
-                self.note(
-                    "rollback", "windlass", self.windlass.measure(self.windlass.roll_back, self.windlass.newest())
-                )
+                self.note("rollback", "windlass", self.windlass.measure(self.windlass.roll_back, self.windlass.newest()))
             self.fail(f"broken-{number}")
 
     def warm_up(self):

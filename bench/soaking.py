@@ -43,12 +43,8 @@ def parser():
         default="embedded",
         help="SQLite and no server (default), or PostgreSQL with one of these brokers, which is killed as well",
     )
-    made.add_argument(
-        "--lease-s", type=int, default=15, help="the setting worker.lease_s (default: its own default, 15)"
-    )
-    made.add_argument(
-        "--rate", type=float, default=1, help="requests a second, host, application and variant (default: 1)"
-    )
+    made.add_argument("--lease-s", type=int, default=15, help="the setting worker.lease_s (default: its own default, 15)")
+    made.add_argument("--rate", type=float, default=1, help="requests a second, host, application and variant (default: 1)")
     made.add_argument("--seed", type=int, default=1, help="of everything that is random (default: 1)")
     made.add_argument("--json", type=Path, help="also write all figures to this file")
     return made
@@ -91,9 +87,7 @@ class Soak:
     def lane(self, number):
         """Make an application with its releases on some of the hosts, let it run there, and return its lane."""
         name, count = f"app{number}", self.number_of_lanes()
-        hosts = [
-            self.fleet[(number + step) % len(self.fleet)] for step in range(min(HOSTS_OF_A_TARGET, len(self.fleet)))
-        ]
+        hosts = [self.fleet[(number + step) % len(self.fleet)] for step in range(min(HOSTS_OF_A_TARGET, len(self.fleet)))]
         repository = Repository(self.stack.repositories / name)
         self.stack.add_application(repository, name)
         self.stack.set_target(hosts, name, health={"path": "/", "timeout_s": 60, "expect_status": 200})

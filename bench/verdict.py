@@ -88,9 +88,7 @@ class Verdict:
         failures = [failure for hammer in hammers for failure in hammer.failures]
         self.failed_requests, self.slowest_s = len(failures), max(hammer.slowest_s for hammer in hammers)
         if failures:
-            self.broken.append(
-                f"{len(failures)} of {self.requests} requests to the applications failed: {failures[:3]}"
-            )
+            self.broken.append(f"{len(failures)} of {self.requests} requests to the applications failed: {failures[:3]}")
 
     # Figures.
 

@@ -61,9 +61,7 @@ class Windlass:
         for host in hosts:
             self.call("POST", "/hosts", host.api_payload())
             self.call("POST", f"/hosts/{host.name}/trust", {"fingerprint": host.fingerprint})
-        self.call(
-            "POST", "/applications", {"name": APP, "source": {"repository": str(self.repository), "branch": "main"}}
-        )
+        self.call("POST", "/applications", {"name": APP, "source": {"repository": str(self.repository), "branch": "main"}})
         self.call(
             "PUT",
             f"/applications/{APP}/targets/{ENVIRONMENT}",
@@ -89,9 +87,7 @@ class Windlass:
         if tag not in self.built:
             self.built[tag] = self.build(tag)
         build_s = time.monotonic() - begun
-        made = self.call(
-            "POST", "/deploys", {"application": APP, "release": self.built[tag], "environment": ENVIRONMENT}
-        )
+        made = self.call("POST", "/deploys", {"application": APP, "release": self.built[tag], "environment": ENVIRONMENT})
         self.await_deploy(made["id"], expected)
         return made["id"], build_s
 

@@ -53,9 +53,7 @@ class Workload:
 
     def git(self, *arguments, **options):
         """Run git in the repository."""
-        return subprocess.run(
-            ["git", "-C", str(self.folder), *arguments], env={**os.environ, **COMMITTER}, check=True, **options
-        )
+        return subprocess.run(["git", "-C", str(self.folder), *arguments], env={**os.environ, **COMMITTER}, check=True, **options)
 
     def check_out(self, tag, folder):
         """Write the files of `tag` into a new folder."""

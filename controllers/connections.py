@@ -56,9 +56,7 @@ def translated(error):
             retry_after_s=60,
         )
     if isinstance(error, (OperationalError, InterfaceError)):
-        return Unavailable(
-            "The database does not answer; try again in a moment.", code="database-unavailable", retry_after_s=5
-        )
+        return Unavailable("The database does not answer; try again in a moment.", code="database-unavailable", retry_after_s=5)
     if isinstance(error, (DataError, OverflowError)):
         return Invalid([("", "a value is too long or too large to be kept")])
     return error

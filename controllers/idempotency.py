@@ -68,11 +68,7 @@ def note_made(kind, made_id):
 
 def forget_old(actor, at):
     """Delete a user's keys that are a day old, and those that a crash left in flight."""
-    is_stuck = (
-        IdempotencyKey.status.is_null()
-        & IdempotencyKey.made.is_null()
-        & (IdempotencyKey.created_at < at - IN_FLIGHT_MS)
-    )
+    is_stuck = IdempotencyKey.status.is_null() & IdempotencyKey.made.is_null() & (IdempotencyKey.created_at < at - IN_FLIGHT_MS)
     is_over = (IdempotencyKey.created_at < at - RETENTION_MS) | is_stuck
     IdempotencyKey.delete().where((IdempotencyKey.user == actor.user_id) & is_over).execute()
 
@@ -81,9 +77,7 @@ def insert(actor, key, request_hash, at):
     """Write the row of a key; returns its id, or None if the user's key is taken."""
     try:
         with database.atomic():
-            return IdempotencyKey.insert(
-                user=actor.user_id, key=key, request_hash=request_hash, created_at=at
-            ).execute()
+            return IdempotencyKey.insert(user=actor.user_id, key=key, request_hash=request_hash, created_at=at).execute()
     except IntegrityError:
         return None
 

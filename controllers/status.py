@@ -120,8 +120,7 @@ def describe(target, page_rows):
     newest, current = page_rows.newest.get(key), page_rows.desired.get(key)
     lock = page_rows.locks.get(target.id)
     seen = [
-        (host, page_rows.placements.get((target.application_id, host.id)))
-        for host in hosts_among(page_rows.hosts, target.hosts)
+        (host, page_rows.placements.get((target.application_id, host.id))) for host in hosts_among(page_rows.hosts, target.hosts)
     ]
     desired = current.release if current else None
     is_over = newest is None or newest.state in DEPLOY_ENDED
@@ -177,9 +176,9 @@ def drift_detail(desired, seen):
         if placement and placement.drift:
             parts.append(f"{host.name}: {'; '.join(item['message'] for item in placement.drift)}.")
         if placement is None or placement.digest != desired.digest:
-            others[
-                version_of(placement, desired) or ("another build" if placement and placement.digest else "nothing")
-            ].append(host.name)
+            others[version_of(placement, desired) or ("another build" if placement and placement.digest else "nothing")].append(
+                host.name
+            )
     if others:
         differing = "; ".join(f"{rows.enumerated(names)}: {what}" for what, names in sorted(others.items()))
         parts.insert(0, f"{differing}; it should be {desired.version}.")
@@ -293,8 +292,7 @@ def public(limit=paging.LIMIT, after=None):
     shown = ("application", "environment", "state")
     return {
         "items": [
-            {**{name: item[name] for name in shown}, "release": item["observed"] or item["desired"]}
-            for item in page["items"]
+            {**{name: item[name] for name in shown}, "release": item["observed"] or item["desired"]} for item in page["items"]
         ],
         "next": page["next"],
     }

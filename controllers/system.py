@@ -82,9 +82,7 @@ def ensure_administrator(token):
         at = db.clock()
         User.insert(name=ADMINISTRATOR, is_administrator=True, created_at=at).on_conflict_ignore().execute()
         user = User.get(User.name == ADMINISTRATOR)
-        Token.delete().where(
-            (Token.user == user) & (Token.name == FIRST) & (Token.secret_hash != digest(token))
-        ).execute()
+        Token.delete().where((Token.user == user) & (Token.name == FIRST) & (Token.secret_hash != digest(token))).execute()
         if not Token.update(user=user, expires_at=None).where(Token.secret_hash == digest(token)).execute():
             Token.create(user=user, name=FIRST, secret_hash=digest(token), created_at=at)
 

@@ -82,13 +82,9 @@ SETTINGS = (
     Setting("web.max_body_bytes", 1_048_576, "Largest request body accepted, in bytes."),
     Setting("web.max_hook_bytes", 5_242_880, "Largest hook accepted from a foreign system, in bytes."),
     Setting("web.session_hours", 12, "Hours after which a browser session ends."),
-    Setting(
-        "web.secure_cookies", False, "Mark session cookies Secure; switch on wherever the dashboard is behind TLS."
-    ),
+    Setting("web.secure_cookies", False, "Mark session cookies Secure; switch on wherever the dashboard is behind TLS."),
     Setting("log.level", "info", "Least severe message written.", choices=("debug", "info", "warning", "error")),
-    Setting(
-        "log.format", "plain", "One line a message for people, or one JSON object a line.", choices=("plain", "json")
-    ),
+    Setting("log.format", "plain", "One line a message for people, or one JSON object a line.", choices=("plain", "json")),
     Setting(
         "ssh.key_file",
         "",
@@ -121,17 +117,13 @@ SETTINGS = (
         600,
         "Seconds a deploy waits for the place that keeps its release, when that is away and a worker needs it.",
     ),
-    Setting(
-        "ansible.playbooks", [], "Folders on the workers below which integrations of driver ansible may have playbooks."
-    ),
+    Setting("ansible.playbooks", [], "Folders on the workers below which integrations of driver ansible may have playbooks."),
     Setting(
         "ansible.python",
         "",
         "Python that has ansible-core and ansible-runner, for playbooks; empty: the one that runs Windlass.",
     ),
-    Setting(
-        "puppet.manifests", [], "Folders on the workers below which integrations of driver puppet may have manifests."
-    ),
+    Setting("puppet.manifests", [], "Folders on the workers below which integrations of driver puppet may have manifests."),
     Setting("git.timeout_s", 300, "Seconds one git command may take."),
     Setting(
         "network.allow",
@@ -143,16 +135,12 @@ SETTINGS = (
     Setting("foreign.total_timeout_s", 60, "Seconds one request to a foreign system may take in all."),
     Setting("foreign.transfer_timeout_s", 900, "Seconds a file may take from or to a foreign system."),
     Setting("foreign.concurrency", 4, "Requests a process makes to one integration at the same time."),
-    Setting(
-        "foreign.max_answer_bytes", 16_777_216, "Largest answer taken from a foreign system, files apart, in bytes."
-    ),
+    Setting("foreign.max_answer_bytes", 16_777_216, "Largest answer taken from a foreign system, files apart, in bytes."),
     Setting("command.time_limit_s", 3600, "Longest time limit a one-off command may be given, in seconds."),
     Setting("prepare.time_limit_s", 1800, "Seconds the preparation of a host may take."),
     Setting("deploy.retention", 5, "Successful releases kept on each host."),
     Setting("deploy.time_limit_s", 1800, "Seconds one host may take for its part of a deploy."),
-    Setting(
-        "drift.interval_s", 300, "Seconds between two looks at a host for drift; 0: only when somebody asks for one."
-    ),
+    Setting("drift.interval_s", 300, "Seconds between two looks at a host for drift; 0: only when somebody asks for one."),
     Setting(
         "drift.verify_s",
         86_400,
@@ -234,14 +222,10 @@ def parsed(setting, text):
     try:
         if kind is list:
             value = (
-                json.loads(text)
-                if text.lstrip().startswith("[")
-                else [part.strip() for part in text.split(",") if part.strip()]
+                json.loads(text) if text.lstrip().startswith("[") else [part.strip() for part in text.split(",") if part.strip()]
             )
         elif kind is bool:
-            value = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
-                text.strip().lower()
-            ]
+            value = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.strip().lower()]
         else:
             value = kind(text)
     except (ValueError, KeyError):
@@ -277,11 +261,7 @@ def load(path=None, environ=None):
     values = {setting.name: setting.default for setting in SETTINGS}
     values.update(read_file(path))
     values.update(
-        {
-            setting.name: parsed(setting, environ[setting.variable])
-            for setting in SETTINGS
-            if setting.variable in environ
-        }
+        {setting.name: parsed(setting, environ[setting.variable]) for setting in SETTINGS if setting.variable in environ}
     )
     fresh = Struct()
     for name, value in values.items():

@@ -33,9 +33,7 @@ INSIDE = tuple(
 )
 GLOBAL_IPV6 = ipaddress.ip_network("2000::/3")
 # These answer with a machine's credentials although they are in networks that are otherwise public or private.
-METADATA = frozenset(
-    map(ipaddress.ip_address, ("169.254.169.254", "fd00:ec2::254", "168.63.129.16", "100.100.100.200"))
-)
+METADATA = frozenset(map(ipaddress.ip_address, ("169.254.169.254", "fd00:ec2::254", "168.63.129.16", "100.100.100.200")))
 PROXY_VARIABLES = ("https_proxy", "http_proxy", "all_proxy")
 
 
@@ -94,9 +92,7 @@ def check_address(text):
     if address in METADATA:
         allowed = [network for network in allowed if network.num_addresses == 1]
     if not allowed:
-        raise Refused(
-            f"{address} is {kind}, where Windlass does not go. If it is meant to, add it to the setting network.allow."
-        )
+        raise Refused(f"{address} is {kind}, where Windlass does not go. If it is meant to, add it to the setting network.allow.")
 
 
 def addresses_of(host, port):

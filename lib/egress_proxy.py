@@ -64,9 +64,7 @@ class EgressProxy:
             except OSError:
                 return
             if self._keep(client):
-                threading.Thread(
-                    target=self._serve, args=(client,), name="egress-proxy-connection", daemon=True
-                ).start()
+                threading.Thread(target=self._serve, args=(client,), name="egress-proxy-connection", daemon=True).start()
 
     def _keep(self, plug):
         """Remember a socket so that it is closed with the proxy; returns False when that is closed already."""
@@ -139,9 +137,7 @@ def read_host(plug, kind):
     if kind == NAME:
         return read(plug, read(plug, 1)[0]).decode("idna")
     if kind in (IPV4, IPV6):
-        return socket.inet_ntop(
-            *((socket.AF_INET, read(plug, 4)) if kind == IPV4 else (socket.AF_INET6, read(plug, 16)))
-        )
+        return socket.inet_ntop(*((socket.AF_INET, read(plug, 4)) if kind == IPV4 else (socket.AF_INET6, read(plug, 16))))
     raise ValueError("unknown kind of address in a SOCKS request")
 
 

@@ -60,9 +60,7 @@ def parse_procfile(text):
             continue
         match = LINE.fullmatch(line)
         if not match or not match[2]:
-            raise BadDescription(
-                f"Procfile, line {number}: write a process as 'name: command', such as 'web: gunicorn app:app'."
-            )
+            raise BadDescription(f"Procfile, line {number}: write a process as 'name: command', such as 'web: gunicorn app:app'.")
         name, command = match[1], match[2]
         problem = problem_of(name, command)
         if problem:
@@ -125,9 +123,7 @@ def mistakes_in(document, keys, prefix):
         if key not in keys:
             near = nearest(key, keys)
             hint = (
-                f"did you mean '{prefix}{near}'?"
-                if near
-                else f"known are {', '.join(sorted(prefix + name for name in keys))}."
+                f"did you mean '{prefix}{near}'?" if near else f"known are {', '.join(sorted(prefix + name for name in keys))}."
             )
             yield f"There is no key '{prefix}{key}'; {hint}"
             continue

@@ -176,9 +176,7 @@ class _Run:
         def keep(data):
             """Keep a piece of the output. Raises TooMuchOutput."""
             if len(self.output) + len(data) > most_output:
-                raise TooMuchOutput(
-                    f"{self.program} wrote more than {most_output} bytes.", self.program, self.lines.tail
-                )
+                raise TooMuchOutput(f"{self.program} wrote more than {most_output} bytes.", self.program, self.lines.tail)
             self.output.extend(data)
 
         return keep

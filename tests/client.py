@@ -43,13 +43,9 @@ class ApiClient:
 
 def assert_problem(response, status, code):
     """Check that a response is an error in the one shape that all errors have; returns the problem."""
-    assert (response.status_code, response.mimetype) == (status, "application/problem+json"), response.get_data(
-        as_text=True
-    )
+    assert (response.status_code, response.mimetype) == (status, "application/problem+json"), response.get_data(as_text=True)
     problem = response.json
     assert (problem["status"], problem["code"]) == (status, code), problem
-    assert all(
-        isinstance(problem[name], str) and problem[name] for name in ("type", "title", "detail", "request_id")
-    ), problem
+    assert all(isinstance(problem[name], str) and problem[name] for name in ("type", "title", "detail", "request_id")), problem
     assert "Traceback" not in response.get_data(as_text=True)
     return problem

@@ -59,8 +59,7 @@ def event_complaints(path, event):
 def mistakes(where, place, value):
     """Return how a JSON value differs from the schema at a place of the document."""
     return [
-        f"{where}: {'.'.join(map(str, error.instance_path))}: {error.message}"
-        for error in validator(place).iter_errors(value)
+        f"{where}: {'.'.join(map(str, error.instance_path))}: {error.message}" for error in validator(place).iter_errors(value)
     ]
 
 
@@ -113,6 +112,4 @@ def operation(method, path):
 
 def pointer(*names):
     """Return the JSON pointer (RFC 6901) to a part of the document, as a fragment."""
-    return "#/" + "/".join(
-        name.replace("~", "~0").replace("/", "~1").replace("{", "%7B").replace("}", "%7D") for name in names
-    )
+    return "#/" + "/".join(name.replace("~", "~0").replace("/", "~1").replace("{", "%7B").replace("}", "%7D") for name in names)

@@ -264,8 +264,7 @@ def planned_host(name="web1", **changes):
 def brief(full):
     """Return what /status tells of a deploy."""
     return {
-        name: full[name]
-        for name in ("id", "release", "state", "requested_by", "reason", "created_at", "started_at", "ended_at")
+        name: full[name] for name in ("id", "release", "state", "requested_by", "reason", "created_at", "started_at", "ended_at")
     }
 
 

@@ -134,9 +134,7 @@ class Stack:
 
     def deploy(self, release="latest", name="shop", environment="production", state="succeeded", **fields):
         """Deploy and wait for the end, which must be `state`."""
-        made = self.call(
-            "POST", "/deploys", {"application": name, "release": release, "environment": environment, **fields}
-        )
+        made = self.call("POST", "/deploys", {"application": name, "release": release, "environment": environment, **fields})
         return self.await_end(made["id"], state)
 
     def rollback(self, deploy, state="succeeded"):

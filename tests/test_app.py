@@ -56,9 +56,7 @@ class Server:
     def open_stream(self):
         """Open the stream of all deploys; returns the socket, its headers and opening read."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
-        connection.sendall(
-            f"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n\r\n".encode()
-        )
+        connection.sendall(f"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n\r\n".encode())
         received = b""
         while b": windlass" not in received:
             piece = connection.recv(4096)
@@ -113,9 +111,7 @@ def test_a_chunked_body_is_read(server):
 
 
 def test_a_chunked_body_that_is_too_large_is_refused_and_the_server_goes_on(server):
-    refused = server.request(
-        "POST", "/tokens", data=chunks(*[b" " * 65536] * 40), headers={"Content-Type": "application/json"}
-    )
+    refused = server.request("POST", "/tokens", data=chunks(*[b" " * 65536] * 40), headers={"Content-Type": "application/json"})
     assert (refused.status_code, refused.json()["code"]) == (413, "body-too-large")
     assert server.request("GET", "/me").status_code == 200
 
@@ -123,9 +119,7 @@ def test_a_chunked_body_that_is_too_large_is_refused_and_the_server_goes_on(serv
 def test_more_requests_than_connections_are_all_answered(server):
     with concurrent.futures.ThreadPoolExecutor(30) as clients:
         answers = list(
-            clients.map(
-                lambda number: server.request("POST", "/tokens", json={"name": f"t{number}"}).status_code, range(60)
-            )
+            clients.map(lambda number: server.request("POST", "/tokens", json={"name": f"t{number}"}).status_code, range(60))
         )
     assert set(answers) == {201}
 
@@ -160,9 +154,7 @@ def test_waiting_for_sqlites_writer_lets_other_requests_go_on(on_sqlite):
     with contextlib.closing(sqlite3.connect(server.data / "windlass.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         answers = []
-        writer = threading.Thread(
-            target=lambda: answers.append(server.request("POST", "/tokens", json={"name": "patient"}))
-        )
+        writer = threading.Thread(target=lambda: answers.append(server.request("POST", "/tokens", json={"name": "patient"})))
         writer.start()
         for _ in range(20):
             assert server.request("GET", "/me").status_code == 200
@@ -178,9 +170,7 @@ def test_a_writer_that_does_not_end_is_503_busy(on_sqlite):
     with contextlib.closing(sqlite3.connect(server.data / "windlass.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         refused = server.request("POST", "/tokens", json={"name": "impatient"})
-        assert (refused.status_code, refused.json()["code"]) == (503, "busy") and int(
-            refused.headers["Retry-After"]
-        ) > 0
+        assert (refused.status_code, refused.json()["code"]) == (503, "busy") and int(refused.headers["Retry-After"]) > 0
         other.execute("ROLLBACK")
     assert "impatient" not in server.request("GET", "/tokens").text
 
@@ -210,9 +200,7 @@ def test_figures_are_those_of_all_processes(own_server):
 def run_python(code, folder, **settings):
     """Run Python code in the checkout with a data folder of its own."""
     environment = {"PATH": os.environ["PATH"], "WINDLASS_DATA": str(folder / "data"), **settings}
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
-    )
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
 
 
 def test_importing_it_is_all_it_takes(tmp_path):

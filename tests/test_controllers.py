@@ -146,9 +146,7 @@ def test_controllers_read_models_through_their_base_only():
         f"{found.__module__}:{line} {name}.{attribute}"
         for found in classes().values()
         for name, attribute, line in calls_of(found)
-        if (name in names and attribute in READS)
-        or (name, attribute) in UNSEEING
-        or (name, attribute) == ("audit", "change")
+        if (name in names and attribute in READS) or (name, attribute) in UNSEEING or (name, attribute) == ("audit", "change")
     ]
     assert not wrong
 
@@ -302,9 +300,7 @@ def populated(api, monkeypatch):
 def blind(populated, monkeypatch):
     """A client that calls as somebody who may see no row of anything."""
     visible = Controller.visible
-    monkeypatch.setattr(
-        Controller, "visible", lambda self, model, *columns: visible(self, model, *columns).where(SQL("1 = 0"))
-    )
+    monkeypatch.setattr(Controller, "visible", lambda self, model, *columns: visible(self, model, *columns).where(SQL("1 = 0")))
     return populated
 
 
@@ -402,9 +398,7 @@ def test_who_may_see_nothing_changes_nothing(blind, prefix):
     for endpoint in CHANGING:
         status, text, sent = ask(blind, endpoint, prefix)
         refused = {404} if "<" in endpoint.path else {404, 422}
-        is_taken = (
-            handler_of(endpoint) in MAKES_NAMED and status == 409 and json.loads(text)["code"] == "already-exists"
-        )
+        is_taken = handler_of(endpoint) in MAKES_NAMED and status == 409 and json.loads(text)["code"] == "already-exists"
         assert status in refused or is_taken, (endpoint.method, endpoint.path, status, text)
         assert HIDDEN not in without(text, sent).lower(), (endpoint.path, text)
     assert rows_there() == before

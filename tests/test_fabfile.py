@@ -90,9 +90,7 @@ def test_a_passed_timeout_ends_the_task_with_5(fab, api):
 
 
 def test_who_may_not_gets_4(fab, api):
-    api.fail(
-        "POST", "/deploys", status=403, kind="application/problem+json", body=b'{"status": 403, "detail": "Not yours."}'
-    )
+    api.fail("POST", "/deploys", status=403, kind="application/problem+json", body=b'{"status": 403, "detail": "Not yours."}')
     done = fab("deploy", "--application=shop", "--environment=production")
     assert done.returncode == 4
     assert "Not yours." in done.stderr

@@ -129,9 +129,7 @@ def test_packages_of_controllers_import_downwards_only():
 def test_every_package_of_controllers_has_its_place():
     there = {path.parent.name for path in (ROOT / "controllers").glob("*/__init__.py")}
     named = {package for packages in PACKAGES for package in packages}
-    assert there <= named and all(
-        package in there or (ROOT / "controllers" / f"{package}.py").exists() for package in named
-    )
+    assert there <= named and all(package in there or (ROOT / "controllers" / f"{package}.py").exists() for package in named)
 
 
 def test_no_room_of_controllers_is_crowded():
@@ -145,9 +143,7 @@ def test_no_room_of_controllers_is_crowded():
 
 def modules_below(layer):
     """Return {dotted name: path} of a layer's modules."""
-    return {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in files(layer)
-    }
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in files(layer)}
 
 
 def test_modules_of_controllers_import_in_no_circle():
@@ -227,9 +223,7 @@ print(*sorted(kinds.ALL)); print(*sorted(name for name in queue.celery().tasks i
 def test_every_task_that_is_enqueued_is_declared_and_registered(settings):
     """In a process of its own, as a worker is one: what other tests imported makes no difference."""
     environment = {**os.environ, "WINDLASS_DATA": settings.data}
-    done = subprocess.run(
-        [sys.executable, "-c", WORKER], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", WORKER], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     declared, registered = (line.split() for line in done.stdout.splitlines())
     enqueued = {

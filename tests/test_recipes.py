@@ -22,9 +22,7 @@ from tests.foreign.standins.frame import Reply, StandIn, route
 
 __all__ = ["foreign_settings"]
 DOCUMENT = (Path(__file__).resolve().parent.parent / "docs" / "development.md").read_text(encoding="utf-8")
-RECIPES = {
-    kind: (path, code) for kind, path, code in re.findall(r"^```python (\w+) (\S+)\n(.*?)^```$", DOCUMENT, re.M | re.S)
-}
+RECIPES = {kind: (path, code) for kind, path, code in re.findall(r"^```python (\w+) (\S+)\n(.*?)^```$", DOCUMENT, re.M | re.S)}
 
 
 class Pager(StandIn):

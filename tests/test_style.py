@@ -15,7 +15,5 @@ ROOT = Path(__file__).resolve().parent.parent
     ids=" ".join,
 )
 def test_ruff_finds_nothing(command):
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", *command], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-m", "ruff", *command], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -24,9 +24,7 @@ Package = text(
 def repository(value):
     """Check how a repository is named, so that git can take it for nothing but a place."""
     if CONTROL.search(value) or " " in value or value.startswith("-") or "::" in value:
-        raise ValueError(
-            "Use a repository's URL such as https://git.example.net/team/shop.git, without spaces and '::'."
-        )
+        raise ValueError("Use a repository's URL such as https://git.example.net/team/shop.git, without spaces and '::'.")
     if not value.startswith(SCHEMES):
         if "://" in value or not (value.startswith("/") or SSH_SHORT.fullmatch(value) or RELATIVE.fullmatch(value)):
             raise ValueError(
@@ -58,9 +56,7 @@ Repository = Annotated[
     AfterValidator(repository),
     Field(examples=["https://git.example.net/team/shop.git"]),
 ]
-Branch = Annotated[
-    str, StringConstraints(min_length=1, max_length=200), AfterValidator(branch), Field(examples=["main"])
-]
+Branch = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(branch), Field(examples=["main"])]
 Requirement = text(
     r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._, -]+\])? *([<>=!~][^;@\s#,]*( *, *[<>=!~][^;@\s#,]*)*)?",
     "Use a package with the versions that will do, such as gunicorn or gunicorn>=23,<24.",
@@ -154,9 +150,7 @@ class ApplicationChanges(Fields):
     artifacts: ArtifactsFields | None = Field(default=None, description="null: releases are kept here alone.")
     tracker: TrackerFields | None = Field(default=None, description="null: no tracker is told.")
     team: Line | None = None
-    processes: Processes = Field(
-        default=None, description="Commands that take precedence over those of the release's Procfile."
-    )
+    processes: Processes = Field(default=None, description="Commands that take precedence over those of the release's Procfile.")
 
 
 class ApplicationFields(ApplicationChanges):

@@ -12,9 +12,7 @@ class AuditQuery(ListQuery):
     """A page of the audit trail, newest first."""
 
     by: Annotated[Filter, Field(description="Only what this user did.")] | None = None
-    action: Annotated[Filter, Field(description="Such as deploy.create, or deploy for all about deploys.")] | None = (
-        None
-    )
+    action: Annotated[Filter, Field(description="Such as deploy.create, or deploy for all about deploys.")] | None = None
     subject: Annotated[str, Field(max_length=300)] | None = None
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None

@@ -33,9 +33,7 @@ class CommandFields(Fields):
     hosts: Annotated[list[HostName], Field(min_length=1, max_length=500), AfterValidator(unique)] = Field(
         default=None, description="Where; with an application: only these of its target's hosts."
     )
-    application: Name = Field(
-        default=None, description="Run in the release that runs now, with its virtualenv and variables."
-    )
+    application: Name = Field(default=None, description="Run in the release that runs now, with its virtualenv and variables.")
     environment: Name = None
     time_limit_s: Annotated[int, Field(ge=1, le=DAY_S)] = Field(
         default=None,

@@ -35,9 +35,9 @@ class ApprovalFields(Fields):
     """What one says when agreeing to a deploy."""
 
     comment: Paragraph = None
-    digest: Annotated[
-        str | None, Field(pattern="^[0-9a-f]{64}$", description="Agree only to the plan that has this digest.")
-    ] = None
+    digest: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$", description="Agree only to the plan that has this digest.")] = (
+        None
+    )
 
 
 class NoFields(Fields):
@@ -91,9 +91,7 @@ class Deploy(Answer):
     environment: str
     state: str
     strategy: Strategy
-    plan: int | None = Field(
-        description="What it does, host by host; filled as hosts begin where it came without a plan."
-    )
+    plan: int | None = Field(description="What it does, host by host; filled as hosts begin where it came without a plan.")
     progress: Progress
     requested_by: str
     comment: str | None

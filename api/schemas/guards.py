@@ -26,9 +26,7 @@ def when(value):
 def moment(value):
     """Check a time of the week."""
     if not isinstance(value, str) or not MOMENT.fullmatch(value):
-        raise ValueError(
-            'Use a day and a time such as "fri 16:00": mon, tue, wed, thu, fri, sat or sun, and 00:00 to 23:59.'
-        )
+        raise ValueError('Use a day and a time such as "fri 16:00": mon, tue, wed, thu, fri, sat or sun, and 00:00 to 23:59.')
     return value
 
 

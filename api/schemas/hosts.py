@@ -36,9 +36,7 @@ def host_key(value):
         raise ValueError(str(error)) from None
 
 
-HostKey = Annotated[
-    str, Field(max_length=4000, examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…"]), AfterValidator(host_key)
-]
+HostKey = Annotated[str, Field(max_length=4000, examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…"]), AfterValidator(host_key)]
 Tags = Annotated[list[Tag], Field(max_length=50), AfterValidator(unique)]
 
 

@@ -38,9 +38,7 @@ def unique(items):
     return list(dict.fromkeys(items))
 
 
-Name = text(
-    r"[a-z0-9][a-z0-9-]*", "Use 1 to 40 lower-case letters, digits and hyphens, beginning with a letter or digit.", 40
-)
+Name = text(r"[a-z0-9][a-z0-9-]*", "Use 1 to 40 lower-case letters, digits and hyphens, beginning with a letter or digit.", 40)
 HostName = text(
     r"[a-z0-9]([a-z0-9-]|\.(?=[a-z0-9]))*",
     "Use 1 to 100 lower-case letters, digits, hyphens and dots, such as web-1 or web-1.example.net.",
@@ -49,9 +47,7 @@ HostName = text(
 ProcessName = text(
     r"[a-z][a-z0-9_-]*", "Use 1 to 30 lower-case letters, digits, hyphens and underscores, beginning with a letter.", 30
 )
-VariableName = text(
-    r"[A-Za-z_][A-Za-z0-9_]*", "Use 1 to 100 letters, digits and underscores, not beginning with a digit.", 100
-)
+VariableName = text(r"[A-Za-z_][A-Za-z0-9_]*", "Use 1 to 100 letters, digits and underscores, not beginning with a digit.", 100)
 Tag = text(
     r"[a-z0-9][a-z0-9._:=-]*",
     "Use 1 to 50 lower-case letters, digits and . _ : = -, beginning with a letter or digit.",
@@ -131,19 +127,13 @@ def listen(value):
         raise ValueError("Use a port such as 80, or an address and a port such as 10.0.0.1:8080 or [::1]:8080.")
     if separator and where != "*":
         try:
-            ipaddress.ip_address(
-                where[1:-1] if where.startswith("[") and where.endswith("]") else where.replace(":", "!")
-            )
+            ipaddress.ip_address(where[1:-1] if where.startswith("[") and where.endswith("]") else where.replace(":", "!"))
         except ValueError:
-            raise ValueError(
-                "Use an IP address before the port, IPv6 in brackets: 10.0.0.1:8080 or [::1]:8080."
-            ) from None
+            raise ValueError("Use an IP address before the port, IPv6 in brackets: 10.0.0.1:8080 or [::1]:8080.") from None
     return value
 
 
-Address = Annotated[
-    str, AfterValidator(address), Field(json_schema_extra={"examples": ["web-1.example.net", "10.0.0.5"]})
-]
+Address = Annotated[str, AfterValidator(address), Field(json_schema_extra={"examples": ["web-1.example.net", "10.0.0.5"]})]
 ServerName = Annotated[str, AfterValidator(server_name), Field(json_schema_extra={"examples": ["www.example.net"]})]
 Listen = Annotated[str, AfterValidator(listen), Field(json_schema_extra={"examples": ["80", "10.0.0.1:8080"]})]
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -67,9 +67,7 @@ def run_value(value):
 
 RunValue = checked(run_value, {"type": ["string", "integer", "boolean"]})
 Kind = checked(kind, {"type": "string", "enum": list(KINDS)})
-Pause = checked(
-    pause, {"anyOf": [{"type": "integer", "minimum": 0, "maximum": DAY_S}, {"type": "string", "enum": ["resume"]}]}
-)
+Pause = checked(pause, {"anyOf": [{"type": "integer", "minimum": 0, "maximum": DAY_S}, {"type": "string", "enum": ["resume"]}]})
 
 
 class StrategyFields(Fields):
@@ -79,12 +77,8 @@ class StrategyFields(Fields):
     batch: BatchSize = Field(
         default=None, description="Hosts that go at a time (rolling), or before all others (canary); default 1."
     )
-    max_failures: FailureCount = Field(
-        default=None, description="Hosts that may fail before the rollout stops; default 0."
-    )
-    pause_s: Pause = Field(
-        default=None, description='Seconds to wait between two waves, or "resume": until resumed; default 0.'
-    )
+    max_failures: FailureCount = Field(default=None, description="Hosts that may fail before the rollout stops; default 0.")
+    pause_s: Pause = Field(default=None, description='Seconds to wait between two waves, or "resume": until resumed; default 0.')
     bake_s: Seconds = Field(
         default=None,
         description="Seconds each wave is watched, and must stay healthy, once it has switched; default 0.",
@@ -103,9 +97,7 @@ class HealthFields(Fields):
     timeout_s: Annotated[int, Field(ge=1, le=3600)] = Field(
         default=None, description="Seconds until the new release must answer as expected; default 30."
     )
-    expect_status: Annotated[int, Field(ge=100, le=599)] | None = Field(
-        default=None, description="null: any 2xx or 3xx."
-    )
+    expect_status: Annotated[int, Field(ge=100, le=599)] | None = Field(default=None, description="null: any 2xx or 3xx.")
 
 
 class TaggedHosts(Fields):
@@ -183,8 +175,7 @@ class TargetFields(Fields):
     health: HealthFields = None
     processes: Annotated[dict[ProcessName, ShellLine | None], Field(max_length=20)] = Field(
         default=None,
-        description="Commands that take precedence over the application's and the release's; "
-        "null: do not run that process here.",
+        description="Commands that take precedence over the application's and the release's; null: do not run that process here.",
     )
     server_names: Annotated[list[ServerName], Field(max_length=100), AfterValidator(unique)] = Field(
         default=None, description="Host names that nginx serves the application under; none: every name."
@@ -198,9 +189,7 @@ class TargetFields(Fields):
     drain_s: Annotated[int, Field(ge=0, le=3600)] = Field(
         default=None, description="Seconds the old release's connections may take to end; default 30."
     )
-    keep_warm: bool = Field(
-        default=None, description="Leave the old release running for a rollback in an instant; default true."
-    )
+    keep_warm: bool = Field(default=None, description="Leave the old release running for a rollback in an instant; default true.")
 
 
 def variable(value):
@@ -220,9 +209,7 @@ def variable(value):
     if "\0" in value.get("value", ""):
         raise ValueError("A value cannot hold a NUL character.")
     if size > VALUE_LIMIT_BYTES:
-        raise ValueError(
-            f"Use at most {VALUE_LIMIT_BYTES} bytes; put larger things into a file under shared/ on the hosts."
-        )
+        raise ValueError(f"Use at most {VALUE_LIMIT_BYTES} bytes; put larger things into a file under shared/ on the hosts.")
     return value
 
 

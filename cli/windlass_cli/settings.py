@@ -120,9 +120,7 @@ def read_file(environ=os.environ):
 def _check_file(path, mode, kept):
     """Refuse a settings file of the wrong shape, and one with tokens that others may read."""
     tokens = kept.get("tokens", {}) if isinstance(kept, dict) else None
-    right = isinstance(tokens, dict) and all(
-        isinstance(text, str) for text in [kept.get("url") or "", *tokens.values()]
-    )
+    right = isinstance(tokens, dict) and all(isinstance(text, str) for text in [kept.get("url") or "", *tokens.values()])
     if not right:
         raise SettingsError(
             f"The settings file {path} does not hold what the client wrote there.",

@@ -99,9 +99,7 @@ def by_cookie(secret):
 def require_csrf(given, csrf_token):
     """Raise Forbidden unless a browser's request carries the session's CSRF token, which pages elsewhere cannot read."""
     if not hmac.compare_digest((given or "").encode(), csrf_token.encode()):
-        raise Forbidden(
-            "Send the session's csrf_token (GET /me tells it) in the header X-CSRF-Token.", code="csrf-token-invalid"
-        )
+        raise Forbidden("Send the session's csrf_token (GET /me tells it) in the header X-CSRF-Token.", code="csrf-token-invalid")
 
 
 def log_in(fields, address):
@@ -127,9 +125,7 @@ def refuse_when_throttled(attempt):
     """Raise Throttled when there were too many wrong attempts of this kind within the last minute."""
     with failures_guard:
         if failures.get(attempt, 0) >= ATTEMPTS:
-            raise Throttled(
-                "Too many attempts to log in: wait a minute, then try again.", retry_after_s=ATTEMPTS_WINDOW_S
-            )
+            raise Throttled("Too many attempts to log in: wait a minute, then try again.", retry_after_s=ATTEMPTS_WINDOW_S)
 
 
 def count_failure(attempt):

@@ -37,10 +37,7 @@ def on_push(integration, push):
             done.append(f"{push.kind} {push.name} of {application.name} was deleted")
         elif matching:
             release = release_of_commit(application, push)
-            done += [
-                create_automation(target, release, rule, f"push to {push.kind} {push.name}")
-                for target, rule in matching
-            ]
+            done += [create_automation(target, release, rule, f"push to {push.kind} {push.name}") for target, rule in matching]
         else:
             done.append(f"no target of {application.name} has a rule for {push.kind} {push.name}")
     return done
@@ -58,9 +55,7 @@ def on_published(integration, published):
             continue
         for target, rule in targets_matching(application, "version", published.version):
             release = release_of_version(application, published.version)
-            done.append(
-                create_automation(target, release, rule, f"{published.package} {published.version} was published")
-            )
+            done.append(create_automation(target, release, rule, f"{published.package} {published.version} was published"))
     return done
 
 
@@ -132,9 +127,7 @@ def create_automation(target, release, rule, reason):
             return f"{where} was wanted before"
         superseded = {"outcome": f"{release.version} came after it.", "ended_at": now()}
         states.move_all(Automation, "superseded", Automation.target == target, **superseded)
-        row = Automation.create(
-            target=target, release=release, rule=rule, reason=reason, state="waiting", created_at=now()
-        )
+        row = Automation.create(target=target, release=release, rule=rule, reason=reason, state="waiting", created_at=now())
     queue.enqueue("windlass.automation", row.id)
     return f"{where} is deployed when it is ready"
 

@@ -99,9 +99,7 @@ class EnvironmentController(Controller):
         """Set how many approvals deploys need and where releases come from, if given. Raises Forbidden, Invalid."""
         given = {name: fields[name] for name in ("approvals", "promote_from") if name in fields}
         if given and not self.actor.is_administrator:
-            raise Forbidden(
-                "Only an administrator may change how an environment is protected.", code="not-administrator"
-            )
+            raise Forbidden("Only an administrator may change how an environment is protected.", code="not-administrator")
         environment.approvals = given.get("approvals", environment.approvals)
         if "promote_from" in given:
             environment.promote_from = self.source_of(environment, given["promote_from"])

@@ -49,9 +49,7 @@ def together(done):
             why = requests.unanswered(worker_request, PATIENCE_S)
             checks.append(foreign.Check(f"worker of zone {worker_request.zone}", False, why))
             continue
-        versions += (
-            [worker_request.answer["version"]] if worker_request.answer["version"] not in (None, *versions) else []
-        )
+        versions += [worker_request.answer["version"]] if worker_request.answer["version"] not in (None, *versions) else []
         for check in worker_request.answer["checks"]:
             message = f"{check['message']} (seen by worker {worker_request.worker})"
             checks.append(foreign.Check(f"{check['name']} in zone {worker_request.zone}", check["ok"], message))

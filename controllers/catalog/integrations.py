@@ -69,9 +69,7 @@ def credentials_of(integration):
     try:
         return json.loads(secretbox.open_sealed(integration.credentials))
     except secretbox.SecretBoxError as error:
-        raise Unavailable(
-            f"The credentials of integration {integration.name}: {error}", code="secret-unreadable"
-        ) from None
+        raise Unavailable(f"The credentials of integration {integration.name}: {error}", code="secret-unreadable") from None
 
 
 def sealed(credentials):
@@ -100,9 +98,7 @@ def demand_secret_again(integration, changes):
     is_elsewhere |= after.get("ca") not in (None, before.get("ca"))
     is_elsewhere |= any(after.get(name) != before.get(name) for name in (driver.places if driver else ()))
     if is_elsewhere and integration.credentials and "credentials" not in changes:
-        raise Invalid(
-            [("credentials", "Enter the credentials again, or null: they are not sent to another place unasked.")]
-        )
+        raise Invalid([("credentials", "Enter the credentials again, or null: they are not sent to another place unasked.")])
 
 
 def users_of(integration):

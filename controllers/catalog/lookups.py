@@ -78,9 +78,7 @@ class LookupController(Controller):
         """
         source = self.named(Application, application, "application").source
         if not source.get("package"):
-            raise Conflict(
-                f"{application} has a repository and is no package of an index: ask for its refs.", code="no-package"
-            )
+            raise Conflict(f"{application} has a repository and is no package of an index: ask for its refs.", code="no-package")
         driver = foreign.driver_for(source, PATIENCE_S)
         if driver.index().url is None:
             raise Conflict(

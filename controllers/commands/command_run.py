@@ -28,9 +28,7 @@ LOCK_WAIT_S = 5
 PATIENCE_S = 120  # Beyond its time limit a command has ended, so a host that answers again tells how.
 PASSING = frozenset({"fenced", "locked", "lost", "handed-over", "aborted"})
 # The first time a host is asked, these mean that it has not begun; later only what the agent says of that is certain.
-BEFORE_IT_BEGAN = frozenset(
-    {"bad-request", "disk-full", "permission-denied", "python-missing", "python-too-old", "read-only"}
-)
+BEFORE_IT_BEGAN = frozenset({"bad-request", "disk-full", "permission-denied", "python-missing", "python-too-old", "read-only"})
 
 
 def is_hopeless(run):
@@ -61,9 +59,7 @@ class CommandHistory(History):
     def take_event(self, event):
         """Take one event of the host's agent."""
         if event.get("event") == "output":
-            self.unrecorded.append(
-                {"kind": "output", "host": self.host, "at": self.time(), "text": self.masked(event["text"])}
-            )
+            self.unrecorded.append({"kind": "output", "host": self.host, "at": self.time(), "text": self.masked(event["text"])})
         elif event.get("event") == "told":
             self.take_unrecorded(event["offset"])
 
@@ -97,9 +93,7 @@ class CommandRunAttempt(Attempt):
         super().__init__(run)
         self.command, self.host = run.command, run.host
         self.had_begun = run.state == "running"
-        self.history = CommandHistory(
-            run, commands.secrets_on([self.host], self.command.application, self.command.environment)
-        )
+        self.history = CommandHistory(run, commands.secrets_on([self.host], self.command.application, self.command.environment))
         self.session = None
 
     @classmethod
@@ -143,9 +137,7 @@ class CommandRunAttempt(Attempt):
         self.session = transports.open_host(self.host)
         failpoints.reach("command.asked.before")
         asked_at = self.row.asked_at or now()
-        if not self.had_begun and not transitions.move_command_run(
-            self.row, "running", guard=self.is_held(), asked_at=asked_at
-        ):
+        if not self.had_begun and not transitions.move_command_run(self.row, "running", guard=self.is_held(), asked_at=asked_at):
             raise StepFailed("fenced", None, "another worker has this command now", "")
         answer = self.session.request(
             "run",
@@ -192,9 +184,7 @@ class CommandRunAttempt(Attempt):
             by = Command.get_by_id(self.command.id).cancel_requested_by
             self.end("cancelled", f"cancelled by {by or 'somebody on the host'}", status)
         elif why == "timeout" and status is None:
-            self.end(
-                "failed", f"not ended within {self.command.time_limit_s} s, and it runs as a user who cannot be stopped"
-            )
+            self.end("failed", f"not ended within {self.command.time_limit_s} s, and it runs as a user who cannot be stopped")
         elif why == "timeout":
             self.end("failed", f"not ended within {self.command.time_limit_s} s, so it was stopped", status)
         elif why == "not-started":

@@ -213,9 +213,7 @@ def write(fields, hosts, time_limit_s, requested_by):
         created_at=now(),
         **where,
     )
-    CommandRun.insert_many(
-        [new_run(command, host, is_of_target=bool(where["application"])) for host in hosts]
-    ).execute()
+    CommandRun.insert_many([new_run(command, host, is_of_target=bool(where["application"])) for host in hosts]).execute()
     events.append(topic_of(command), [{"kind": "command", "data": {"state": "running", "argv": argv, **where}}])
     idempotency.note_made("command", command.id)
     return command
@@ -266,9 +264,7 @@ def end_runs(command, name):
     for run in list(CommandRun.select().where(CommandRun.command == command, CommandRun.state == "pending", free)):
         transitions.move_command_run(run, "cancelled", guard=free, message=f"cancelled by {name} before it began")
     # Where it has begun, a worker must go there to end it, and whoever follows it looks every few seconds.
-    CommandRun.update(due_at=None, enqueued_at=None).where(
-        CommandRun.command == command, CommandRun.state == "running"
-    ).execute()
+    CommandRun.update(due_at=None, enqueued_at=None).where(CommandRun.command == command, CommandRun.state == "running").execute()
 
 
 def hold(command_id):

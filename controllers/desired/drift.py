@@ -52,8 +52,7 @@ def compare(recorded, application, mask=lambda text: text):
     """
     found = [*of_release(recorded, application), *of_slot(recorded, application)]
     return [
-        {"kind": kind, "message": mask(message), "diff": None if diff is None else mask(diff)}
-        for kind, message, diff in found
+        {"kind": kind, "message": mask(message), "diff": None if diff is None else mask(diff)} for kind, message, diff in found
     ]
 
 

@@ -225,10 +225,7 @@ def site_text(spec, slot):
 
 def digest(spec):
     """Return the digest over all that makes two slots the same; the deploy's number and the site do not."""
-    same = {
-        name: spec[name]
-        for name in ("release", "environment", "python", "processes", "binding", "variables", "supervisor")
-    }
+    same = {name: spec[name] for name in ("release", "environment", "python", "processes", "binding", "variables", "supervisor")}
     return sha256(json.dumps(same, sort_keys=True))
 
 

@@ -36,9 +36,7 @@ def find_out(worker_request):
     """Return what there is to say of a host beside what is kept of it."""
     if worker_request.payload["do"] == "read-key":
         return read_key(worker_request.host)
-    look(
-        worker_request.host, is_verifying=worker_request.payload["do"] == "observe" and worker_request.payload["verify"]
-    )
+    look(worker_request.host, is_verifying=worker_request.payload["do"] == "observe" and worker_request.payload["verify"])
     return {}
 
 
@@ -62,14 +60,10 @@ def enqueue_looks():
     watched = Host.id.in_(Placement.select(Placement.host).where(Placement.recorded.is_null(False)))
     is_in_service = Host.maintenance_reason.is_null()
     Host.update(look_due_at=at + interval_ms).where(watched, Host.look_due_at.is_null()).execute()
-    is_due = (Host.look_due_at <= at) & (
-        Host.look_enqueued_at.is_null() | (Host.look_enqueued_at < at - ENQUEUE_AGAIN_MS)
-    )
+    is_due = (Host.look_due_at <= at) & (Host.look_enqueued_at.is_null() | (Host.look_enqueued_at < at - ENQUEUE_AGAIN_MS))
     total = Host.select().where(watched, is_in_service).count()
     share = math.ceil(total * settings.worker.sweep_s / settings.drift.interval_s) + 1
-    due = (
-        Host.select(Host, Zone).join(Zone).where(watched, is_in_service, is_due).order_by(Host.look_due_at).limit(share)
-    )
+    due = Host.select(Host, Zone).join(Zone).where(watched, is_in_service, is_due).order_by(Host.look_due_at).limit(share)
     for host in list(due):
         Host.update(look_enqueued_at=at).where(Host.id == host.id).execute()
         queue.enqueue("windlass.watch_host", host.id, zone=host.zone.name)
@@ -99,9 +93,7 @@ def look(host, is_verifying=False):
         ]
     if is_reachable != (host.is_reachable is not False):
         log.warning("host %s %s", host.name, "answers again" if is_reachable else f"cannot be reached: {problems[0]}")
-    Host.update(facts=facts, problems=problems, is_reachable=is_reachable, observed_at=now()).where(
-        Host.id == host.id
-    ).execute()
+    Host.update(facts=facts, problems=problems, is_reachable=is_reachable, observed_at=now()).where(Host.id == host.id).execute()
 
 
 def observe_over(session, host, is_verifying):

@@ -68,9 +68,7 @@ class HostCheckController(Controller):
         """
         host = self.named(Host, name, "host")
         if host.transport != "ssh":
-            raise Invalid(
-                [("transport", f"host {name} is reached by transport {host.transport}, which has no host key")]
-            )
+            raise Invalid([("transport", f"host {name} is reached by transport {host.transport}, which has no host key")])
         answer = ask(host, {"do": "read-key"}, PATIENCE_S)
         if answer.get("error"):
             raise Unavailable(f"{name}: {answer['error']}", code="host-unreachable")

@@ -94,9 +94,7 @@ def complete_settings(user, *layers):
             settings[name] = {**(settings[name] or defaults[name]), **value} if isinstance(value, dict) else value
     kind = settings["supervisor"]["kind"]
     for part in settings["supervisor"].keys() - default_supervisor(user, kind).keys():
-        raise Invalid(
-            [(f"settings.supervisor.{part}", f"There is no '{part}' for kind {kind}; name the other kind, too.")]
-        )
+        raise Invalid([(f"settings.supervisor.{part}", f"There is no '{part}' for kind {kind}; name the other kind, too.")])
     return settings
 
 
@@ -150,8 +148,7 @@ def placed_on(host):
         .order_by(Application.name)
     )
     return [
-        (placement, f"{placement.application.name} in {placement.environment.name}, which runs there")
-        for placement in placements
+        (placement, f"{placement.application.name} in {placement.environment.name}, which runs there") for placement in placements
     ]
 
 
@@ -167,17 +164,12 @@ def naming(host):
 def going_to(host):
     """Return the deploys, commands and preparations that are under way to this host, as [(row, short text)]."""
     deploys = (
-        Deploy.select(Deploy.id)
-        .join(HostRun)
-        .where(HostRun.host == host, Deploy.state.not_in(DEPLOY_ENDED))
-        .order_by(Deploy.id)
+        Deploy.select(Deploy.id).join(HostRun).where(HostRun.host == host, Deploy.state.not_in(DEPLOY_ENDED)).order_by(Deploy.id)
     )
     commands = CommandRun.select(CommandRun.id, CommandRun.command).where(
         CommandRun.host == host, CommandRun.state.in_(COMMAND_RUN_GOING_ON)
     )
-    preparations = Preparation.select(Preparation.id).where(
-        Preparation.host == host, Preparation.state.in_(PREPARATION_GOING_ON)
-    )
+    preparations = Preparation.select(Preparation.id).where(Preparation.host == host, Preparation.state.in_(PREPARATION_GOING_ON))
     return [
         *((deploy, f"deploy {deploy.id}, which is under way") for deploy in deploys),
         *((run, f"command {run.command_id}, which is under way") for run in commands.order_by(CommandRun.command)),

@@ -57,8 +57,7 @@ def columns_of(application, host, seen):
     """Return the columns of a placement that tell what was seen; digests of variables' values are not kept."""
     slot = seen["slots"].get(seen["active"]) if seen["active"] else None
     slots = {
-        name: held and {key: value for key, value in held.items() if key != "variables"}
-        for name, held in seen["slots"].items()
+        name: held and {key: value for key, value in held.items() if key != "variables"} for name, held in seen["slots"].items()
     }
     return {
         "digest": seen["current"],
@@ -168,9 +167,7 @@ def compare(placement, host, seen, began_at, is_verified):
 
 def masker(placement):
     """Return what hides a target's secret values in a text: a file changed by hand may hold one."""
-    target = Target.get_or_none(
-        Target.application == placement.application, Target.environment == placement.environment
-    )
+    target = Target.get_or_none(Target.application == placement.application, Target.environment == placement.environment)
     return Masker(variables.secrets_of(target) if target else ())
 
 
@@ -194,12 +191,7 @@ def was_worked_on(application, host, since):
 def is_rolled_out_to(application, host, since):
     """Say whether a rollout is at work on an application on a host, or was since a moment (database milliseconds)."""
     is_at_work = (HostRun.state == "running") | (HostRun.ended_at >= since)
-    return (
-        HostRun.select()
-        .join(Deploy)
-        .where(HostRun.host == host, Deploy.application == application, is_at_work)
-        .exists()
-    )
+    return HostRun.select().join(Deploy).where(HostRun.host == host, Deploy.application == application, is_at_work).exists()
 
 
 def site_left(application, host, seen):

@@ -135,9 +135,7 @@ class PreparationController(Controller):
         with self.change("host.prepare.cancel", preparation_id):
             row = self.find(preparation_id, to_change=True)
             if row.state not in states.PREPARATION_GOING_ON:
-                raise Conflict(
-                    f"Preparation {preparation_id} has {row.state} and cannot be cancelled.", code="not-cancellable"
-                )
+                raise Conflict(f"Preparation {preparation_id} has {row.state} and cannot be cancelled.", code="not-cancellable")
             if row.cancel_requested_by is None:
                 Preparation.update(cancel_requested_by=self.actor.name).where(Preparation.id == row.id).execute()
             if row.state == "pending":

@@ -93,9 +93,7 @@ def refuse_taken(target, hosts, seen=set):
     On a host <root>/<application> belongs to one environment: two would switch each other's processes. `seen(rows)` returns
     the set of those rows that may be named (default: all).
     """
-    others = rows.target_query().where(
-        Target.application == target.application, Target.environment != target.environment
-    )
+    others = rows.target_query().where(Target.application == target.application, Target.environment != target.environment)
     for other in others:
         taken = set(hosts_of(other)) & set(hosts)
         if taken:

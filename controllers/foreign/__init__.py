@@ -144,9 +144,7 @@ class Driver:
         """Return [(field, message)] for what does not fit together although each part is right."""
         mistakes = []
         if cls.needs_url and not cls.default_url and not (url or "").startswith(("https://", "http://")):
-            mistakes.append(
-                ("url", f"Driver {cls.name} needs the system's URL, such as https://{cls.name}.example.net.")
-            )
+            mistakes.append(("url", f"Driver {cls.name} needs the system's URL, such as https://{cls.name}.example.net."))
         if cls.needs_credentials and not kinds.given(credentials):
             mistakes.append(("credentials", f"Give {', or '.join(map(str, cls.Credentials.kinds))}."))
         return mistakes + kinds.mistakes_in(credentials, cls.Credentials.kinds)
@@ -226,8 +224,7 @@ def mistakes_in(driver_name, url, settings, credentials):
             model.model_validate(values or {})
         except ValidationError as error:
             mistakes += [
-                (".".join([name, *map(str, item["loc"])]), item["msg"].removeprefix("Value error, "))
-                for item in error.errors()
+                (".".join([name, *map(str, item["loc"])]), item["msg"].removeprefix("Value error, ")) for item in error.errors()
             ]
     if mistakes:
         return mistakes
@@ -273,9 +270,7 @@ def access_of(row):
 
     def keep_circuit(state):
         """Write the circuit's state down; credentials that were changed meanwhile are not blamed for those before them."""
-        Integration.update(circuit=state).where(
-            Integration.id == row.id, Integration.updated_at == row.updated_at
-        ).execute()
+        Integration.update(circuit=state).where(Integration.id == row.id, Integration.updated_at == row.updated_at).execute()
 
     return Access(
         row.name,

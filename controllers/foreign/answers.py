@@ -26,9 +26,7 @@ log = logging.getLogger(__name__)
 
 def bad_answer(access, why, who=None):
     """Return the ForeignError for an answer that cannot be used; `who` begins the sentence where there is no integration."""
-    return ForeignError(
-        f"{named(access, who)} gave an answer that cannot be used: {why}. Check its URL.", BAD_ANSWER, access
-    )
+    return ForeignError(f"{named(access, who)} gave an answer that cannot be used: {why}. Check its URL.", BAD_ANSWER, access)
 
 
 def named(access, otherwise=None):

@@ -43,9 +43,7 @@ class ForeignError(WindlassError):
             "vendor_message": vendor_message,
             "retry_after_s": retry_after_s,
         }
-        super().__init__(
-            detail, f"foreign-{kind}", **{name: value for name, value in about.items() if value is not None}
-        )
+        super().__init__(detail, f"foreign-{kind}", **{name: value for name, value in about.items() if value is not None})
         self.kind = kind
         self.status = STATUSES.get(kind, 502)
         self.system, self.driver = about["integration"], about["driver"]

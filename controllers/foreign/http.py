@@ -106,9 +106,7 @@ class Http:
         try:
             self.session = transport.session(access.settings.get("ca"), keeps_cookies)
         except ssl.SSLError:
-            raise self.error(
-                errors.UNUSABLE, f"{self.who} has a setting ca that is no certificate (PEM): correct it."
-            ) from None
+            raise self.error(errors.UNUSABLE, f"{self.who} has a setting ca that is no certificate (PEM): correct it.") from None
 
     # What drivers call.
 
@@ -164,9 +162,7 @@ class Http:
         """
         self.circuit.check()  # Before anybody waits for a slot; what has happened meanwhile is looked at again after it.
         total_s = (
-            settings.foreign.transfer_timeout_s
-            if sink is not None or hasattr(data, "read")
-            else settings.foreign.total_timeout_s
+            settings.foreign.transfer_timeout_s if sink is not None or hasattr(data, "read") else settings.foreign.total_timeout_s
         )
         limit = limit or settings.foreign.max_answer_bytes
         with self.circuit.slot(self.allowed_s(total_s)), self.circuit.watching():
@@ -226,9 +222,7 @@ class Http:
             sink.seek(0)
             sink.truncate()
         total_s = self.allowed_s(total_s)
-        timeouts = [
-            min(total_s, usual_s) for usual_s in (settings.foreign.connect_timeout_s, settings.foreign.read_timeout_s)
-        ]
+        timeouts = [min(total_s, usual_s) for usual_s in (settings.foreign.connect_timeout_s, settings.foreign.read_timeout_s)]
         was_sent = False
         with transport.Exchange(total_s) as exchange:
             try:
@@ -255,9 +249,7 @@ class Http:
                 raise TimeoutError()
             size += len(piece)
             if size > limit:
-                raise self.error(
-                    errors.TOO_LARGE, f"{self.who} answered with more than {limit} bytes, which is not taken."
-                )
+                raise self.error(errors.TOO_LARGE, f"{self.who} answered with more than {limit} bytes, which is not taken.")
             digest.update(piece)
             body += b"" if sink else piece
             if sink:
@@ -321,9 +313,7 @@ class Http:
         summary = f"HTTP {status}" + (f", “{message.rstrip('.')}”" if message else "")
         if kind == errors.RATE_LIMITED and retry_after_s:
             hint = f"It is asked again in {retry_after_s} s at the earliest."
-        return ForeignError(
-            f"{self.who} {what} ({summary}). {hint}", kind, self.access, status, code, message, retry_after_s
-        )
+        return ForeignError(f"{self.who} {what} ({summary}). {hint}", kind, self.access, status, code, message, retry_after_s)
 
     def json_of(self, answer, shape):
         """Return an answer's body as JSON of the type `shape`. Raises ForeignError for anything else."""

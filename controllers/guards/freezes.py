@@ -42,8 +42,7 @@ def covering(application, environment, at):
     applying = [
         freeze
         for freeze in Freeze.select().order_by(Freeze.id)
-        if application in (freeze.applications or [application])
-        and environment in (freeze.environments or [environment])
+        if application in (freeze.applications or [application]) and environment in (freeze.environments or [environment])
     ]
     first, until = None, at
     for _ in range(MOST_CHAINED):

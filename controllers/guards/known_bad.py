@@ -44,8 +44,7 @@ def query(application_id, *narrower):
 def on_release(release):
     """Return where a release is known bad: [{"environment", "deploy", "reason"}], newest first."""
     return [
-        {"environment": row.environment.name, **describe(row)}
-        for row in query(release.application_id, Deploy.release == release)
+        {"environment": row.environment.name, **describe(row)} for row in query(release.application_id, Deploy.release == release)
     ]
 
 

@@ -12,9 +12,7 @@ def require_promoted(target, release):
         return
     to, name = target.environment.name, target.application.name
     was_there = (
-        Deploy.select()
-        .where(Deploy.release == release, Deploy.environment == source, Deploy.state == "succeeded")
-        .exists()
+        Deploy.select().where(Deploy.release == release, Deploy.environment == source, Deploy.state == "succeeded").exists()
     )
     if not was_there:
         raise Conflict(

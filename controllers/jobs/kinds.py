@@ -89,9 +89,7 @@ class Kind:
             self.sweep()
         elif self.is_due:
             due = (self.is_due(), leases.is_free(self.model))
-            queue.enqueue_rows(
-                self.task, self.model, *due, on_hosts=self.on_hosts, most=self.most, again_ms=self.again_ms
-            )
+            queue.enqueue_rows(self.task, self.model, *due, on_hosts=self.on_hosts, most=self.most, again_ms=self.again_ms)
 
 
 @functools.cache

@@ -27,9 +27,7 @@ def claim(model, row_id, *conditions, **changes):
     `changes` are set in the same statement.
     """
     claimed = (
-        model.update(
-            lease_owner=OWNER, lease_expires_at=now() + settings.worker.lease_s * 1000, epoch=model.epoch + 1, **changes
-        )
+        model.update(lease_owner=OWNER, lease_expires_at=now() + settings.worker.lease_s * 1000, epoch=model.epoch + 1, **changes)
         .where(model.id == row_id, is_free(model), *conditions)
         .execute()
     )

@@ -62,9 +62,7 @@ def ask_for_states(deploy):
 
 def on_state(deploy, state, reason=None):
     """Write the deliveries about a deploy's new state; call it in the transaction that changes it."""
-    configured = {
-        row.name: row for row in Integration.select(Integration.name, Integration.driver, Integration.settings)
-    }
+    configured = {row.name: row for row in Integration.select(Integration.name, Integration.driver, Integration.settings)}
     found = [*commit_status(deploy, state, configured), *messages(deploy, state, reason, configured)]
     if state == "succeeded":
         # The changelog may have been made since the deploy was read.

@@ -30,9 +30,7 @@ def enqueue(task, *ids, zone=None):
         raise RuntimeError(f"{task} enqueued inside a transaction")
     queue = broker.zone_queue(zone) if zone else broker.CENTRAL
     try:
-        celery().send_task(
-            task, ids, queue=queue, retry=True, retry_policy=broker.ONCE_MORE, confirm_timeout=broker.CONFIRM_S
-        )
+        celery().send_task(task, ids, queue=queue, retry=True, retry_policy=broker.ONCE_MORE, confirm_timeout=broker.CONFIRM_S)
     except Exception as error:  # kombu's transports raise their own libraries' errors, with no common base.
         log.warning("the broker does not answer (%s); the sweep will find this work: %s %s", error, task, ids)
         return False

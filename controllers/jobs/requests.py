@@ -47,10 +47,7 @@ def unanswered(request, patience_s):
     """Return the sentence for a request that had no answer in time: by the worker that took it, or by nobody at all."""
     if request.worker is not None:
         return f"Worker {request.worker} had no answer within {patience_s} s: see its log."
-    return (
-        f"No worker of zone {request.zone} had time for it within {patience_s} s: start one there, or see what "
-        "keeps it busy."
-    )
+    return f"No worker of zone {request.zone} had time for it within {patience_s} s: start one there, or see what keeps it busy."
 
 
 def carry_out(request_id, find_out):

@@ -123,9 +123,7 @@ def message(delivery):
     description = outbox.DESCRIPTIONS[content["state"]]
     subject = f"{content['application']} {content['release']} in {content['environment']} {description}"
     return receiver.send(
-        Message(
-            key=f"windlass-{delivery.id}", event=content["event"], subject=subject, text=content["reason"], data=content
-        )
+        Message(key=f"windlass-{delivery.id}", event=content["event"], subject=subject, text=content["reason"], data=content)
     )
 
 
@@ -211,9 +209,7 @@ def remote_link(delivery):
 
 def release_version(delivery):
     """Make a version and mark it as released."""
-    return system(delivery, "tracker").release_version(
-        delivery.payload["project"], delivery.subject, delivery.payload["text"]
-    )
+    return system(delivery, "tracker").release_version(delivery.payload["project"], delivery.subject, delivery.payload["text"])
 
 
 ACTIONS = {

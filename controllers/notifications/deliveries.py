@@ -25,9 +25,7 @@ class DeliveryController(Controller):
             self.visible(Delivery, Delivery, Deploy, Environment, Release, Application)
             .join(Deploy, JOIN.LEFT_OUTER)
             .join(Environment, JOIN.LEFT_OUTER)
-            .join_from(
-                Delivery, Release, JOIN.LEFT_OUTER, on=(Release.id == fn.COALESCE(Delivery.release, Deploy.release))
-            )
+            .join_from(Delivery, Release, JOIN.LEFT_OUTER, on=(Release.id == fn.COALESCE(Delivery.release, Deploy.release)))
             .join(Application, JOIN.LEFT_OUTER)
         )
 

@@ -178,8 +178,7 @@ class BuildAttempt(Attempt):
         self.output(f"Package {package} {version}")
         self.build_environments(lock, hosts, index)
         content = (
-            json.dumps({"package": package, "version": version, "lock": lock.digest}, sort_keys=True, indent=2).encode()
-            + b"\n"
+            json.dumps({"package": package, "version": version, "lock": lock.digest}, sort_keys=True, indent=2).encode() + b"\n"
         )
         sha256, size = store.add_bytes(content)
         digest = store.add_manifest([[PACKAGE_FILE, 0o644, size, sha256]])
@@ -222,9 +221,7 @@ class BuildAttempt(Attempt):
 
     def build_environments(self, lock, hosts, index):
         """Build the virtualenvs for the platforms of the hosts, or for this machine's where no host is known."""
-        names = {
-            platforms.platform_of(host.facts, lock.python) for host in hosts if lock.python in host.facts["pythons"]
-        }
+        names = {platforms.platform_of(host.facts, lock.python) for host in hosts if lock.python in host.facts["pythons"]}
         if not hosts:
             names = {platforms.own_platform(lock.python)}
         for platform in sorted(names):

@@ -74,8 +74,7 @@ def dependency_changes(older, newer):
     as_list = {"added": "version", "removed": "version"}
     return {
         kind: [
-            {"name": name, as_list[kind]: value} if kind in as_list else {"name": name, **value}
-            for name, value in items.items()
+            {"name": name, as_list[kind]: value} if kind in as_list else {"name": name, **value} for name, value in items.items()
         ]
         for kind, items in changes.items()
     }

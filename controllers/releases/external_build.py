@@ -143,9 +143,7 @@ class ForeignBuild:
                 driver.abort(self.foreign_build["handle"])
             except ForeignError as error:
                 self.output(f"It could not be stopped: {error.detail}")
-        raise BuildFailed(
-            f"{self.partner['job']} took longer than {self.time_limit_s} s (setting build.foreign_timeout_s)."
-        )
+        raise BuildFailed(f"{self.partner['job']} took longer than {self.time_limit_s} s (setting build.foreign_timeout_s).")
 
     def stop(self):
         """End the build there, also one whose start was never answered; returns None, or a sentence where it may go on.
@@ -205,9 +203,7 @@ class ForeignBuild:
 
     def lacking(self, path, files):
         """Return the sentence for a build that left `files`, and not the one at `path`."""
-        lacks = (
-            f"{self.partner['job']} in {self.partner['integration']} left no {path} (the application's build.artifact)"
-        )
+        lacks = f"{self.partner['job']} in {self.partner['integration']} left no {path} (the application's build.artifact)"
         if not files:
             return f"{lacks}, nor any other artifact: have the job archive it."
         names = sorted(file.path for file in files)

@@ -99,9 +99,7 @@ def insert(application, **columns):
     for _ in range(NUMBER_ATTEMPTS):
         try:
             with database.atomic():
-                number = (
-                    Release.select(fn.MAX(Release.number)).where(Release.application == application).scalar() or 0
-                ) + 1
+                number = (Release.select(fn.MAX(Release.number)).where(Release.application == application).scalar() or 0) + 1
                 release = Release.create(
                     application=application,
                     number=number,
@@ -145,9 +143,7 @@ class ReleaseController(Controller):
         query = self.visible(Release).where(Release.application == row)
         if state:
             query = query.where(Release.state == state)
-        return paging.page(
-            query, Release.number, lambda release: describe(release, row.name), limit, after, newest_first=True
-        )
+        return paging.page(query, Release.number, lambda release: describe(release, row.name), limit, after, newest_first=True)
 
     def find(self, application, version):
         """Return the row of a release by its version; "latest" is the newest that is ready. Raises NotFound."""
@@ -233,9 +229,7 @@ class ReleaseController(Controller):
             by = row.cancel_requested_by or self.actor.name
             Release.update(cancel_requested_by=by, due_at=None).where(Release.id == row.id).execute()
             if not may_be_elsewhere(row):
-                transitions.move_release(
-                    row, "failed", guard=leases.is_free(Release), error=f"cancelled by {by}", **leases.FREE
-                )
+                transitions.move_release(row, "failed", guard=leases.is_free(Release), error=f"cancelled by {by}", **leases.FREE)
         queue.enqueue("windlass.build", release.id)
         return self.get_by_id(release.id)
 

@@ -24,8 +24,7 @@ def keep(digest):
     if Tree.select().where(Tree.digest == digest).exists():
         return
     entries = [
-        entry if entry[1] == "link" else [*entry, store.object_path(entry[3]).stat().st_size]
-        for entry in store.manifest(digest)
+        entry if entry[1] == "link" else [*entry, store.object_path(entry[3]).stat().st_size] for entry in store.manifest(digest)
     ]
     Tree.insert(digest=digest, entries=zlib.compress(store.canonical(entries))).on_conflict_ignore().execute()
 

@@ -108,9 +108,7 @@ def fault_of(run, application, processes, pids, probe):
     """
     if application["current"] != run.deploy.release.digest:
         return "it no longer runs the release of this deploy"
-    down = [
-        f"{name} is {process['state']}" for name, process in sorted(processes.items()) if process["state"] not in UP
-    ]
+    down = [f"{name} is {process['state']}" for name, process in sorted(processes.items()) if process["state"] not in UP]
     if down or not processes:
         return f"not all processes are up: {', '.join(down) or 'there are none'}"
     if not probe["healthy"]:

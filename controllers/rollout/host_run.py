@@ -183,9 +183,7 @@ class HostRunAttempt(Attempt):
             reason="the rollout is rolled back",
         )
         placements.write(self.deploy, self.host, answer["application"])
-        return "rolled_back", "back on what ran before" if before.get(
-            "active"
-        ) else "nothing ran before; taken out again"
+        return "rolled_back", "back on what ran before" if before.get("active") else "nothing ran before; taken out again"
 
     def connect_and_begin(self):
         """Steps connect and preflight: log in, take the host's lock, see what is there."""
@@ -259,9 +257,7 @@ class HostRunAttempt(Attempt):
         if self.row.before is not None:
             return  # An earlier attempt was held to it, and has begun to change the host since.
         texts = state["application"]["texts"]
-        found = plan_rows.changes_on(
-            self.host, release, environment, python, self.deploy.snapshot, self.variables, state
-        )
+        found = plan_rows.changes_on(self.host, release, environment, python, self.deploy.snapshot, self.variables, state)
         moved = plan_rows.hold(self.row, found, texts)
         if not moved:
             return
@@ -484,9 +480,7 @@ class HostRunAttempt(Attempt):
     def try_again(self, message):
         """Leave the run to a later attempt, which first looks at what the host is like."""
         self.record.fail_current(message)
-        self.record.output(
-            self.record.current, f"{message}; trying again (attempt {self.row.attempt} of {MOST_ATTEMPTS})"
-        )
+        self.record.output(self.record.current, f"{message}; trying again (attempt {self.row.attempt} of {MOST_ATTEMPTS})")
         self.record.flush()
         self.put_back(RETRY_AFTER_MS[min(self.row.attempt, len(RETRY_AFTER_MS)) - 1])
 

@@ -114,10 +114,7 @@ def describe(row):
         nothing = dict.fromkeys(("holder", "reason", "message", "retry_after_s", "since"))
         return {"enabled": False, **nothing, "hosts": []}
     maintenance_hosts = (
-        MaintenanceHost.select(MaintenanceHost, Host)
-        .join(Host)
-        .where(MaintenanceHost.maintenance == row)
-        .order_by(Host.name)
+        MaintenanceHost.select(MaintenanceHost, Host).join(Host).where(MaintenanceHost.maintenance == row).order_by(Host.name)
     )
     return {
         "enabled": row.is_on,
@@ -233,10 +230,7 @@ def note(actor, target, what):
 def enqueue_for(row):
     """Enqueue all hosts of a target."""
     maintenance_hosts = (
-        MaintenanceHost.select(MaintenanceHost, Host, Zone)
-        .join(Host)
-        .join(Zone)
-        .where(MaintenanceHost.maintenance == row)
+        MaintenanceHost.select(MaintenanceHost, Host, Zone).join(Host).join(Zone).where(MaintenanceHost.maintenance == row)
     )
     for maintenance_host in list(maintenance_hosts):
         queue.enqueue("windlass.maintain_host", maintenance_host.id, zone=maintenance_host.host.zone.name)

@@ -57,9 +57,7 @@ class PauseController(Controller):
                     code="not-retryable",
                 )
             if run.host.maintenance_reason:
-                raise Conflict(
-                    f"Host {host} is {run.host.why_left_out}. Put it back into service first.", code="in-maintenance"
-                )
+                raise Conflict(f"Host {host} is {run.host.why_left_out}. Put it back into service first.", code="in-maintenance")
             deploys.begin_again(run.deploy, HostRun.id == run.id)
         return deploy_views.describe_run(run_on(run.deploy, host), [])
 
@@ -74,8 +72,7 @@ class PauseController(Controller):
                 raise Conflict(f"Host {host} is {run.state} and cannot be left out.", code="not-skippable")
             if run.wave == 0 and snapshots.has_release_process(run.deploy):
                 raise Conflict(
-                    f"Host {host} runs the release process, which all other hosts rely on; "
-                    "try it again or cancel the deploy.",
+                    f"Host {host} runs the release process, which all other hosts rely on; try it again or cancel the deploy.",
                     code="runs-release-process",
                 )
             transitions.move_host_run(run, "skipped", message=f"left out by {self.actor.name}")

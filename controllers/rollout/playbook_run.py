@@ -31,9 +31,7 @@ class PlaybookRun:
     def at(self, place):
         """Run the entries that belong between two steps. Raises StepFailed when one fails."""
         due = [
-            (name, entry)
-            for name, entry in playbooks.named_entries(self.deploy.snapshot)
-            if playbooks.place_of(entry) == place
+            (name, entry) for name, entry in playbooks.named_entries(self.deploy.snapshot) if playbooks.place_of(entry) == place
         ]
         agreed = plan_rows.agreed_configure(self.run) if due else None
         for name, entry in due:

@@ -59,9 +59,7 @@ def lock(deploy_id):
 def others_ahead(deploy):
     """Say whether another deploy of the same target is under way, or was asked for before and waits in the queue."""
     of_target = {"application": deploy.application_id, "environment": deploy.environment_id}
-    is_ahead = Deploy.state.in_(("running", "paused", "rolling_back")) | (
-        (Deploy.state == "queued") & (Deploy.id < deploy.id)
-    )
+    is_ahead = Deploy.state.in_(("running", "paused", "rolling_back")) | ((Deploy.state == "queued") & (Deploy.id < deploy.id))
     return Deploy.select().filter(**of_target).where(Deploy.id != deploy.id, is_ahead).exists()
 
 
@@ -250,9 +248,7 @@ class Pass:
     def pause_before(self, wave):
         """Make the deploy paused."""
         last = self.select(fn.MAX(HostRun.wave)).scalar()
-        transitions.move_deploy(
-            self.deploy, "paused", reason=f"waits to be resumed before wave {wave + 1} of {last + 1}"
-        )
+        transitions.move_deploy(self.deploy, "paused", reason=f"waits to be resumed before wave {wave + 1} of {last + 1}")
 
     def hold(self):
         """While paused, hosts under way go on to their end and no other begins; what failed is judged on resuming."""
@@ -416,9 +412,7 @@ class Pass:
             return
         switched = self.names(SWITCHED)
         stays = f"; the new release stays on {', '.join(switched)}" if switched else "; no host was switched"
-        transitions.move_deploy(
-            self.deploy, "cancelled", reason=f"cancelled by {self.deploy.cancel_requested_by}{stays}"
-        )
+        transitions.move_deploy(self.deploy, "cancelled", reason=f"cancelled by {self.deploy.cancel_requested_by}{stays}")
 
     def succeed(self):
         """Every host is through, and the release runs."""

@@ -95,9 +95,7 @@ def deploy(api, settings, host):
     release = api.wait(f"/applications/{NAME}/releases/{release['version']}", ("building",))
     if release["state"] != "ready":
         raise SampleError(f"its release failed: {release['error']}")
-    made = api.need(
-        "POST", "/deploys", {"application": NAME, "release": release["version"], "environment": ENVIRONMENT}
-    )
+    made = api.need("POST", "/deploys", {"application": NAME, "release": release["version"], "environment": ENVIRONMENT})
     ended = api.wait(f"/deploys/{made['id']}", ("queued", "running", "rolling_back"))
     if ended["state"] != "succeeded":
         raise SampleError(f"its deploy {ended['state']}: {ended['reason']}")
@@ -123,9 +121,7 @@ def make_repository(folder):
         ["add", "--all"],
         ["commit", "--quiet", "--message", "The sample application"],
     ):
-        done = subprocess.run(
-            ["git", "-C", str(aside), *argv], env={**os.environ, **COMMITTER}, capture_output=True, text=True
-        )
+        done = subprocess.run(["git", "-C", str(aside), *argv], env={**os.environ, **COMMITTER}, capture_output=True, text=True)
         if done.returncode:
             raise SampleError(f"git {argv[0]}: {done.stderr.strip()}")
     aside.rename(folder)

@@ -100,9 +100,7 @@ def make_data_folder(settings):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
-        raise StartError(
-            f"the data folder {shown(folder)} cannot be made ({reason}). Choose another with --data."
-        ) from None
+        raise StartError(f"the data folder {shown(folder)} cannot be made ({reason}). Choose another with --data.") from None
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise StartError(f"the data folder {shown(folder)} may not be written by you. Choose another with --data.")
 

@@ -49,9 +49,7 @@ def is_stamped(folder, digest):
 
 def run(argv, doing, **options):
     """Run a set-up command quietly; on failure raise SetupError with the end of its output."""
-    done = subprocess.run(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **options
-    )
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **options)
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-15:])
         raise SetupError(f"{doing} failed (exit {done.returncode}):\n{tail}")

@@ -179,9 +179,7 @@ def open_ssh(
         check_key(transport, address, port, host_key)
         log_in(transport, address, port, user, key_path)
         transport.set_keepalive(keepalive_s)
-        channel = transport.open_session(
-            window_size=WINDOW_BYTES, max_packet_size=MAX_PACKET_BYTES, timeout=connect_timeout_s
-        )
+        channel = transport.open_session(window_size=WINDOW_BYTES, max_packet_size=MAX_PACKET_BYTES, timeout=connect_timeout_s)
         channel.exec_command(shlex.join(agent_argv(python)))
     except (paramiko.SSHException, OSError, EOFError) as error:
         transport.close()
@@ -194,9 +192,7 @@ def open_ssh(
         transport.close()
         raise
     stderr = StderrTail(channel)
-    return Session(
-        channel.recv, channel.sendall, closer(transport, channel), stderr.explain, silence_s=silence_timeout_s
-    )
+    return Session(channel.recv, channel.sendall, closer(transport, channel), stderr.explain, silence_s=silence_timeout_s)
 
 
 class StderrTail:

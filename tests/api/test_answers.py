@@ -102,9 +102,7 @@ def test_what_a_handler_refuses_before_the_stream_is_a_problem(serve):
         raise NotFound("There is no such deploy.")
 
     status, headers, body = serve(refuse)
-    assert (status, headers["Content-Type"]) == (404, "application/problem+json") and b"no such deploy" in b"".join(
-        body
-    )
+    assert (status, headers["Content-Type"]) == (404, "application/problem+json") and b"no such deploy" in b"".join(body)
 
 
 def test_a_text_comes_as_it_is_made_or_whole_with_a_tag(serve):

@@ -105,9 +105,7 @@ def test_an_artifact_of_a_build_that_leaves_none_is_refused(api):
     )
     build = {"integration": "ci", "job": "team/shop", "artifact": "dist/shop.tar.gz"}
     assert make(api, build=build).json["build"] == build
-    problem = assert_problem(
-        api.patch("/applications/shop", {"build": {**build, "integration": "here"}}), 422, "invalid"
-    )
+    problem = assert_problem(api.patch("/applications/shop", {"build": {**build, "integration": "here"}}), 422, "invalid")
     assert [error["field"] for error in problem["errors"]] == ["build.artifact"]
     assert "'here'" in problem["errors"][0]["message"] and "leave artifact out" in problem["errors"][0]["message"]
     assert api.get("/applications/shop").json["build"] == build, "nothing was changed"
@@ -117,10 +115,7 @@ def test_an_artifact_of_a_build_that_leaves_none_is_refused(api):
 
 def test_a_repository_that_no_build_could_read_is_refused_at_once(api):
     url, login = "https://git.example.net/team", {"username": "deploy", "password": "geheim"}
-    assert (
-        api.post("/integrations", {"name": "ours", "driver": "git", "url": url, "credentials": login}).status_code
-        == 201
-    )
+    assert api.post("/integrations", {"name": "ours", "driver": "git", "url": url, "credentials": login}).status_code == 201
     for source in (
         {"repository": "shop"},
         {"repository": "https://elsewhere.example.net/team/shop", "integration": "ours"},
@@ -133,18 +128,14 @@ def test_a_repository_that_no_build_could_read_is_refused_at_once(api):
 
 def test_a_second_one_of_the_same_name_is_refused(api):
     make(api)
-    problem = assert_problem(
-        api.post("/applications", {"name": "shop", "source": {"package": "x"}}), 409, "already-exists"
-    )
+    problem = assert_problem(api.post("/applications", {"name": "shop", "source": {"package": "x"}}), 409, "already-exists")
     assert "shop" in problem["detail"]
     assert api.get("/applications/shop").json["source"]["repository"] == GIT["repository"]
 
 
 def test_a_change_leaves_alone_what_it_does_not_name(api):
     before = make(api, team="checkout", processes={"web": "serve"}).json
-    changed = api.patch(
-        "/applications/shop", {"source": {"repository": "https://x.example.net/y", "branch": "next"}}
-    ).json
+    changed = api.patch("/applications/shop", {"source": {"repository": "https://x.example.net/y", "branch": "next"}}).json
     assert changed["source"] == {"integration": None, "repository": "https://x.example.net/y", "branch": "next"}
     assert (changed["team"], changed["processes"], changed["created_at"]) == (
         "checkout",
@@ -168,9 +159,7 @@ def test_if_match_keeps_two_changes_from_overwriting_each_other(api):
     make(api)
     tag = api.get("/applications/shop").headers["ETag"]
     assert api.patch("/applications/shop", {"team": "a"}, headers={"If-Match": tag}).status_code == 200
-    assert_problem(
-        api.patch("/applications/shop", {"team": "b"}, headers={"If-Match": tag}), 412, "precondition-failed"
-    )
+    assert_problem(api.patch("/applications/shop", {"team": "b"}, headers={"If-Match": tag}), 412, "precondition-failed")
     assert api.get("/applications/shop").json["team"] == "a"
     assert api.patch("/applications/shop", {"team": "c"}, headers={"If-Match": "*"}).json["team"] == "c"
 

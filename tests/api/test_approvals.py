@@ -174,9 +174,7 @@ def test_a_rollback_needs_nobody(api):
 
 
 def succeed_in_staging(release, **columns):
-    return factories.deploy(
-        [], release=release, state="succeeded", environment=factories.environment("staging"), **columns
-    )
+    return factories.deploy([], release=release, state="succeeded", environment=factories.environment("staging"), **columns)
 
 
 def test_only_what_succeeded_before_is_taken(api):

@@ -107,9 +107,7 @@ def test_with_an_application_it_runs_on_its_hosts_in_service(api, target, hosts)
     assert made["progress"] == {"total": 2, "done": 1, "failed": 0}
     only = run(api, application="shop", environment="production", hosts=["web-1"])
     assert [item["host"] for item in only["hosts"]] == ["web-1"]
-    refused = api.post(
-        "/commands", {"argv": ["true"], "application": "shop", "environment": "production", "hosts": ["web-2"]}
-    )
+    refused = api.post("/commands", {"argv": ["true"], "application": "shop", "environment": "production", "hosts": ["web-2"]})
     assert_problem(refused, 409, "no-hosts")
     assert run(api, hosts=["web-2"])["hosts"][0]["state"] == "pending", "a host that is named is not left out"
 
@@ -137,9 +135,7 @@ def test_what_cannot_be_run_is_refused_and_nothing_is_written(api, target, field
     body = {"argv": ["uptime"], **({} if "application" in fields else {"hosts": ["web-1"]}), **fields}
     problem = assert_problem(api.post("/commands", body), 422, "invalid")
     assert field in [error["field"].split(".")[0] for error in problem["errors"]]
-    assert (
-        not Command.select().exists() and not AuditEntry.select().where(AuditEntry.action == "command.create").exists()
-    )
+    assert not Command.select().exists() and not AuditEntry.select().where(AuditEntry.action == "command.create").exists()
 
 
 def test_a_command_for_nowhere_is_refused(api, database):

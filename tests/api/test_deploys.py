@@ -316,8 +316,7 @@ def test_the_stream_of_an_ended_deploy_ends(api, deploy_with_events):
 )
 def test_a_stream_resumes_after_the_last_event_seen(api, deploy_with_events, query, headers, numbers):
     assert [
-        event["number"]
-        for event in messages(api.get(f"/deploys/{deploy_with_events.id}/stream{query}", headers=headers))
+        event["number"] for event in messages(api.get(f"/deploys/{deploy_with_events.id}/stream{query}", headers=headers))
     ] == numbers
 
 
@@ -380,9 +379,7 @@ def test_the_stream_of_all_deploys_begins_with_what_happens_next(api, monkeypatc
     transitions.move_deploy(second, "failed", reason="web-1 did not answer")
     seen = []
     for piece in pieces:
-        seen += [
-            json.loads(line.removeprefix("data: ")) for line in piece.decode().splitlines() if line.startswith("data: ")
-        ]
+        seen += [json.loads(line.removeprefix("data: ")) for line in piece.decode().splitlines() if line.startswith("data: ")]
         if len(seen) == 2:
             break
     answer.close()

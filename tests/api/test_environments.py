@@ -45,9 +45,7 @@ def test_moving_one(api):
     environments.ensure_first()
     tag = api.get("/environments/staging").headers["ETag"]
     assert api.patch("/environments/staging", {"position": 9}, headers={"If-Match": tag}).json["position"] == 9
-    assert_problem(
-        api.patch("/environments/staging", {"position": 1}, headers={"If-Match": tag}), 412, "precondition-failed"
-    )
+    assert_problem(api.patch("/environments/staging", {"position": 1}, headers={"If-Match": tag}), 412, "precondition-failed")
     assert names(api) == ["production", "staging"]
 
 

@@ -94,17 +94,12 @@ def test_json_that_is_no_object_is_refused(api, body):
 )
 def test_a_body_of_another_type_is_refused(api, kind):
     """A form on another site can send these types without asking first."""
-    assert_problem(
-        api.request("POST", "/tokens", data=b'{"name": "x"}', content_type=kind), 415, "unsupported-media-type"
-    )
+    assert_problem(api.request("POST", "/tokens", data=b'{"name": "x"}', content_type=kind), 415, "unsupported-media-type")
 
 
 def test_the_charset_of_json_may_be_said(api):
     assert (
-        api.request(
-            "POST", "/tokens", data=b'{"name": "x"}', content_type="Application/JSON; charset=utf-8"
-        ).status_code
-        == 201
+        api.request("POST", "/tokens", data=b'{"name": "x"}', content_type="Application/JSON; charset=utf-8").status_code == 201
     )
 
 
@@ -140,9 +135,7 @@ def test_a_body_that_is_too_large_is_refused_unread(api, settings):
 def test_a_chunked_body_that_is_too_large_is_refused(api, settings):
     settings.web.max_body_bytes = 1000
     chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
-    small = api.request(
-        "POST", "/tokens", data=b'{"name": "x"}', content_type="application/json", environ_overrides=chunked
-    )
+    small = api.request("POST", "/tokens", data=b'{"name": "x"}', content_type="application/json", environ_overrides=chunked)
     assert small.status_code == 201
     large = api.request(
         "POST",
@@ -265,9 +258,7 @@ def test_a_client_that_is_too_old_is_told_how_to_upgrade(api, client):
     assert_problem(api.post("/tokens", {"name": "x"}, headers={"X-Windlass-Client": client}), 400, "client-too-old")
 
 
-@pytest.mark.parametrize(
-    "client", [version.CLIENT_MINIMUM, "0.1", "0.2.0", "1.0.0rc1", "10.0", "0.1.0.post1", "0.1.0+local"]
-)
+@pytest.mark.parametrize("client", [version.CLIENT_MINIMUM, "0.1", "0.2.0", "1.0.0rc1", "10.0", "0.1.0.post1", "0.1.0+local"])
 def test_a_client_that_is_new_enough_is_served(api, client):
     assert api.get("/me", headers={"X-Windlass-Client": client}).status_code == 200
 

@@ -56,9 +56,7 @@ def test_a_freeze_is_made_shown_changed_and_deleted(api):
             "applications": None,
         }.items()
     )
-    changed = api.patch(
-        "/freezes/sale", {"starts_at": None, "ends_at": None, "weekly": WEEKLY, "environments": ["production"]}
-    )
+    changed = api.patch("/freezes/sale", {"starts_at": None, "ends_at": None, "weekly": WEEKLY, "environments": ["production"]})
     assert (changed.status_code, changed.json["weekly"], changed.json["starts_at"]) == (200, WEEKLY, None)
     assert [freeze["name"] for freeze in api.get("/freezes").json["items"]] == ["sale"]
     assert api.delete("/freezes/sale").status_code == 204
@@ -213,9 +211,7 @@ def test_a_scheduled_deploy_begins_when_it_is_due(api, sent_tasks):
     reconcile.reconcile(deploy["id"])
     assert Deploy.get_by_id(deploy["id"]).state == "running"
     assert [
-        event["data"]["state"]
-        for event in api.get(f"/deploys/{deploy['id']}/events").json["items"]
-        if event["kind"] == "deploy"
+        event["data"]["state"] for event in api.get(f"/deploys/{deploy['id']}/events").json["items"] if event["kind"] == "deploy"
     ] == ["scheduled", "queued", "running"]
 
 

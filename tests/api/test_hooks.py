@@ -99,9 +99,7 @@ def advance():
 def built(release=None):
     """Let a release be ready."""
     release = release or Release.select().order_by(Release.id.desc()).get()
-    assert transitions.move_release(
-        release, "ready", digest="0" * 64, lock_digest="0" * 64, processes={"web": "x $SOCKET"}
-    )
+    assert transitions.move_release(release, "ready", digest="0" * 64, lock_digest="0" * 64, processes={"web": "x $SOCKET"})
     return release
 
 
@@ -189,9 +187,7 @@ def test_only_administrators_open_hooks(hub, application):
 
     user = User.create(name="colleague", created_at=clock())
     Token.create(user=user, name="laptop", secret_hash=sessions.digest("colleagues-token"), created_at=clock())
-    assert_problem(
-        ApiClient(application, "colleagues-token").post("/integrations/hub/hook", {}), 403, "not-administrator"
-    )
+    assert_problem(ApiClient(application, "colleagues-token").post("/integrations/hub/hook", {}), 403, "not-administrator")
 
 
 # What follows.

@@ -172,9 +172,9 @@ def test_settings_given_in_part_are_completed(api):
 
 def test_settings_are_changed_in_part(api):
     make(api, settings={"python": "/opt/python3", "nginx": None})
-    changed = api.patch(
-        "/hosts/web-1", {"settings": {"supervisor": {"command": ["supervisorctl", "-c", "/etc/s.conf"]}}}
-    ).json["settings"]
+    changed = api.patch("/hosts/web-1", {"settings": {"supervisor": {"command": ["supervisorctl", "-c", "/etc/s.conf"]}}}).json[
+        "settings"
+    ]
     assert (changed["python"], changed["nginx"]) == ("/opt/python3", None)
     assert changed["supervisor"]["command"] == ["supervisorctl", "-c", "/etc/s.conf"]
     again = api.patch("/hosts/web-1", {"settings": {"nginx": {"listen": "81"}}}).json["settings"]
@@ -326,9 +326,7 @@ def test_all_else_is_asked_of_a_worker(api, monkeypatch):
 
 @pytest.mark.parametrize("action", ["check", "trust", "maintenance"])
 def test_actions_on_no_host(api, action):
-    assert_problem(
-        api.post(f"/hosts/gone/{action}", {"reason": "x"} if action == "maintenance" else {}), 404, "not-found"
-    )
+    assert_problem(api.post(f"/hosts/gone/{action}", {"reason": "x"} if action == "maintenance" else {}), 404, "not-found")
 
 
 def test_lists_are_paged_and_filtered(api):
@@ -375,9 +373,7 @@ def test_a_host_that_a_deploy_goes_to_is_not_deleted(api):
 def test_the_history_keeps_the_name_of_a_deleted_host(api):
     host = factories.host("web-1")
     deploy = factories.deploy([host], state="succeeded")
-    Placement.create(
-        application=deploy.application, environment=deploy.environment, host=host, digest="d", observed_at=1
-    )
+    Placement.create(application=deploy.application, environment=deploy.environment, host=host, digest="d", observed_at=1)
     assert api.delete("/hosts/web-1").status_code == 204
     run = HostRun.get(HostRun.deploy == deploy)
     assert (run.host_id, run.host_name) == (None, "web-1")

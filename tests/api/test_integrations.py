@@ -120,9 +120,7 @@ def test_if_match_sees_new_credentials_too(api):
     make(api, credentials=LOGIN)
     tag = api.get("/integrations/our-index").headers["ETag"]
     assert (
-        api.patch(
-            "/integrations/our-index", {"credentials": {**LOGIN, "password": "new"}}, headers={"If-Match": tag}
-        ).status_code
+        api.patch("/integrations/our-index", {"credentials": {**LOGIN, "password": "new"}}, headers={"If-Match": tag}).status_code
         == 200
     )
     assert_problem(

@@ -151,10 +151,7 @@ def test_a_system_that_is_away_slow_or_wrong_is_named(api, repository, monkeypat
         assert assert_problem(limited, 503, "foreign-rate-limited")["integration"] == "code"
         assert limited.headers["Retry-After"] == "40"
         standin.fault("wrong-type", times=1)
-        assert (
-            assert_problem(api.get("/applications/shop/refs?limit=2"), 502, "foreign-bad-answer")["integration"]
-            == "code"
-        )
+        assert assert_problem(api.get("/applications/shop/refs?limit=2"), 502, "foreign-bad-answer")["integration"] == "code"
         monkeypatch.setattr(lookups, "PATIENCE_S", 0.3)
         standin.fault("slow", seconds=2)
         for number in range(circuits.FAILURES + 1):

@@ -16,9 +16,7 @@ NGINX = {"sites": "/etc/nginx/sites", "command": ["nginx"], "listen": "80"}
 def enqueued(monkeypatch):
     """What is enqueued, instead of enqueueing: [(task, id, zone)]."""
     found = []
-    monkeypatch.setattr(
-        "controllers.jobs.queue.enqueue", lambda task, *ids, zone=None: found.append((task, *ids, zone))
-    )
+    monkeypatch.setattr("controllers.jobs.queue.enqueue", lambda task, *ids, zone=None: found.append((task, *ids, zone)))
     return found
 
 
@@ -62,12 +60,8 @@ def test_it_is_closed_changed_and_opened_and_every_host_is_enqueued(api, target,
         ("web-1", "pending"),
         ("web-2", "pending"),
     ]
-    maintenance_hosts = [
-        maintenance_host.id for maintenance_host in MaintenanceHost.select().order_by(MaintenanceHost.id)
-    ]
-    assert enqueued == [
-        ("windlass.maintain_host", maintenance_host, "default") for maintenance_host in maintenance_hosts
-    ]
+    maintenance_hosts = [maintenance_host.id for maintenance_host in MaintenanceHost.select().order_by(MaintenanceHost.id)]
+    assert enqueued == [("windlass.maintain_host", maintenance_host, "default") for maintenance_host in maintenance_hosts]
     assert api.get("/status").json["items"][0]["maintenance"]["reason"] == "disk"
     again = api.put(PATH, {"retry_after_s": None})
     assert (again.status_code, again.json["reason"], again.json["retry_after_s"]) == (200, None, None)
@@ -139,9 +133,7 @@ def test_a_rollout_under_way_is_waited_for(api, target):
     deploy.host_runs.get().update(state="running").execute()
     maintenance_run.KIND.carry_out(maintenance_host.id)
     maintenance_host = MaintenanceHost.get_by_id(maintenance_host.id)
-    assert (
-        maintenance_host.due_at is not None and maintenance_host.lease_owner is None and not maintenance_host.has_failed
-    )
+    assert maintenance_host.due_at is not None and maintenance_host.lease_owner is None and not maintenance_host.has_failed
 
 
 def test_the_names_of_the_last_deploy_are_closed_too(target):

@@ -48,9 +48,7 @@ def test_the_document_is_valid_openapi(anonymous):
 
 def test_every_route_is_in_the_document_and_nothing_else():
     served = {
-        (re.sub(r"<(\w+)[^>]*>", r"{\1}", endpoint.path), endpoint.method.lower())
-        for endpoint in ENDPOINTS
-        if endpoint.path
+        (re.sub(r"<(\w+)[^>]*>", r"{\1}", endpoint.path), endpoint.method.lower()) for endpoint in ENDPOINTS if endpoint.path
     }
     assert {(path, method) for path, methods in document()["paths"].items() for method in methods} == served
 

@@ -30,9 +30,7 @@ def test_a_release_is_asked_for_built_and_shown(api, shop, settings, tmp_path):
     shown = api.get("/applications/shop/releases/v1")
     assert shown.json["state"] == "ready" and shown.json["commit"] == commit and len(shown.json["digest"]) == 64
     assert shown.json["created_at"].endswith("Z") and shown.json["ended_at"] >= shown.json["created_at"]
-    assert (
-        api.get("/applications/shop/releases/v1", headers={"If-None-Match": shown.headers["ETag"]}).status_code == 304
-    )
+    assert api.get("/applications/shop/releases/v1", headers={"If-None-Match": shown.headers["ETag"]}).status_code == 304
     history = api.get("/applications/shop/releases/v1/events").json["items"]
     assert [event["number"] for event in history] == list(range(1, len(history) + 1))
     assert history[-1]["data"]["state"] == "ready"
@@ -104,9 +102,7 @@ def test_a_build_is_cancelled(api, anonymous, shop):
     assert problem["detail"] == "Release v1 of shop is failed: nothing is being built that could be cancelled."
     assert_problem(api.post("/applications/shop/releases/v2/cancel", {}), 404, "not-found")
     entries = api.get("/audit?action=release.cancel").json["items"]
-    assert [(entry["actor"], entry["subject"], entry["data"]) for entry in entries] == [
-        ("admin", "shop", {"version": "v1"})
-    ]
+    assert [(entry["actor"], entry["subject"], entry["data"]) for entry in entries] == [("admin", "shop", {"version": "v1"})]
 
 
 def test_releases_are_listed_and_compared(api, shop):

@@ -50,9 +50,7 @@ def test_the_cookie_holds_no_token_and_the_database_no_cookie(browser, administr
 def test_a_change_needs_the_csrf_token(browser):
     assert_problem(browser.post("/tokens", {"name": "x"}), 403, "csrf-token-invalid")
     assert_problem(browser.post("/tokens", {"name": "x"}, headers={"X-CSRF-Token": "guess"}), 403, "csrf-token-invalid")
-    assert_problem(
-        browser.post("/tokens", {"name": "x"}, headers={"X-CSRF-Token": "gu\u00e9ss"}), 403, "csrf-token-invalid"
-    )
+    assert_problem(browser.post("/tokens", {"name": "x"}, headers={"X-CSRF-Token": "gu\u00e9ss"}), 403, "csrf-token-invalid")
     assert browser.get("/tokens").json["next"] is None and len(browser.get("/tokens").json["items"]) == 1
     assert browser.post("/tokens", {"name": "x"}, headers={"X-CSRF-Token": browser.csrf}).status_code == 201
 
@@ -114,9 +112,7 @@ def test_a_name_and_password_begin_a_session(anonymous):
 def test_wrong_names_and_wrong_passwords_look_alike(anonymous):
     User.create(name="ada", password_hash=sessions.hash_password(PASSWORD), created_at=clock())
     User.create(name="robot", created_at=clock())
-    answers = [
-        anonymous.post("/session", {"name": name, "password": "wrong"}).json for name in ("ada", "nobody", "robot")
-    ]
+    answers = [anonymous.post("/session", {"name": name, "password": "wrong"}).json for name in ("ada", "nobody", "robot")]
     assert {(answer["status"], answer["code"], answer["detail"]) for answer in answers} == {
         (401, "password-wrong", answers[0]["detail"])
     }
@@ -153,12 +149,8 @@ def test_throttling_goes_by_the_address_that_a_proxy_here_tells(application, adm
     client = ApiClient(application)
     for _ in range(sessions.ATTEMPTS):
         client.post("/session", {"token": "guess"}, headers={"X-Forwarded-For": "192.0.2.1, 198.51.100.1"})
-    assert_problem(
-        client.post("/session", {"token": "x"}, headers={"X-Forwarded-For": "198.51.100.1"}), 429, "too-many-attempts"
-    )
-    assert_problem(
-        client.post("/session", {"token": "x"}, headers={"X-Forwarded-For": "198.51.100.2"}), 401, "token-invalid"
-    )
+    assert_problem(client.post("/session", {"token": "x"}, headers={"X-Forwarded-For": "198.51.100.1"}), 429, "too-many-attempts")
+    assert_problem(client.post("/session", {"token": "x"}, headers={"X-Forwarded-For": "198.51.100.2"}), 401, "token-invalid")
 
 
 def test_who_is_far_away_cannot_choose_their_address(application, administrator):
@@ -170,9 +162,7 @@ def test_who_is_far_away_cannot_choose_their_address(application, administrator)
             headers={"X-Forwarded-For": f"198.51.100.{number}"},
             environ_base={"REMOTE_ADDR": "192.0.2.9"},
         )
-    assert_problem(
-        client.post("/session", {"token": "x"}, environ_base={"REMOTE_ADDR": "192.0.2.9"}), 429, "too-many-attempts"
-    )
+    assert_problem(client.post("/session", {"token": "x"}, environ_base={"REMOTE_ADDR": "192.0.2.9"}), 429, "too-many-attempts")
 
 
 @pytest.mark.parametrize(

@@ -241,9 +241,7 @@ def test_the_number_of_queries_does_not_grow_with_the_targets(administrator, dat
         sent = []
         with monkeypatch.context() as patched:
             run = database.execute_sql
-            patched.setattr(
-                database, "execute_sql", lambda sql, *rest, **options: sent.append(sql) or run(sql, *rest, **options)
-            )
+            patched.setattr(database, "execute_sql", lambda sql, *rest, **options: sent.append(sql) or run(sql, *rest, **options))
             page = StatusController(administrator).listing(limit=200)
         return len(page["items"]), len(sent)
 
@@ -261,9 +259,7 @@ def make_targets(number, hosts):
     for index in range(number):
         application = factories.application(f"app-{index}")
         for environment, of in (("staging", hosts[:2]), ("production", hosts[2:])):
-            if Target.get_or_none(
-                Target.application == application, Target.environment == factories.environment(environment)
-            ):
+            if Target.get_or_none(Target.application == application, Target.environment == factories.environment(environment)):
                 continue
             target(application.name, environment, [host.name for host in of])
             old, new = factories.release(application), factories.release(application)
@@ -299,9 +295,7 @@ def test_the_public_status_has_names_releases_and_states_only(anonymous):
     }
 
 
-@pytest.mark.parametrize(
-    "headers", [{"Authorization": "Bearer wrong"}, {"Authorization": "nonsense"}, {"Cookie": "windlass=x"}]
-)
+@pytest.mark.parametrize("headers", [{"Authorization": "Bearer wrong"}, {"Authorization": "nonsense"}, {"Cookie": "windlass=x"}])
 def test_the_public_status_reads_no_credentials(application, database, headers):
     client = ApiClient(application)
     client.headers = headers

@@ -22,9 +22,7 @@ def component(client, name):
 
 def test_the_index_links_to_what_there_is(api):
     index = api.get("/").json
-    assert (
-        index["links"]["applications"] == "/api/v1/applications" and index["links"]["openapi"] == "/api/v1/openapi.json"
-    )
+    assert index["links"]["applications"] == "/api/v1/applications" and index["links"]["openapi"] == "/api/v1/openapi.json"
     assert api.get("").json == index
     for path in index["links"].values():
         if not path.endswith("stream"):

@@ -91,10 +91,7 @@ def test_a_change_of_an_older_version_is_refused(api):
     assert_problem(api.patch(path, {"name": "third"}, headers={"If-Match": seen}), 412, "precondition-failed")
     assert api.get(path).json["name"] == "second"
     assert (
-        api.patch(
-            path, {"name": "third"}, headers={"If-Match": f'"other", {api.get(path).headers["ETag"]}'}
-        ).status_code
-        == 200
+        api.patch(path, {"name": "third"}, headers={"If-Match": f'"other", {api.get(path).headers["ETag"]}'}).status_code == 200
     )
     assert api.patch(path, {"name": "fourth"}, headers={"If-Match": "*"}).status_code == 200
 

@@ -83,9 +83,7 @@ def test_put_replaces_all(api):
 
 def test_patch_changes_and_removes_some(api):
     api.put(PATH, {"variables": {"A": "1", "B": "2", "C": "3"}})
-    changed = api.patch(
-        PATH, {"variables": {"A": None, "B": "two", "D": {"value": SECRET, "secret": True}, "GONE": None}}
-    ).json
+    changed = api.patch(PATH, {"variables": {"A": None, "B": "two", "D": {"value": SECRET, "secret": True}, "GONE": None}}).json
     assert changed["variables"] == {"B": "two", "C": "3", "D": {"secret": True}}
 
 
@@ -183,9 +181,7 @@ def test_if_match_sees_a_new_secret_too(api):
     )
     for call in (api.put, api.patch):
         assert_problem(
-            call(
-                PATH, {"variables": {"PASSWORD": {"value": "a-third-one", "secret": True}}}, headers={"If-Match": tag}
-            ),
+            call(PATH, {"variables": {"PASSWORD": {"value": "a-third-one", "secret": True}}}, headers={"If-Match": tag}),
             412,
             "precondition-failed",
         )

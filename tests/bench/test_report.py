@@ -53,9 +53,7 @@ def test_the_median_of_several_rounds_counts_and_a_side_that_did_not_run_is_not_
     )
     assert verdicts(measured) == {"no-op": True}
     assert "1.10" in measured.table()
-    assert [row for row in measured.rows() if row[0] == "rollback"] == [
-        ["rollback", "", "", "", "", "0.70", "0.10", "2.00", ""]
-    ]
+    assert [row for row in measured.rows() if row[0] == "rollback"] == [["rollback", "", "", "", "", "0.70", "0.10", "2.00", ""]]
 
 
 def test_the_table_says_which_aims_were_missed():

@@ -22,9 +22,7 @@ def changed(before, after):
 def test_each_release_changes_what_it_is_there_for(tmp_path):
     workload = Workload(tmp_path / "repository", rounds=2)
     workload.make()
-    tree = {
-        tag: files(workload, tag, tmp_path / "tree") for tag in ("first", "dependency", "code-1", "code-2", "broken-1")
-    }
+    tree = {tag: files(workload, tag, tmp_path / "tree") for tag in ("first", "dependency", "code-1", "code-2", "broken-1")}
     assert changed(tree["first"], tree["dependency"]) == {"VERSION", "requirements.txt"}
     assert changed(tree["dependency"], tree["code-1"]) == {"VERSION", "assets/000.bin"}
     assert changed(tree["code-1"], tree["code-2"]) == {"VERSION", "assets/000.bin"}

@@ -65,9 +65,7 @@ def world(stand_in):
     world.tokens = [shapes.token()]
     world.variables = {"LOG_LEVEL": "info", "DATABASE_URL": {"secret": True}}
     stand_in.publish("command-7", shapes.output("Filesystem      Size\n", step=None))
-    stand_in.publish(
-        "deploy-41", shapes.deploy_event("running"), shapes.output("hello\n"), shapes.step_event("check", "failed")
-    )
+    stand_in.publish("deploy-41", shapes.deploy_event("running"), shapes.output("hello\n"), shapes.step_event("check", "failed"))
     return world
 
 
@@ -75,11 +73,7 @@ def look_over(page):
     """Return what axe finds wrong, one line each."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate(f"axe.run(document, {RULES})")
-    return [
-        f"{rule['id']}: {node['html']} ({node['failureSummary']})"
-        for rule in found["violations"]
-        for node in rule["nodes"]
-    ]
+    return [f"{rule['id']}: {node['html']} ({node['failureSummary']})" for rule in found["violations"] for node in rule["nodes"]]
 
 
 @pytest.mark.parametrize("scheme, width", [("light", 1280), ("dark", 390)])

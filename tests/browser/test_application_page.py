@@ -15,11 +15,7 @@ def world(stand_in):
     world.applications = [shapes.application()]
     world.hosts = [shapes.host("web1"), shapes.host("web2"), shapes.host("web3")]
     world.targets = {
-        "shop": [
-            shapes.target(
-                strategy={**shapes.ALL_AT_ONCE, "kind": "rolling", "batch": 2, "max_failures": 1, "pause_s": 10}
-            )
-        ]
+        "shop": [shapes.target(strategy={**shapes.ALL_AT_ONCE, "kind": "rolling", "batch": 2, "max_failures": 1, "pause_s": 10})]
     }
     world.status = [shapes.status()]
     world.releases = {
@@ -273,9 +269,7 @@ def test_somebody_elses_lock_is_broken_only_after_that_was_said(page, stand_in, 
     page.goto(f"{stand_in.url}/applications/shop")
     expect(page.get_by_text(f": {NASTY}").first).to_be_visible()
     page.get_by_role("button", name="Deploy shop to production").click()
-    expect(
-        page.get_by_role("dialog", name="Deploy shop to production").get_by_text("locked by eve until")
-    ).to_be_visible()
+    expect(page.get_by_role("dialog", name="Deploy shop to production").get_by_text("locked by eve until")).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Break the lock: production").click()
     dialog = page.get_by_role("dialog", name="Break the lock of eve?")
@@ -292,9 +286,7 @@ def test_a_release_that_failed_there_before_is_warned_of_in_time(page, stand_in,
     page.goto(f"{stand_in.url}/applications/shop")
     page.get_by_role("button", name="Deploy shop to production").click()
     dialog = page.get_by_role("dialog", name="Deploy shop to production")
-    expect(
-        dialog.get_by_text("v14 did not go well here last time (deploy 40): web1: check: it answered 500")
-    ).to_be_visible()
+    expect(dialog.get_by_text("v14 did not go well here last time (deploy 40): web1: check: it answered 500")).to_be_visible()
     dialog.get_by_label("Release").select_option("v12")
     expect(dialog.get_by_text("did not go well here")).to_be_hidden()
 

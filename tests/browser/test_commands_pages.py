@@ -80,9 +80,7 @@ def test_it_is_followed_live_host_by_host(page, stand_in, world):
     with stand_in.changed:
         world.commands[2].update(shapes.command(2, "failed", argv=["tail", "-f"]))
         world.commands[2]["hosts"][1].update(state="failed", exit_code=137, message="ended by signal SIGKILL")
-        stand_in.publish(
-            "command-2", shapes.host_event("failed", "web2"), {"kind": "command", "data": {"state": "failed"}}
-        )
+        stand_in.publish("command-2", shapes.host_event("failed", "web2"), {"kind": "command", "data": {"state": "failed"}})
     expect(page.locator("#command-state")).to_contain_text("failed")
     expect(page.get_by_role("row").filter(has_text="web2")).to_contain_text("137")
     expect(page.get_by_text("complete", exact=True)).to_be_visible()

@@ -24,15 +24,11 @@ def running(stand_in):
 @pytest.fixture
 def ended(stand_in):
     """Deploy 43 failed on one of two hosts."""
-    stand_in.world.deploys[43] = shapes.deploy(
-        43, "failed", reason="check failed on web2", progress=shapes.progress(2, 2, 1)
-    )
+    stand_in.world.deploys[43] = shapes.deploy(43, "failed", reason="check failed on web2", progress=shapes.progress(2, 2, 1))
     failed = shapes.host_run("web2", "failed", 6, message="the old release is serving again")
     failed["steps"][6] = shapes.step("check", "failed", "GET /health answered 500")
     stand_in.world.runs[43] = [shapes.host_run("web1"), failed]
-    stand_in.publish(
-        "deploy-43", shapes.deploy_event("running"), shapes.output("hello\n"), shapes.deploy_event("failed")
-    )
+    stand_in.publish("deploy-43", shapes.deploy_event("running"), shapes.output("hello\n"), shapes.deploy_event("failed"))
     return stand_in.world
 
 
@@ -87,9 +83,7 @@ def test_playbooks_are_seen_below_the_steps_they_run_between_with_their_own_log(
 
 
 def test_head_tells_what_goes_where_and_how_far_it_is(page, stand_in, running):
-    running.deploys[42].update(
-        progress=shapes.progress(4, 1), strategy={**shapes.ALL_AT_ONCE, "kind": "rolling", "batch": 2}
-    )
+    running.deploys[42].update(progress=shapes.progress(4, 1), strategy={**shapes.ALL_AT_ONCE, "kind": "rolling", "batch": 2})
     page.goto(f"{stand_in.url}/deploys/42")
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"#42\s+shop\s+v12\s+to\s+production"))
     expect(page.get_by_text("1 of 4 hosts done")).to_be_visible()
@@ -103,9 +97,7 @@ def test_steps_and_log_follow_the_server(page, stand_in, running):
     expect(step(page, "web1", "preflight")).to_contain_text("done")
     expect(step(page, "web1", "ship")).to_contain_text("running")
     expect(step(page, "web2", "connect")).to_contain_text("pending")
-    stand_in.publish(
-        "deploy-42", {"kind": "progress", "host": "web1", "step": "ship", "data": {"done": 45, "total": 100}}
-    )
+    stand_in.publish("deploy-42", {"kind": "progress", "host": "web1", "step": "ship", "data": {"done": 45, "total": 100}})
     expect(step(page, "web1", "ship")).to_contain_text("45 %")
     stand_in.publish(
         "deploy-42",

@@ -100,9 +100,7 @@ def test_check_shows_problems_with_remedies_and_facts(page, stand_in, world):
 
 
 def test_check_that_nobody_carries_out_says_so(page, stand_in, world):
-    stand_in.fail(
-        "hosts/web3/check", 503, detail="No worker of zone default answered within 25 s: start one, or see its log."
-    )
+    stand_in.fail("hosts/web3/check", 503, detail="No worker of zone default answered within 25 s: start one, or see its log.")
     page.goto(f"{stand_in.url}/hosts/web3")
     page.get_by_role("button", name="Check now").click()
     expect(page.get_by_role("alert").filter(has_text="No worker of zone default answered")).to_be_visible()

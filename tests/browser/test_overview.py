@@ -116,9 +116,7 @@ def test_refused_deploy_says_why_and_keeps_what_was_chosen(page, stand_in, world
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Comment").fill("careful")
     dialog.get_by_role("button", name="Deploy v13 to production").click()
-    expect(
-        dialog.get_by_role("alert").filter(has_text="Deploy 40 of shop to production has not ended yet.")
-    ).to_be_visible()
+    expect(dialog.get_by_role("alert").filter(has_text="Deploy 40 of shop to production has not ended yet.")).to_be_visible()
     assert dialog.get_by_label("Comment").input_value() == "careful"
     assert len(world.deploys) == 2
 
@@ -192,9 +190,7 @@ def test_lost_server_is_said_what_is_shown_is_marked_and_it_recovers(page, stand
     stand_in.fail("status", 503, times=1, detail="The database does not answer now.")
     stand_in.hint()
     expect(page.locator(".connection")).to_have_text("reconnecting…")
-    expect(
-        page.get_by_role("status").filter(has_text="The database does not answer now. Reconnecting…")
-    ).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="The database does not answer now. Reconnecting…")).to_be_visible()
     expect(page.get_by_text("What you see is from")).to_be_visible()
     expect(page.locator("main.is-stale")).to_have_count(1)
     expect(cell(page, "shop", "production").locator(".version")).to_have_text("v12")

@@ -126,9 +126,7 @@ def test_a_webhook_is_added_edited_given_a_new_secret_switched_off_and_deleted(p
     assert stand_in.asked_for("webhooks/chat", "PATCH")[-1].body["secret"] == moved.strip()
 
     page.get_by_role("button", name="Make a new secret for the webhook chat").click()
-    page.get_by_role("dialog", name="Make a new secret for chat?").get_by_role(
-        "button", name="Make a new secret"
-    ).click()
+    page.get_by_role("dialog", name="Make a new secret for chat?").get_by_role("button", name="Make a new secret").click()
     renewed = dialog.get_by_label("The webhook's secret").inner_text()
     assert stand_in.asked_for("webhooks/chat", "PATCH")[-1].body == {"secret": renewed.strip()} != {"secret": moved}
     dialog.get_by_role("button", name="Done").click()

@@ -27,8 +27,7 @@ def graph():
     """Return {path of a script below static/js: paths of those that it imports}."""
     return {
         path.relative_to(SCRIPTS): {
-            (path.parent / name).resolve().relative_to(SCRIPTS)
-            for name in IMPORT.findall(path.read_text(encoding="utf-8"))
+            (path.parent / name).resolve().relative_to(SCRIPTS) for name in IMPORT.findall(path.read_text(encoding="utf-8"))
         }
         for path in sorted(SCRIPTS.rglob("*.js"))
     }

@@ -20,9 +20,7 @@ def sign_in(page, token):
 def test_wrong_token_is_refused_in_words_and_kept_for_mending(stranger, stand_in):
     stranger.goto(f"{stand_in.url}/sign-in")
     sign_in(stranger, "wrong")
-    expect(stranger.get_by_role("alert")).to_have_text(
-        "This token is unknown, revoked or expired: make a new one and use that."
-    )
+    expect(stranger.get_by_role("alert")).to_have_text("This token is unknown, revoked or expired: make a new one and use that.")
     assert stranger.get_by_label("Token").input_value() == "wrong"
     assert stranger.url.endswith("/sign-in")
 

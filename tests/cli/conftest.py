@@ -70,9 +70,7 @@ def quick(monkeypatch):
 def windlass(surroundings, quick, monkeypatch, capsys):
     """Run the command line in this process, with nobody at a terminal: ``windlass("status", "--json")``."""
     for name in [
-        name
-        for name in os.environ
-        if name.startswith("WINDLASS_") or name.lower().endswith("_proxy") or name == "NO_COLOR"
+        name for name in os.environ if name.startswith("WINDLASS_") or name.lower().endswith("_proxy") or name == "NO_COLOR"
     ]:
         monkeypatch.delenv(name)
     for name, value in surroundings.items():

@@ -148,11 +148,7 @@ def cancel(api, request, number):
 
 def list_deploys(api, request):
     wanted = {name: request.query[name] for name in ("application", "environment", "state") if name in request.query}
-    rows = [
-        deploy
-        for deploy in reversed(api.deploys.values())
-        if all(deploy[name] == value for name, value in wanted.items())
-    ]
+    rows = [deploy for deploy in reversed(api.deploys.values()) if all(deploy[name] == value for name, value in wanted.items())]
     return page(rows, request)
 
 
@@ -171,9 +167,7 @@ def as_text(event):
 
 
 def create_host(api, request):
-    body = only(
-        request.body, "name", "address", "port", "user", "zone", "tags", "transport", "root", "settings", "host_key"
-    )
+    body = only(request.body, "name", "address", "port", "user", "zone", "tags", "transport", "root", "settings", "host_key")
     settings = {**shapes.host()["settings"], **body.get("settings", {})}
     api.hosts[body["name"]] = shapes.new_host(**{"address": body["name"], "tags": [], **body, "settings": settings})
     return 201, api.hosts[body["name"]]
@@ -194,9 +188,7 @@ def trust(api, request, name):
 def maintenance(api, request, name):
     only(request.body, "enabled", "reason")
     host = known(api.hosts, name, "host")
-    host.update(
-        state="maintenance" if request.body["enabled"] else "ready", maintenance_reason=request.body.get("reason")
-    )
+    host.update(state="maintenance" if request.body["enabled"] else "ready", maintenance_reason=request.body.get("reason"))
     return 200, host
 
 

@@ -36,9 +36,7 @@ class StandIn:
         self.applications = {"shop": shapes.application("shop", source=source)}
         self.releases = {"shop": [self.a_release("v2", "ready"), self.a_release("v1", "ready")]}
         self.hosts, self.targets, self.variables = {}, {}, {}
-        self.environments = {
-            name: shapes.environment(name, position) for position, name in ((1, "staging"), (2, "production"))
-        }
+        self.environments = {name: shapes.environment(name, position) for position, name in ((1, "staging"), (2, "production"))}
         self.deploys, self.events, self.runs, self.release_events = {}, {}, {}, collections.defaultdict(list)
         self.commands, self.command_events = {}, {}
         self.status, self.changes = [], {}

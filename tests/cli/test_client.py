@@ -221,9 +221,7 @@ def test_all_fields_that_were_refused_are_listed(api, windlass):
     assert "port: must be at most 65535" in answer.err and "user: is needed" in answer.err
 
 
-@pytest.mark.parametrize(
-    "body", [b'{"detail": 7, "errors": "none", "code": null}', b'{"errors": [3, {}]}', b"[]", b"null", b""]
-)
+@pytest.mark.parametrize("body", [b'{"detail": 7, "errors": "none", "code": null}', b'{"errors": [3, {}]}', b"[]", b"null", b""])
 def test_a_malformed_problem_document_is_still_told(api, client, body):
     api.fail("GET", "/me", status=418, kind=PROBLEM, body=body)
     with pytest.raises(Problem) as caught:

@@ -37,9 +37,7 @@ def test_a_lock_is_shown_when_there_is_one(windlass, api):
 def test_a_wide_table_in_a_pipe_is_neither_wrapped_nor_cut(windlass, api):
     name = "a-very-long-application-name-" * 10
     api.applications[name] = shapes.application(name, source={"package": "x" * 300}, team="t")
-    assert any(
-        line.startswith(name) and line.endswith("t") for line in windlass("applications", "list").out.splitlines()
-    )
+    assert any(line.startswith(name) and line.endswith("t") for line in windlass("applications", "list").out.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -335,9 +333,7 @@ def test_deploys_are_listed_newest_first_and_filtered(windlass_json, windlass, a
     for environment in ("staging", "production", "staging"):
         api.a_deploy("v1", environment)
     assert [row["id"] for row in windlass_json("deploys", "list")["items"]] == [3, 2, 1]
-    assert [
-        row["id"] for row in windlass_json("deploys", "list", "--environment", "staging", "--limit", "1")["items"]
-    ] == [3]
+    assert [row["id"] for row in windlass_json("deploys", "list", "--environment", "staging", "--limit", "1")["items"]] == [3]
     assert windlass_json("deploys", "list", "--state", "failed")["items"] == []
 
 
@@ -367,9 +363,7 @@ def test_the_log_in_json_is_one_event_a_line(windlass, api):
     api.a_deploy("v2")
     for index in range(450):
         api.add_event(1, "output", host="web1", text=f"line {index}")
-    assert [json.loads(line)["number"] for line in windlass("logs", "1", "--json").out.splitlines()] == list(
-        range(1, 451)
-    )
+    assert [json.loads(line)["number"] for line in windlass("logs", "1", "--json").out.splitlines()] == list(range(1, 451))
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "seventeen", "1.5"])
@@ -397,9 +391,7 @@ def test_a_reader_that_goes_away_is_no_traceback(command, surroundings, api):
     assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    "shell, mark", [("bash", "complete -o"), ("zsh", "#compdef windlass"), ("fish", "complete --no-files")]
-)
+@pytest.mark.parametrize("shell, mark", [("bash", "complete -o"), ("zsh", "#compdef windlass"), ("fish", "complete --no-files")])
 def test_the_completion_script_is_written(windlass, shell, mark):
     answer = windlass("completion", shell)
     assert answer.code == 0

@@ -93,9 +93,7 @@ def test_a_failed_build_deploys_nothing_and_says_why(windlass, api):
 
 
 def test_strategy_batch_and_comment_are_sent(windlass_json, api):
-    windlass_json(
-        "deploy", "shop", "v1", "--to", "production", "--strategy", "rolling", "--batch", "2", "--comment", "Sale"
-    )
+    windlass_json("deploy", "shop", "v1", "--to", "production", "--strategy", "rolling", "--batch", "2", "--comment", "Sale")
     windlass_json("deploy", "shop", "v1", "--to", "production", "--batch", "25%")
     first, second = (request.body for request in api.sent("POST", "/deploys"))
     assert (first["strategy"], first["comment"]) == ({"kind": "rolling", "batch": 2}, "Sale")
@@ -124,11 +122,7 @@ def test_a_passed_timeout_ends_with_5_and_says_that_the_deploy_goes_on(windlass,
     api.scenario = scenarios.begin
     answer = windlass("deploy", "shop", "v2", "--to", "production", "--follow", "--timeout", "0.3")
     assert answer.code == 5
-    assert (
-        "Deploy 1 goes on" in answer.err
-        and "windlass logs 1 --follow" in answer.err
-        and "windlass cancel 1" in answer.err
-    )
+    assert "Deploy 1 goes on" in answer.err and "windlass logs 1 --follow" in answer.err and "windlass cancel 1" in answer.err
     assert api.deploys[1]["state"] == "running"
 
 

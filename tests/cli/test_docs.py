@@ -11,8 +11,7 @@ from windlass_cli.main import windlass as root_command
 
 DOCUMENT = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 SECTIONS = {
-    match[1]: match[2]
-    for match in re.finditer(r"^#{2,3} (windlass[a-z ]*)\n(.*?)(?=^#{2,3} |\Z)", DOCUMENT, re.M | re.S)
+    match[1]: match[2] for match in re.finditer(r"^#{2,3} (windlass[a-z ]*)\n(.*?)(?=^#{2,3} |\Z)", DOCUMENT, re.M | re.S)
 }
 SHARED = {"--json", "--yes", "--no-input", "--url", "--token", "--help"}
 

@@ -32,9 +32,7 @@ def freezes(monkeypatch):
 
 def test_a_freeze_comes_once_or_every_week(windlass, freezes):
     assert windlass("freezes", "create", "xmas", "--reason", "holidays", *ONCE, "--application", "shop").code == 0
-    made = windlass(
-        "freezes", "create", "weekend", "--reason", "x", "--weekly", *WEEKLY.values(), "--environment", "production"
-    )
+    made = windlass("freezes", "create", "weekend", "--reason", "x", "--weekly", *WEEKLY.values(), "--environment", "production")
     assert made.out == "Freeze weekend: every week fri 16:00 to mon 08:00 Europe/Berlin, of everything in production.\n"
     assert (freezes["xmas"]["ends_at"], freezes["xmas"]["applications"], freezes["weekend"]["weekly"]) == (
         ONCE[3],

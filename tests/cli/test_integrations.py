@@ -16,9 +16,7 @@ def stash(monkeypatch):
     made = shapes.integration(credentials=["token"])
     monkeypatch.setitem(ROUTES, "GET /integrations", lambda api, request: resources.page([made], request))
     monkeypatch.setitem(ROUTES, "GET /integrations/stash", lambda api, request: (200, made))
-    monkeypatch.setitem(
-        ROUTES, "GET /integrations/drivers", lambda api, request: (200, {"items": [DRIVER], "on_hosts": []})
-    )
+    monkeypatch.setitem(ROUTES, "GET /integrations/drivers", lambda api, request: (200, {"items": [DRIVER], "on_hosts": []}))
     return made
 
 

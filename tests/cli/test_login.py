@@ -101,9 +101,7 @@ def test_logout_forgets_the_token_of_that_server_alone(windlass, no_token, setti
     assert "No token was kept" in windlass("logout").out
 
 
-@pytest.mark.parametrize(
-    "text", ["not json", "[]", '{"url": 7}', '{"tokens": ["x"]}', '{"tokens": {"http://a": 1}}', ""]
-)
+@pytest.mark.parametrize("text", ["not json", "[]", '{"url": 7}', '{"tokens": ["x"]}', '{"tokens": {"http://a": 1}}', ""])
 def test_a_broken_settings_file_is_told_and_not_overwritten(windlass, settings_path, text):
     settings_path.parent.mkdir(parents=True)
     settings_path.write_text(text)

@@ -14,9 +14,7 @@ CHANGELOG = {
     "from": "v1",
     "to": "v2",
     "state": "ready",
-    "commits": [
-        {"commit": "4f1c2d3e5a6b7c8d", "author": "Ada", "at": shapes.at(), "subject": "Fix the \x1b[31mbasket"}
-    ],
+    "commits": [{"commit": "4f1c2d3e5a6b7c8d", "author": "Ada", "at": shapes.at(), "subject": "Fix the \x1b[31mbasket"}],
     "is_going_back": False,
     "authors": ["Ada"],
     "issues": [{"key": "SHOP-12", "title": "Basket", "state": "Open", "url": None}],
@@ -65,9 +63,7 @@ def test_deliveries_are_listed_shown_and_sent_again(windlass, windlass_json, api
 def test_a_changelog_names_commits_issues_and_requests(windlass, windlass_json, answer):
     answer("GET", "/deploys/3/changelog", body=CHANGELOG)
     told = windlass("deploys", "changelog", 3)
-    assert told.out == (
-        "4f1c2d3e5a  Fix the basket (Ada)\nSHOP-12 · Basket · Open\n#5 · Basket · https://git.example.net/5\n"
-    )
+    assert told.out == ("4f1c2d3e5a  Fix the basket (Ada)\nSHOP-12 · Basket · Open\n#5 · Basket · https://git.example.net/5\n")
     assert "v1 → v2: brings 1 commit." in told.err and "jira could not be asked." in told.err
     assert windlass_json("deploys", "changelog", 3) == CHANGELOG
     answer("GET", "/deploys/3/changelog", body={**CHANGELOG, "state": "pending"})
@@ -179,9 +175,7 @@ def test_an_integration_is_made_with_its_secret_from_standard_input(command, api
 
 
 def test_a_hook_is_opened_listed_and_closed(windlass, answer):
-    answer(
-        "POST", "/integrations/stash/hook", body={"url": "https://w/hooks/stash", "secret": "s3", "setup": "Enter it."}
-    )
+    answer("POST", "/integrations/stash/hook", body={"url": "https://w/hooks/stash", "secret": "s3", "setup": "Enter it."})
     answer("DELETE", "/integrations/stash/hook", 204)
     answer("GET", "/integrations/stash/hooks", items=[shapes.received(event="push")])
     opened = windlass("integrations", "hook", "stash")

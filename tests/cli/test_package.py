@@ -109,9 +109,7 @@ def test_the_installed_script_runs_with_no_module_of_the_server_in_reach(install
 
 def test_nothing_but_the_client_is_in_the_package(installed):
     assert sorted(
-        path.name
-        for path in installed.iterdir()
-        if not path.name.endswith(".dist-info") and not path.name.startswith(".")
+        path.name for path in installed.iterdir() if not path.name.endswith(".dist-info") and not path.name.startswith(".")
     ) == ["bin", "windlass_cli"]
     modules = {path.relative_to(installed).as_posix() for path in installed.rglob("*.py")}
     assert modules == {path.relative_to(CLIENT).as_posix() for path in (CLIENT / "windlass_cli").rglob("*.py")}

@@ -36,16 +36,12 @@ def test_the_standards_cases(text, messages):
 
 
 @given(
-    st.lists(
-        st.text(alphabet=st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), min_size=1), min_size=1
-    ),
+    st.lists(st.text(alphabet=st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), min_size=1), min_size=1),
     st.sampled_from(["\n", "\r\n", "\r"]),
     st.integers(1, 7),
 )
 def test_bytes_may_be_cut_anywhere_whatever_ends_the_lines(texts, end, size):
-    stream = (
-        "".join(f"id: {number}{end}data: {text}{end}{end}" for number, text in enumerate(texts)) + f": the end{end}"
-    )
+    stream = "".join(f"id: {number}{end}data: {text}{end}{end}" for number, text in enumerate(texts)) + f": the end{end}"
     assert parse(stream, size) == [Message(str(number), "message", text) for number, text in enumerate(texts)]
 
 

@@ -28,10 +28,7 @@ def test_a_new_target_has_what_was_given_and_nothing_else(windlass, api):
 
 
 def test_what_is_not_given_stays_as_it_is(windlass, api, target):
-    assert (
-        windlass("targets", "set", "shop", "production", "--health-timeout", "5", "--server-name", "a.example.org").code
-        == 0
-    )
+    assert windlass("targets", "set", "shop", "production", "--health-timeout", "5", "--server-name", "a.example.org").code == 0
     changed = api.targets["shop", "production"]
     assert changed == {
         **target,
@@ -93,9 +90,7 @@ def test_an_assignment_without_a_name_is_wrong_usage(windlass, api, text):
 
 
 def test_a_secret_comes_from_standard_input_and_is_never_shown(command, api):
-    answer = command(
-        ["targets", "variables", "shop", "production", "--secret", "DATABASE_URL"], stdin=b"postgres://s3cret\n"
-    )
+    answer = command(["targets", "variables", "shop", "production", "--secret", "DATABASE_URL"], stdin=b"postgres://s3cret\n")
     assert answer.code == 0, answer.err
     assert api.variables == {"DATABASE_URL": {"value": "postgres://s3cret", "secret": True}}
     assert "(secret)" in answer.out and "s3cret" not in answer.out + answer.err

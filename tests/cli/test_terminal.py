@@ -14,10 +14,7 @@ STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 def test_a_deploy_asks_first_and_no_changes_nothing(terminal, api):
     code, shown = (
-        terminal(["deploy", "shop", "v1", "--to", "production"])
-        .until("Deploy shop v1 to production? [y/N]")
-        .type("n\r")
-        .end()
+        terminal(["deploy", "shop", "v1", "--to", "production"]).until("Deploy shop v1 to production? [y/N]").type("n\r").end()
     )
     assert code == 1
     assert "Nothing was changed." in shown
@@ -43,9 +40,7 @@ def test_ctrl_c_at_the_question_changes_nothing(terminal, api):
 
 def test_a_rollback_asks_and_names_both_releases(terminal, api):
     api.a_deploy("v2", "production", "succeeded")
-    window = terminal(["rollback", "shop", "--in", "production"]).until(
-        "Roll shop in production back from v2 to v1? [y/N]"
-    )
+    window = terminal(["rollback", "shop", "--in", "production"]).until("Roll shop in production back from v2 to v1? [y/N]")
     assert window.type("n\r").end()[0] == 1
     assert len(api.deploys) == 1
 

@@ -143,9 +143,7 @@ def package_index(folder, login=None):
             start_response(server.away, [("Content-Length", "0")])
             return [b""]
         if login and given != login:
-            start_response(
-                "401 Unauthorized", [("WWW-Authenticate", 'Basic realm="packages"'), ("Content-Length", "0")]
-            )
+            start_response("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="packages"'), ("Content-Length", "0")])
             return [b""]
         return application(environ, start_response)
 

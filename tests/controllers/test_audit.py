@@ -108,9 +108,7 @@ def test_entries_at_the_same_time_make_one_chain(database):
 def test_the_trail_is_read_by_who_what_and_when(trail, api):
     audit.write("bob", "deploy.create", "shop/production", {"release": "v1"})
     shown = api.get("/audit?action=deploy&by=bob").json["items"]
-    assert [(item["actor"], item["action"], item["data"]) for item in shown] == [
-        ("bob", "deploy.create", {"release": "v1"})
-    ]
+    assert [(item["actor"], item["action"], item["data"]) for item in shown] == [("bob", "deploy.create", {"release": "v1"})]
     assert len(api.get("/audit?action=host.create").json["items"]) == 5
     assert api.get("/audit?subject=web-2").json["items"][0]["number"] == 2
     assert api.get("/audit?since=2099-01-01T00:00:00Z").json["items"] == []

@@ -55,9 +55,7 @@ def test_an_order_of_two_columns():
         Environment.create(name=name, position=position, created_at=0, updated_at=0)
 
     def environments(**options):
-        return paging.page(
-            Environment.select(), (Environment.position, Environment.name), lambda row: row.name, **options
-        )
+        return paging.page(Environment.select(), (Environment.position, Environment.name), lambda row: row.name, **options)
 
     assert walk(environments, limit=1) == [["c"], ["a"], ["b"], ["d"]]
 

@@ -114,9 +114,7 @@ class World:
                 "settings": settings,
             }
             self.stack.call("POST", "/integrations", {key: value for key, value in fields.items() if value})
-        self.secrets = {
-            part: self.stack.call("POST", f"/integrations/{self.of(part)}/hook", {})["secret"] for part in DELIVERY
-        }
+        self.secrets = {part: self.stack.call("POST", f"/integrations/{self.of(part)}/hook", {})["secret"] for part in DELIVERY}
 
     def application(self):
         """Make the application, built by Jenkins, kept in Artifactory, with issues in JIRA."""

@@ -46,9 +46,7 @@ def events(stack, command):
 
 
 def output(stack, command, host):
-    return "".join(
-        item["text"] for item in events(stack, command) if item["kind"] == "output" and item["host"] == host.name
-    )
+    return "".join(item["text"] for item in events(stack, command) if item["kind"] == "output" and item["host"] == host.name)
 
 
 def worker_pids(stack):
@@ -162,9 +160,7 @@ def test_one_that_vanished_from_its_host_is_unclear(stack, hosts, tmp_path):
 
 def test_a_host_that_is_cut_off_for_a_while_tells_afterwards(stack, hosts, tmp_path):
     mark, go_on = tmp_path / "mark", tmp_path / "go on"
-    command = run(
-        stack, ["sh", "-c", f"echo x >> {mark}; until [ -e '{go_on}' ]; do sleep 0.1; done; echo done"], hosts[:1]
-    )
+    command = run(stack, ["sh", "-c", f"echo x >> {mark}; until [ -e '{go_on}' ]; do sleep 0.1; done; echo done"], hosts[:1])
     stack.wait(f"/commands/{command['id']}", lambda _: mark.exists())
     hosts[0].stop_sshd()
     go_on.touch()

@@ -32,9 +32,7 @@ WAIT = """\
     - name: wait long
       command: sh -c 'echo $$ > {{ windlass_root }}/waiting; exec sleep 600'
 """
-MANIFEST = (
-    'file { "${windlass_root}/puppet": content => "${word} ${windlass_release} ${windlass_variables[\'PASSWORD\']}" }\n'
-)
+MANIFEST = 'file { "${windlass_root}/puppet": content => "${word} ${windlass_release} ${windlass_variables[\'PASSWORD\']}" }\n'
 
 
 @pytest.fixture(scope="module")

@@ -87,9 +87,7 @@ def test_no_request_fails_through_every_kind_of_deploy(stack, hosts, driver, rep
         for one in hammers:
             one.await_version("three")
 
-        repository.commit(
-            applications.gunicorn("broken", status="500 Internal Server Error", requirements=GUNICORN_AND_MORE)
-        )
+        repository.commit(applications.gunicorn("broken", status="500 Internal Server Error", requirements=GUNICORN_AND_MORE))
         failed = driver.deploy(driver.release(), state="rolled_back")
         assert "500" in failed["reason"]
         for one in hammers:

@@ -89,9 +89,7 @@ def test_what_was_approved_is_done_and_nothing_else(stack, hosts, repository, na
 
 
 @pytest.mark.timeout(240)
-def test_a_canary_waits_until_somebody_resumes_and_a_host_can_be_left_out(
-    stack, hosts, repository, name, cli, deployed
-):
+def test_a_canary_waits_until_somebody_resumes_and_a_host_can_be_left_out(stack, hosts, repository, name, cli, deployed):
     repository.commit(applications.plain("two"))
     stack.release(name)
     deploy = begin(stack, name, kind="canary", pause_s="resume")

@@ -74,9 +74,7 @@ def test_a_worker_with_a_folder_of_its_own_fetches_releases_from_where_they_are_
         log = stack.request("GET", f"/deploys/{deploy}/log").text
         assert f"Fetching {release} from {world.of('artifactory')}" in log
         tried = stack.call("POST", f"/integrations/{world.of('site')}/test", {})["checks"]
-        assert any(check["name"] == "folder in zone dmz" and "seen by worker" in check["message"] for check in tried), (
-            tried
-        )
+        assert any(check["name"] == "folder in zone dmz" and "seen by worker" in check["message"] for check in tried), tried
 
         world.repository.commit(applications.plain("two"))
         later = stack.release(world.name)["version"]

@@ -55,9 +55,7 @@ def test_users_see_the_page_until_it_is_lifted_through_deploys_and_rollbacks(sta
     for host in hosts:
         status, retry_after, text = page(host, deployed)
         assert (status, retry_after) == (503, "120")
-        assert "costs &#36;host &amp; &quot;more&quot; &lt;b&gt;" in text, (
-            "nothing in it means anything to nginx or HTML"
-        )
+        assert "costs &#36;host &amp; &quot;more&quot; &lt;b&gt;" in text, "nothing in it means anything to nginx or HTML"
         assert stack.call("POST", f"/hosts/{host.name}/observe")["placements"][-1]["drift"] == []
     item = stack.call("GET", f"/status?application={deployed}")["items"][0]
     assert item["maintenance"]["reason"] == "database" and not item["drift"] and item["health"] == "healthy"
@@ -68,9 +66,7 @@ def test_users_see_the_page_until_it_is_lifted_through_deploys_and_rollbacks(sta
     release = stack.release(deployed)["version"]
     plan = stack.call("POST", "/plans", {"application": deployed, "release": release, "environment": "production"})
     assert plan["maintenance"]["reason"] == "database"
-    assert not [
-        item for host in plan["hosts"] for item in host["configuration"] if item["file"].endswith(f"{deployed}.conf")
-    ]
+    assert not [item for host in plan["hosts"] for item in host["configuration"] if item["file"].endswith(f"{deployed}.conf")]
     assert "in maintenance" in cli("plan", deployed, release, "--to", "production").stdout
     deploy = stack.deploy(release, deployed, plan=plan["id"])
     assert any("is in maintenance since" in warning for warning in deploy["warnings"])

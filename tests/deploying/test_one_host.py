@@ -80,9 +80,7 @@ def test_the_steps_of_a_first_deploy_are_all_done_and_sent_bytes(stack, hosts, t
     assert all(step["started_at"] <= step["ended_at"] for step in run["steps"])
 
 
-def test_a_socket_that_is_closed_to_others_during_the_check_is_opened_before_the_switch(
-    stack, hosts, target, repository, name
-):
+def test_a_socket_that_is_closed_to_others_during_the_check_is_opened_before_the_switch(stack, hosts, target, repository, name):
     ship(stack, repository, applications.plain("one"), name)
     with hammer(hosts[0], name) as asking:
         asking.await_version("one")
@@ -129,9 +127,7 @@ def test_variables_reach_the_process_and_secrets_stay_hidden(stack, hosts, targe
         },
     )
     before = 'print("password is", os.environ["PASSWORD"], flush=True); VERSION = os.environ["GREETING"]'
-    deploy = ship(
-        stack, repository, applications.plain("one", before=before, processes={"release": "echo $PASSWORD"}), name
-    )
+    deploy = ship(stack, repository, applications.plain("one", before=before, processes={"release": "echo $PASSWORD"}), name)
     assert served(hosts[0], name).text == 'it\'s "quoted" $HOME %d\nnext'
     log = stack.request("GET", f"/deploys/{deploy['id']}/log").text
     assert "hunter2" not in log and "•••" in log
@@ -139,9 +135,7 @@ def test_variables_reach_the_process_and_secrets_stay_hidden(stack, hosts, targe
         "PATCH", f"/applications/{name}/targets/production/variables", json={"variables": {"GREETING": "new"}}
     )
     assert changed.status_code == 200 and "hunter2" not in changed.text
-    assert stack.host_runs(stack.deploy("latest", name))[hosts[0].name]["state"] == "succeeded", (
-        "a changed variable is a change"
-    )
+    assert stack.host_runs(stack.deploy("latest", name))[hosts[0].name]["state"] == "succeeded", "a changed variable is a change"
     assert served(hosts[0], name).text == "new"
 
 
@@ -157,10 +151,7 @@ def test_an_application_that_dies_at_start_fails_with_its_own_words(stack, hosts
     assert "no such database: shop" in failed["reason"]
     assert hosts[0].name in failed["reason"] and "check" in failed["reason"]
     assert served(hosts[0], name).text == "one"
-    assert (
-        stack.host_runs(ship(stack, repository, applications.plain("three"), name))[hosts[0].name]["state"]
-        == "succeeded"
-    )
+    assert stack.host_runs(ship(stack, repository, applications.plain("three"), name))[hosts[0].name]["state"] == "succeeded"
     assert served(hosts[0], name).text == "three"
 
 
@@ -257,9 +248,7 @@ def test_the_stream_resumes_where_it_broke_off(stack, hosts, target, repository,
 
 def stream_numbers(stack, deploy, last):
     headers = {"Last-Event-ID": str(last)} if last else {}
-    with stack.http.get(
-        f"{stack.url}/api/v1/deploys/{deploy['id']}/stream", headers=headers, stream=True, timeout=30
-    ) as answer:
+    with stack.http.get(f"{stack.url}/api/v1/deploys/{deploy['id']}/stream", headers=headers, stream=True, timeout=30) as answer:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         return [int(line[3:]) for line in answer.iter_lines(decode_unicode=True) if line.startswith("id:")]
 

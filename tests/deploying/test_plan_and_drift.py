@@ -29,17 +29,11 @@ def status(stack, name, is_done):
 
 def drift_of(item):
     """Return {host: [(kind, diff)]} of the hosts that have drifted."""
-    return {
-        host["host"]: [(thing["kind"], thing["diff"]) for thing in host["drift"]]
-        for host in item["hosts"]
-        if host["drift"]
-    }
+    return {host["host"]: [(thing["kind"], thing["diff"]) for thing in host["drift"]] for host in item["hosts"] if host["drift"]}
 
 
 @pytest.mark.timeout(300)
-def test_plan_as_json_and_text_then_stale_on_the_edited_host_then_drift_then_repair(
-    stack, hosts, name, repository, cli
-):
+def test_plan_as_json_and_text_then_stale_on_the_edited_host_then_drift_then_repair(stack, hosts, name, repository, cli):
     stack.set_target(hosts, name, server_names=[f"{name}.example.com"])
     repository.commit(applications.gunicorn("one"))
     stack.deploy(stack.release(name)["version"], name)

@@ -65,9 +65,7 @@ def deployed(stack, hosts, name, repository):
 
 
 @pytest.mark.timeout(240)
-def test_a_plan_tells_code_packages_configuration_and_variables_and_a_deploy_of_it_does_that(
-    stack, hosts, name, repository, cli
-):
+def test_a_plan_tells_code_packages_configuration_and_variables_and_a_deploy_of_it_does_that(stack, hosts, name, repository, cli):
     stack.set_target(hosts, name, server_names=[f"{name}.example.com"])
     variables(stack, name, COLOUR="red", PASSWORD={"value": SECRET, "secret": True}, OLD="1")
     repository.commit({**applications.gunicorn("one"), "gone.txt": "old"})
@@ -81,9 +79,7 @@ def test_a_plan_tells_code_packages_configuration_and_variables_and_a_deploy_of_
     made = plan(stack, name, release, strategy={"kind": "rolling", "batch": 1})
 
     assert [fingerprint(host) for host in hosts] == before, "a plan changes nothing"
-    assert (
-        made["state"] == "ready" and made["digest"] and not made["unchanged"] and made["strategy"]["kind"] == "rolling"
-    )
+    assert made["state"] == "ready" and made["digest"] and not made["unchanged"] and made["strategy"]["kind"] == "rolling"
     assert [host["host"] for host in made["hosts"]] == sorted(host.name for host in hosts)
     for host in made["hosts"]:
         assert (host["current_release"], host["new_release"], host["unchanged"]) == ("v1", "v2", False)
@@ -117,15 +113,8 @@ def test_a_plan_tells_code_packages_configuration_and_variables_and_a_deploy_of_
     assert deploy["plan"] == made["id"] and deploy["strategy"]["kind"] == "rolling"
     assert {run["state"] for run in stack.host_runs(deploy).values()} == {"succeeded"}
     for host, planned in zip(hosts, made["hosts"], strict=True):
-        assert (
-            f"server_name www.{name}.example.com;"
-            in (host.folder / "nginx" / "sites" / f"windlass-{name}.conf").read_text()
-        )
-        assert (
-            planned["bytes_to_send"]
-            < stack.host_runs(deploy)[host.name]["bytes_sent"]
-            < planned["bytes_to_send"] + 200_000
-        )
+        assert f"server_name www.{name}.example.com;" in (host.folder / "nginx" / "sites" / f"windlass-{name}.conf").read_text()
+        assert planned["bytes_to_send"] < stack.host_runs(deploy)[host.name]["bytes_sent"] < planned["bytes_to_send"] + 200_000
     assert_secret_nowhere(stack, made, deploy, text)
 
 
@@ -158,17 +147,13 @@ def test_a_plan_of_what_runs_already_is_unchanged_and_its_exit_code_is_0(stack, 
     done = cli("plan", deployed, "v1", "--to", "production", "--detailed-exitcode")
     assert "unchanged" in done.stdout
     assert plan(stack, deployed, "v1")["digest"] == made["digest"], "the same plan has the same digest"
-    assert {run["state"] for run in stack.host_runs(stack.deploy("v1", deployed, plan=made["id"])).values()} == {
-        "unchanged"
-    }
+    assert {run["state"] for run in stack.host_runs(stack.deploy("v1", deployed, plan=made["id"])).values()} == {"unchanged"}
 
 
 def test_a_host_edited_by_hand_stops_the_plan_there_and_says_what_moved(stack, hosts, deployed, repository):
     repository.commit(applications.plain("two"))
     release = stack.release(deployed)["version"]
-    made = plan(
-        stack, deployed, release, strategy={"kind": "rolling", "batch": 1, "on_failure": "continue", "max_failures": 1}
-    )
+    made = plan(stack, deployed, release, strategy={"kind": "rolling", "batch": 1, "on_failure": "continue", "max_failures": 1})
     site = edit_site(hosts[1], deployed)
     edited = {path: about for path, about in fingerprint(hosts[1]).items() if "/state" not in path}
 
@@ -228,8 +213,7 @@ def test_a_plan_of_the_first_deploy_binds_although_ports_are_chosen_later(stack,
     made = plan(stack, name, release)
     assert [fingerprint(host) for host in hosts] == before
     assert all(
-        host["current_release"] is None and "<port of slot a>" in host["configuration"][-1]["diff"]
-        for host in made["hosts"]
+        host["current_release"] is None and "<port of slot a>" in host["configuration"][-1]["diff"] for host in made["hosts"]
     )
     stack.deploy(release, name, plan=made["id"])
 
@@ -251,9 +235,7 @@ def test_a_plan_is_refused_for_anything_but_what_it_is_for(stack, hosts, deploye
     assert (refused.status_code, refused.json()["code"]) == (409, "plan-stale")
 
 
-def test_a_dead_host_in_maintenance_hinders_no_plan_and_is_not_touched_by_a_deploy_of_it(
-    stack, hosts, deployed, repository, cli
-):
+def test_a_dead_host_in_maintenance_hinders_no_plan_and_is_not_touched_by_a_deploy_of_it(stack, hosts, deployed, repository, cli):
     repository.commit(applications.plain("two"))
     release = stack.release(deployed)["version"]
     dead, strategy = hosts[2], {"on_failure": "continue", "max_failures": 1}

@@ -138,9 +138,7 @@ def assert_made(host, key):
     assert (keys.read_text(), stat.S_IMODE(keys.stat().st_mode), keys.stat().st_uid) == (f"{key}\n", 0o600, int(user))
     may = host.run("sudo", "-l", "-U", "deploy")
     assert "(root) NOPASSWD: /usr/sbin/nginx -t, /usr/sbin/nginx -s reload" in may
-    assert (
-        host.run("setpriv", f"--reuid={user}", f"--regid={group}", "--init-groups", "sudo", "-n", "nginx", "-t") == ""
-    )
+    assert host.run("setpriv", f"--reuid={user}", f"--regid={group}", "--init-groups", "sudo", "-n", "nginx", "-t") == ""
     script = (ROOT / "etc" / "provision.sh").read_text()
     host.path("/opt/provision.sh").write_text(script)
     assert host.run("bash", "/opt/provision.sh", "--check", "target") == ""

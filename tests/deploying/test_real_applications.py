@@ -69,11 +69,7 @@ def test_datasette_an_asgi_application(stack, hosts, name):
 def test_the_flask_tutorial_from_its_own_source(stack, hosts, name, tmp_path):
     source = unpacked(tmp_path, "flask==3.1.2") / "examples" / "tutorial"
     repository = Repository(stack.repositories / name)
-    files = {
-        path.relative_to(source).as_posix(): path.read_text()
-        for path in (source / "flaskr").rglob("*")
-        if path.is_file()
-    }
+    files = {path.relative_to(source).as_posix(): path.read_text() for path in (source / "flaskr").rglob("*") if path.is_file()}
     repository.commit(
         {
             **files,

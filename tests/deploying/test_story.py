@@ -154,9 +154,7 @@ def going_back_leaves_issues_alone(stack, world, hosts, deploy, issue):
     found, versions = world.jira.issues[issue], copy.deepcopy(world.jira.versions)
     found["state"] = "In Progress"
     back = stack.rollback(deploy)
-    deliveries = world.await_delivered(
-        back, "comment", "remote-link", "commit-status", "message", "promote", "changelog"
-    )
+    deliveries = world.await_delivered(back, "comment", "remote-link", "commit-status", "message", "promote", "changelog")
     assert not {"transition", "release-version"} & set(deliveries), deliveries
     assert (found["state"], world.jira.versions) == ("In Progress", versions)
     text = f"Taken back from production with the return of {world.name} to {back['release']} (deploy {back['id']})."

@@ -13,9 +13,7 @@ __all__ = ["stack", "world"]
 
 HOSTS = 4
 FAULTS = {"down": ("status", {"status": 503}), "slow": ("slow", {}), "lying": ("wrong-type", {})}
-REMEDY = re.compile(
-    r"[Ll]ook whether it is (mounted and )?well|Check its URL|looked up before it is sent again|: delete "
-)
+REMEDY = re.compile(r"[Ll]ook whether it is (mounted and )?well|Check its URL|looked up before it is sent again|: delete ")
 
 
 class Folder:

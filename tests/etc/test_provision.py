@@ -13,9 +13,7 @@ import pytest
 SCRIPT = Path(__file__).resolve().parents[2] / "etc" / "provision.sh"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHU4 operator@example"
 MAY_MOUNT = os.getuid() == 0 and not subprocess.call(["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"])
-NEEDS_ROOT = pytest.mark.skipif(
-    not MAY_MOUNT, reason="needs: root and the right to mount, for a throwaway copy of this machine"
-)
+NEEDS_ROOT = pytest.mark.skipif(not MAY_MOUNT, reason="needs: root and the right to mount, for a throwaway copy of this machine")
 # $1 is a folder for the overlay, $2 a script to run in it. The package lists and sources are hidden: nothing is fetched.
 IN_A_COPY = """\
 set -e
@@ -59,9 +57,7 @@ def test_it_names_what_is_missing_one_thing_a_line(tmp_path):
     done = provision("--check", "server", env=without_packages(tmp_path))
     assert done.returncode == 3
     assert "package postgresql\n" in done.stdout and "package redis-server\n" in done.stdout
-    assert all(
-        line.split()[0] in ("package", "service") and len(line.split()) == 2 for line in done.stdout.splitlines()
-    )
+    assert all(line.split()[0] in ("package", "service") and len(line.split()) == 2 for line in done.stdout.splitlines())
 
 
 def test_several_roles_name_a_package_once(tmp_path):

@@ -10,9 +10,7 @@ PASSES = 12
 def two_reconcilers_at_once(stack, hosts, name, release):
     """Two workers get the messages for twelve passes of one deploy each; every host run is claimed once."""
     deploy_id = stack.ask(name, release)
-    threads = [
-        threading.Thread(target=stack.enqueue, args=("windlass.reconcile", [deploy_id] * PASSES)) for _ in range(2)
-    ]
+    threads = [threading.Thread(target=stack.enqueue, args=("windlass.reconcile", [deploy_id] * PASSES)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -65,9 +65,7 @@ class FaultStack(Stack):
     def __init__(self, keeper, folder, environment=None):
         self.points = Failpoints(Path(folder) / "failpoints")
         self.secret = "geheim-" + os.urandom(12).hex()
-        super().__init__(
-            keeper, folder, {**QUICK, "WINDLASS_FAILPOINTS": str(self.points.folder), **(environment or {})}
-        )
+        super().__init__(keeper, folder, {**QUICK, "WINDLASS_FAILPOINTS": str(self.points.folder), **(environment or {})})
 
     def set_target(self, hosts, name="shop", environment="production", **fields):
         """Say where an application goes, with its server name and a secret variable."""
@@ -170,9 +168,7 @@ class PartedStack(FaultStack):
     def start_web(self, tree=ROOT):
         """Start the web server from the program's folder `tree`."""
         variables = {**self.environment, "WINDLASS_DATA": str(self.data), "WINDLASS_WEB_PORT": str(self.port)}
-        self.process = self.keeper.start(
-            of_tree(serve.web_command(), tree), self.folder / "dev.log", env=variables, cwd=tree
-        )
+        self.process = self.keeper.start(of_tree(serve.web_command(), tree), self.folder / "dev.log", env=variables, cwd=tree)
 
 
 @contextlib.contextmanager

@@ -72,10 +72,7 @@ def table(rows):
     """Return the lines of a Markdown table of (area, case, what is seen, outcome), in order."""
     rows = sorted(dict.fromkeys(rows))  # Cases run by several processes come in any order.
     head = (*COLUMNS, "Outcome")
-    return [
-        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
-        for row in (head, ["---"] * len(head), *rows)
-    ]
+    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in (head, ["---"] * len(head), *rows)]
 
 
 def parted(page):
@@ -123,9 +120,7 @@ def pytest_terminal_summary(terminalreporter, config):
         write(Path(path), cases, outcomes, time.monotonic() - config.stash[BEGUN])
     if ran and others > len(ran):
         passed = sum(outcome == "passed" for _, outcome, _ in ran.values())
-        terminalreporter.line(
-            f"{passed} of {len(ran)} fault cases passed; `dev.py test tests/faults -q` prints their table"
-        )
+        terminalreporter.line(f"{passed} of {len(ran)} fault cases passed; `dev.py test tests/faults -q` prints their table")
     elif ran:
         show(terminalreporter, [(*case, f"{outcome} {seconds:.1f} s") for case, outcome, seconds in ran.values()])
 

@@ -103,9 +103,7 @@ def test_a_worker_process_that_dies(stack, hosts, make, name, first):
 def test_a_release_that_turns_bad_under_watch(stack, hosts, make, name, deployed, case):
     signal_file = str(hosts[0].folder / f"{name}.told")
     status, before = (
-        (f"500 if os.path.exists({signal_file!r}) else 200", "")
-        if case == "500"
-        else (200, DIES_ON_SIGNAL.format(signal_file))
+        (f"500 if os.path.exists({signal_file!r}) else 200", "") if case == "500" else (200, DIES_ON_SIGNAL.format(signal_file))
     )
     version = make(applications.plain("two", status=status, before=before))
     deploy_id = stack.ask(name, version, strategy={"kind": "canary", "batch": 1, "bake_s": 600})
@@ -189,9 +187,7 @@ def test_another_site_has_our_server_name(stack, hosts, make, name, first):
         version = make(applications.plain("two"))
         stack.set_target(hosts, name, server_names=[f"{name}.example.com", "taken.example.com"])
         deploy = oracle.await_rest(stack, stack.ask(name, version), ("rolled_back",))
-        assert f"{hosts[0].name}: configure: " in deploy["reason"] and "taken.example.com" in deploy["reason"], deploy[
-            "reason"
-        ]
+        assert f"{hosts[0].name}: configure: " in deploy["reason"] and "taken.example.com" in deploy["reason"], deploy["reason"]
         assert (sites / f"windlass-{name}.conf").read_text() == before
         stack.set_target(hosts, name)
         oracle.check(stack, hosts, name, deploy["id"])

@@ -39,9 +39,7 @@ def shifted(stack):
         process.stop()
 
 
-@pytest.mark.fault(
-    "clock", "The only worker's clock is off by {seconds} s", "the rollout succeeds, its times are the database's"
-)
+@pytest.mark.fault("clock", "The only worker's clock is off by {seconds} s", "the rollout succeeds, its times are the database's")
 @pytest.mark.parametrize("seconds", [3600, -3600])
 def test_the_only_worker_is_off(stack, hosts, name, second, first, shifted, seconds):
     stack.worker.stop()
@@ -56,9 +54,7 @@ def test_the_only_worker_is_off(stack, hosts, name, second, first, shifted, seco
     stack.worker = stack.start_worker()
 
 
-@pytest.mark.fault(
-    "clock", "One of two workers is off by {seconds} s and dies at work", "its lease ends in the database's time"
-)
+@pytest.mark.fault("clock", "One of two workers is off by {seconds} s and dies at work", "its lease ends in the database's time")
 @pytest.mark.parametrize("seconds", [3600, -3600])
 def test_one_of_two_is_off_and_dies(stack, hosts, name, second, first, shifted, seconds):
     stack.worker.stop()
@@ -71,9 +67,7 @@ def test_one_of_two_is_off_and_dies(stack, hosts, name, second, first, shifted, 
     assert stack.host_runs(deploy)[hosts[0].name]["attempt"] == 2
 
 
-@pytest.mark.fault(
-    "clock", "A right worker and one off by {seconds} s share the work", "neither takes over what the other does"
-)
+@pytest.mark.fault("clock", "A right worker and one off by {seconds} s share the work", "neither takes over what the other does")
 @pytest.mark.parametrize("seconds", [3600, -3600])
 def test_one_right_and_one_off_share_the_work(stack, hosts, name, second, first, shifted, seconds):
     shifted(seconds)

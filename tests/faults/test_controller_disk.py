@@ -69,9 +69,7 @@ def files(folder):
     return {path for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.fault(
-    "disk of Windlass", "the store is full while a release is built", "failed, with what to do; then it is built"
-)
+@pytest.mark.fault("disk of Windlass", "the store is full while a release is built", "failed, with what to do; then it is built")
 def test_the_store_is_full(stack, hosts, repository, name, first):
     before = files(stack.data / "store")
     repository.commit({**applications.plain("two"), "large.txt": os.urandom(2_000_000).hex()})
@@ -103,9 +101,7 @@ def refusal(stack):
     raise AssertionError("a full disk takes whatever is written")
 
 
-@pytest.mark.fault(
-    "disk of Windlass", "no room for the database", "503 says so, reading works; the rollout goes on afterwards"
-)
+@pytest.mark.fault("disk of Windlass", "no room for the database", "503 says so, reading works; the rollout goes on afterwards")
 def test_the_database_has_no_room(stack, hosts, name, second, first):
     workers = stack.workers()
     stack.points.arm("hostrun.check.before", "wait")

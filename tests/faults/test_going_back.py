@@ -30,9 +30,7 @@ def test_the_worker_dies_in_a_rollback(stack, hosts, name, second, first, point)
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
-@pytest.mark.fault(
-    "worker", "SIGKILL while a failed rollout goes back: {point}", "every switched host is back; rolled_back"
-)
+@pytest.mark.fault("worker", "SIGKILL while a failed rollout goes back: {point}", "every switched host is back; rolled_back")
 @pytest.mark.parametrize("point", POINTS)
 def test_the_worker_dies_while_a_failed_rollout_goes_back(stack, hosts, repository, name, first, point, tmp_path):
     repository.commit(applications.plain("two", before=ONLY_ON_ONE.format(mark=str(tmp_path / "there"))))

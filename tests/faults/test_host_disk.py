@@ -102,9 +102,7 @@ def test_full_while_files_are_unpacked(stack, disk, hosts, name, large, first):
     oracle.check(stack, hosts, name, deploy_id)
 
 
-@pytest.mark.fault(
-    "host's disk", "full when the tree is renamed into place", "said, the whole tree is taken away again"
-)
+@pytest.mark.fault("host's disk", "full when the tree is renamed into place", "said, the whole tree is taken away again")
 def test_full_when_the_tree_is_complete(stack, disk, hosts, repository, name, large, first):
     deploy_id = held_at(stack, name, large, "hostrun.ship.before")
     partial_tree(disk, name)
@@ -141,17 +139,13 @@ def test_read_only(stack, disk, hosts, name, second, first):
     subprocess.run(["mount", "--bind", str(disk.root), str(disk.root)], check=True)
     try:
         mount(disk, "remount,bind,ro")
-        deploy = check_failed(
-            stack, disk, name, stack.ask(name, second), "preflight", "read-only file system", "writable"
-        )
+        deploy = check_failed(stack, disk, name, stack.ask(name, second), "preflight", "read-only file system", "writable")
     finally:
         subprocess.run(["umount", "-l", str(disk.root)], check=True)
     oracle.check(stack, hosts, name, deploy["id"])
 
 
-@pytest.mark.fault(
-    "host's disk", "a tree half-made by an agent that was killed", "the next attempt takes it away and goes on"
-)
+@pytest.mark.fault("host's disk", "a tree half-made by an agent that was killed", "the next attempt takes it away and goes on")
 def test_a_killed_agent_leaves_half_a_tree(stack, disk, hosts, name, large, first):
     deploy_id = held_at(stack, name, large, "hostrun.ship.before")
     left = partial_tree(disk, name)

@@ -65,9 +65,7 @@ def test_the_worker_dies_after_the_release_process(stack, hosts, name, guarded, 
     assert ends.read_text().split() == ["done"]
 
 
-@pytest.mark.fault(
-    "worker", "SIGKILL while the release process prints the target's secret", "masked wherever it could be read"
-)
+@pytest.mark.fault("worker", "SIGKILL while the release process prints the target's secret", "masked wherever it could be read")
 def test_the_worker_dies_while_a_secret_is_printed(stack, hosts, repository, name, first, tmp_path):
     """The one worker reads what was said before it died, the next one all of it, and what is said afterwards."""
     saying = f'echo "before $API_SECRET"; {oracle.leave_mark(hosts, name)}'
@@ -172,9 +170,7 @@ def test_the_worker_dies_while_it_reconciles(stack, hosts, name, second, first, 
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
-@pytest.mark.fault(
-    "sweep", "SIGKILL of the worker while it sweeps: {point}", "the next worker sweeps; no process is left over"
-)
+@pytest.mark.fault("sweep", "SIGKILL of the worker while it sweeps: {point}", "the next worker sweeps; no process is left over")
 @pytest.mark.parametrize("point", ["before", "between", "after"])
 def test_the_worker_dies_in_a_sweep(stack, hosts, name, second, first, point):
     stack.points.arm("hostrun.ship.before", "wait")

@@ -66,9 +66,7 @@ class Echo(threading.Thread):
             self.made += 1
 
 
-@pytest.mark.fault(
-    "queue", "Every message ten times more", "every host run is claimed once, the release process runs once"
-)
+@pytest.mark.fault("queue", "Every message ten times more", "every host run is claimed once, the release process runs once")
 def test_every_message_comes_ten_times(stack, hosts, name, second):
     stack.worker.stop()  # What is asked for while nobody listens is there to be copied.
     deploy_id = stack.ask(name, second)

@@ -75,9 +75,7 @@ def test_a_host_is_cut_off_in_the_middle_of_a_transfer(stack, wire, hosts, name,
     assert attempts(stack, deploy, hosts[0]) >= 2
 
 
-@pytest.mark.fault(
-    "connection", "hangs in the middle of a transfer, later back", "the next attempt fences the one that hangs"
-)
+@pytest.mark.fault("connection", "hangs in the middle of a transfer, later back", "the next attempt fences the one that hangs")
 def test_the_network_hangs_in_the_middle_of_a_transfer(stack, wire, hosts, name, large, first):
     wire.break_after(AMID, "hang")
     deploy_id = stack.ask(name, large)
@@ -96,9 +94,7 @@ def test_a_host_that_never_comes_back(stack, wire, hosts, name, large, first):
     deploy = oracle.await_rest(stack, deploy_id, states=("failed",))
     run = stack.host_runs(deploy)[hosts[0].name]
     assert run["state"] == "unreachable" and run["attempt"] == 3
-    assert deploy["reason"].startswith(f"{hosts[0].name}: connect: ") and "no answer" in deploy["reason"], deploy[
-        "reason"
-    ]
+    assert deploy["reason"].startswith(f"{hosts[0].name}: connect: ") and "no answer" in deploy["reason"], deploy["reason"]
     wire.mend()
     oracle.check(stack, hosts, name, deploy_id, states=("failed",))
 
@@ -126,9 +122,7 @@ def test_a_login_that_never_answers(stack, hosts, name, second, first):
     oracle.check(stack, hosts, name, deploy["id"], states=("failed",))
 
 
-@pytest.mark.fault(
-    "host", "sshd's session killed in the middle of a command", "the next attempt goes on from what it finds"
-)
+@pytest.mark.fault("host", "sshd's session killed in the middle of a command", "the next attempt goes on from what it finds")
 def test_a_session_is_killed_in_the_middle_of_a_command(stack, hosts, name, slow, first):
     deploy_id = stack.ask(name, slow)
     stack.step_of(deploy_id, "check")
@@ -137,9 +131,7 @@ def test_a_session_is_killed_in_the_middle_of_a_command(stack, hosts, name, slow
     assert attempts(stack, deploy, hosts[0]) >= 2
 
 
-@pytest.mark.fault(
-    "host", "sshd's listener killed in the middle of a command", "the connection that is open goes on to the end"
-)
+@pytest.mark.fault("host", "sshd's listener killed in the middle of a command", "the connection that is open goes on to the end")
 def test_the_listener_is_killed_in_the_middle_of_a_command(stack, hosts, name, slow, first):
     deploy_id = stack.ask(name, slow)
     stack.step_of(deploy_id, "check")
@@ -163,9 +155,7 @@ def test_the_agent_is_killed_in_the_middle_of_a_command(stack, hosts, name, slow
     assert attempts(stack, deploy, hosts[0]) >= 2
 
 
-@pytest.mark.fault(
-    "host", "dead for good in the middle of a command", "unreachable within a bound, the release before serves"
-)
+@pytest.mark.fault("host", "dead for good in the middle of a command", "unreachable within a bound, the release before serves")
 def test_a_host_dies_for_good_in_the_middle_of_a_command(stack, hosts, name, slow, first):
     deploy_id = stack.ask(name, slow)
     stack.step_of(deploy_id, "check")

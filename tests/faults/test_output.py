@@ -10,13 +10,8 @@ from tests.faults import oracle
 LINES = 100_000
 MEGABYTE = 1 << 20
 FLOOD = f"import sys\nfor number in range({LINES}):\n    print('line', number, 'of', {LINES})\nsys.stdout.flush()\n"
-ONE_LINE = (
-    f"import sys\nfor _ in range(50):\n    sys.stdout.write('x' * {MEGABYTE})\nsys.stdout.write('\\nafter it\\n')\n"
-)
-NO_TEXT = (
-    r"import sys; sys.stdout.buffer.write(b'nul \x00 here\ninvalid \xff\xfe\xc3( here\n\x1b[31mred\x1b[0m\r\nlast')"
-    + "\n"
-)
+ONE_LINE = f"import sys\nfor _ in range(50):\n    sys.stdout.write('x' * {MEGABYTE})\nsys.stdout.write('\\nafter it\\n')\n"
+NO_TEXT = r"import sys; sys.stdout.buffer.write(b'nul \x00 here\ninvalid \xff\xfe\xc3( here\n\x1b[31mred\x1b[0m\r\nlast')" + "\n"
 MOST_ROWS = 600
 MOST_TEXT = 2 * MEGABYTE
 MOST_MEMORY = 100 * MEGABYTE
@@ -68,9 +63,7 @@ def deploy(stack, repository, name, script, process):
     return stack.ask(name, stack.release(name)["version"])
 
 
-@pytest.mark.fault(
-    "output", "100,000 lines at once from the release process", "thinned out, said how many were left out"
-)
+@pytest.mark.fault("output", "100,000 lines at once from the release process", "thinned out, said how many were left out")
 def test_a_flood_from_the_release_process(stack, hosts, repository, name, first, bounded):
     deploy_id = deploy(stack, repository, name, FLOOD, "release")
     oracle.await_rest(stack, deploy_id, ("succeeded",))

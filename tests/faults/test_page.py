@@ -46,10 +46,7 @@ def test_the_table_keeps_the_outcomes_of_a_run(tmp_path):
     assert page.read_text() == text, "collecting changes neither the outcomes nor what was said of the run"
     new = ("api", "three", "goes on")
     table.write(page, [one, new], {}, 1)
-    assert (
-        "| api | three | goes on | not run yet |" in page.read_text()
-        and "two | goes on | failed" not in page.read_text()
-    )
+    assert "| api | three | goes on | not run yet |" in page.read_text() and "two | goes on | failed" not in page.read_text()
 
 
 def test_the_page_lists_the_points():

@@ -71,9 +71,7 @@ def test_postgresql_is_stopped_and_started(stack, hosts, name, second, first, se
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
-@pytest.mark.fault(
-    "postgresql", "stopped at once, away while the host ends", "the end is written, or found, when it is back"
-)
+@pytest.mark.fault("postgresql", "stopped at once, away while the host ends", "the end is written, or found, when it is back")
 def test_postgresql_is_away_while_a_host_ends(stack, hosts, name, second, first, server):
     workers = stack.workers()
     deploy_id = hold_at(stack, "hostrun.check.before", name, second)

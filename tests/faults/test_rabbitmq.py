@@ -86,9 +86,7 @@ def times_lost(stack):
     return (stack.data / "log" / "worker.log").read_text().count("Connection to broker lost")
 
 
-@pytest.mark.fault(
-    "rabbitmq", "SIGKILL while a task runs on, then many messages", "the worker takes them all and goes on"
-)
+@pytest.mark.fault("rabbitmq", "SIGKILL while a task runs on, then many messages", "the worker takes them all and goes on")
 def test_a_task_runs_on_while_rabbitmq_is_killed(stack, hosts, name, second, first, server):
     stack.points.arm("hostrun.ship.before", "wait")
     deploy_id = stack.ask(name, second, strategy=ONE_BY_ONE)

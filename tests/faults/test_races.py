@@ -57,9 +57,7 @@ def succeeded(stack, name, second, first):
     return deploy
 
 
-@pytest.mark.fault(
-    "races", "Deploy against rollback at the same moment, {rush} each", "one kind wins, the other gets 409"
-)
+@pytest.mark.fault("races", "Deploy against rollback at the same moment, {rush} each", "one kind wins, the other gets 409")
 @pytest.mark.parametrize("rush", [1, 8])
 def test_deploy_against_rollback(stack, hosts, repository, name, succeeded, first, rush):
     repository.commit(applications.plain("three"))
@@ -135,9 +133,7 @@ def token_of_another(stack, user):
     """Write another user with a token into the database; returns the token."""
     token = f"the-token-of-{user}"
     with contextlib.closing(sqlite3.connect(f"{stack.data}/windlass.db", timeout=20)) as database, database:
-        user_id = database.execute(
-            "INSERT INTO user (name, is_administrator, created_at) VALUES (?, 0, 0)", (user,)
-        ).lastrowid
+        user_id = database.execute("INSERT INTO user (name, is_administrator, created_at) VALUES (?, 0, 0)", (user,)).lastrowid
         database.execute(
             "INSERT INTO token (user_id, name, secret_hash, created_at) VALUES (?, 'laptop', ?, 0)",
             (user_id, hashlib.sha256(token.encode()).hexdigest()),
@@ -145,9 +141,7 @@ def token_of_another(stack, user):
     return token
 
 
-@pytest.mark.fault(
-    "locks", "A person's lock whose end has passed", "others are refused until then, and deploy afterwards"
-)
+@pytest.mark.fault("locks", "A person's lock whose end has passed", "others are refused until then, and deploy afterwards")
 def test_a_lock_that_has_expired(stack, hosts, name, second, first):
     token = token_of_another(stack, f"{name}-bob")
     lock = f"/applications/{name}/targets/production/lock"

@@ -110,9 +110,7 @@ def test_redis_flaps(stack, hosts, name, second, first, server):
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
-@pytest.mark.fault(
-    "redis", "refuses writes: {why}", "the host under way ends, asking is answered; all goes on afterwards"
-)
+@pytest.mark.fault("redis", "refuses writes: {why}", "the host under way ends, asking is answered; all goes on afterwards")
 @pytest.mark.parametrize("why", REFUSING)
 def test_redis_refuses_writes(stack, hosts, name, second, first, server, why):
     workers = stack.workers()

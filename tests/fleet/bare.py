@@ -148,8 +148,6 @@ def bare_host(change=""):
     with Keeper() as keeper, tempfile.TemporaryDirectory(prefix="wl-", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         network = claim_network(keeper)
-        host = BareHost(
-            keeper, Path(folder, "h1"), f"bare-{network}-{os.urandom(3).hex()}", f"127.0.{network}.1", change
-        )
+        host = BareHost(keeper, Path(folder, "h1"), f"bare-{network}-{os.urandom(3).hex()}", f"127.0.{network}.1", change)
         host.start()
         yield host

@@ -230,9 +230,7 @@ class Manager:
             loaded = [known for known, unit in self.units.items() if unit.text is not None or unit.process]
             for each in fnmatch.filter(loaded, name) if is_pattern else [name]:
                 found[each] = self.unit(each).properties()
-        blocks = [
-            "".join(f"{key}={value}\n" for key, value in seen.items() if key in wanted) for seen in found.values()
-        ]
+        blocks = ["".join(f"{key}={value}\n" for key, value in seen.items() if key in wanted) for seen in found.values()]
         return 0, "\n".join(blocks)
 
     def do_daemon_reload(self, names, options):

@@ -28,9 +28,7 @@ def authority_and_server(folder):
     server = signed(name, ca_name, key, ca_key, place)
     pem = serialization.Encoding.PEM
     (folder / "server.pem").write_bytes(server.public_bytes(pem))
-    (folder / "server.key").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    (folder / "server.key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     return Certificates(ca.public_bytes(pem).decode(), str(folder / "server.pem"), str(folder / "server.key"))
 
 

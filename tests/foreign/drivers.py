@@ -60,9 +60,7 @@ class Driver:
 def made(standin, name, url=None, credentials=None, settings=None):
     """Return a driver of the integration `main`."""
     credentials = {"token": getattr(standin, "token", TOKEN)} if credentials is None else credentials
-    return foreign.drivers()[name](
-        foreign.Access("main", standin.url if url is None else url, settings or {}, credentials, name)
-    )
+    return foreign.drivers()[name](foreign.Access("main", standin.url if url is None else url, settings or {}, credentials, name))
 
 
 def source(make, name):

@@ -27,9 +27,7 @@ def artifactory():
 @pytest.fixture
 def jfrog(artifactory):
     settings = {"repository": "releases"}
-    access = foreign.Access(
-        "kept", f"{artifactory.url}/artifactory", settings, {"token": artifactory.token}, "artifactory"
-    )
+    access = foreign.Access("kept", f"{artifactory.url}/artifactory", settings, {"token": artifactory.token}, "artifactory")
     return foreign.drivers()["artifactory"](access)
 
 
@@ -108,9 +106,7 @@ def test_a_folder_that_is_away_is_waited_for_and_not_made_anew(settings, tmp_pat
     access = foreign.Access("kept", None, {"folder": str(tmp_path / "kept")}, {}, "directory")
     driver = foreign.drivers()["directory"](access)
     for ask in (lambda: publish(driver), lambda: driver.promote(PATH, {}), lambda: driver.fetch(PATH, io.BytesIO())):
-        with pytest.raises(
-            ForeignError, match=r"'kept' cannot find its folder .* look whether it is mounted"
-        ) as failed:
+        with pytest.raises(ForeignError, match=r"'kept' cannot find its folder .* look whether it is mounted") as failed:
             ask()
         assert failed.value.kind == errors.UNAVAILABLE and failed.value.may_pass
     assert not (tmp_path / "kept").exists()
@@ -144,9 +140,7 @@ def test_files_are_listed_newest_first_whatever_is_promoted_later(driver):
         publish(driver, f"shop/deep/{number}.tar.gz", b"%d" % number)
     publish(driver, "other/x.tar.gz", b"x")
     driver.promote("shop/deep/0.tar.gz", {"x": "1"})
-    assert [found.path for found in driver.versions("shop")] == [
-        f"shop/deep/{number}.tar.gz" for number in (4, 3, 2, 1, 0)
-    ]
+    assert [found.path for found in driver.versions("shop")] == [f"shop/deep/{number}.tar.gz" for number in (4, 3, 2, 1, 0)]
     assert driver.versions("nothing") == []
 
 

@@ -21,9 +21,7 @@ class AnsibleCase:
 
     driver, suffix, opened = "ansible", "yml", "playbooks"
     play = "- hosts: {hosts}\n  gather_facts: false\n  tasks:\n"
-    write = (
-        '  - name: write it\n    copy: {content: "{{ greeting }} {{ windlass_variables.WORD }}", dest: "{{ place }}"}\n'
-    )
+    write = '  - name: write it\n    copy: {content: "{{ greeting }} {{ windlass_variables.WORD }}", dest: "{{ place }}"}\n'
     fail = "  - name: break it\n    command: sh -c 'echo alas >&2; exit 3'\n"
     wait = "  - name: wait long\n    command: sh -c 'echo $$ > {{ place }}; exec sleep 600'\n"
     wrong = "- hosts: all\n  tasksz: []\n"
@@ -136,9 +134,7 @@ def test_what_it_changes_is_heard_live_and_not_changed_again(case):
     case.events.clear()
     assert run(case, case.write) is True
     assert case.place.read_text() == f"{SECRET} well"  # As it is: nothing in it was taken for a template.
-    changed = [
-        event["text"] for event in case.events if event["kind"] == "task" and event["data"]["state"] == "changed"
-    ]
+    changed = [event["text"] for event in case.events if event["kind"] == "task" and event["data"]["state"] == "changed"]
     assert len(changed) == 1 and (changed == ["write it"] or str(case.place) in changed[0]), changed
     output = "\n".join(event["text"] for event in case.events)
     assert "hush" not in output and "output" in [event["kind"] for event in case.events]

@@ -10,9 +10,7 @@ from controllers.catalog.integrations import ON_HOSTS
 from controllers.foreign import credentials as kinds
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "integrations.md").read_text(encoding="utf-8")
-SECTIONS = {
-    match[1].lower(): match[2] for match in re.finditer(r"^## ([A-Z]\w+)(.*?)(?=^## |\Z)", DOCUMENT, re.M | re.S)
-}
+SECTIONS = {match[1].lower(): match[2] for match in re.finditer(r"^## ([A-Z]\w+)(.*?)(?=^## |\Z)", DOCUMENT, re.M | re.S)}
 HOST_ROLES = {"supervisor": "process supervisor", "webserver": "web server"}
 KINDS = {kind.name for driver in foreign.drivers().values() for kind in driver.Credentials.kinds}
 
@@ -52,9 +50,7 @@ def test_a_driver_is_documented_with_its_credentials_settings_and_hooks(name):
 def test_every_kind_of_credentials_is_documented_with_its_values():
     section = " ".join(re.search(r"- \*\*Credentials\*\* (.*(?:\n  .*)*)", DOCUMENT)[1].split())
     made = [kind for kind in vars(kinds).values() if isinstance(kind, kinds.Kind)]
-    assert not [
-        kind for kind in made if f"`{kind.name}` ({', '.join(f'`{name}`' for name in kind.fields)})" not in section
-    ]
+    assert not [kind for kind in made if f"`{kind.name}` ({', '.join(f'`{name}`' for name in kind.fields)})" not in section]
 
 
 def test_what_runs_on_hosts_is_documented_with_its_settings():

@@ -60,9 +60,7 @@ def failure(do):
 
 @pytest.mark.parametrize("fault, options, kind", FAULTS, ids=NAMES)
 @pytest.mark.parametrize("name", LOOKS)
-def test_a_look_ends_in_an_error_that_says_which_system_and_what(
-    open_driver, foreign_settings, name, fault, options, kind
-):
+def test_a_look_ends_in_an_error_that_says_which_system_and_what(open_driver, foreign_settings, name, fault, options, kind):
     case = open_driver(name)
     if fault in ("slow", "drip"):
         give_time(foreign_settings, 0.3)
@@ -108,7 +106,5 @@ def test_a_deed_that_takes_too_long_is_not_begun_again(open_driver, foreign_sett
 @pytest.mark.parametrize("name", ["artifactory", "package-index"])
 def test_what_is_changed_on_its_way_is_not_taken(open_driver, name):
     case = open_driver(name)
-    case.standin.fault(
-        "status", on="GET .*(there|whl)$", status=200, body=CONTENT[::-1], kind="application/octet-stream"
-    )
+    case.standin.fault("status", on="GET .*(there|whl)$", status=200, body=CONTENT[::-1], kind="application/octet-stream")
     assert "changed or damaged" in failure(lambda: case.look(case.driver)).detail

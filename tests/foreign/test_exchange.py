@@ -41,9 +41,7 @@ def releases_of(api, name):
         made.append(api.get(f"/applications/{name}/releases/{asked['version']}").json)
         assert made[-1]["state"] == "ready", made[-1]["error"]
     older, newer = (release["version"] for release in made)
-    comparisons = [
-        api.get(f"/applications/{name}/releases/{a}/compare/{b}").json for a, b in ((older, newer), (newer, older))
-    ]
+    comparisons = [api.get(f"/applications/{name}/releases/{a}/compare/{b}").json for a, b in ((older, newer), (newer, older))]
     return [plain(release) for release in made], [
         {key: value for key, value in comparison.items() if key not in ("from", "to")} for comparison in comparisons
     ]

@@ -150,6 +150,4 @@ def test_a_message_is_known_by_its_id(deploy, chat, settings):
 
 def test_a_bundle(deploy, artifactory, settings):
     number = written(deploy, "publish", "shop/v1.tar.gz")
-    assert killed(artifactory, number, settings, ("PUT",)) <= 3 and list(artifactory.files) == [
-        "releases/shop/v1.tar.gz"
-    ]
+    assert killed(artifactory, number, settings, ("PUT",)) <= 3 and list(artifactory.files) == ["releases/shop/v1.tar.gz"]

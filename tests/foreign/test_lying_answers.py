@@ -160,9 +160,7 @@ class Echo:
 
 def places(document, path=()):
     """Yield (path, value) of everything in a document but itself."""
-    inside = (
-        document.items() if isinstance(document, dict) else enumerate(document if isinstance(document, list) else ())
-    )
+    inside = document.items() if isinstance(document, dict) else enumerate(document if isinstance(document, list) else ())
     for name, value in inside:
         yield (*path, name), value
         yield from places(value, (*path, name))
@@ -223,9 +221,7 @@ def test_a_value_that_is_not_what_was_promised_is_reported_as_such(echo, reposit
                     assert error.system == "main" and "main" in error.detail, lie
 
 
-def test_a_test_of_an_integration_tells_of_a_lie_and_the_log_where_it_was(
-    integration, repository, foreign_settings, caplog
-):
+def test_a_test_of_an_integration_tells_of_a_lie_and_the_log_where_it_was(integration, repository, foreign_settings, caplog):
     make, case_of = DRIVERS["github"]
     with make(repository) as standin:
         case_of(standin)

@@ -68,9 +68,7 @@ class TLSMail(Controller):
         super().__init__(box, hostname="127.0.0.1", port=free_port())
 
     def factory(self):
-        return SMTP(
-            self.handler, tls_context=self.context, require_starttls=True, auth_required=True, authenticator=logs_in
-        )
+        return SMTP(self.handler, tls_context=self.context, require_starttls=True, auth_required=True, authenticator=logs_in)
 
 
 @pytest.fixture(scope="module")
@@ -226,9 +224,7 @@ def test_a_mail_goes_out_encrypted_and_logged_in(mail, box):
 
 def test_a_subject_cannot_bring_headers_of_its_own(mail, box):
     mail().send(Message("k", "e", "hello\r\nBcc: spy@example.net"))
-    assert (
-        box.mails[0].rcpt_tos == ["ops@example.net"] and b"\nBcc:" not in box.mails[0].content.partition(b"\r\n\r\n")[0]
-    )
+    assert box.mails[0].rcpt_tos == ["ops@example.net"] and b"\nBcc:" not in box.mails[0].content.partition(b"\r\n\r\n")[0]
 
 
 @pytest.mark.parametrize("password, ok", [(PASSWORD, True), ("wrong", False)])
@@ -287,9 +283,7 @@ def drip(connection, over):
     ],
     ids=["slow", "drip", "garbage", "another-protocol", "reset", "busy"],
 )
-def test_a_mail_server_that_misbehaves_is_named_and_given_up_in_time(
-    integration, certificates, foreign_settings, behave, kind
-):
+def test_a_mail_server_that_misbehaves_is_named_and_given_up_in_time(integration, certificates, foreign_settings, behave, kind):
     foreign_settings.foreign.read_timeout_s = 0.4
     foreign_settings.foreign.total_timeout_s = 0.8
     with odd_server(behave) as server:

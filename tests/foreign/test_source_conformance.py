@@ -167,9 +167,7 @@ def test_commits_between_two_are_the_same_from_the_mirror_and_from_the_api(place
     if place.standin:
         assert commits == known
         assert len(place.standin.requests) == asked, "a mirror needs nobody to be asked"
-    assert [commit["commit"] for commit in known] == [
-        place.commits[name] for name in ("fifth", "fourth", "third", "second")
-    ]
+    assert [commit["commit"] for commit in known] == [place.commits[name] for name in ("fifth", "fourth", "third", "second")]
     assert known[-1]["message"] == "SHOP-1 Second\n\nWith a body\nof two lines."
     assert place.driver.commits(place.name, older, newer, 2) == known[:2]
     assert place.driver.commits(place.name, newer, older, 50) == []
@@ -462,16 +460,7 @@ def test_refused_credentials_are_reported_and_not_tried_again(host, repository, 
             driver.resolve(name, "main")
         assert caught.value.kind == "refused-credentials" and "'main'" in caught.value.detail
         without_login = ("/application-properties",) + (() if driver.name == "gitlab" else ("/version",))
-        assert (
-            len(
-                [
-                    sent
-                    for sent in standin.requests
-                    if not standin.is_git(sent) and not sent.path.endswith(without_login)
-                ]
-            )
-            == 1
-        )
+        assert len([sent for sent in standin.requests if not standin.is_git(sent) and not sent.path.endswith(without_login)]) == 1
         with pytest.raises(ForeignError, match=r"refuses the credentials.*It was not asked again"):
             driver.checkout(name, "main", "main", work)
         assert [sent for sent in standin.requests if standin.is_git(sent)] == []

@@ -229,9 +229,7 @@ def test_a_captcha_stops_everything_at_once(server, status, headers):
     ],
 )
 def test_keys_are_found_in_what_commits_say(integration, text, projects, keys):
-    integration(
-        "tracker", "jira", "https://jira.example.net", {"token": "t"}, {"projects": projects} if projects else {}
-    )
+    integration("tracker", "jira", "https://jira.example.net", {"token": "t"}, {"projects": projects} if projects else {})
     assert foreign.driver_named("tracker", "tracker").keys_in(text) == keys
 
 

@@ -14,9 +14,7 @@ KNOWN = "GUARD_HIDES"  # A variable that tells the processes below this one what
 
 def names_in(lock):
     """Return the distributions of a lock, by normalised name."""
-    return {
-        re.sub(r"[-_.]+", "-", name).lower() for name in re.findall(r"^([A-Za-z0-9][\w.-]*)==", lock.read_text(), re.M)
-    }
+    return {re.sub(r"[-_.]+", "-", name).lower() for name in re.findall(r"^([A-Za-z0-9][\w.-]*)==", lock.read_text(), re.M)}
 
 
 def modules_of(distributions):

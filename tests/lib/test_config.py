@@ -101,10 +101,7 @@ def test_a_variable_that_cannot_be_used_is_named(variable, text):
 
 def test_what_follows_from_other_settings_is_filled_in(tmp_path):
     loaded = load(WINDLASS_DATA=str(tmp_path), WINDLASS_WEB_PORT="1234")
-    assert (
-        loaded.database.url == f"sqlite:///{tmp_path}/windlass.db"
-        and loaded.secret.key_file == f"{tmp_path}/secret.key"
-    )
+    assert loaded.database.url == f"sqlite:///{tmp_path}/windlass.db" and loaded.secret.key_file == f"{tmp_path}/secret.key"
     assert loaded.web.url == "http://127.0.0.1:1234"
     assert load(WINDLASS_DATA="elsewhere").data == str(ROOT / "elsewhere")
 
@@ -122,9 +119,7 @@ def test_the_files_for_each_role_can_be_used(path):
 def documented():
     """Return {setting: its row's cells} of the table in docs/configuration.md."""
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    rows = [
-        [cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line.startswith("| `")
-    ]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line.startswith("| `")]
     return {row[0].strip("| `"): row[1:] for row in rows}
 
 

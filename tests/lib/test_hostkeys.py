@@ -20,9 +20,7 @@ def key(request, tmp_path_factory):
 
 
 def test_the_fingerprint_is_the_one_ssh_keygen_prints(key):
-    printed = subprocess.run(
-        ["ssh-keygen", "-l", "-f", str(key)], check=True, capture_output=True, text=True
-    ).stdout.split()[1]
+    printed = subprocess.run(["ssh-keygen", "-l", "-f", str(key)], check=True, capture_output=True, text=True).stdout.split()[1]
     assert hostkeys.fingerprint(hostkeys.normalised(key.read_text())) == printed
 
 

@@ -33,11 +33,7 @@ def test_a_plain_line_says_when_who_and_what(written):
     lines = written(role="worker")
     logging.getLogger("controllers.rollout.deploys").warning("host %s is away", "app1")
     (line,) = lines()
-    assert (
-        line.endswith("warning worker controllers.rollout.deploys: host app1 is away")
-        and line[:2] == "20"
-        and "Z " in line
-    )
+    assert line.endswith("warning worker controllers.rollout.deploys: host app1 is away") and line[:2] == "20" and "Z " in line
 
 
 def test_ids_are_on_every_record_while_they_are_bound(written):

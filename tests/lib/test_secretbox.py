@@ -34,9 +34,7 @@ def test_two_that_start_at_once_agree_on_one_key(settings):
     def start():
         barrier.wait(20)
         secretbox.read_or_make_key(Path(settings.secret.key_file))
-        sealed.append(
-            secretbox.Fernet(secretbox.read_or_make_key(Path(settings.secret.key_file))).encrypt(b"x").decode()
-        )
+        sealed.append(secretbox.Fernet(secretbox.read_or_make_key(Path(settings.secret.key_file))).encrypt(b"x").decode())
 
     starters = [threading.Thread(target=start) for _ in range(8)]
     for starter in starters:

@@ -101,9 +101,7 @@ def test_silence_is_limited_apart_from_the_whole_time():
 def test_a_command_that_ignores_term_is_killed(monkeypatch):
     monkeypatch.setattr(subprocesses, "GRACE_S", 0.2)
     pids = []
-    script = (
-        "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid()); time.sleep(600)"
-    )
+    script = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid()); time.sleep(600)"
     stop = threading.Event()
     with pytest.raises(subprocesses.Stopped):
         run(script, merged=True, on_line=lambda line: (pids.append(int(line)), stop.set()), stop=stop)

@@ -31,9 +31,7 @@ def in_transaction():
         User.create(name="b", created_at=0)
 
 
-@pytest.mark.parametrize(
-    "write", [lambda: User.create(name="b", created_at=0), in_transaction], ids=["statement", "transaction"]
-)
+@pytest.mark.parametrize("write", [lambda: User.create(name="b", created_at=0), in_transaction], ids=["statement", "transaction"])
 def test_a_writer_waits_for_another_process_in_sleeps_that_let_others_go_on(sqlite, monkeypatch, write):
     _, other = sqlite
     other.execute("BEGIN IMMEDIATE")

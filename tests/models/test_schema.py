@@ -97,10 +97,7 @@ def test_a_process_does_not_start_on_another_schema_and_says_what_to_do(settings
         with pytest.raises(SystemExit) as ended:
             connections.start(pool=2, busy_timeout_s=60)
         assert ended.value.code == connections.CANNOT_START
-        assert (
-            f"The database {path} was made by another version of Windlass: table host has no column facts."
-            in caplog.text
-        )
+        assert f"The database {path} was made by another version of Windlass: table host has no column facts." in caplog.text
         with db.connection():
             assert User.get().name == "ada"
     finally:

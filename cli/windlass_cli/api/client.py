@@ -122,9 +122,7 @@ class Client:
             if after is None or (left is not None and left <= 0):
                 return
             if after in seen:
-                raise BadAnswer(
-                    f"The list at {self._address(path)} leads in a circle: its cursor {after!r} came twice."
-                )
+                raise BadAnswer(f"The list at {self._address(path)} leads in a circle: its cursor {after!r} came twice.")
             seen.add(after)
 
     def text(self, *path):
@@ -293,9 +291,7 @@ def explain(error):
 def _innermost(error):
     """Return the text of the error at the bottom: the wrappers of requests and urllib3 say nothing to a person."""
     while True:
-        inner = getattr(error, "reason", None) or next(
-            (part for part in error.args if isinstance(part, BaseException)), None
-        )
+        inner = getattr(error, "reason", None) or next((part for part in error.args if isinstance(part, BaseException)), None)
         if not isinstance(inner, BaseException):
             return str(getattr(error, "strerror", None) or inner or error).strip(".")
         error = inner

@@ -62,9 +62,7 @@ class Feed:
     ``pauses_s`` (PAUSES_S by default), ``patience_s`` (PATIENCE_S) and ``silence_s`` are in seconds.
     """
 
-    def __init__(
-        self, client, number, after=0, kind="deploy", pauses_s=None, patience_s=None, silence_s=STREAM_SILENCE_S
-    ):
+    def __init__(self, client, number, after=0, kind="deploy", pauses_s=None, patience_s=None, silence_s=STREAM_SILENCE_S):
         self._client = client
         self._kind = kind
         self._path = (f"{kind}s", number)
@@ -153,9 +151,7 @@ class Feed:
         there.
         """
         try:
-            response = self._client.open_stream(
-                *self._path, "stream", last_event_id=self._last, silence_s=self._silence_s
-            )
+            response = self._client.open_stream(*self._path, "stream", last_event_id=self._last, silence_s=self._silence_s)
         except PASSING as error:
             _require_passing(error)
             return

@@ -29,9 +29,7 @@ def object_of(option, text):
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise WindlassError(
-            f"What {where} holds is not JSON: {error}.", remedy=f"Give {option} as JSON or as @FILE."
-        ) from None
+        raise WindlassError(f"What {where} holds is not JSON: {error}.", remedy=f"Give {option} as JSON or as @FILE.") from None
     if found is not None and not isinstance(found, dict):
         raise WindlassError(f"What {where} holds is no JSON object.", remedy='Give it as {"name": "value", …}.')
     return found

@@ -62,9 +62,7 @@ def secret_value(invocation, name):
     text = "" if invocation.no_input or sys.stdin.isatty() else sys.stdin.read()
     value = _without_line_break(text)
     if not value:
-        raise NeedsAnswer(
-            f"There is no value for {name}. Nothing was changed.", remedy="Give it on standard input: … < file"
-        )
+        raise NeedsAnswer(f"There is no value for {name}. Nothing was changed.", remedy="Give it on standard input: … < file")
     return value
 
 

@@ -157,9 +157,7 @@ def processes_of(texts):
     """Return {name: command} of texts such as ``web=gunicorn …``; UsageError for one without a name or command."""
     pairs = [[part.strip() for part in text.split("=", 1)] for text in texts]
     if not all(len(pair) == 2 and all(pair) for pair in pairs):
-        raise click.UsageError(
-            "--process takes a name and a command: --process 'web=gunicorn --bind unix:$SOCKET shop:app'"
-        )
+        raise click.UsageError("--process takes a name and a command: --process 'web=gunicorn --bind unix:$SOCKET shop:app'")
     return dict(pairs)
 
 
@@ -178,9 +176,7 @@ def refs(invocation, application, query, limit):
         invocation.output.json({"items": rows})
         return
     cells = [(row.get("name"), row.get("kind"), row.get("commit")) for row in rows]
-    invocation.output.table(
-        ("REF", "KIND", "COMMIT"), cells, f"The repository of {application} has no such branch or tag."
-    )
+    invocation.output.table(("REF", "KIND", "COMMIT"), cells, f"The repository of {application} has no such branch or tag.")
 
 
 @applications.command("versions")
@@ -193,13 +189,8 @@ def versions(invocation, application, query, limit):
     if invocation.as_json:
         invocation.output.json({"items": rows})
         return
-    cells = [
-        (row.get("version"), "yes" if row.get("is_prerelease") else "", " ".join(row.get("files") or []))
-        for row in rows
-    ]
-    invocation.output.table(
-        ("VERSION", "PRERELEASE", "FILES"), cells, f"The index has no such version of {application}."
-    )
+    cells = [(row.get("version"), "yes" if row.get("is_prerelease") else "", " ".join(row.get("files") or [])) for row in rows]
+    invocation.output.table(("VERSION", "PRERELEASE", "FILES"), cells, f"The index has no such version of {application}.")
 
 
 @applications.command("delete")

@@ -45,9 +45,7 @@ def show_verdict(invocation):
     if invocation.as_json:
         invocation.output.json(verdict)
     elif verdict.get("ok"):
-        invocation.output.line(
-            f"{clean(verdict.get('message'))} The newest seal is {clean(verdict.get('newest_seal'))}."
-        )
+        invocation.output.line(f"{clean(verdict.get('message'))} The newest seal is {clean(verdict.get('newest_seal'))}.")
     if not verdict.get("ok"):
         raise WindlassError(f"The audit trail was altered. {clean(verdict.get('message'))}")
 

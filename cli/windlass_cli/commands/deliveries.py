@@ -101,16 +101,12 @@ def changelog(invocation, number):
     is_pending = found.get("state") == "pending"
     output.note("What it brings is being found out: ask again in a moment." if is_pending else _summary(found))
     for commit in found.get("commits") or []:
-        output.line(
-            f"{clean(commit.get('commit'))[:SHORT]}  {clean(commit.get('subject'))} ({clean(commit.get('author'))})"
-        )
+        output.line(f"{clean(commit.get('commit'))[:SHORT]}  {clean(commit.get('subject'))} ({clean(commit.get('author'))})")
     for issue in found.get("issues") or []:
         output.line(" · ".join(clean(issue[name]) for name in ("key", "title", "state", "url") if issue.get(name)))
     for request in found.get("pull_requests") or []:
         output.line(
-            " · ".join(
-                clean(part) for part in (f"#{request.get('number')}", request.get("title"), request.get("url")) if part
-            )
+            " · ".join(clean(part) for part in (f"#{request.get('number')}", request.get("title"), request.get("url")) if part)
         )
 
 

@@ -31,9 +31,7 @@ deploys.add_command(changelog)
 @click.pass_obj
 def list_deploys(invocation, application, environment, wanted, limit):
     """List deploys, the newest first."""
-    rows = list(
-        invocation.client.items("deploys", limit=limit, application=application, environment=environment, state=wanted)
-    )
+    rows = list(invocation.client.items("deploys", limit=limit, application=application, environment=environment, state=wanted))
     if invocation.as_json:
         invocation.output.json({"items": rows})
         return

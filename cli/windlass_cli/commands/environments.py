@@ -25,9 +25,7 @@ def list_environments(invocation):
 
 @environments.command("create")
 @click.argument("name")
-@click.option(
-    "--position", type=click.IntRange(min=0), help="Its place in the order of promotion; the last by default."
-)
+@click.option("--position", type=click.IntRange(min=0), help="Its place in the order of promotion; the last by default.")
 @click.pass_obj
 def create(invocation, name, position):
     """Create an environment."""

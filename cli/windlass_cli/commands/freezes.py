@@ -22,10 +22,7 @@ def list_freezes(invocation):
     if invocation.as_json:
         invocation.output.json({"items": rows})
         return
-    cells = [
-        (row.get("name"), _when(row), _scope(row), "yes" if row.get("active") else "-", row.get("reason"))
-        for row in rows
-    ]
+    cells = [(row.get("name"), _when(row), _scope(row), "yes" if row.get("active") else "-", row.get("reason")) for row in rows]
     invocation.output.table(("FREEZE", "WHEN", "OF", "NOW", "REASON"), cells, "There is no freeze.")
 
 
@@ -44,12 +41,8 @@ _details = options.together(
         metavar="BEGIN END ZONE",
         help='Instead, every week: "fri 16:00" "mon 08:00" Europe/Berlin.',
     ),
-    click.option(
-        "--application", "applications", metavar="APPLICATION", multiple=True, help="Only this; several times."
-    ),
-    click.option(
-        "--environment", "environments", metavar="ENVIRONMENT", multiple=True, help="Only this; several times."
-    ),
+    click.option("--application", "applications", metavar="APPLICATION", multiple=True, help="Only this; several times."),
+    click.option("--environment", "environments", metavar="ENVIRONMENT", multiple=True, help="Only this; several times."),
 )
 
 

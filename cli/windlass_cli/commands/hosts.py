@@ -63,9 +63,7 @@ _details = options.together(
     click.option("--port", type=click.IntRange(1, 65535), help="The port of its SSH server."),
     click.option("--user", metavar="USER", help="The user to log in as; needed with transport ssh."),
     click.option("--zone", metavar="ZONE", help="The zone it is in."),
-    click.option(
-        "--tag", "tags", metavar="TAG", multiple=True, help="A tag to find it by; may be given several times."
-    ),
+    click.option("--tag", "tags", metavar="TAG", multiple=True, help="A tag to find it by; may be given several times."),
     click.option("--transport", type=click.Choice(["ssh", "local"]), help="How to reach it."),
     click.option("--root", metavar="DIRECTORY", help="The directory on the host that holds the applications."),
     click.option(
@@ -136,13 +134,9 @@ def _hint_at_key(client, output, host):
         return
     key = client.get("zones", host["zone"]).get("public_key") if host.get("zone") else None
     if key is None:
-        output.hint(
-            f"Zone {host.get('zone')} has no key yet; once a worker of it runs: windlass hosts show {host['name']}"
-        )
+        output.hint(f"Zone {host.get('zone')} has no key yet; once a worker of it runs: windlass hosts show {host['name']}")
     else:
-        output.hint(
-            f"Let Windlass in: add this line to the file .ssh/authorized_keys of {host.get('user')} on {host['name']}:"
-        )
+        output.hint(f"Let Windlass in: add this line to the file .ssh/authorized_keys of {host.get('user')} on {host['name']}:")
         output.note(key)
     if not host.get("host_key"):
         output.hint(f"Pin the host's own key: windlass hosts trust {host['name']}")
@@ -150,9 +144,7 @@ def _hint_at_key(client, output, host):
 
 @hosts.command("prepare")
 @options.host
-@click.option(
-    "--user", metavar="USER", help="Who logs in for it; root by default. Any other needs sudo without a password."
-)
+@click.option("--user", metavar="USER", help="Who logs in for it; root by default. Any other needs sudo without a password.")
 @click.option("--check", is_flag=True, help="Change nothing; only say what would change.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for its end.")
 @options.timeout
@@ -321,9 +313,7 @@ def trust(invocation, host, fingerprint):
         fingerprint = shown.get("fingerprint")
         output.note(f"{host} shows the key {fingerprint}.")
         if shown.get("pinned") and shown["pinned"].split()[:2] != str(shown.get("host_key")).split()[:2]:
-            output.warning(
-                f"Another key is pinned for {host}: either it was installed anew, or something stands between."
-            )
+            output.warning(f"Another key is pinned for {host}: either it was installed anew, or something stands between.")
         if not invocation.yes and not invocation.can_ask:
             raise NeedsAnswer(
                 "Only you can say whether that is the host's key, and there is nobody to ask.",

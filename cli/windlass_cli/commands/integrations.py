@@ -37,9 +37,7 @@ def list_integrations(invocation):
         )
         for row in rows
     ]
-    invocation.output.table(
-        COLUMNS, cells, "There is no integration yet. Create one: windlass integrations create --help"
-    )
+    invocation.output.table(COLUMNS, cells, "There is no integration yet. Create one: windlass integrations create --help")
 
 
 @integrations.command("show")
@@ -76,16 +74,12 @@ def test(invocation, integration, repository):
     \b
       windlass integrations test stash --repository SHOP/web
     """
-    found = invocation.client.post(
-        "integrations", integration, "test", body={"repository": repository} if repository else {}
-    )
+    found = invocation.client.post("integrations", integration, "test", body={"repository": repository} if repository else {})
     if invocation.as_json:
         invocation.output.json(found)
     else:
         for check in found.get("checks") or []:
-            invocation.output.line(
-                f"{'works' if check.get('ok') else 'fails'}  {check.get('name')}: {check.get('message')}"
-            )
+            invocation.output.line(f"{'works' if check.get('ok') else 'fails'}  {check.get('name')}: {check.get('message')}")
     if not found.get("ok"):
         raise WindlassError(f"{integration} does not work as it should.")
     version = f" (version {found['version']})" if found.get("version") else ""
@@ -143,9 +137,7 @@ _details = options.together(
         help="One that is no secret: username=deploy.",
     ),
     secrets_option("A credential that is one, such as token."),
-    click.option(
-        "--setting", "chosen", metavar="NAME=VALUE", multiple=True, help="A setting; the value as JSON or text."
-    ),
+    click.option("--setting", "chosen", metavar="NAME=VALUE", multiple=True, help="A setting; the value as JSON or text."),
 )
 
 

@@ -10,9 +10,7 @@ from windlass_cli.command_line.invocation import Command
 @options.application
 @options.environment("--in", required=True, help="The environment to lock it in.")
 @click.option("--reason", metavar="TEXT", required=True, help="Why, for whoever wants to deploy.")
-@click.option(
-    "--for", "for_s", metavar="TIME", type=options.Duration(), help="End the lock by itself after 90s, 30m, 2h, 1d."
-)
+@click.option("--for", "for_s", metavar="TIME", type=options.Duration(), help="End the lock by itself after 90s, 30m, 2h, 1d.")
 @click.option("--force", is_flag=True, help="Take over a lock that somebody else holds; the server logs it.")
 @click.pass_obj
 def lock(invocation, application, environment, reason, for_s, force):
@@ -30,9 +28,7 @@ def lock(invocation, application, environment, reason, for_s, force):
         invocation.output.json(made)
         return
     until = f" until {made['expires_at']}" if made.get("expires_at") else ""
-    invocation.output.line(
-        f"{application} in {environment} is locked by {made.get('holder')}{until}: {made.get('reason')}"
-    )
+    invocation.output.line(f"{application} in {environment} is locked by {made.get('holder')}{until}: {made.get('reason')}")
 
 
 @click.command(cls=Command)

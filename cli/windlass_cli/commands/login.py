@@ -30,9 +30,7 @@ def login(invocation):
     if invocation.as_json:
         invocation.output.json(me)
     else:
-        invocation.output.line(
-            f"Logged in at {chosen.url} as {me.get('name') or me.get('user') or 'the token’s owner'}."
-        )
+        invocation.output.line(f"Logged in at {chosen.url} as {me.get('name') or me.get('user') or 'the token’s owner'}.")
     invocation.output.note(f"The token is kept in {path}.")
 
 

@@ -87,9 +87,7 @@ def _show(output, application, environment, found):
         return
     if found["enabled"]:
         why = f": {found['reason']}" if found["reason"] else ""
-        output.line(
-            f"{application} in {environment} is in maintenance since {found['since']} by {found['holder']}{why}"
-        )
+        output.line(f"{application} in {environment} is in maintenance since {found['since']} by {found['holder']}{why}")
         output.hint(f"Open it again: windlass maintenance off {application} {environment}")
     else:
         output.line(f"{application} in {environment} is open.")

@@ -44,9 +44,7 @@ def plan(invocation, application, version, environment, strategy, batch, is_deta
     output.json(made) if output.as_json else show_plan(output, made)
     if made["state"] == "failed":
         details = [f"{error['host']}: {error['message']}. {error['remedy']}" for error in made["errors"]]
-        raise WindlassError(
-            f"Plan {made['id']} is not complete: {len(details)} of its hosts could not be looked at.", details
-        )
+        raise WindlassError(f"Plan {made['id']} is not complete: {len(details)} of its hosts could not be looked at.", details)
     if not made["unchanged"]:
         output.hint(f"Do exactly this: windlass deploy {application} {release} --to {environment} --plan {made['id']}")
     return CHANGES if is_detailed and not made["unchanged"] else EXIT_DONE
@@ -124,8 +122,6 @@ def show_packages(output, packages):
     for package in packages["added"]:
         output.line("  package    ", Text(clean(f"+ {package['name']} {package['version']}"), style="green"))
     for package in packages["upgraded"]:
-        output.line(
-            "  package    ", Text(clean(f"~ {package['name']} {package['from']} → {package['to']}"), style="yellow")
-        )
+        output.line("  package    ", Text(clean(f"~ {package['name']} {package['from']} → {package['to']}"), style="yellow"))
     for package in packages["removed"]:
         output.line("  package    ", Text(clean(f"- {package['name']} {package['version']}"), style="red"))

@@ -66,9 +66,7 @@ def show(invocation, application, version, log):
 
 @releases.command("create")
 @options.application
-@click.option(
-    "--ref", metavar="REF", help="The branch, tag or commit to build; the application's own branch by default."
-)
+@click.option("--ref", metavar="REF", help="The branch, tag or commit to build; the application's own branch by default.")
 @click.option("--package-version", metavar="VERSION", help="The version of its package; the newest by default.")
 @click.option("--upgrade-dependencies", is_flag=True, help="Resolve anew what the application keeps without hashes.")
 @click.option("--wait", is_flag=True, help="Wait for the build and show its output; fail when it fails.")
@@ -194,9 +192,7 @@ def origin_of(release):
 
 
 def _commit_line(row):
-    return "  ".join(
-        filter(None, (clean(row.get("commit"))[:SHORT], clean(row.get("subject")), clean(row.get("author"))))
-    )
+    return "  ".join(filter(None, (clean(row.get("commit"))[:SHORT], clean(row.get("subject")), clean(row.get("author")))))
 
 
 def _file_line(row):

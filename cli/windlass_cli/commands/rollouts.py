@@ -26,9 +26,7 @@ from windlass_cli.jobs.watch_rollouts import watch_build, watch_deploy
 @click.option("--package-version", metavar="VERSION", help="Build a release of this version of the package first.")
 @click.option("--strategy", metavar="KIND", help="Another strategy than the target's, such as rolling or canary.")
 @click.option("--batch", metavar="N|P%", help="How many hosts at a time, or which part of them.")
-@click.option(
-    "--plan", type=click.IntRange(min=1), metavar="PLAN", help="Do exactly what this plan says; see windlass plan."
-)
+@click.option("--plan", type=click.IntRange(min=1), metavar="PLAN", help="Do exactly what this plan says; see windlass plan.")
 @click.option("--comment", metavar="TEXT", help="Why, for whoever reads the history.")
 @click.option("--at", "start_at", metavar="TIME", help="Begin then, such as 2026-12-01T06:00:00Z, and not at once.")
 @click.option(
@@ -39,9 +37,7 @@ from windlass_cli.jobs.watch_rollouts import watch_build, watch_deploy
 )
 @options.waiting
 @click.pass_obj
-def deploy(
-    invocation, application, release, environment, ref, package_version, strategy, batch, manner, deadline, **more
-):
+def deploy(invocation, application, release, environment, ref, package_version, strategy, batch, manner, deadline, **more):
     """Roll a release out to an environment.
 
     RELEASE is a version, or "latest" for the newest release that is ready. With --ref or --package-version a release is
@@ -89,9 +85,7 @@ def rollback(invocation, application, environment, manner, deadline):
 
 def _require_one(release, ref, package_version):
     """Refuse two answers to the question what to deploy, and none."""
-    given = [
-        name for name, value in (("RELEASE", release), ("--ref", ref), ("--package-version", package_version)) if value
-    ]
+    given = [name for name, value in (("RELEASE", release), ("--ref", ref), ("--package-version", package_version)) if value]
     if len(given) > 1:
         raise click.UsageError(f"{given[0]} and {given[1]} both say what to deploy: give one of them.")
     if not given:

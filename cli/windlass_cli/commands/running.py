@@ -44,9 +44,7 @@ def run(invocation, words, environment, hosts, time_limit_s, deadline):
     """
     application, argv = (words[0], words[1:]) if environment else (None, words)
     if not argv:
-        raise click.UsageError(
-            "What is to be run? Give the command after --, such as: windlass run --host web-1 -- df -h"
-        )
+        raise click.UsageError("What is to be run? Give the command after --, such as: windlass run --host web-1 -- df -h")
     if not environment and not hosts:
         raise click.UsageError("Where? Give APPLICATION and --to ENVIRONMENT, or --host HOST.")
     where = f"where {application} runs in {environment}" if application else f"on {', '.join(hosts)}"
@@ -78,9 +76,7 @@ def list_commands(invocation, limit, wanted, **chosen):
 
 @commands.command("show")
 @click.argument("number", metavar="COMMAND", type=click.IntRange(min=1))
-@click.option(
-    "--follow", is_flag=True, help="Show all its output and wait for its end; the exit code tells the outcome."
-)
+@click.option("--follow", is_flag=True, help="Show all its output and wait for its end; the exit code tells the outcome.")
 @options.timeout
 @click.pass_obj
 def show(invocation, number, follow, deadline):

@@ -58,16 +58,12 @@ def show(invocation, application, environment):
 @click.option("--strategy", metavar="KIND", help="How rollouts go through the hosts: all-at-once, rolling, canary.")
 @click.option("--batch", metavar="N|P%", help="How many hosts at a time, or which part of them.")
 @click.option("--max-failures", metavar="N|P%", help="How many hosts may fail before the rollout stops.")
-@click.option(
-    "--pause", metavar="SECONDS|resume", help='Between two waves: so long, or "resume", until somebody resumes.'
-)
+@click.option("--pause", metavar="SECONDS|resume", help='Between two waves: so long, or "resume", until somebody resumes.')
 @click.option("--bake", type=click.IntRange(min=0), metavar="SECONDS", help="How long each wave must stay healthy.")
 @click.option(
     "--on-failure", type=click.Choice(["rollback", "stop", "continue"]), help="What becomes of it when too many failed."
 )
-@click.option(
-    "--health", "health_path", metavar="PATH", help="The path that a new release must answer at before it takes over."
-)
+@click.option("--health", "health_path", metavar="PATH", help="The path that a new release must answer at before it takes over.")
 @click.option("--health-timeout", type=click.IntRange(min=1), help="The seconds within which it must answer.")
 @click.option("--health-status", type=click.IntRange(100, 599), help="The status it must answer with.")
 @click.option(
@@ -84,12 +80,8 @@ def show(invocation, application, environment):
     multiple=True,
     help="A process and its command here, before those of the application; may be given several times.",
 )
-@click.option(
-    "--drain", type=click.IntRange(min=0), metavar="SECONDS", help="How long old connections may take to end."
-)
-@click.option(
-    "--keep-warm/--no-keep-warm", default=None, help="Leave the old release up, for quick rollbacks, or end it."
-)
+@click.option("--drain", type=click.IntRange(min=0), metavar="SECONDS", help="How long old connections may take to end.")
+@click.option("--keep-warm/--no-keep-warm", default=None, help="Leave the old release up, for quick rollbacks, or end it.")
 @click.pass_obj
 def set_target(invocation, application, environment, hosts, tags, server_names, processes, drain, keep_warm, **given):
     """Say where an application goes in an environment, and how.
@@ -105,9 +97,7 @@ def set_target(invocation, application, environment, hosts, tags, server_names, 
     path = ("applications", application, "targets", environment)
     before, tag = _target_before(invocation.client, path)
     if not before and not hosts and not tags:
-        raise click.UsageError(
-            f"{application} has no target in {environment} yet: say which hosts, by --host or --tag."
-        )
+        raise click.UsageError(f"{application} has no target in {environment} yet: say which hosts, by --host or --tag.")
     changes = {
         "hosts": list(hosts) or ({"tags": list(tags)} if tags else None),
         "strategy": _strategy_after(before, **{name: given[name] for name in STRATEGY}),
@@ -201,10 +191,7 @@ def variables(invocation, application, environment, plain, secrets, unset):
     if invocation.as_json:
         invocation.output.json(found)
         return
-    rows = [
-        (name, "(secret)" if isinstance(value, dict) else value)
-        for name, value in (found.get("variables") or {}).items()
-    ]
+    rows = [(name, "(secret)" if isinstance(value, dict) else value) for name, value in (found.get("variables") or {}).items()]
     invocation.output.table(("NAME", "VALUE"), rows, f"{application} has no variables in {environment}.")
 
 
@@ -213,9 +200,7 @@ def variables(invocation, application, environment, plain, secrets, unset):
 @options.environment_argument
 @click.option("--branch", "branches", metavar="PATTERN", multiple=True, help="Deploy each push to such a branch.")
 @click.option("--tag", "tags", metavar="PATTERN", multiple=True, help="Deploy each new tag like this, such as v*.")
-@click.option(
-    "--version", "versions", metavar="PATTERN", multiple=True, help="Deploy each such version of its package."
-)
+@click.option("--version", "versions", metavar="PATTERN", multiple=True, help="Deploy each such version of its package.")
 @click.option("--green", is_flag=True, help="Wait for a green build of the commit, for --branch and --tag.")
 @click.option("--none", is_flag=True, help="Deploy nothing by itself any more.")
 @click.pass_obj
@@ -268,9 +253,7 @@ def rules(invocation, application, environment, branches, tags, versions, green,
     metavar="STEP INTEGRATION FILE",
     help="Run it after a step: preflight, ship, environment or clean.",
 )
-@click.option(
-    "--variable", "variables", metavar="NAME=VALUE", multiple=True, help="Give it to all of them; not for secrets."
-)
+@click.option("--variable", "variables", metavar="NAME=VALUE", multiple=True, help="Give it to all of them; not for secrets.")
 @click.option("--check", is_flag=True, help="Only have them say what they would change.")
 @click.option("--none", is_flag=True, help="Run none any more.")
 @click.pass_obj
@@ -396,9 +379,6 @@ def show_target(output, target):
             ("Health", f"GET {health.get('path')} within {health.get('timeout_s')} s{status}"),
             ("Server names", ", ".join(target.get("server_names") or [])),
             ("Drain", f"{target.get('drain_s')} s, then the old release {old}"),
-            *(
-                (f"Process {name}", command or "(not run here)")
-                for name, command in (target.get("processes") or {}).items()
-            ),
+            *((f"Process {name}", command or "(not run here)") for name, command in (target.get("processes") or {}).items()),
         )
     )

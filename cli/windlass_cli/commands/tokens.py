@@ -51,9 +51,7 @@ def create(invocation, name, expires, user):
     if invocation.as_json:
         invocation.output.json(made)
         return
-    invocation.output.note(
-        f"Token {made.get('id')}, {made.get('name')}, of {made.get('user')}. It is never shown again:"
-    )
+    invocation.output.note(f"Token {made.get('id')}, {made.get('name')}, of {made.get('user')}. It is never shown again:")
     invocation.output.line(made.get("secret"))
 
 

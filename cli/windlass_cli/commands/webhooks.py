@@ -68,9 +68,7 @@ _choices = options.together(
         multiple=True,
         help="Only in this; several times.",
     ),
-    click.option(
-        "--ask-secret", is_flag=True, help="Sign with a secret of yours, asked for or read from standard input."
-    ),
+    click.option("--ask-secret", is_flag=True, help="Sign with a secret of yours, asked for or read from standard input."),
 )
 
 
@@ -92,9 +90,7 @@ def create(invocation, name, address, ask_secret, **choices):
     if invocation.as_json:
         invocation.output.json(made)
         return
-    invocation.output.note(
-        f"{made.get('name')} is told from now on. This secret, shown this once, proves what comes from us:"
-    )
+    invocation.output.note(f"{made.get('name')} is told from now on. This secret, shown this once, proves what comes from us:")
     invocation.output.line(made.get("secret"))
 
 

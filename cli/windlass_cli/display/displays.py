@@ -158,11 +158,7 @@ class LiveDisplay(Display):
         return table
 
     def _row(self, run):
-        mark = (
-            self._spinner
-            if run.state == "running"
-            else Text(MARKS.get(run.state, "·"), STATE_STYLES.get(run.state, ""))
-        )
+        mark = self._spinner if run.state == "running" else Text(MARKS.get(run.state, "·"), STATE_STYLES.get(run.state, ""))
         took_s = self.rollout.run_s(run)
         took = Text(duration(took_s) if took_s is not None else "", style="dim")
         step = Text("" if run.is_over and not run.is_bad else clean(run.step), style="red" if run.is_bad else "")
@@ -206,9 +202,7 @@ def log_lines_of(event):
             for part in (
                 Text(clean(event.get("at")), style="dim"),
                 Text(f"[{where}]" if where else "", style="bold"),
-                Text(f"{clean(event.get('kind'))} ") + state(reached) + Text(":" if line else "")
-                if reached
-                else Text(),
+                Text(f"{clean(event.get('kind'))} ") + state(reached) + Text(":" if line else "") if reached else Text(),
                 Text(line),
             )
             if part
@@ -222,9 +216,7 @@ def lines_of(event, width):
     kind, text = event.get("kind"), clean(event.get("text"))
     if kind == "progress":
         return []
-    prefix = Text(
-        clean(event.get("host") or OURSELVES).ljust(width) + "  ", style="bold" if event.get("host") else "dim"
-    )
+    prefix = Text(clean(event.get("host") or OURSELVES).ljust(width) + "  ", style="bold" if event.get("host") else "dim")
     if kind == "output":
         return [
             prefix + Text(f"{clean(event.get('step'))} │ {line}" if event.get("step") else f"│ {line}")

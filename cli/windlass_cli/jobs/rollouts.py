@@ -146,9 +146,7 @@ def require_success(client, deploy):
     words = {"rolled_back": "was rolled back", "cancelled": "was cancelled"}
     reason = f": {deploy['reason']}" if deploy.get("reason") else "."
     details = [
-        _failure_line(run)
-        for run in host_runs(client, number)
-        if run.get("state") in ("failed", "unreachable", "rolled_back")
+        _failure_line(run) for run in host_runs(client, number) if run.get("state") in ("failed", "unreachable", "rolled_back")
     ]
     raise RolloutFailed(
         f"Deploy {number} {words.get(deploy.get('state'), 'failed')}{reason}",

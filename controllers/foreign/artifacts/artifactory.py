@@ -82,9 +82,7 @@ class Artifactory(ArtifactDriver):
     def path_of(self, path):
         """Return the percent-encoded place of a file, repository first. Raises ForeignError for one that leads elsewhere."""
         if not path or path.startswith("/") or ".." in path.split("/"):
-            raise ForeignError(
-                f"The integration '{self.access.name}' cannot keep a file at '{path}'.", access=self.access
-            )
+            raise ForeignError(f"The integration '{self.access.name}' cannot keep a file at '{path}'.", access=self.access)
         return f"{self.repository}/{quote(path)}"
 
     def look(self, path):
@@ -111,9 +109,7 @@ class Artifactory(ArtifactDriver):
                 f'items.find({criteria}).include("repo","path","name","size","sha256","created")'
                 f'.sort({{"$desc":["created","path","name"]}}).offset({offset}).limit({PAGE})'
             )
-            answer = self.http.ask(
-                "POST", "api/search/aql", data=query.encode(), headers={"Content-Type": "text/plain"}
-            )
+            answer = self.http.ask("POST", "api/search/aql", data=query.encode(), headers={"Content-Type": "text/plain"})
             page = self.http.json_of(answer, dict)
             items = page.get("results")
             if not isinstance(items, list):
@@ -234,12 +230,8 @@ class Artifactory(ArtifactDriver):
         path, repository = data.get("path"), data.get("repo_key")
         if not isinstance(path, str) or not isinstance(repository, str):
             raise ValueError("its data names no repo_key and path.")
-        package, version = (
-            package_in(posixpath.basename(path)) if repository == self.settings.pypi_repository else (None, None)
-        )
-        return Hook(
-            delivery_of(None, body), event, (Published(f"{repository}/{path}", data.get("sha256"), package, version),)
-        )
+        package, version = package_in(posixpath.basename(path)) if repository == self.settings.pypi_repository else (None, None)
+        return Hook(delivery_of(None, body), event, (Published(f"{repository}/{path}", data.get("sha256"), package, version),))
 
 
 def escaped(text):

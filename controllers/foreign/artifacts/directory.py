@@ -44,9 +44,7 @@ class Directory(ArtifactDriver):
         real = Path(self.access.settings["folder"]).resolve()
         allowed = [Path(path).resolve() for path in settings.artifacts.local_paths]
         if not any(real.is_relative_to(path) for path in allowed):
-            raise self.error(
-                f"has the folder {real}, which is below none of the setting artifacts.local_paths: add it there."
-            )
+            raise self.error(f"has the folder {real}, which is below none of the setting artifacts.local_paths: add it there.")
         return real
 
     def place(self, path):
@@ -75,9 +73,7 @@ class Directory(ArtifactDriver):
                 f"has no file {error.filename}: put it back, or build the release again.", errors.NOT_FOUND
             ) from None
         except PermissionError as error:
-            raise self.error(
-                f"may not use {error.filename}: give Windlass's user the right to.", errors.NOT_PERMITTED
-            ) from None
+            raise self.error(f"may not use {error.filename}: give Windlass's user the right to.", errors.NOT_PERMITTED) from None
         except OSError as error:
             reason = f"{error.strerror} ({error.filename})" if error.filename else str(error)
             raise self.error(f"cannot use its folder now: {reason}; {LOOK}", errors.UNAVAILABLE) from None
@@ -88,9 +84,7 @@ class Directory(ArtifactDriver):
         """Return the Artifacts below a path, newest first."""
         with self.translating_errors():
             base = self.place(path)
-            described = [
-                place.with_name(place.name.removesuffix(DESCRIPTION)) for place in base.rglob(f"*{DESCRIPTION}")
-            ]
+            described = [place.with_name(place.name.removesuffix(DESCRIPTION)) for place in base.rglob(f"*{DESCRIPTION}")]
             found = [(place.stat().st_mtime_ns, place) for place in described if place.is_file()]
             return [self.described(place) for _, place in sorted(found, reverse=True)]
 
@@ -102,9 +96,7 @@ class Directory(ArtifactDriver):
         found = hashlib.file_digest(file, "sha256").hexdigest()
         expected = sha256 or self.description(self.place(path)).get("sha256") or found
         if found != expected:
-            raise self.error(
-                f"gave {path} with another content than it had: it was changed or damaged.", errors.BAD_ANSWER
-            )
+            raise self.error(f"gave {path} with another content than it had: it was changed or damaged.", errors.BAD_ANSWER)
         return Artifact(path, file.seek(0, os.SEEK_END), found, self.place(path).as_uri())
 
     def publish(self, path, file, digests, properties=None):

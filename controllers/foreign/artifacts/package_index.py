@@ -100,9 +100,7 @@ class PackageIndex(ArtifactDriver):
             files = http.json_of(answer, dict)["files"]
             if not isinstance(files, list) or not all(isinstance(item, dict) for item in files):
                 raise http.bad_answer("its 'files' is no list of files")
-            return answer, [
-                (item["url"], item["filename"], item.get("hashes") or {}, item.get("size")) for item in files
-            ]
+            return answer, [(item["url"], item["filename"], item.get("hashes") or {}, item.get("size")) for item in files]
         page = Page(answer.body.decode("utf-8", "replace"))
         if kind == "text/html" and not page.is_index:
             raise http.bad_answer(
@@ -115,9 +113,7 @@ class PackageIndex(ArtifactDriver):
         """Write a package's file into an open one, its digest checked; returns its Artifact."""
         found = next((item for item in self.versions(path.partition("/")[0]) if item.path == path), None)
         if found is None:
-            raise ForeignError(
-                f"The integration '{self.access.name}' has no file {path}.", errors.NOT_FOUND, self.access
-            )
+            raise ForeignError(f"The integration '{self.access.name}' has no file {path}.", errors.NOT_FOUND, self.access)
         answer = Http(self.access).download(found.url, file, LARGEST_FILE, sha256 or found.sha256)
         return Artifact(path, answer.size, answer.sha256, found.url)
 

@@ -20,9 +20,7 @@ class FolderSettings(BaseModel):
     """Where the playbooks or manifests are, and how they are run."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    folder: str = Field(
-        pattern=r"^/[^\x00]*$", max_length=1000, description="Absolute path of their folder on the workers."
-    )
+    folder: str = Field(pattern=r"^/[^\x00]*$", max_length=1000, description="Absolute path of their folder on the workers.")
     time_limit_s: int = Field(default=900, ge=1, le=86_400, description="Seconds one run on one host may take.")
 
 
@@ -109,9 +107,7 @@ class ConfiguratorDriver(Driver):
         try:
             for path in self.files():
                 content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
-                about = f"{path.relative_to(self.folder)}\0{path.lstat().st_mode:o}\0".encode(
-                    "utf-8", "surrogateescape"
-                )
+                about = f"{path.relative_to(self.folder)}\0{path.lstat().st_mode:o}\0".encode("utf-8", "surrogateescape")
                 total.update(about + hashlib.sha256(content).digest())
         except OSError as error:
             self.unreadable(error)

@@ -115,9 +115,7 @@ class Puppet(ConfiguratorDriver):
             return answer["status"] == CHANGED
         message = listener.message() or f"puppet ended with status {answer['status']}"
         if answer["status"] == 127:
-            raise self.error(
-                f"cannot apply {job.run}: {message}. Install puppet-agent there, or correct settings.command."
-            )
+            raise self.error(f"cannot apply {job.run}: {message}. Install puppet-agent there, or correct settings.command.")
         raise self.error(f"failed to apply {job.run}: {message}", FAILED, vendor_message=message)
 
     def stopped(self, job):

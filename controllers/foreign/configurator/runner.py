@@ -93,9 +93,7 @@ def reaching(host, user=None, groups=()):
     if host.transport == "local":
         return Place(host.name, {**about, "ansible_connection": "local"}, tuple(groups))
     if not host.host_key:
-        raise ForeignError(
-            f"Nobody has pinned the key of host {host.name}: compare it, then windlass hosts trust {host.name}."
-        )
+        raise ForeignError(f"Nobody has pinned the key of host {host.name}: compare it, then windlass hosts trust {host.name}.")
     try:
         private_key = Path(zonekeys.key_file(host.zone.name)).read_text(encoding="ascii")
     except (OSError, ValueError) as error:
@@ -113,9 +111,7 @@ def reaching(host, user=None, groups=()):
     return Place(host.name, {**where, **about}, tuple(groups), known_hosts, private_key)
 
 
-def play(
-    playbook, place, *, variables=None, on_event=None, time_limit_s, stop=None, secrets=(), check=False, verbosity=0
-):
+def play(playbook, place, *, variables=None, on_event=None, time_limit_s, stop=None, secrets=(), check=False, verbosity=0):
     """Play a playbook (a Path) on one host (a Place); returns its Outcome.
 
     variables: extra variables, which take precedence over all others and are never taken for templates; on_event(event) is
@@ -264,11 +260,7 @@ def yaml_of(value):
 
 def quoted(text):
     """Return a string as YAML writes it between quotes; what is not printable is escaped."""
-    return (
-        '"'
-        + "".join(letter if letter.isprintable() and letter not in '"\\' else escaped(letter) for letter in text)
-        + '"'
-    )
+    return '"' + "".join(letter if letter.isprintable() and letter not in '"\\' else escaped(letter) for letter in text) + '"'
 
 
 def escaped(letter):

@@ -105,9 +105,7 @@ class Email(NotifyDriver):
         try:
             server = kind(options.host, options.port or PORTS[options.security], seconds, context, exchange)
         except egress.Refused as error:
-            raise ForeignError(
-                f"The integration '{self.access.name}' cannot be asked: {error}", access=self.access
-            ) from None
+            raise ForeignError(f"The integration '{self.access.name}' cannot be asked: {error}", access=self.access) from None
         try:
             if options.security == "starttls":
                 server.starttls(context=context)
@@ -134,9 +132,7 @@ class Email(NotifyDriver):
         if isinstance(error, smtplib.SMTPAuthenticationError):
             return ForeignError(f"{who} refuses the credentials ({message}).", errors.REFUSED_CREDENTIALS, self.access)
         if isinstance(error, smtplib.SMTPNotSupportedError):
-            return ForeignError(
-                f"{who} does not offer what its settings ask for: {message}.", errors.REFUSED, self.access
-            )
+            return ForeignError(f"{who} does not offer what its settings ask for: {message}.", errors.REFUSED, self.access)
         if isinstance(error, smtplib.SMTPResponseException):
             kind = errors.REFUSED if error.smtp_code >= 500 else errors.UNAVAILABLE
             return ForeignError(f"{who} does not take the message ({message}).", kind, self.access)

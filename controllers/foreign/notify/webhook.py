@@ -38,9 +38,7 @@ class Webhook(NotifyDriver):
     def prove(self, **hints):
         """Send a message of type ping."""
         ping = Message(key=f"ping-{int(time.time())}", event="ping", subject="ping")
-        return Proof(
-            None, [attempt("send", lambda: self.send(ping), lambda sent: f"A ping was answered with {sent['status']}.")]
-        )
+        return Proof(None, [attempt("send", lambda: self.send(ping), lambda sent: f"A ping was answered with {sent['status']}.")])
 
 
 def signed(secret, key, at, body):

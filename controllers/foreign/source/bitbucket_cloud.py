@@ -25,9 +25,7 @@ class BitbucketCloud(HostedSource):
     api_path = "2.0"
     name_limit = 40  # Of a status's key.
     Credentials = one_of(API_TOKEN, TOKEN)
-    hook_setup = (
-        "Repository settings > Webhooks: the URL and the secret above, triggers Push, Build status created and updated."
-    )
+    hook_setup = "Repository settings > Webhooks: the URL and the secret above, triggers Push, Build status created and updated."
 
     def api_url(self):
         """The API has a host of its own."""
@@ -100,9 +98,7 @@ class BitbucketCloud(HostedSource):
                 raise
             return
         for item in found:
-            request = (
-                item if item.get("state") else self.maybe(f"{self.r(repository)}/pullrequests/{item['id']}") or item
-            )
+            request = item if item.get("state") else self.maybe(f"{self.r(repository)}/pullrequests/{item['id']}") or item
             if request.get("state") == "MERGED":
                 link = ((request.get("links") or {}).get("html") or {}).get("href")
                 author = (request.get("author") or {}).get("display_name")

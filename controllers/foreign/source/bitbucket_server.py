@@ -26,9 +26,7 @@ class BitbucketServer(HostedSource):
     api_path = "rest"
     clone_path = "scm/{repository}.git"
     Credentials = one_of(TOKEN, USER_TOKEN, BASIC)
-    hook_setup = (
-        "Repository settings > Webhooks: the URL and the secret above, events Repository > Push. Pings need no secret."
-    )
+    hook_setup = "Repository settings > Webhooks: the URL and the secret above, events Repository > Push. Pings need no secret."
 
     def login(self):
         """HTTP access tokens are sent as bearer tokens; a person's own work with git only beside the user's name."""
@@ -101,9 +99,7 @@ class BitbucketServer(HostedSource):
             if found["state"] == "MERGED":
                 links = (found.get("links") or {}).get("self") or [{}]
                 author = found["author"]["user"]
-                yield request_made(
-                    found["id"], found["title"], links[0].get("href"), author.get("displayName") or author["name"]
-                )
+                yield request_made(found["id"], found["title"], links[0].get("href"), author.get("displayName") or author["name"])
 
     # Statuses.
 

@@ -60,9 +60,7 @@ class Git(SourceDriver):
         if (credentials.get("password") or credentials.get("token")) and not url:
             mistakes.append(("url", "Give the server's URL, so that the password is sent nowhere else."))
         if credentials.get("ssh_key") and not settings.get("known_hosts"):
-            mistakes.append(
-                ("settings.known_hosts", "An SSH key needs the server's host keys, as ssh-keyscan prints them.")
-            )
+            mistakes.append(("settings.known_hosts", "An SSH key needs the server's host keys, as ssh-keyscan prints them."))
         return mistakes
 
     def checkout(self, repository, ref, branch, work):
@@ -157,9 +155,7 @@ class Git(SourceDriver):
         """Return up to `most` Changes between two commits, fetching them. Raises ForeignError."""
         with Mirror(self.address_of(repository), self.access, quiet()) as mirror:
             pair = [mirror.commit_of(commit, prefers_branch=False) for commit in (older, newer)]
-            done = mirror.run(
-                git("-C", str(mirror.folder), "diff-tree", "-r", "-z", "--name-status", "--no-renames", *pair)
-            )
+            done = mirror.run(git("-C", str(mirror.folder), "diff-tree", "-r", "-z", "--name-status", "--no-renames", *pair))
         words = done.output.decode("utf-8", "replace").split("\0")
         named = zip(words[0::2], words[1::2], strict=False)
         return [Change(path, CHANGES.get(kind, "changed")) for kind, path in named][:most]
@@ -270,9 +266,7 @@ def remote_git(address, access, *arguments):
         environment = git_commands.remote_environment(address, access, folder, proxy.variables(), place)
         argv = git(*arguments, address.url_at(place), follow_redirects="GIT_ASKPASS" not in environment)
         try:
-            return subprocesses.run(
-                argv, environment=environment, timeout_s=access.left_s(settings.foreign.total_timeout_s)
-            )
+            return subprocesses.run(argv, environment=environment, timeout_s=access.left_s(settings.foreign.total_timeout_s))
         except subprocesses.Failed as error:
             meaning = git_commands.meaning_of(error.tail, proxy.failures)
             kind = git_commands.kind_of(error.tail, proxy, git_commands.is_own_login(address, access))

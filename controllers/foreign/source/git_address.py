@@ -68,9 +68,7 @@ def address_of(repository, base_url=None):
     """
     text = repository.strip()
     if not text or len(text) > 1000 or UNPRINTABLE.search(text) or text.startswith("-") or HELPER.match(text):
-        raise ForeignError(
-            "A repository is named by its URL, such as https://git.example.net/team/shop.git, without spaces."
-        )
+        raise ForeignError("A repository is named by its URL, such as https://git.example.net/team/shop.git, without spaces.")
     if "://" in text:
         return from_url(text)
     if text.startswith("/"):

@@ -213,9 +213,7 @@ def ssh_variables(address, access, folder, judged):
             if access.name
             else "the application's source needs an integration with the"
         )
-        raise ForeignError(
-            f"A repository is reached by SSH with a key of its own and pinned host keys; {owner} {lacks}."
-        )
+        raise ForeignError(f"A repository is reached by SSH with a key of its own and pinned host keys; {owner} {lacks}.")
     key_file = write(folder / "key", key.replace("\r\n", "\n").rstrip("\n") + "\n")
     hosts_file = write(folder / "known_hosts", known_hosts.replace("\r\n", "\n").rstrip("\n") + "\n")
     config = write(folder / "ssh_config", SSH_CONFIG.format(key=f'"{key_file}"', known_hosts=f'"{hosts_file}"'))

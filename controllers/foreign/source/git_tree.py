@@ -177,14 +177,10 @@ def put_into_store(mirror, commit, index, run, output):
     mirror: the bare repository; index: the file that remembers blobs; run(argv, **options): starts git and returns
     commands.Done; output(text): shows people what they should know. Raises ForeignError, MirrorBroken and commands.CommandError.
     """
-    listing = run(
-        git("-C", str(mirror), "ls-tree", "-r", "-z", "--full-tree", commit), most_output=subprocesses.MOST_OUTPUT
-    )
+    listing = run(git("-C", str(mirror), "ls-tree", "-r", "-z", "--full-tree", commit), most_output=subprocesses.MOST_OUTPUT)
     tree = parse_tree(listing.output)
     known = known_blobs(index)
-    there = {
-        blob for _, _, blob in tree.files if blob in known and store.is_there(store.object_path(known[blob].sha256))
-    }
+    there = {blob for _, _, blob in tree.files if blob in known and store.is_there(store.object_path(known[blob].sha256))}
     new = {blob for _, _, blob in tree.files} - there
     contents, read = read_blobs(mirror, new, {blob for _, blob in tree.links}, run)
     blobs = {**known, **read}

@@ -88,9 +88,7 @@ class Gitea(HostedSource):
         """Return the merged pull request that brought a commit."""
         found = self.maybe(f"{self.r(repository)}/commits/{commit}/pull")
         if found and found.get("merged"):
-            yield request_made(
-                found["number"], found["title"], found["html_url"], (found.get("user") or {}).get("login")
-            )
+            yield request_made(found["number"], found["title"], found["html_url"], (found.get("user") or {}).get("login"))
 
     # Statuses.
 
@@ -127,9 +125,7 @@ class Gitea(HostedSource):
         """Ask for the version, and who we are."""
         versions = []
         checks = [
-            attempt(
-                "server", lambda: versions.append(self.http.get_json("version").get("version")), lambda _: "It answers."
-            ),
+            attempt("server", lambda: versions.append(self.http.get_json("version").get("version")), lambda _: "It answers."),
             attempt("login", self.own_name, lambda name: f"The token works, as {name}."),
         ]
         return (versions or [None])[0], checks

@@ -68,9 +68,7 @@ class GitHub(HostedSource):
 
     def compared(self, repository, older, newer, page):
         """Return a page of a comparison: commits come oldest first, the files with the first page."""
-        return self.http.get_json(
-            f"{self.r(repository)}/compare/{older}...{newer}", {"per_page": PAGE, "page": page}, also=()
-        )
+        return self.http.get_json(f"{self.r(repository)}/compare/{older}...{newer}", {"per_page": PAGE, "page": page}, also=())
 
     def fetch_commits(self, repository, older, newer):
         """Return the commits between two, newest first: the last page is read first, 250 would be all without pages."""
@@ -96,9 +94,7 @@ class GitHub(HostedSource):
         """Return the merged pull requests a commit is in."""
         for found in paging.by_link(self.http, f"{self.r(repository)}/commits/{commit}/pulls", {"per_page": PAGE}):
             if found.get("merged_at"):
-                yield request_made(
-                    found["number"], found["title"], found["html_url"], (found.get("user") or {}).get("login")
-                )
+                yield request_made(found["number"], found["title"], found["html_url"], (found.get("user") or {}).get("login"))
 
     # Statuses.
 
@@ -150,9 +146,7 @@ class GitHub(HostedSource):
         if answer.headers.get("X-GitHub-Enterprise-Version"):
             versions.append(answer.headers["X-GitHub-Enterprise-Version"])
         scopes = answer.headers.get("X-OAuth-Scopes")
-        return self.http.json_of(answer, dict).get("login", "somebody") + (
-            f", with the scopes {scopes}" if scopes else ""
-        )
+        return self.http.json_of(answer, dict).get("login", "somebody") + (f", with the scopes {scopes}" if scopes else "")
 
     def try_repository(self, repository):
         """Read a repository, and see whether statuses can be set."""
@@ -185,9 +179,7 @@ class GitHub(HostedSource):
             elif event == "check_suite" and payload["action"] == "completed":
                 suite = payload["check_suite"]
                 state = CHECKS.get(suite["conclusion"], FAILURE)
-                events = build_of(
-                    payload, state, (suite.get("app") or {}).get("name"), suite["head_sha"], suite.get("url")
-                )
+                events = build_of(payload, state, (suite.get("app") or {}).get("name"), suite["head_sha"], suite.get("url"))
         return hooks.Hook(hooks.delivery_of(headers.get("x-github-delivery"), body), event, events)
 
 

@@ -24,9 +24,7 @@ class GitLab(HostedSource):
     git_user = "oauth2"
     deepest = 20
     Credentials = one_of(TOKEN)
-    hook_setup = (
-        "Settings > Webhooks: the URL above, the secret as secret token, triggers Push, Tag push and Pipeline events."
-    )
+    hook_setup = "Settings > Webhooks: the URL above, the secret as secret token, triggers Push, Tag push and Pipeline events."
 
     def login(self):
         """Personal, group and project access tokens have a header of their own."""
@@ -84,9 +82,7 @@ class GitLab(HostedSource):
         path = f"{self.r(repository)}/repository/commits/{commit}/merge_requests"
         for found in paging.by_link(self.http, path, {"per_page": PAGE}):
             if found["state"] == "merged":
-                yield request_made(
-                    found["iid"], found["title"], found["web_url"], (found.get("author") or {}).get("name")
-                )
+                yield request_made(found["iid"], found["title"], found["web_url"], (found.get("author") or {}).get("name"))
 
     # Statuses.
 
@@ -153,9 +149,7 @@ class GitLab(HostedSource):
             if event in ("Push Hook", "Tag Push Hook") and (ref := hooks.ref_of(payload["ref"])):
                 # `after` of an annotated tag is the tag object; `checkout_sha` is the commit.
                 commit = None if payload["after"] == NO_COMMIT else payload.get("checkout_sha") or payload["after"]
-                events = (
-                    hooks.Push(payload["project"]["path_with_namespace"], *ref, commit, payload.get("user_name")),
-                )
+                events = (hooks.Push(payload["project"]["path_with_namespace"], *ref, commit, payload.get("user_name")),)
             elif event == "Pipeline Hook" and payload["object_attributes"]["status"] in FINAL_STATES:
                 pipeline = payload["object_attributes"]
                 state = STATES[pipeline["status"]]

@@ -136,9 +136,7 @@ class GitHubIssues(TrackerDriver):
     def prove(self, **hints):
         """Ask who we are, and whether the repository has issues we may see."""
         path = f"repos/{quote(self.repository)}"
-        login = attempt(
-            "login", lambda: self.http.get_json("user"), lambda me: f"GitHub knows us as {me.get('login')}."
-        )
+        login = attempt("login", lambda: self.http.get_json("user"), lambda me: f"GitHub knows us as {me.get('login')}.")
         checks = [login]
         if login.ok:
             checks.append(

@@ -140,9 +140,7 @@ class Jira(TrackerDriver):
 
     def has_comment(self, key, marker):
         """Say whether a comment holds a marker; the newest are looked at first."""
-        comments = paging.by_total(
-            self.http, f"{self.path(key)}/comment", {"orderBy": "-created"}, items="comments", limit=100
-        )
+        comments = paging.by_total(self.http, f"{self.path(key)}/comment", {"orderBy": "-created"}, items="comments", limit=100)
         return any(f"[{marker}]" in words_in(comment.get("body")) for comment in comments)
 
     def document(self, text):
@@ -196,11 +194,7 @@ class Jira(TrackerDriver):
 
     def prove(self, **hints):
         """Ask who we are, and for each project whether it can be seen."""
-        checks = [
-            attempt(
-                "login", lambda: self.http.get_json("myself"), lambda me: f"JIRA knows us as {me.get('displayName')}."
-            )
-        ]
+        checks = [attempt("login", lambda: self.http.get_json("myself"), lambda me: f"JIRA knows us as {me.get('displayName')}.")]
         for project in self.projects or [] if checks[0].ok else []:
             checks.append(
                 attempt(
@@ -225,9 +219,7 @@ def required_in(way):
     """Return the names of the fields that a transition cannot do without."""
     fields = way.get("fields") or {}
     return sorted(
-        field.get("name") or name
-        for name, field in fields.items()
-        if field.get("required") and not field.get("hasDefaultValue")
+        field.get("name") or name for name, field in fields.items() if field.get("required") and not field.get("hasDefaultValue")
     )
 
 

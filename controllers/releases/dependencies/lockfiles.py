@@ -84,9 +84,7 @@ def settle(project, python, index, work, previous=(), upgrade=False):
 def settle_package(package, version, more, python, index, work, previous=(), upgrade=False):
     """Return (Lock, version) of a package of an index with what it needs and `more` requirements; version None is the newest."""
     lines = [f"{package}=={version}" if version else package, *more]
-    question = Question(
-        RESOLVED, "package.txt", {"package.txt": "".join(f"{line}\n" for line in lines)}, python, title=lines[0]
-    )
+    question = Question(RESOLVED, "package.txt", {"package.txt": "".join(f"{line}\n" for line in lines)}, python, title=lines[0])
     required = requirements.read("package.txt", question.files.get)
     if required.options or len(required.items) != len(lines):
         raise BuildFailed("A package, its version and what else is required are each one requirement, without options.")
@@ -119,9 +117,7 @@ def ask(project, python):
         manifest = f"{folder}/pyproject.toml" if folder else "pyproject.toml"
         if manifest not in tree:
             raise BuildFailed(f"{path} needs the {manifest} it was made from.")
-        files |= {
-            name: tree.read(name) for name in tree.entries if name == manifest or name.endswith("/pyproject.toml")
-        }
+        files |= {name: tree.read(name) for name in tree.entries if name == manifest or name.endswith("/pyproject.toml")}
     return Question(RESOLVED if kind == "pyproject.toml" else kind, path, files, python, project.extras, project.groups)
 
 
@@ -138,9 +134,7 @@ def answer(question, index, work, previous, upgrade):
         return Lock(question.kind, same, question.python)
     make = export if question.kind == UV_LOCK else resolve
     with scratch.folder("lock") as folder:
-        return made(
-            question, inputs, make(question, index, work, folder, None if upgrade else next(iter(previous), None))
-        )
+        return made(question, inputs, make(question, index, work, folder, None if upgrade else next(iter(previous), None)))
 
 
 def made(question, inputs, text):

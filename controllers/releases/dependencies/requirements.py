@@ -157,9 +157,7 @@ def take_option(found, line, place, path, read_text, is_constraint):
         found.options.append("--pre")
     elif name not in WITHOUT_EFFECT:
         hint = (
-            " Its code is part of the release already; list what it depends on instead."
-            if name in ("-e", "--editable")
-            else ""
+            " Its code is part of the release already; list what it depends on instead." if name in ("-e", "--editable") else ""
         )
         raise BuildFailed(f"{place}: '{name}' has no place in a release.{hint}")
 
@@ -191,9 +189,7 @@ def check_url(url, place):
     """Raise BuildFailed unless a URL is one a package may come from; credentials in it would be written down with the lock."""
     parts = urlsplit(url)
     if parts.scheme.startswith("git+") or parts.scheme in ("git", "ssh"):
-        raise BuildFailed(
-            f"{place}: a package from a git repository cannot be checked by a hash; publish it to a package index."
-        )
+        raise BuildFailed(f"{place}: a package from a git repository cannot be checked by a hash; publish it to a package index.")
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise BuildFailed(f"{place}: packages come from https:// or http:// addresses only.")
     if "@" in parts.netloc:
@@ -217,6 +213,4 @@ def check_pins(found):
                 "all hashes out and let Windlass lock the versions."
             )
         if not item.is_pinned:
-            raise BuildFailed(
-                f"{item.place}: '{item.line()[:80]}' has a hash but no single version: write it with '=='."
-            )
+            raise BuildFailed(f"{item.place}: '{item.line()[:80]}' has a hash but no single version: write it with '=='.")

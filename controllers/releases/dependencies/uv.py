@@ -144,8 +144,7 @@ def write_credentials(path, index):
 def quoted(text):
     """Return a text as a TOML string."""
     escaped = "".join(
-        character if character.isprintable() and character not in '"\\' else f"\\U{ord(character):08x}"
-        for character in text
+        character if character.isprintable() and character not in '"\\' else f"\\U{ord(character):08x}" for character in text
     )
     return f'"{escaped}"'
 

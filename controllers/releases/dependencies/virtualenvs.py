@@ -100,13 +100,9 @@ def install(lock, platform, index, work, folder, prefix):
     cross = None if native else (platforms.uv_tag(platform), platform.python)
     file_name, text = lockfiles.for_uv(lock.text, lock.kind, crosses=native is None)
     (folder / file_name).write_text(text, encoding="utf-8")
-    arguments = uv.install_command(
-        folder / file_name, prefix, python, is_complete=lock.kind != lockfiles.HASHED, cross=cross
-    )
+    arguments = uv.install_command(folder / file_name, prefix, python, is_complete=lock.kind != lockfiles.HASHED, cross=cross)
     what = "The dependencies cannot be installed" + (
-        ""
-        if native
-        else f" for {platform.system} on {platform.machine} with Python {platform.python}, from wheels alone"
+        "" if native else f" for {platform.system} on {platform.machine} with Python {platform.python}, from wheels alone"
     )
     quiet = Work(lambda text: None, work.remaining_s(), work.stop, work.tick)
     try:

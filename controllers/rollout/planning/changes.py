@@ -50,9 +50,7 @@ def of_host(host, desired, state, before, after, packed_sizes, seal):
         "packages": package_changes(before["lock"], after["lock"]),
         "configuration": [] if is_unchanged else configuration_changes(desired, application, slot, is_warm),
         "variables": variable_changes(desired, application),
-        "processes": {"start": [], "stop": []}
-        if is_unchanged
-        else process_changes(desired, application, slot, is_warm),
+        "processes": {"start": [], "stop": []} if is_unchanged else process_changes(desired, application, slot, is_warm),
         "configure": [item for item in after.get("configure", ()) if not is_unchanged or item["when"] in ALWAYS],
         "bytes_to_send": bytes_to_send(desired, application, after, packed_sizes),
         "observed": observed(application, seal),
@@ -142,9 +140,7 @@ def bytes_to_send(desired, application, after, packed_sizes):
     for kind, manifest in (("release", after["files"]), ("environment", after["environment"])):
         if desired[kind] not in application[f"{kind}s"]:
             lacking += [
-                entry[3]
-                for entry in manifest or ()
-                if entry[1] != "link" and (entry[3], entry[1]) not in after["known"][kind]
+                entry[3] for entry in manifest or () if entry[1] != "link" and (entry[3], entry[1]) not in after["known"][kind]
             ]
     return sum(packed_sizes.get(sha256, 0) for sha256 in lacking)
 
@@ -183,21 +179,14 @@ def process_changes(desired, application, slot, is_warm):
     active = application["active"]
     if active and active != slot:
         stop += [
-            (name, active)
-            for name in processes_up(application["slots"].get(active))
-            if name != "web" or not desired["keep_warm"]
+            (name, active) for name in processes_up(application["slots"].get(active)) if name != "web" or not desired["keep_warm"]
         ]
-    return {
-        kind: [{"name": name, "slot": where} for name, where in names]
-        for kind, names in (("start", start), ("stop", stop))
-    }
+    return {kind: [{"name": name, "slot": where} for name, where in names] for kind, names in (("start", start), ("stop", stop))}
 
 
 def processes_up(held):
     """Return the names of a slot's processes that supervisord keeps up."""
-    return sorted(
-        name for name, process in (held or {"processes": {}})["processes"].items() if process["state"] not in LAID_DOWN
-    )
+    return sorted(name for name, process in (held or {"processes": {}})["processes"].items() if process["state"] not in LAID_DOWN)
 
 
 # What moved in the meantime.
@@ -265,9 +254,7 @@ def moved(planned, found, planned_texts, found_texts):
         differing = sorted(name for name in planned if name != "digest" and planned[name] != found.get(name)) or [
             "how the processes are started"
         ]
-        listed.append(
-            {"what": "changes", "message": f"what would be done differs in: {', '.join(differing).replace('_', ' ')}"}
-        )
+        listed.append({"what": "changes", "message": f"what would be done differs in: {', '.join(differing).replace('_', ' ')}"})
     return listed
 
 

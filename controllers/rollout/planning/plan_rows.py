@@ -66,9 +66,7 @@ def files_on_host(release, environment, application):
     if release.digest not in application["releases"]:
         files["release"] = files_of(application["releases"])
     if environment.name not in application["environments"] and application["environments"]:
-        rows = BuiltEnvironment.select(BuiltEnvironment.digest).where(
-            BuiltEnvironment.name.in_(application["environments"])
-        )
+        rows = BuiltEnvironment.select(BuiltEnvironment.digest).where(BuiltEnvironment.name.in_(application["environments"]))
         files["environment"] = files_of(row.digest for row in rows)
     return files
 

@@ -45,10 +45,7 @@ class PlanController(Controller):
 def await_hosts(plan):
     """Wait until all hosts have been looked at, or for as long as a request may take."""
     deadline = time.monotonic() + PATIENCE_S
-    while (
-        time.monotonic() < deadline
-        and PlanHost.select().where(PlanHost.plan == plan, PlanHost.state == "observing").exists()
-    ):
+    while time.monotonic() < deadline and PlanHost.select().where(PlanHost.plan == plan, PlanHost.state == "observing").exists():
         time.sleep(LOOK_EVERY_S)
 
 

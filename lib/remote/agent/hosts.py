@@ -87,9 +87,7 @@ class Host:
         """Return {slot: {process: info}}, each slot asked of the supervisor that runs it; a slot it does not know is absent."""
         whose = {name: self.slot(name).supervisor() for name in SLOTS}
         states = {supervisor.kind: supervisor.all_states() for supervisor in set(whose.values())}
-        return {
-            name: states[supervisor.kind][name] for name, supervisor in whose.items() if name in states[supervisor.kind]
-        }
+        return {name: states[supervisor.kind][name] for name, supervisor in whose.items() if name in states[supervisor.kind]}
 
     def files(self):
         """Return the names of the files outside the root that belong to this application."""

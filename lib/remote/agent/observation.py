@@ -149,8 +149,7 @@ def slot_seen(host, name, states):
         return None
     spec = record["spec"] if record else {"processes": {}}
     is_up = bool(spec["processes"]) and all(
-        states.get(process, {}).get("state") in UP
-        for process in ([spec["web"]] if spec.get("web") else spec["processes"])
+        states.get(process, {}).get("state") in UP for process in ([spec["web"]] if spec.get("web") else spec["processes"])
     )
     address = slot.address(spec) if is_up and (spec.get("binding") == "socket" or name in host.ports) else None
     return {
@@ -179,9 +178,7 @@ def probe(host):
     health = spec.get("health") or {}
     path, limit_s = health.get("path") or "/", min(10, health.get("timeout_s") or 10)
     try:
-        status = http_get(
-            host.slot(name).address(spec), path, health.get("host") or "localhost", limit_s, lambda: None
-        )[0]
+        status = http_get(host.slot(name).address(spec), path, health.get("host") or "localhost", limit_s, lambda: None)[0]
     except (OSError, ValueError) as error:
         return {"healthy": False, "said": "GET {}: {}".format(path, getattr(error, "strerror", None) or error)}
     return {
@@ -223,9 +220,9 @@ def observation(request, host):
     """Return the answer of `observe` and `begin`."""
     deep = bool(request.get("deep"))
     about = facts(request)
-    about["supervisor"], of_supervisor = supervisor_from(
-        request["settings"]["supervisor"], request.get("app"), None
-    ).observe(deep)
+    about["supervisor"], of_supervisor = supervisor_from(request["settings"]["supervisor"], request.get("app"), None).observe(
+        deep
+    )
     about["nginx"], of_nginx = observe_nginx(request["settings"], deep)
     return {
         "facts": about,

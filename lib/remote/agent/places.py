@@ -21,9 +21,7 @@ def is_plain(name):
 def check_root(root):
     """Raise Failure for a root that is no folder below /."""
     if not isinstance(root, str) or not root.startswith("/") or os.path.normpath(root) != root or root == "/":
-        raise Failure(
-            "bad-request", f"The root '{root}' is no clean absolute path.", "Correct it in the host's settings."
-        )
+        raise Failure("bad-request", f"The root '{root}' is no clean absolute path.", "Correct it in the host's settings.")
 
 
 class Place:

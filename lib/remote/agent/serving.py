@@ -187,9 +187,7 @@ class Agent:
 
     def activate(self, request):
         """Make a release the one that answers."""
-        return self.activation(
-            request["spec"], request.get("once"), request.get("keep"), fresh=bool(request.get("fresh"))
-        ).run()
+        return self.activation(request["spec"], request.get("once"), request.get("keep"), fresh=bool(request.get("fresh"))).run()
 
     def activation(self, *words, **more):
         """Return an Activation; failing to look at the host means that nothing has been changed."""
@@ -263,9 +261,7 @@ def main():
     # A lost connection ends our input, which is the orderly way to learn of it.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     control, emitter = Control(), Emitter(out)
-    emitter.send(
-        {"event": "hello", "agent": VERSION, "python": "{}.{}".format(*sys.version_info[:2]), "pid": os.getpid()}
-    )
+    emitter.send({"event": "hello", "agent": VERSION, "python": "{}.{}".format(*sys.version_info[:2]), "pid": os.getpid()})
     inbox = Inbox(0, control, emitter)
     inbox.start()
     Agent(inbox, control, emitter).run()

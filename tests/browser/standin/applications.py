@@ -50,9 +50,7 @@ class Applications:
         if rest[3:4] == ["variables"]:
             return {"variables": self.world.variables, "updated_at": None}
         if rest[1:2] == ["targets"]:
-            of_status = [
-                shapes.target(item["environment"]) for item in self.world.status if item["application"] == rest[0]
-            ]
+            of_status = [shapes.target(item["environment"]) for item in self.world.status if item["application"] == rest[0]]
             targets = self.world.targets.get(rest[0], of_status)
             return named(targets, rest[2], "target", "environment") if rest[2:] else {"items": targets, "next": None}
         if rest[1:2] == ["releases"]:

@@ -30,8 +30,7 @@ class Deploys:
         found = [
             deploy
             for number, deploy in sorted(self.world.deploys.items(), reverse=True)
-            if number < after
-            and all(query.get(name) in (None, deploy[name]) for name in ("application", "environment", "state"))
+            if number < after and all(query.get(name) in (None, deploy[name]) for name in ("application", "environment", "state"))
         ]
         return {"items": found[:limit], "next": str(found[limit - 1]["id"]) if len(found) > limit else None}
 

@@ -93,9 +93,7 @@ class StandIn(Applications, Deploys, Hosts, Access, Outside):
 
     def fail(self, path, status=500, times=1, detail="It broke.", code="internal-error", method=None, errors=None):
         """Answer the next requests to a path with a problem."""
-        self.faults.append(
-            {"path": path, "times": times, "problem": Problem(status, detail, code, errors), "method": method}
-        )
+        self.faults.append({"path": path, "times": times, "problem": Problem(status, detail, code, errors), "method": method})
 
     def cut(self, after, how="close"):
         """Cut the next stream of a deploy or build after so many events.
@@ -126,9 +124,7 @@ class StandIn(Applications, Deploys, Hosts, Access, Outside):
         """Return the answer to one request: faults first, then who is asking, then what was asked for."""
         body = json.loads(request.body.read() or "null")
         query = dict(parse_qsl(request.query_string))
-        asked = Asked(
-            request.method, path, query, body, {name.lower(): value for name, value in request.headers.items()}
-        )
+        asked = Asked(request.method, path, query, body, {name.lower(): value for name, value in request.headers.items()})
         self.asked.append(asked)
         try:
             self.fault(asked)
@@ -151,9 +147,7 @@ class StandIn(Applications, Deploys, Hosts, Access, Outside):
     def start_session(self, body):
         """POST /session."""
         if body.get("token") != TOKEN:
-            raise Problem(
-                401, "This token is unknown, revoked or expired: make a new one and use that.", "token-invalid"
-            )
+            raise Problem(401, "This token is unknown, revoked or expired: make a new one and use that.", "token-invalid")
         cookie = self.sign_in()
         answer = self.json(201, {**self.world.me, "csrf_token": self.sessions[cookie["value"]]})
         answer.set_cookie(COOKIE, cookie["value"], path="/", httponly=True, samesite="lax")

@@ -27,9 +27,7 @@ class World:
             "permissions": ["read", "deploy", "configure"],
         }
     )
-    environments: list = field(
-        default_factory=lambda: [shapes.environment("staging", 1), shapes.environment("production", 2)]
-    )
+    environments: list = field(default_factory=lambda: [shapes.environment("staging", 1), shapes.environment("production", 2)])
     zones: list = field(default_factory=lambda: [shapes.zone()])
     applications: list = field(default_factory=list)
     targets: dict = field(default_factory=dict)

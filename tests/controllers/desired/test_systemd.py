@@ -40,9 +40,7 @@ def test_systemd_accepts_the_units(tmp_path, shape, root):
     for name, text in made.items():
         (tmp_path / name).write_text(text.replace("User=deploy", "User=daemon"))
     paths = [str(path) for path in sorted(tmp_path.iterdir())]
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True, timeout=120)
     output = "\n".join(line for line in (done.stdout + done.stderr).splitlines() if "windlass-" in line)
     assert (done.returncode, output) == (0, "")
 

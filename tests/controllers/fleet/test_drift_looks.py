@@ -96,9 +96,7 @@ def test_drift_begins_and_ends_with_one_event_each_and_keeps_its_beginning(datab
     assert again.drifted_since == drifted.drifted_since
     over = look(again)
     assert (over.drift, over.drifted_since) == ([], None)
-    events_of_drift = [
-        event.data["drifted"] for event in Event.select().where(Event.kind == "drift").order_by(Event.id)
-    ]
+    events_of_drift = [event.data["drifted"] for event in Event.select().where(Event.kind == "drift").order_by(Event.id)]
     assert events_of_drift == [True, False]
     assert placements.drifted() == {}
 

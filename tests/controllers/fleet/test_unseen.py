@@ -93,9 +93,7 @@ def test_a_host_is_taken_by_an_environment_that_is_not_named(target, hide):
         (Environment, lambda: EnvironmentController(ANN).create({"name": "qa", "promote_from": "production"})),
         (
             Application,
-            lambda: FreezeController(ANN).create(
-                {"name": "x", "reason": "x", "weekly": WEEKLY, "applications": ["shop"]}
-            ),
+            lambda: FreezeController(ANN).create({"name": "x", "reason": "x", "weekly": WEEKLY, "applications": ["shop"]}),
         ),
     ],
 )

@@ -56,9 +56,7 @@ def greeting(database, monkeypatch):
     monkeypatch.setitem(states.TABLES, Greeting, {"waiting": {"done", "failed"}, "done": set(), "failed": set()})
     monkeypatch.setattr(GreetingAttempt, "steps", ())
     monkeypatch.setattr(kinds, "ALL", {})
-    made = kinds.declare(
-        Kind(TASK, run=GreetingAttempt.carry_out, model=Greeting, is_due=GreetingAttempt.may_begin, most=2)
-    )
+    made = kinds.declare(Kind(TASK, run=GreetingAttempt.carry_out, model=Greeting, is_due=GreetingAttempt.may_begin, most=2))
     yield made
     models_database.drop_tables([Greeting])
 

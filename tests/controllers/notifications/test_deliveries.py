@@ -28,9 +28,7 @@ def receiver():
 @pytest.fixture
 def webhook(integration, receiver):
     """Make a webhook: webhook(name, **settings)."""
-    return lambda name="ops", **chosen: integration(
-        name, "webhook", f"{receiver.url}/hook", {"secret": receiver.secret}, chosen
-    )
+    return lambda name="ops", **chosen: integration(name, "webhook", f"{receiver.url}/hook", {"secret": receiver.secret}, chosen)
 
 
 @pytest.fixture
@@ -154,9 +152,7 @@ def test_an_integration_that_was_deleted_fails_what_was_for_it(deploy, webhook):
     assert (Delivery.get().state, "'ops'" in Delivery.get().error) == ("failed", True)
 
 
-def test_what_is_switched_off_is_told_nothing_and_what_waited_for_it_can_be_sent_later(
-    deploy, webhook, receiver, administrator
-):
+def test_what_is_switched_off_is_told_nothing_and_what_waited_for_it_can_be_sent_later(deploy, webhook, receiver, administrator):
     webhook()
     moved(deploy, "running")
     assert WebhookController(administrator).get("ops")["enabled"] is True
@@ -211,9 +207,7 @@ def test_an_older_status_of_a_commit_is_overtaken(deploy, monkeypatch):
 
 
 def test_a_release_is_published_where_its_application_keeps_releases(database):
-    release = factories.release(
-        state="building", partners={"artifacts": {"integration": "files", "path": "releases/shop/"}}
-    )
+    release = factories.release(state="building", partners={"artifacts": {"integration": "files", "path": "releases/shop/"}})
     assert transitions.move_release(release, "ready")
     (row,) = waiting()
     assert (row.action, row.subject) == ("publish", f"releases/shop/shop-{release.version}.tar.gz")

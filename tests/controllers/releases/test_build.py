@@ -61,11 +61,7 @@ def output_of(release):
 
 def states(release):
     """Return the states a build's history tells, in order."""
-    return [
-        event["data"]["state"]
-        for event in events.read(f"release-{release.id}", limit=10_000)
-        if event["kind"] == "release"
-    ]
+    return [event["data"]["state"] for event in events.read(f"release-{release.id}", limit=10_000) if event["kind"] == "release"]
 
 
 # From a repository.
@@ -83,9 +79,7 @@ def test_a_commit_becomes_a_release(repository, index, packages):
     )
     release = make(application(repository))
     assert (release.number, release.version, release.ref, release.commit) == (1, "v1", "main", commit)
-    assert release.processes == {"web": "serve $SOCKET", "release": "migrate"} and release.settings == {
-        "health": {"path": "/up"}
-    }
+    assert release.processes == {"web": "serve $SOCKET", "release": "migrate"} and release.settings == {"health": {"path": "/up"}}
     assert (release.lock_kind, release.python_version) == ("requirements.txt", platforms.own_version())
     assert {entry[0] for entry in store.manifest(release.digest)} == {
         "Procfile",
@@ -251,9 +245,7 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(repository, index, setti
 
 
 def test_a_failed_build_shows_the_last_lines(repository, index, packages):
-    digest = source_distribution(
-        packages, "legacy", before="print('checking for cc'); raise SystemExit('no compiler found')"
-    )
+    digest = source_distribution(packages, "legacy", before="print('checking for cc'); raise SystemExit('no compiler found')")
     repository.commit({"requirements.txt": f"legacy==1.0 --hash=sha256:{digest}\n"})
     release = make(application(repository), state="failed")
     first, *rest = release.error.splitlines()
@@ -302,9 +294,7 @@ def small_disk(folder, kilobytes):
     folder.mkdir(parents=True, exist_ok=True)
     if (
         os.geteuid() != 0
-        or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder], capture_output=True
-        ).returncode
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder], capture_output=True).returncode
     ):
         pytest.skip("needs: root, to mount a small file system")
     try:

@@ -97,9 +97,7 @@ def test_what_is_ready_stays_so(repository):
     with pytest.raises(Conflict, match="is ready") as refused:
         cancel(row)
     assert refused.value.code == "not-cancellable"
-    assert Release.get_by_id(row.id).state == "ready" and not AuditEntry.select().where(
-        AuditEntry.action == "release.cancel"
-    )
+    assert Release.get_by_id(row.id).state == "ready" and not AuditEntry.select().where(AuditEntry.action == "release.cancel")
 
 
 def test_one_whose_worker_died_is_ended_by_the_next(repository):

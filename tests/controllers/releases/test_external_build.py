@@ -36,9 +36,7 @@ def ask_for_build(repository, **more):
     """Return a release that is asked for and has to be built by Jenkins."""
     commit = repository.commit({"app.py": "x = 1\n"})
     shop = application(repository)
-    Application.update(build={"integration": "ci", "job": "team/shop", **more}).where(
-        Application.id == shop.id
-    ).execute()
+    Application.update(build={"integration": "ci", "job": "team/shop", **more}).where(Application.id == shop.id).execute()
     row = asked(Application.get_by_id(shop.id))
     Release.update(commit=commit).where(Release.id == row.id).execute()
     return row
@@ -197,11 +195,7 @@ def test_an_artifact_that_is_not_there_is_told_with_those_that_are(repository, j
     look(release)
     jenkins.begin(files=dict.fromkeys(left, b"x")).result = "SUCCESS"
     row = look(release)
-    assert (
-        row.state == "failed"
-        and row.error.startswith("team/shop in ci left no dist/shop.zip")
-        and expected in row.error
-    )
+    assert row.state == "failed" and row.error.startswith("team/shop in ci left no dist/shop.zip") and expected in row.error
 
 
 def test_what_a_build_left_is_looked_up_again_after_an_absence(repository, jenkins):

@@ -142,9 +142,7 @@ def test_the_bundle_of_another_release_is_none_of_this_one(release, place, elsew
 
 def test_what_was_published_nowhere_says_what_to_do(release, elsewhere):
     elsewhere()
-    with pytest.raises(
-        store.Missing, match="build it again, let workers share <data>, or give the application a place"
-    ):
+    with pytest.raises(store.Missing, match="build it again, let workers share <data>, or give the application a place"):
         fetched(release)
 
 

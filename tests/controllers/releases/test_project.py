@@ -51,9 +51,7 @@ def test_windlass_json_chooses_the_python_version():
 def test_an_empty_tree_is_an_application_without_anything():
     found = project.read(tree({}))
     assert (found.processes, found.python, found.dependencies) == ({}, None, None)
-    assert any("no Procfile" in note for note in found.notes) and any(
-        "virtualenv is empty" in note for note in found.notes
-    )
+    assert any("no Procfile" in note for note in found.notes) and any("virtualenv is empty" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +108,7 @@ def test_a_pyproject_without_dependencies_is_none():
 
 
 def test_links_inside_the_tree_are_followed():
-    found = project.read(
-        tree({"Procfile": ("->", "deploy/Procfile"), "deploy/Procfile": ("->", "../real"), "real": "web: x"})
-    )
+    found = project.read(tree({"Procfile": ("->", "deploy/Procfile"), "deploy/Procfile": ("->", "../real"), "real": "web: x"}))
     assert found.processes == {"web": "x"}
 
 

@@ -35,9 +35,7 @@ def package(name="httpbin"):
 
 def tree(files):
     """Put {path: text} into the store; returns the digest."""
-    return store.add_manifest(
-        [[path, 0o644, *reversed(store.add_bytes(text.encode()))] for path, text in files.items()]
-    )
+    return store.add_manifest([[path, 0o644, *reversed(store.add_bytes(text.encode()))] for path, text in files.items()])
 
 
 # Asking.
@@ -247,12 +245,8 @@ def test_commits_between_two_releases_are_told(repository):
         ReleaseController(ACTOR).compare("shop", "v1", "v2"),
         ReleaseController(ACTOR).compare("shop", "v2", "v1"),
     )
-    assert [commit["subject"] for commit in forth["commits"]] == ["Change 3", "Change 2"] and forth[
-        "reverted_commits"
-    ] == []
-    assert [commit["subject"] for commit in back["reverted_commits"]] == ["Change 3", "Change 2"] and back[
-        "commits"
-    ] == []
+    assert [commit["subject"] for commit in forth["commits"]] == ["Change 3", "Change 2"] and forth["reverted_commits"] == []
+    assert [commit["subject"] for commit in back["reverted_commits"]] == ["Change 3", "Change 2"] and back["commits"] == []
 
 
 def test_only_what_is_ready_is_compared():

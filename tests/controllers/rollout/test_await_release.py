@@ -71,9 +71,7 @@ def attempt(run):
 
 
 def lines_of(run):
-    return [
-        event["text"] for event in events.read(f"deploy-{run.deploy_id}", limit=10_000) if event["kind"] == "output"
-    ]
+    return [event["text"] for event in events.read(f"deploy-{run.deploy_id}", limit=10_000) if event["kind"] == "output"]
 
 
 @pytest.mark.parametrize("fault", AWAY)

@@ -248,9 +248,7 @@ def test_where_every_host_was_put_back_it_is_rolled_back_though_all_failures_are
     assert (ended.state, ended.reason) == ("rolled_back", "no host runs the release: no (2 of 2 hosts failed.)")
 
 
-def test_where_every_host_turned_unhealthy_under_watch_they_go_back_though_all_failures_are_tolerated(
-    sent_tasks, hosts
-):
+def test_where_every_host_turned_unhealthy_under_watch_they_go_back_though_all_failures_are_tolerated(sent_tasks, hosts):
     deploy = factories.deploy(hosts[:1], {"max_failures": 1, "bake_s": 60})
     reconcile_once(deploy)
     end(runs_of(deploy)[0], "succeeded")

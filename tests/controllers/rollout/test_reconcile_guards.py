@@ -344,9 +344,7 @@ def test_a_host_that_turns_unhealthy_goes_back_with_the_others_that_switched(sen
     transitions.move_host_run(first, "failed", message="app1: bake: the health check fails.", was_switched=True)
     going_back = reconcile_once(baking)
     assert (going_back.state, going_back.reason) == ("rolling_back", "app1: bake: the health check fails.")
-    assert [(run.state, run.goal) for run in runs_of(baking)] == [("pending", "restore")] * 2 + [
-        ("skipped", "deploy")
-    ] * 2
+    assert [(run.state, run.goal) for run in runs_of(baking)] == [("pending", "restore")] * 2 + [("skipped", "deploy")] * 2
     reconcile_once(baking)
     assert enqueued_hosts(sent_tasks) == [first.id, second.id]
     for run in (first, second):

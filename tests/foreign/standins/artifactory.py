@@ -90,13 +90,8 @@ class Artifactory(StandIn):
     def package(self, request, repository, package):
         self.admit(request)
         folder = f"{repository}/{package}/"
-        found = [
-            (path.rpartition("/")[2], file.content) for path, file in self.files.items() if path.startswith(folder)
-        ]
-        links = [
-            f'<a href="../../{package}/{name}#sha256={digests_of(content)["sha256"]}">{name}</a>'
-            for name, content in found
-        ]
+        found = [(path.rpartition("/")[2], file.content) for path, file in self.files.items() if path.startswith(folder)]
+        links = [f'<a href="../../{package}/{name}#sha256={digests_of(content)["sha256"]}">{name}</a>' for name, content in found]
         if not links:
             self.refuse(404, "Unable to find item")
         return Reply("".join(links).encode(), kind="text/html")

@@ -63,9 +63,7 @@ class BitbucketCloud(CodeHost):
         assert request.query["role"] == "member"
         names = ["acme/attic", self.name, "acme/zoo"]
         query = request.query.get("q", 'name ~ ""').split('"')[1]
-        return self.page(
-            request, [{"full_name": name, "mainbranch": {"name": "main"}} for name in names if query in name]
-        )
+        return self.page(request, [{"full_name": name, "mainbranch": {"name": "main"}} for name in names if query in name])
 
     @route("GET", R)
     def repo(self, request, workspace, slug):
@@ -113,9 +111,7 @@ class BitbucketCloud(CodeHost):
     @route("GET", R + "/commit/(?P<rev>[0-9a-f]+)/pullrequests")
     def requests_of(self, request, workspace, slug, rev):
         known = self.pull_requests.get(rev, ())
-        return self.page(
-            request, [{"type": "pullrequest", "id": number, "title": title} for number, title, *_ in known]
-        )
+        return self.page(request, [{"type": "pullrequest", "id": number, "title": title} for number, title, *_ in known])
 
     @route("GET", R + r"/pullrequests/(?P<number>\d+)")
     def one_request(self, request, workspace, slug, number):

@@ -61,8 +61,7 @@ class CodeHost(StandIn):
         """Return [(name, object, commit)] of heads or tags."""
         lines = self.git("for-each-ref", "--format=%(refname)", f"refs/{folder}").splitlines()
         return [
-            (line.split("/", 2)[2], self.git("rev-parse", line), self.git("rev-parse", f"{line}^{{commit}}"))
-            for line in lines
+            (line.split("/", 2)[2], self.git("rev-parse", line), self.git("rev-parse", f"{line}^{{commit}}")) for line in lines
         ]
 
     def ref(self, folder, name):
@@ -143,9 +142,7 @@ def by_link(standin, request, items):
     headers = {}
     if number < len(pages):
         rest = "&".join(f"{name}={value}" for name, value in request.query.items() if name != "page")
-        headers["Link"] = (
-            f'<{standin.url}{request.path}?{rest}&page={number + 1}>; rel="next", <{standin.url}/>; rel="last"'
-        )
+        headers["Link"] = f'<{standin.url}{request.path}?{rest}&page={number + 1}>; rel="next", <{standin.url}/>; rel="last"'
     return Reply(pages[number - 1] if number <= len(pages) else [], headers=headers)
 
 

@@ -214,9 +214,7 @@ class StandIn:
         self.over = threading.Event()
         self.guard = threading.Lock()
         self.table = [
-            (*way, getattr(self, name))
-            for name in dir(type(self))
-            for way in getattr(getattr(type(self), name), "routes", ())
+            (*way, getattr(self, name)) for name in dir(type(self)) for way in getattr(getattr(type(self), name), "routes", ())
         ]
 
     def __enter__(self):
@@ -271,9 +269,7 @@ class StandIn:
             for method, pattern, handler in self.table:
                 found = pattern.match(request.path)
                 if found and method == request.method:
-                    reply = handler(
-                        request, **{name: unquote(value or "") for name, value in found.groupdict().items()}
-                    )
+                    reply = handler(request, **{name: unquote(value or "") for name, value in found.groupdict().items()})
                     self.done.append(request)
                     return reply
             raise Reply(self.error(404), 404)

@@ -58,9 +58,7 @@ class Gitea(CodeHost):
     @route("GET", R + "/branches")
     def branches(self, request, owner, repo):
         self.check(owner, repo)
-        return by_link(
-            self, request, [{"name": name, "commit": {"id": commit}} for name, _, commit in self.refs("heads")]
-        )
+        return by_link(self, request, [{"name": name, "commit": {"id": commit}} for name, _, commit in self.refs("heads")])
 
     @route("GET", R + "/tags")
     def tags(self, request, owner, repo):
@@ -132,8 +130,7 @@ class Gitea(CodeHost):
     def statuses_of(self, commit):
         """Return [(key, state, url, description)] of all statuses of a commit."""
         return [
-            (item["context"], item["status"], item["target_url"], item["description"])
-            for item in self.statuses.get(commit, [])
+            (item["context"], item["status"], item["target_url"], item["description"]) for item in self.statuses.get(commit, [])
         ]
 
     def push_hook(self, secret, changes):

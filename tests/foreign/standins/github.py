@@ -70,16 +70,12 @@ class GitHub(CodeHost):
         self.check(owner, repo)
         commits = list(reversed(self.log(newer, f"^{older}", "--")))
         size, number = min(request.number("per_page", MOST_WITHOUT_PAGES), 100), request.number("page", 1)
-        shown = (
-            commits[(number - 1) * size : number * size] if "page" in request.query else commits[:MOST_WITHOUT_PAGES]
-        )
+        shown = commits[(number - 1) * size : number * size] if "page" in request.query else commits[:MOST_WITHOUT_PAGES]
         files = []
         for letter, old, new in self.diff(older, newer) if number == 1 else ():
             more = {"previous_filename": old} if letter == "R" else {}
             files.append({"filename": new, "status": LETTERS[letter], **more})
-        return Reply(
-            {"total_commits": len(commits), "commits": list(map(self.commit_json, shown)), "files": files[:300]}
-        )
+        return Reply({"total_commits": len(commits), "commits": list(map(self.commit_json, shown)), "files": files[:300]})
 
     @route("GET", R + "/commits/(?P<rev>[0-9a-f]+)/pulls")
     def requests_of(self, request, owner, repo, rev):
@@ -119,8 +115,7 @@ class GitHub(CodeHost):
     def statuses_of(self, commit):
         """Return [(key, state, url, description)] of all statuses of a commit."""
         return [
-            (item["context"], item["state"], item["target_url"], item["description"])
-            for item in self.statuses.get(commit, [])
+            (item["context"], item["state"], item["target_url"], item["description"]) for item in self.statuses.get(commit, [])
         ]
 
     def push_hook(self, secret, changes):

@@ -64,9 +64,7 @@ class GitLab(CodeHost):
         self.check(project)
         found = self.refs("heads" if kind == "branches" else "tags")
         query = request.query.get("search", "")
-        refs = [
-            {"name": name, "target": made, "commit": {"id": commit}} for name, made, commit in found if query in name
-        ]
+        refs = [{"name": name, "target": made, "commit": {"id": commit}} for name, made, commit in found if query in name]
         return by_link(self, request, refs)
 
     @route("GET", R + "/repository/(?P<kind>branches|tags)/(?P<name>[^/]+)")

@@ -75,9 +75,7 @@ class Jira(StandIn):
     def issue(self, request, api, key):
         """An issue."""
         found = self.of(api, key)
-        return Reply(
-            {"id": "1", "key": key, "fields": {"summary": found["summary"], "status": {"name": found["state"]}}}
-        )
+        return Reply({"id": "1", "key": key, "fields": {"summary": found["summary"], "status": {"name": found["state"]}}})
 
     @route("GET", API + r"/issue/(?P<key>[^/]+)/transitions")
     def transitions(self, request, api, key):
@@ -86,8 +84,7 @@ class Jira(StandIn):
         return Reply(
             {
                 "transitions": [
-                    {"id": number, "name": name, "to": {"name": to}, "fields": fields}
-                    for number, name, to, fields in ways
+                    {"id": number, "name": name, "to": {"name": to}, "fields": fields} for number, name, to, fields in ways
                 ]
             }
         )
@@ -98,9 +95,7 @@ class Jira(StandIn):
         found = self.of(api, key)
         way = next((way for way in self.ways[found["state"]] if way[0] == request.json["transition"]["id"]), None)
         if way is None:
-            raise Reply(
-                self.error(400, "It seems that you have tried to perform a workflow operation that is not valid."), 400
-            )
+            raise Reply(self.error(400, "It seems that you have tried to perform a workflow operation that is not valid."), 400)
         if not self.does_nothing:
             found["state"] = way[2]
         return Reply(None, 204)
@@ -111,9 +106,7 @@ class Jira(StandIn):
         found = self.of(api, key)["comments"]
         found = found[::-1] if request.query.get("orderBy") == "-created" else found
         start, count = request.number("startAt", 0), min(request.number("maxResults", 50), MOST)
-        return Reply(
-            {"startAt": start, "maxResults": count, "total": len(found), "comments": found[start : start + count]}
-        )
+        return Reply({"startAt": start, "maxResults": count, "total": len(found), "comments": found[start : start + count]})
 
     @route("POST", API + r"/issue/(?P<key>[^/]+)/comment")
     def add_comment(self, request, api, key):

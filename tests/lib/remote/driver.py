@@ -239,8 +239,7 @@ class Controller:
             "binding": self.binding if web else None,
             "variables": {"VERSION": "1", **(variables or {})},
             "supervisor": {
-                slot: {"path": f"windlass-{self.app}-{slot}.conf", "text": self.program(slot, processes)}
-                for slot in "ab"
+                slot: {"path": f"windlass-{self.app}-{slot}.conf", "text": self.program(slot, processes)} for slot in "ab"
             },
             "nginx": self.site() if nginx and web else None,
             "health": {"path": "/", "timeout_s": 20, "expect_status": 200, "host": self.server_name},

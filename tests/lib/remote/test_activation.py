@@ -263,9 +263,7 @@ def test_a_changed_site_is_served_without_a_failed_request(controllers, binding)
     with Hammer(controller.host.url, controller.server_name) as hammer:
         controller.open(2)
         spec = controller.prepare("1", deploy=2)
-        spec["nginx"]["text"] = {
-            slot: controller.site_text(slot, "  location = /page { return 418; }") for slot in "ab"
-        }
+        spec["nginx"]["text"] = {slot: controller.site_text(slot, "  location = /page { return 418; }") for slot in "ab"}
         assert controller.activate(spec)["switched"] is False
         controller.close()
         assert controller.get("/page")[0] == 418
@@ -277,11 +275,7 @@ def test_a_release_that_nginx_cannot_reach_is_taken_back(controller):
     controller.deploy("1")
     controller.open(2)
     spec = controller.prepare("2", deploy=2)
-    text = (
-        spec["nginx"]["text"]["b"]
-        .replace("/current.sock", "/elsewhere.sock")
-        .replace(" return 200 ", " return 200 new")
-    )
+    text = spec["nginx"]["text"]["b"].replace("/current.sock", "/elsewhere.sock").replace(" return 200 ", " return 200 new")
     spec["nginx"]["text"] = dict.fromkeys("ab", re.sub(r"^(# windlass-proof \S+) ", r"\1 new", text))
     with pytest.raises(AgentError) as caught:
         controller.activate(spec)

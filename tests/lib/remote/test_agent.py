@@ -71,9 +71,7 @@ def guarded_supervisord(shared_host, tmp_path):
         "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n"
         "[program:odd]\ncommand=sleep 60\nautostart=false\n"
     )
-    process = subprocess.Popen(
-        [shared_host.folder / "bin" / "supervisord", "-n", "-c", configuration], stdout=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([shared_host.folder / "bin" / "supervisord", "-n", "-c", configuration], stdout=subprocess.DEVNULL)
     while not is_listening(("127.0.0.1", port)):
         assert process.poll() is None
     yield port

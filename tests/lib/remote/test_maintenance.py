@@ -52,9 +52,7 @@ def test_a_deploy_and_a_way_back_stay_closed_when_they_are_told_so(controller):
     close(controller, text)
     with Hammer(controller.host.url, controller.server_name) as hammer:
         controller.open(8)
-        controller.activate(
-            controller.prepare("2", nginx=True, deploy=8) | {"nginx": {**controller.site(), "closed": text}}
-        )
+        controller.activate(controller.prepare("2", nginx=True, deploy=8) | {"nginx": {**controller.site(), "closed": text}})
         controller.close()
         controller.open(9)
         controller.ask("restore", slot="a", reason="a test wants it", closed=text)

@@ -51,16 +51,12 @@ def test_facts_of_this_machine(controller):
     assert (facts["python"], facts["uid"], facts["cpus"]) == (python, int(uid), int(cpus))
     assert (facts["implementation"], facts["system"], facts["machine"]) == ("cpython", "linux", os.uname().machine)
     assert facts["libc"] == os.confstr("CS_GNU_LIBC_VERSION").split()
-    assert (
-        facts["memory_bytes"] > 1 << 28 and facts["disk_free_bytes"] > 1 << 20 and facts["clock_ms"] > 1_600_000_000_000
-    )
+    assert facts["memory_bytes"] > 1 << 28 and facts["disk_free_bytes"] > 1 << 20 and facts["clock_ms"] > 1_600_000_000_000
     supervisord = {"kind": "supervisord", "reachable": True, "version": "4.3.0", "is_root": os.getuid() == 0}
     assert facts["supervisor"] == supervisord
     assert facts["nginx"]["version"].count(".") == 2
     for version, path in facts["pythons"].items():
-        said = subprocess.run(
-            [path, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True
-        )
+        said = subprocess.run([path, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True)
         assert said.stdout.strip() == version
 
 
@@ -130,9 +126,7 @@ def test_a_root_that_is_no_clean_absolute_path_is_refused(controller, root):
 @pytest.mark.parametrize("app", ["../shop", "a/b", "", ".", "..", "-x", "a b", "a\nb", 5])
 def test_an_application_name_that_leads_elsewhere_is_refused(controller, app):
     with open_local(controller.python) as session, pytest.raises(AgentError) as caught:
-        session.request(
-            "begin", root=str(controller.host.root), app=app, settings=controller.settings, epoch=1, deploy=1
-        )
+        session.request("begin", root=str(controller.host.root), app=app, settings=controller.settings, epoch=1, deploy=1)
     assert caught.value.code == "bad-request"
 
 

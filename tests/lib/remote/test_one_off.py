@@ -100,9 +100,7 @@ def test_it_reads_what_it_is_given_which_stands_in_no_file_afterwards(bench):
     assert not [path for path in command.folder.iterdir() if path.name == "input"]
 
 
-@pytest.mark.parametrize(
-    "argv, status", [(["false"], 1), (["sh", "-c", "exit 7"], 7), (["sh", "-c", "kill -9 $$"], 137)]
-)
+@pytest.mark.parametrize("argv, status", [(["false"], 1), (["sh", "-c", "exit 7"], 7), (["sh", "-c", "kill -9 $$"], 137)])
 def test_its_status_is_told(bench, argv, status):
     assert bench(*argv).run()["status"] == status
 

@@ -106,9 +106,7 @@ def test_nothing_changes_before_begin(controller):
     with open_local(controller.python) as session:
         for verb in ("ship", "files", "activate", "restore", "withdraw"):
             with pytest.raises(AgentError) as caught:
-                session.request(
-                    verb, kind="release", name="0" * 64, digest="0" * 64, spec={}, slot=None, **controller.about()
-                )
+                session.request(verb, kind="release", name="0" * 64, digest="0" * 64, spec={}, slot=None, **controller.about())
             assert caught.value.code == "not-begun"
     assert not controller.base.exists()
 
@@ -123,9 +121,7 @@ def hanging(controller, deploy=2):
         if event.get("step") == "check":
             checking.set()
 
-    thread, results = in_background(
-        lambda: controller.session.request("activate", spec=spec, on_event=heard, timeout_s=60)
-    )
+    thread, results = in_background(lambda: controller.session.request("activate", spec=spec, on_event=heard, timeout_s=60))
     assert checking.wait(30)
     return thread, results
 

@@ -58,9 +58,7 @@ def test_it_is_not_repeated(controller, marks):
     controller.deploy("1", once=once(f"echo x >> {marks}"))
     controller.deploy("1", once=once(f"echo x >> {marks}"))
     assert runs(marks) == 1
-    said = [
-        event["message"] for event in controller.events if event.get("step") == "start" and event["state"] == "done"
-    ]
+    said = [event["message"] for event in controller.events if event.get("step") == "start" and event["state"] == "done"]
     assert said[-1] == "'release' had run already"
     controller.deploy("1", once=once(f"echo x >> {marks}", key="2-release"))
     assert runs(marks) == 2
@@ -180,9 +178,7 @@ def test_a_flood_of_lines_is_thinned_out_and_said_so(controller):
 
 
 def test_a_line_without_end_is_cut(controller):
-    controller.deploy(
-        "1", once=once(PRINT.format('[out.write(b"x" * 1000000) for _ in range(50)]; out.write(b"\\nlast")'))
-    )
+    controller.deploy("1", once=once(PRINT.format('[out.write(b"x" * 1000000) for _ in range(50)]; out.write(b"\\nlast")')))
     lines = controller.output().splitlines()
     assert lines[0].startswith("x" * 8192 + " … [") and len(lines[0]) < 8300
     assert f"{50_000_000 - 8192} bytes" in lines[0] and lines[1] == "last"

@@ -26,9 +26,7 @@ class Peer:
     def __init__(self, **options):
         self.socket, ours = socket.socketpair()
         self.file = self.socket.makefile("rb")
-        self.session = Session(
-            ours.recv, ours.sendall, lambda: self.shut(ours), code=lambda _reads: b"code\n", **options
-        )
+        self.session = Session(ours.recv, ours.sendall, lambda: self.shut(ours), code=lambda _reads: b"code\n", **options)
         self.say({"event": "boot", "reads": ""})
 
     @staticmethod
@@ -288,9 +286,7 @@ def test_an_abort_never_comes_between_the_frames_of_a_transfer(peer):
 
 def test_a_flood_of_events_reaches_a_slow_listener_in_order(peer):
     count = 3000
-    answering(
-        peer, *[{"event": "output", "step": "start", "text": str(number)} for number in range(count)], {"done": {}}
-    )
+    answering(peer, *[{"event": "output", "step": "start", "text": str(number)} for number in range(count)], {"done": {}})
     texts = []
 
     def slowly(event):

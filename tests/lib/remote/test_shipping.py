@@ -60,9 +60,7 @@ def test_only_what_the_host_lacks_is_sent(opened):
 def test_a_tree_of_nothing_but_known_files_needs_no_second_request(opened):
     opened.ship(Tree({"one": "1", "two": "2"}))
     tree = Tree({"renamed": "1"})
-    answer = opened.ask(
-        "ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)]
-    )
+    answer = opened.ask("ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)])
     assert answer == {"lacks": [], "complete": True}
     assert (opened.base / "releases" / tree.digest / "renamed").read_text() == "1"
 
@@ -75,9 +73,7 @@ def test_a_file_that_was_damaged_on_the_host_is_not_reused(opened):
     path.write_text("damaged")
     second = release_tree("2")
     assert opened.ship(second) == 2
-    assert (opened.base / "releases" / second.digest / "package" / "data.txt").read_bytes() == second.contents[
-        "package/data.txt"
-    ]
+    assert (opened.base / "releases" / second.digest / "package" / "data.txt").read_bytes() == second.contents["package/data.txt"]
 
 
 def test_environments_share_files_and_get_the_hosts_python(opened):
@@ -92,10 +88,7 @@ def test_environments_share_files_and_get_the_hosts_python(opened):
     version = opened.interpreter()["version"]
     for name in ("python", "python3", "python" + version):
         assert (environments / first.digest / "bin" / name).samefile(opened.interpreter()["path"])
-    assert (
-        f"home = {os.path.dirname(opened.interpreter()['path'])}\n"
-        in (environments / first.digest / "pyvenv.cfg").read_text()
-    )
+    assert f"home = {os.path.dirname(opened.interpreter()['path'])}\n" in (environments / first.digest / "pyvenv.cfg").read_text()
 
 
 def test_an_environment_whose_interpreter_moved_gets_it_back(opened):
@@ -190,9 +183,7 @@ def test_a_name_that_is_no_digest_is_refused(refusing, name):
 
 def send_files(controller, tree, stream):
     """Ship a tree with a stream of our choice for its files; return the error."""
-    answer = controller.ask(
-        "ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)]
-    )
+    answer = controller.ask("ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)])
     assert not answer["complete"]
     with pytest.raises(AgentError) as caught:
         controller.ask("files", blobs=stream(answer["lacks"]))
@@ -232,9 +223,7 @@ def test_a_transfer_that_breaks_off_leaves_nothing(opened):
         yield from list(tree.blobs([0]))
         raise OSError("the network is gone")
 
-    answer = opened.ask(
-        "ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)]
-    )
+    answer = opened.ask("ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)])
     assert answer["lacks"] == [0, 1]
     with pytest.raises(OSError, match="network"):
         opened.ask("files", blobs=breaking())

@@ -54,9 +54,7 @@ def test_a_tree_that_cannot_fit_is_refused_before_anything_is_written(small_disk
 def test_a_disk_that_fills_up_on_the_way(small_disk):
     tree = Tree({**release_tree("2").contents, "large": os.urandom(3_000_000)})
     small_disk.open(2)
-    answer = small_disk.ask(
-        "ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)]
-    )
+    answer = small_disk.ask("ship", kind="release", name=tree.digest, digest=tree.digest, blobs=[zlib.compress(tree.manifest)])
     small_disk.host.fill_disk(leave_bytes=1_000_000)
     with pytest.raises(AgentError) as caught:
         small_disk.ask("files", blobs=tree.blobs(answer["lacks"]))
@@ -90,9 +88,7 @@ def test_a_disk_without_inodes(host):
     try:
         controller = Controller(host)
         controller.deploy("1")
-        error = failing(
-            controller, tree=Tree({"web.py": "", **{f"file{number}": str(number) for number in range(200)}})
-        )
+        error = failing(controller, tree=Tree({"web.py": "", **{f"file{number}": str(number) for number in range(200)}}))
         assert (error.code, error.step) == ("disk-full", "ship") and "inodes" in error.message
         assert controller.get() == (200, "1") and controller.leftovers() == []
         controller.restore(None)
@@ -228,9 +224,7 @@ def test_a_socket_on_which_somebody_else_listens(controller):
         server.bind(str(path))
         server.listen()
         error = failing(controller)
-        assert (error.code, error.step, error.restored) == ("socket-in-use", "start", True) and str(
-            path
-        ) in error.message
+        assert (error.code, error.step, error.restored) == ("socket-in-use", "start", True) and str(path) in error.message
     controller.deploy("2")  # What is left is a socket file without a server, which is no obstacle.
     assert controller.get() == (200, "2")
 

@@ -58,10 +58,7 @@ def test_callers_never_see_each_others_answers(cache):
     assert handler(actor=ADA)["for"] == "ada"
     assert handler(actor=BOB)["for"] == "bob"
     assert handler(actor=None)["for"] is None
-    assert (
-        handler(actor=Actor("ada", 3))["for"] == "ada"
-        and handler(actor=Actor("ada", 1, is_administrator=True))["call"] == 5
-    )
+    assert handler(actor=Actor("ada", 3))["for"] == "ada" and handler(actor=Actor("ada", 1, is_administrator=True))["call"] == 5
 
 
 def test_paths_and_queries_are_kept_apart(cache):

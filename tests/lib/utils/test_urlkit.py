@@ -18,6 +18,4 @@ def test_values_cannot_leave_their_place_in_a_path():
 
 
 def test_a_parameter_is_replaced_and_the_others_stay():
-    assert (
-        with_parameter("/tokens", "after=old&limit=2&q=a%26b", "after", "n=w") == "/tokens?limit=2&q=a%26b&after=n%3Dw"
-    )
+    assert with_parameter("/tokens", "after=old&limit=2&q=a%26b", "after", "n=w") == "/tokens?limit=2&q=a%26b&after=n%3Dw"

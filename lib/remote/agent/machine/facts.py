@@ -60,12 +60,7 @@ def pythons():
             continue
         for name in names:
             version = name[len("python") :]
-            if (
-                name.startswith("python3.")
-                and version[2:].isdigit()
-                and version not in found
-                and is_binary(folder + "/" + name)
-            ):
+            if name.startswith("python3.") and version[2:].isdigit() and version not in found and is_binary(folder + "/" + name):
                 found[version] = folder + "/" + name
     return found
 

@@ -320,9 +320,7 @@ class Activation:
         deadline = time.monotonic() + 3
         while True:
             try:
-                status = http_get(
-                    listen_address(listen), health.get("path") or "/", self.host_header(), 5, lambda: None
-                )[0]
+                status = http_get(listen_address(listen), health.get("path") or "/", self.host_header(), 5, lambda: None)[0]
                 if status == 503 if self.is_closed() else is_expected(status, health.get("expect_status")):
                     return
                 last = f"it answered with status {status}"

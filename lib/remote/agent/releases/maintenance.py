@@ -26,8 +26,7 @@ class Maintenance(Activation):
             raise Failure(
                 "not-behind-nginx",
                 f"{host.place.app} is not served through nginx on this host.",
-                "Only nginx can answer in an application's stead; give the host nginx and the application a web "
-                "process.",
+                "Only nginx can answer in an application's stead; give the host nginx and the application a web process.",
             )
         super().__init__(host, closed_or_open(spec, closed), only=active)
         self.message = None

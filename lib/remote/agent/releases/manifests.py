@@ -38,12 +38,7 @@ class Manifest:
                 self.folders.add(path)
             if entry[1] == "link":
                 self.links[entry[0]] = entry[2]
-            elif (
-                entry[1] not in (0o644, 0o755)
-                or not isinstance(entry[2], int)
-                or entry[2] < 0
-                or not is_digest(entry[3])
-            ):
+            elif entry[1] not in (0o644, 0o755) or not isinstance(entry[2], int) or entry[2] < 0 or not is_digest(entry[3]):
                 raise self.unsafe(entry[0], "has no valid mode, size or digest")
         for path in self.folders & paths:
             raise self.unsafe(path, "is a file and a folder at the same time")

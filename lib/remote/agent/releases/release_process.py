@@ -84,11 +84,7 @@ class ReleaseProcess:
 
     def is_alive(self, entry):
         """Say whether the command's wrapper still runs."""
-        return (
-            entry.get("pid") is not None
-            and entry["started"] is not None
-            and start_time(entry["pid"]) == entry["started"]
-        )
+        return entry.get("pid") is not None and entry["started"] is not None and start_time(entry["pid"]) == entry["started"]
 
     def follow(self, entry):
         """Pass the output on until the command has ended; return the journal's entry."""

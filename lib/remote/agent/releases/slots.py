@@ -74,11 +74,7 @@ class Slot:
         """Return where the slot's web process answers: a path, (host, port), or None without one."""
         if not spec.get("web"):
             return None
-        return (
-            self.place.socket(self.name)
-            if spec.get("binding") == "socket"
-            else ("127.0.0.1", self.host.ports[self.name])
-        )
+        return self.place.socket(self.name) if spec.get("binding") == "socket" else ("127.0.0.1", self.host.ports[self.name])
 
     def launcher(self, spec, process):
         """Return the text of a process's launcher."""
@@ -124,9 +120,7 @@ class Slot:
         if not spec or spec.get("binding") != "port" or text is None or self.name == self.place.active():
             return
         age_s = time.time() - changed_at(nginx.path(site))
-        nginx.prove(
-            text, (spec.get("health") or {}).get("host") or "localhost", steady_s=STEADY_S if 0 <= age_s < 60 else 0.0
-        )
+        nginx.prove(text, (spec.get("health") or {}).get("host") or "localhost", steady_s=STEADY_S if 0 <= age_s < 60 else 0.0)
 
     def wait_until_idle(self, limit_s):
         """Wait until the slot's server has no connections, at most `limit_s` seconds; say whether it has none."""
@@ -145,9 +139,7 @@ class Slot:
     def stop(self, names=None, wait_s=120):
         """Stop processes of the slot (default: all that supervisord knows); return those that still run after the wait."""
         known = self.supervisor().all_states().get(self.name, {})
-        running = [
-            name for name, info in known.items() if info["state"] not in DOWN and (names is None or name in names)
-        ]
+        running = [name for name, info in known.items() if info["state"] not in DOWN and (names is None or name in names)]
         return self.supervisor().stop(self.name, running, wait_s) if running else []
 
     def vacate(self, drain_s, spec=None):

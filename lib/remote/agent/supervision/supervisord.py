@@ -20,9 +20,7 @@ from remote.agent.supervision.supervisord_calls import (
     open_supervisor,
 )
 
-PROGRAMS_REMEDY = (
-    "Create it and include it in supervisord's configuration, or correct supervisor.programs in its settings."
-)
+PROGRAMS_REMEDY = "Create it and include it in supervisord's configuration, or correct supervisor.programs in its settings."
 
 
 class Supervisord:

@@ -369,6 +369,4 @@ def open_supervisor(argv):
     url = options.get("-s") or section.get("serverurl", "").replace("%(here)s", here)
     if "%(" in url or not url.startswith(("unix://", "http://")):
         return SupervisorCtl(argv)
-    return SupervisorRpc(
-        url, options.get("-u") or section.get("username", ""), options.get("-p") or section.get("password", "")
-    )
+    return SupervisorRpc(url, options.get("-u") or section.get("username", ""), options.get("-p") or section.get("password", ""))

@@ -51,9 +51,7 @@ def unit_state(fields, now_s):
         return "STARTING" if 0 <= age_s < STEADY_START_S else "RUNNING"
     if active == "activating":
         return "BACKOFF" if fields["SubState"].startswith("auto-restart") else "STARTING"
-    return {"reloading": "RUNNING", "deactivating": "STOPPING", "failed": "FATAL", "inactive": "STOPPED"}.get(
-        active, "UNKNOWN"
-    )
+    return {"reloading": "RUNNING", "deactivating": "STOPPING", "failed": "FATAL", "inactive": "STOPPED"}.get(active, "UNKNOWN")
 
 
 class Systemd:
@@ -136,9 +134,7 @@ class Systemd:
         """Run systemctl; return (exit status, output). Raises Failure when systemd cannot be reached or refuses us."""
         status, text = run_command([*self.argv, "--no-ask-password", "--no-pager", *words], 120, 1 << 20)
         low = text.lower()
-        if status and any(
-            phrase in low for phrase in ("connect to bus", "booted with systemd", "connect to system scope")
-        ):
+        if status and any(phrase in low for phrase in ("connect to bus", "booted with systemd", "connect to system scope")):
             raise Failure("supervisor-unreachable", f"systemctl cannot reach systemd: {text[-300:]}", self.remedy())
         if status and any(
             phrase in low
@@ -180,9 +176,7 @@ class Systemd:
     def show(self, units):
         """Return {unit: properties}; patterns stand for units that systemd has loaded."""
         found = {}
-        for block in (
-            self.must("show", "--property=" + ",".join(UNIT_FIELDS), "--", *units).split("\n\n") if units else ()
-        ):
+        for block in self.must("show", "--property=" + ",".join(UNIT_FIELDS), "--", *units).split("\n\n") if units else ():
             fields = dict(line.partition("=")[::2] for line in block.splitlines())
             if "Id" in fields and "ActiveState" in fields:
                 found[fields["Id"]] = fields

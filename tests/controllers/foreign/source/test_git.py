@@ -88,9 +88,7 @@ def test_only_new_files_are_read_again(repository, work, monkeypatch):
     monkeypatch.setattr(
         subprocesses,
         "run",
-        lambda argv, **options: (asked.append(options["stdin"]) if "cat-file" in argv else None, real(argv, **options))[
-            1
-        ],
+        lambda argv, **options: (asked.append(options["stdin"]) if "cat-file" in argv else None, real(argv, **options))[1],
     )
     made = checkout(repository, work)
     assert [stdin.count(b"\n") for stdin in asked] == [1]

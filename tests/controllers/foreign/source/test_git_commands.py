@@ -25,9 +25,7 @@ def test_a_command_is_an_argv_with_everything_dangerous_switched_off():
 
 def test_only_the_protocol_of_the_address_is_allowed(settings, tmp_path):
     for text, allowed in (("https://h/x", "https"), ("http://h/x", "http:https"), ("git://h/x", "git")):
-        variables = git_commands.remote_environment(
-            address_of(text), Access(), tmp_path, {"all_proxy": "socks5h://gate"}
-        )
+        variables = git_commands.remote_environment(address_of(text), Access(), tmp_path, {"all_proxy": "socks5h://gate"})
         assert variables["GIT_ALLOW_PROTOCOL"] == allowed
         assert variables["all_proxy"] == "socks5h://gate"
         assert (
@@ -52,12 +50,8 @@ def ask(variables, question):
 
 
 def test_the_password_is_told_to_its_own_server_only(settings, tmp_path):
-    access = Access(
-        "main", "https://git.example.net:8443/team", {}, {"username": "me", "password": "p'a\"ss $(id) \\ *"}
-    )
-    variables = git_commands.remote_environment(
-        address_of("https://git.example.net:8443/team/shop"), access, tmp_path, {}
-    )
+    access = Access("main", "https://git.example.net:8443/team", {}, {"username": "me", "password": "p'a\"ss $(id) \\ *"})
+    variables = git_commands.remote_environment(address_of("https://git.example.net:8443/team/shop"), access, tmp_path, {})
     assert ask(variables, "Username for 'https://git.example.net:8443': ") == (0, "me\n")
     assert ask(variables, "Password for 'https://me@git.example.net:8443': ") == (0, "p'a\"ss $(id) \\ *\n")
     for question in (
@@ -75,9 +69,7 @@ def test_the_password_is_told_to_its_own_server_only(settings, tmp_path):
 def test_ssh_gets_a_private_key_file_and_pinned_host_keys(settings, tmp_path):
     folder = tmp_path / "private"
     folder.mkdir()
-    access = Access(
-        "main", None, {"known_hosts": "h ssh-ed25519 AAAA"}, {"ssh_key": "-----BEGIN-----\r\nkey\r\n-----END-----"}
-    )
+    access = Access("main", None, {"known_hosts": "h ssh-ed25519 AAAA"}, {"ssh_key": "-----BEGIN-----\r\nkey\r\n-----END-----"})
     variables = git_commands.remote_environment(address_of("git@h:x"), access, folder, {"all_proxy": "unused"})
     assert variables["GIT_SSH"] == str(folder / "ssh") and "GIT_SSH_COMMAND" not in variables
     config = (folder / "ssh_config").read_text()

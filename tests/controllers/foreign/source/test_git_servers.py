@@ -133,9 +133,7 @@ def test_a_server_that_answers_nonsense_is_told(repositories, work):
 def key_pair():
     """Return (private key as OpenSSH writes it, public key line)."""
     key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-    )
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
     return private.decode(), key.public_key().public_bytes(
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     ).decode()
@@ -244,11 +242,7 @@ def test_a_test_that_succeeds_lets_the_login_be_used_again(shop, work):
         driver().checkout("shop", "main", "main", work)
     checks = IntegrationController(ANN).prove("code")["checks"]
     assert [check["ok"] for check in checks] == [True, False] and "Name a repository" in checks[1]["message"]
-    assert (
-        not IntegrationController(ANN).prove("code", "shop")["ok"]
-        and attempts(server) == 2
-        and circuit()["state"] == "open"
-    )
+    assert not IntegrationController(ANN).prove("code", "shop")["ok"] and attempts(server) == 2 and circuit()["state"] == "open"
     server.login = basic("deploy", "wrong-password")
     assert IntegrationController(ANN).prove("code", "shop")["ok"] and circuit()["state"] == "closed"
     assert driver().checkout("shop", "main", "main", work)

@@ -26,15 +26,11 @@ def test_without_dependencies_the_lock_is_empty(settings, work):
 
 def test_hashes_that_are_there_are_kept_without_asking_anybody(settings, work):
     text = f"b==2 --hash=sha256:{'2' * 64}\na==1 --hash=sha256:{'1' * 64}\n"
-    lock = lockfiles.settle(
-        project.read(tree({"requirements.txt": text})), "3.11", Index("https://unreachable.invalid"), work
-    )
+    lock = lockfiles.settle(project.read(tree({"requirements.txt": text})), "3.11", Index("https://unreachable.invalid"), work)
     assert lock.kind == "requirements.txt"
     assert lockfiles.packages(lock.text) == {"a": "1", "b": "2"}
     again = "# order and comments do not count\n" + "\n".join(reversed(text.splitlines()))
-    assert (
-        lockfiles.settle(project.read(tree({"requirements.txt": again})), "3.11", Index(), work).digest == lock.digest
-    )
+    assert lockfiles.settle(project.read(tree({"requirements.txt": again})), "3.11", Index(), work).digest == lock.digest
 
 
 def test_requirements_without_hashes_are_locked_with_all_they_need(index, packages, work):
@@ -218,22 +214,13 @@ def pylock(package):
     return f'lock-version = "1.0"\ncreated-by = "test"\nrequires-python = ">=3.8"\n\n[[packages]]\nname = "helper"\n{package}\n'
 
 
-WHEEL = (
-    'version = "1.0"\nwheels = [{ url = "https://h/helper-1.0-py3-none-any.whl", hashes = { sha256 = "'
-    + "1" * 64
-    + '" } }]'
-)
+WHEEL = 'version = "1.0"\nwheels = [{ url = "https://h/helper-1.0-py3-none-any.whl", hashes = { sha256 = "' + "1" * 64 + '" } }]'
 
 
 def test_a_pylock_is_taken_as_it_is(settings, work):
-    lock = lockfiles.settle(
-        project.read(tree({"pylock.toml": "# made by a tool\r\n" + pylock(WHEEL)})), "3.11", Index(), work
-    )
+    lock = lockfiles.settle(project.read(tree({"pylock.toml": "# made by a tool\r\n" + pylock(WHEEL)})), "3.11", Index(), work)
     assert lock.kind == "pylock.toml" and lockfiles.packages(lock.text) == {"helper": "1.0"}
-    assert (
-        lock.digest
-        == lockfiles.settle(project.read(tree({"pylock.toml": pylock(WHEEL)})), "3.12", Index(), work).digest
-    )
+    assert lock.digest == lockfiles.settle(project.read(tree({"pylock.toml": pylock(WHEEL)})), "3.12", Index(), work).digest
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,7 @@ def test_a_platform_is_made_of_a_host_s_facts():
     assert platforms.platform_of(FACTS) == "cpython-311-linux-x86_64-glibc-2.36"
     assert platforms.platform_of(FACTS, "3.9") == "cpython-39-linux-x86_64-glibc-2.36"
     assert (
-        platforms.platform_of({**FACTS, "system": "darwin", "machine": "arm64", "libc": []})
-        == "cpython-311-darwin-arm64-none-0"
+        platforms.platform_of({**FACTS, "system": "darwin", "machine": "arm64", "libc": []}) == "cpython-311-darwin-arm64-none-0"
     )
 
 

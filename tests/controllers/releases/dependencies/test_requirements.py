@@ -37,9 +37,7 @@ def test_normal_form_does_not_depend_on_order_or_spelling():
 
 
 def test_included_files_count_and_constraints_are_kept_apart():
-    found = read(
-        "-r base.txt\n--requirement=base.txt\n-c limits.txt\nextra\n", base="flask\n-c limits.txt\n", limits="flask<4\n"
-    )
+    found = read("-r base.txt\n--requirement=base.txt\n-c limits.txt\nextra\n", base="flask\n-c limits.txt\n", limits="flask<4\n")
     assert [item.name for item in found.items] == ["flask", "extra"]
     assert set(found.files) == {"requirements.txt", "base.txt", "limits.txt"}
 

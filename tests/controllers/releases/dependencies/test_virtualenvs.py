@@ -24,9 +24,7 @@ PACKAGES = f"lib/python{platforms.own_version()}/site-packages"
 
 def lock_of(*lines, kind="requirements.txt"):
     """Return a lock of requirement lines (name==version, sha256)."""
-    return lockfiles.Lock(
-        kind, "".join(f"{name} --hash=sha256:{digest}\n" for name, digest in lines), platforms.own_version()
-    )
+    return lockfiles.Lock(kind, "".join(f"{name} --hash=sha256:{digest}\n" for name, digest in lines), platforms.own_version())
 
 
 def ensure(lock, index, work, platform=OWN):
@@ -79,9 +77,7 @@ def test_what_is_installed_runs_wherever_it_is_put(database, index, packages, wo
         done = subprocess.run([script], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
         assert (done.returncode, done.stdout) == (7, f"tool runs in {folder}\n"), done.stderr
     assert f"{PACKAGES}/data/answer.txt" in paths_of(built.digest)
-    assert not [
-        path for path in paths_of(built.digest) if path.startswith("bin/python") or path in ("pyvenv.cfg", ".lock")
-    ]
+    assert not [path for path in paths_of(built.digest) if path.startswith("bin/python") or path in ("pyvenv.cfg", ".lock")]
 
 
 def test_files_know_nothing_of_the_machine_that_built_them(database, index, packages, work, settings):
@@ -199,9 +195,7 @@ def test_no_network_is_needed_for_what_was_fetched_before(database, packages, wo
         ensure(lock_of(("one==1.0", one), ("two==1.0", two)), server, work)
     ensure(lock_of(("two==1.0", two)), server, work)
     assert any("cache of earlier builds" in line for line in work.lines)
-    packages_of_two = [
-        path for path in paths_of(ensure(lock_of(("two==1.0", two)), server, work).digest) if "/one" in path
-    ]
+    packages_of_two = [path for path in paths_of(ensure(lock_of(("two==1.0", two)), server, work).digest) if "/one" in path]
     assert packages_of_two == []
 
 
@@ -275,9 +269,7 @@ def test_a_package_without_a_wheel_for_the_platform_is_named(database, index, pa
         if source_only
         else wheel(packages, "legacy", tag="cp39-cp39-manylinux_2_17_x86_64")
     )
-    with pytest.raises(
-        BuildFailed, match=rf"for linux on {OTHER_MACHINE} with Python 3.12, from wheels alone: .*legacy"
-    ):
+    with pytest.raises(BuildFailed, match=rf"for linux on {OTHER_MACHINE} with Python 3.12, from wheels alone: .*legacy"):
         ensure(lock_of(("legacy==1.0", digest)), index, work, f"cpython-312-linux-{OTHER_MACHINE}-glibc-2.31")
     nothing_is_left(settings)
 
@@ -289,9 +281,7 @@ def test_a_pylock_serves_other_versions_of_python_too(database, index, packages,
         f'lock-version = "1.0"\ncreated-by = "test"\nrequires-python = ">=3.12"\n[[packages]]\nname = "tool"\nversion = "1.0"\n'
         f'wheels = [{{ url = "{url}", hashes = {{ sha256 = "{digest}" }} }}]\n'
     )
-    built = ensure(
-        lockfiles.Lock("pylock.toml", text, "3.12"), index, work, f"cpython-312-linux-{OTHER_MACHINE}-glibc-2.36"
-    )
+    built = ensure(lockfiles.Lock("pylock.toml", text, "3.12"), index, work, f"cpython-312-linux-{OTHER_MACHINE}-glibc-2.36")
     assert "lib/python3.12/site-packages/tool.py" in paths_of(built.digest)
     with pytest.raises(BuildFailed, match="Hash mismatch"):
         ensure(
@@ -324,9 +314,7 @@ def test_two_at_once_build_it_once(database, index, packages):
 
 
 def test_a_build_that_is_stopped_leaves_nothing(database, index, packages, settings):
-    digest = source_distribution(
-        packages, "legacy", before="import time; print('building', flush=True); time.sleep(600)"
-    )
+    digest = source_distribution(packages, "legacy", before="import time; print('building', flush=True); time.sleep(600)")
     stop = threading.Event()
     work = Work(lambda line: stop.set() if "Building legacy" in line else None, 60, stop=stop)
     with pytest.raises(Interrupted):
@@ -349,9 +337,7 @@ def test_a_link_of_a_package_out_of_its_folder_is_refused(database, settings, wo
 
 
 def test_commands_are_argument_lists():
-    cross = uv.install_command(
-        "lock.txt", "/p", "/usr/bin/python3", is_complete=True, cross=("aarch64-manylinux_2_28", "3.12")
-    )
+    cross = uv.install_command("lock.txt", "/p", "/usr/bin/python3", is_complete=True, cross=("aarch64-manylinux_2_28", "3.12"))
     assert cross == [
         "pip",
         "install",

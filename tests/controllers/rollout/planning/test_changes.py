@@ -103,9 +103,7 @@ def test_files_packages_and_bytes():
 
 def test_only_files_the_host_cannot_reuse_are_sent():
     assert (
-        found(state(**RUNNING), known={"release": {("bb", 0o644), ("cc", 0o644)}, "environment": set()})[
-            "bytes_to_send"
-        ]
+        found(state(**RUNNING), known={"release": {("bb", 0o644), ("cc", 0o644)}, "environment": set()})["bytes_to_send"]
         == 40 + 80
     ), "the mode counts"
     assert found(state(**{**RUNNING, "environments": ["env"]}))["bytes_to_send"] == 60
@@ -147,9 +145,7 @@ def test_a_slot_that_still_runs_the_release_is_only_switched_to():
     }
     assert changed["configuration"] == []
     edited = state(**{**warm, "texts": {**RUNNING["texts"], "supervisor-b": "edited\n"}})
-    assert {"name": "web", "slot": "b"} in found(edited)["processes"]["start"], (
-        "an edited program file makes it start anew"
-    )
+    assert {"name": "web", "slot": "b"} in found(edited)["processes"]["start"], "an edited program file makes it start anew"
 
 
 def configuration_of(seen, specification=None):

@@ -49,9 +49,7 @@ def test_a_plan_is_ready_when_every_host_was_looked_at_and_failed_when_one_could
     plan, rows = make()
     assert PlanController(ANN).get(plan.id)["state"] == "observing"
     plan_rows.write_changes(rows[0], found(), {})
-    assert (
-        PlanController(ANN).get(plan.id)["state"] == "observing" and PlanController(ANN).get(plan.id)["digest"] is None
-    )
+    assert PlanController(ANN).get(plan.id)["state"] == "observing" and PlanController(ANN).get(plan.id)["digest"] is None
     plan_rows.write_changes(rows[1], found("d2", True), {})
     shown = PlanController(ANN).get(plan.id)
     assert shown["state"] == "ready" and shown["digest"] and shown["unchanged"] is False
