@@ -225,6 +225,18 @@ def test_edited_target_keeps_what_the_form_does_not_show_and_loses_no_other_chan
     assert asked.headers["if-match"].startswith('"')
 
 
+def test_another_kind_of_strategy_takes_no_guard_of_the_first_host_along(page, stand_in, world):
+    page.goto(f"{stand_in.url}/applications/shop")
+    page.get_by_role("button", name="Edit the target production").click()
+    dialog = page.get_by_role("dialog", name="Edit the target production")
+    dialog.locator("select[name=kind]").select_option("canary")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_be_hidden()
+    [asked] = stand_in.asked_for("applications/shop/targets/production", "PUT")
+    sent = asked.body["strategy"]
+    assert (sent["kind"], sent["pause_s"]) == ("canary", 10) and "healthy_first" not in sent
+
+
 def test_unknown_application_says_so(page, stand_in):
     page.goto(f"{stand_in.url}/applications/nothing")
     expect(page.get_by_role("heading", name="No such application")).to_be_visible()

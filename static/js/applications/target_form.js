@@ -79,7 +79,7 @@ export class TargetForm {
     return {
       ...(existing ? wholeOf(existing) : {}), // What PUT would reset although this form does not show it.
       hosts: tags.length ? { tags } : values.hosts,
-      strategy: { ...strategyKept(existing), ...strategyOf(values) },
+      strategy: { ...strategyKept(existing, values.kind), ...strategyOf(values) },
       health: {
         path: values.path.trim() || "/", timeout_s: number(values.timeout_s) ?? 30,
         expect_status: number(values.expect_status) ?? null,
@@ -106,10 +106,10 @@ function valuesOf(target) {
   };
 }
 
-/** What the form does not show of a strategy; a batch goes with its kind. */
-function strategyKept(target) {
-  const { batch, ...rest } = target ? wholeOf(target).strategy : {};
-  return rest;
+/** What the form does not show of a strategy; a batch, and whether the first host goes alone, go with its kind. */
+function strategyKept(target, kind) {
+  const { batch, healthy_first: healthyFirst, ...rest } = target ? wholeOf(target).strategy : {};
+  return rest.kind === kind ? { ...rest, healthy_first: healthyFirst } : rest;
 }
 
 function strategyOf({ kind, batch, on_failure: onFailure }) {

@@ -24,7 +24,7 @@ export class DeployDialog {
       done: openDeploy,
     });
     const release = this.form.values.release;
-    this.latch = ko.pureComputed(() => latchText(this.latched().find((one) => one.release === release())));
+    this.knownBad = ko.pureComputed(() => warningText(this.latched().find((one) => one.release === release())));
     this.title = ko.pureComputed(() => `Deploy ${this.application()} to ${this.environment()}`);
     this.action = ko.pureComputed(() => (release() ? `Deploy ${release()} to ${this.environment()}` : "Deploy"));
     this.cannotSend = ko.pureComputed(() => this.form.isBusy() || !release());
@@ -75,9 +75,9 @@ export class DeployDialog {
 }
 
 /** Return what is said of a release that failed in the target before, or that people went back from. */
-function latchText(latch) {
-  if (!latch) return "";
-  return `${latch.release} did not go well here last time (deploy ${latch.deploy})${latch.reason ? `: ${plain(latch.reason)}` : ""}`;
+function warningText(bad) {
+  if (!bad) return "";
+  return `${bad.release} did not go well here last time (deploy ${bad.deploy})${bad.reason ? `: ${plain(bad.reason)}` : ""}`;
 }
 
 function labelOf(release) {
