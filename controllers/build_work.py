@@ -7,16 +7,9 @@ import threading
 import time
 
 from config import data_path
+from controllers.errors import BuildFailed
 
 NAP_S = 0.05
-
-
-class BuildFailed(Exception):
-    """A build cannot succeed; the message is one sentence for people, `tail` the last lines of what was running."""
-
-    def __init__(self, message, tail=()):
-        super().__init__(message)
-        self.tail = list(tail)
 
 
 class Interrupted(Exception):

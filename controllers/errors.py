@@ -29,6 +29,14 @@ class WindlassError(Exception):
         self.extra = extra
 
 
+class BuildFailed(Exception):
+    """A build cannot succeed; the message is one sentence for people, `tail` the last lines of what was running."""
+
+    def __init__(self, message, tail=()):
+        super().__init__(message)
+        self.tail = list(tail)
+
+
 class StepFailed(Exception):
     """What stops work on a host and is no word of its agent's (remote.session.AgentError), shown in the same way.
 

@@ -146,7 +146,7 @@ class Recorder(History):
             self.unwritten.add(name)
         item = {"kind": "step", "step": name, "data": {"state": state}}
         self.note({**item, "text": message} if message else item)
-        what = "restore" if self.run.goal == "restore" else "hostrun"
+        what = "restore" if self.run.goal == "restore" else "host_run"
         if is_first:
             failpoints.reach(f"{what}.{name}.before")
         if state != "running":

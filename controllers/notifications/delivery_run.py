@@ -1,7 +1,6 @@
 """Carry a delivery out: send it to its system, put it off while that is away, give up where trying again cannot help."""
 
-from controllers.build_work import BuildFailed
-from controllers.errors import WindlassError
+from controllers.errors import BuildFailed, WindlassError
 from controllers.foreign import ForeignError
 from controllers.jobs import leases, states
 from controllers.jobs.attempt import Attempt

@@ -12,8 +12,8 @@ import store
 import subprocesses
 from config import settings
 from controllers import foreign
-from controllers.build_work import BuildFailed, Interrupted, Work
-from controllers.errors import WindlassError
+from controllers.build_work import Interrupted, Work
+from controllers.errors import BuildFailed, WindlassError
 from controllers.fleet import targets
 from controllers.foreign import ForeignError
 from controllers.foreign.errors import NOT_FOUND

@@ -12,7 +12,7 @@ import tarfile
 import zlib
 
 import store
-from controllers.build_work import BuildFailed
+from controllers.errors import BuildFailed
 
 DESCRIPTION, LOCK, TREE = "release.json", "lock.txt", "source/"
 LEVEL = 6

@@ -9,8 +9,7 @@ import re
 import scratch
 import subprocesses
 from controllers import foreign
-from controllers.build_work import BuildFailed
-from controllers.errors import NotFound
+from controllers.errors import BuildFailed, NotFound
 from controllers.foreign import ForeignError
 from controllers.foreign.errors import NOT_FOUND
 from controllers.releases import bundles

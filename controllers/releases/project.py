@@ -10,7 +10,7 @@ from packaging.version import Version
 
 import procfile
 import store
-from controllers.build_work import BuildFailed
+from controllers.errors import BuildFailed
 
 LARGEST_FILE = 16 * 1024 * 1024
 MOST_LINKS = 8

@@ -4,8 +4,7 @@ That is the place that keeps the release, and the package index where a virtuale
 """
 
 from config import settings
-from controllers.build_work import BuildFailed
-from controllers.errors import StepFailed, WindlassError
+from controllers.errors import BuildFailed, StepFailed, WindlassError
 from controllers.releases import fetch
 from models.db import clock
 from store import StoreError

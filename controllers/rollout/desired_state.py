@@ -1,8 +1,7 @@
 """What a host is to be for a release: which virtualenv fits it, and the specification its agent is given."""
 
-from controllers.build_work import BuildFailed
 from controllers.desired import spec
-from controllers.errors import StepFailed
+from controllers.errors import BuildFailed, StepFailed
 from controllers.releases.dependencies import platforms, virtualenvs
 from controllers.rollout import maintenance, snapshots
 

@@ -332,7 +332,7 @@ class HostRunAttempt(Attempt):
         self.playbooks.stop()
         if self.session:
             self.session.abort(why)
-        failpoints.reach(f"hostrun.stop.{why}")
+        failpoints.reach(f"host_run.stop.{why}")
 
     def close(self):
         """End the connection."""

@@ -237,12 +237,12 @@ def test_the_port_was_taken_before(stack, hosts, make, name, on_port):
 @pytest.mark.fault("host", "the new slot's port is taken during the deploy", "said, the release before serves")
 def test_the_port_is_taken_meanwhile(stack, hosts, make, name, on_port):
     version = make(applications.plain("two", binding="PORT"))
-    stack.points.arm("hostrun.environment.before", "wait")
+    stack.points.arm("host_run.environment.before", "wait")
     deploy_id = stack.ask(name, version)
-    stack.points.await_reached("hostrun.environment.before")
+    stack.points.await_reached("host_run.environment.before")
     taken = ports_of(hosts[0], name)["b"]
     with foreign_listener(("127.0.0.1", taken)):
-        stack.points.let_go("hostrun.environment.before")
+        stack.points.let_go("host_run.environment.before")
         deploy = oracle.await_rest(stack, deploy_id, ("rolled_back",))
         assert f"listens on port {taken}" in deploy["reason"] and "Deploy again" in deploy["reason"], deploy["reason"]
         oracle.check(stack, hosts, name, deploy_id)

@@ -59,9 +59,9 @@ def test_the_only_worker_is_off(stack, hosts, name, second, first, shifted, seco
 def test_one_of_two_is_off_and_dies(stack, hosts, name, second, first, shifted, seconds):
     stack.worker.stop()
     shifted(seconds)
-    stack.points.arm("hostrun.ship.after")
+    stack.points.arm("host_run.ship.after")
     deploy_id = stack.ask(name, second)
-    stack.points.await_reached("hostrun.ship.after")
+    stack.points.await_reached("host_run.ship.after")
     stack.worker = stack.start_worker()
     deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     assert stack.host_runs(deploy)[hosts[0].name]["attempt"] == 2

@@ -104,12 +104,12 @@ def refusal(stack):
 @pytest.mark.fault("disk of Windlass", "no room for the database", "503 says so, reading works; the rollout goes on afterwards")
 def test_the_database_has_no_room(stack, hosts, name, second, first):
     workers = stack.workers()
-    stack.points.arm("hostrun.check.before", "wait")
+    stack.points.arm("host_run.check.before", "wait")
     deploy_id = stack.ask(name, second)
-    stack.points.await_reached("hostrun.check.before")
+    stack.points.await_reached("host_run.check.before")
     with full(stack, "."):
         answer = refusal(stack)
-        stack.points.let_go("hostrun.check.before")
+        stack.points.let_go("host_run.check.before")
         first.await_version("two")
         assert stack.request("GET", f"/deploys/{deploy_id}").status_code == 200
     assert (answer.status_code, answer.json()["code"]) == (503, "disk-full"), answer.text

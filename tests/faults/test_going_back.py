@@ -22,9 +22,9 @@ elif pathlib.Path({mark!r}).read_text() != os.environ["SOCKET"]:
 def test_the_worker_dies_in_a_rollback(stack, hosts, name, second, first, point):
     deployed = stack.deploy(second, name)
     first.await_version("two")
-    stack.points.arm(f"hostrun.{point}")
+    stack.points.arm(f"host_run.{point}")
     deploy_id = stack.call("POST", f"/deploys/{deployed['id']}/rollback")["id"]
-    stack.points.await_reached(f"hostrun.{point}")
+    stack.points.await_reached(f"host_run.{point}")
     oracle.await_rest(stack, deploy_id, ("succeeded",))
     first.await_version("one")
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))

@@ -93,10 +93,10 @@ def test_full_before_the_upload(stack, disk, hosts, name, large, first):
 
 @pytest.mark.fault("host's disk", "full while files are unpacked", "said with the path, the half-made tree is gone")
 def test_full_while_files_are_unpacked(stack, disk, hosts, name, large, first):
-    deploy_id = held_at(stack, name, large, "hostrun.ship.before")
+    deploy_id = held_at(stack, name, large, "host_run.ship.before")
     partial_tree(disk, name)
     disk.fill_disk(leave_bytes=1_000_000)
-    stack.points.let_go("hostrun.ship.before")
+    stack.points.let_go("host_run.ship.before")
     check_failed(stack, disk, name, deploy_id, "ship", "no space left", "large.txt")
     disk.free_disk()
     oracle.check(stack, hosts, name, deploy_id)
@@ -104,12 +104,12 @@ def test_full_while_files_are_unpacked(stack, disk, hosts, name, large, first):
 
 @pytest.mark.fault("host's disk", "full when the tree is renamed into place", "said, the whole tree is taken away again")
 def test_full_when_the_tree_is_complete(stack, disk, hosts, repository, name, large, first):
-    deploy_id = held_at(stack, name, large, "hostrun.ship.before")
+    deploy_id = held_at(stack, name, large, "host_run.ship.before")
     partial_tree(disk, name)
     sizes = [(repository.folder / path).stat().st_size for path in ("server.py", "large.txt")]
     # Not a byte for the list of files.
     disk.fill_disk(leave_bytes=sum(math.ceil(size / PAGE) * PAGE for size in sizes))
-    stack.points.let_go("hostrun.ship.before")
+    stack.points.let_go("host_run.ship.before")
     check_failed(stack, disk, name, deploy_id, "ship", "no space left", "manifests")
     disk.free_disk()
     oracle.check(stack, hosts, name, deploy_id)
@@ -117,9 +117,9 @@ def test_full_when_the_tree_is_complete(stack, disk, hosts, repository, name, la
 
 @pytest.mark.fault("host's disk", "full when the slot is filled", "said, the slot is emptied again")
 def test_full_when_the_slot_is_filled(stack, disk, hosts, name, second, first):
-    deploy_id = held_at(stack, name, second, "hostrun.environment.before")
+    deploy_id = held_at(stack, name, second, "host_run.environment.before")
     disk.fill_disk()
-    stack.points.let_go("hostrun.environment.before")
+    stack.points.let_go("host_run.environment.before")
     check_failed(stack, disk, name, deploy_id, "start", "no space left")
     disk.free_disk()
     oracle.check(stack, hosts, name, deploy_id)
@@ -147,10 +147,10 @@ def test_read_only(stack, disk, hosts, name, second, first):
 
 @pytest.mark.fault("host's disk", "a tree half-made by an agent that was killed", "the next attempt takes it away and goes on")
 def test_a_killed_agent_leaves_half_a_tree(stack, disk, hosts, name, large, first):
-    deploy_id = held_at(stack, name, large, "hostrun.ship.before")
+    deploy_id = held_at(stack, name, large, "host_run.ship.before")
     left = partial_tree(disk, name)
     os.kill(json.loads((disk.root / name / "state" / "lock").read_text())["pid"], signal.SIGKILL)
-    stack.points.let_go("hostrun.ship.before")
+    stack.points.let_go("host_run.ship.before")
     deploy = oracle.await_rest(stack, deploy_id, states=("succeeded",))
     assert stack.host_runs(deploy)[disk.name]["attempt"] == 2 and not left.exists()
     oracle.check(stack, hosts, name, deploy_id)

@@ -36,7 +36,7 @@ def guarded(stack, hosts, repository, name, first, ends):
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 def test_the_worker_dies_at_a_step(stack, hosts, name, second, first, step, moment):
-    cases.worker_dies(stack, hosts, name, second, f"hostrun.{step}.{moment}")
+    cases.worker_dies(stack, hosts, name, second, f"host_run.{step}.{moment}")
 
 
 @pytest.mark.fault(
@@ -56,9 +56,9 @@ def test_the_worker_dies_while_the_release_process_runs(stack, hosts, name, guar
 
 @pytest.mark.fault("worker", "SIGKILL after the release process", "the next attempt does not run it again")
 def test_the_worker_dies_after_the_release_process(stack, hosts, name, guarded, ends):
-    stack.points.arm("hostrun.start.after")
+    stack.points.arm("host_run.start.after")
     deploy_id = stack.ask(name, guarded)
-    stack.points.await_reached("hostrun.start.after")
+    stack.points.await_reached("host_run.start.after")
     assert ends.read_text().split() == ["done"], "it had not come to its end when the worker died"
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     assert oracle.times_run(hosts, name) == {(deploy_id, 0): 1}
@@ -85,9 +85,9 @@ def test_the_worker_dies_while_a_secret_is_printed(stack, hosts, repository, nam
 def test_the_worker_dies_again_and_again(stack, hosts, name, second, first):
     deploy_id = None
     for step in ("ship", "configure", "check"):
-        stack.points.arm(f"hostrun.{step}.before")
+        stack.points.arm(f"host_run.{step}.before")
         deploy_id = deploy_id or stack.ask(name, second)
-        stack.points.await_reached(f"hostrun.{step}.before")
+        stack.points.await_reached(f"host_run.{step}.before")
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
@@ -123,11 +123,11 @@ def test_the_api_dies_between_commit_and_answer(stack, hosts, name, second, firs
 
 @pytest.mark.fault("api", "SIGKILL in the middle of a rollout", "the rollout goes on without it")
 def test_the_api_dies_in_the_middle(stack, hosts, name, second, first):
-    stack.points.arm("hostrun.check.before", "wait")
+    stack.points.arm("host_run.check.before", "wait")
     deploy_id = stack.ask(name, second)
-    stack.points.await_reached("hostrun.check.before")
+    stack.points.await_reached("host_run.check.before")
     stack.kill_web()
-    stack.points.let_go("hostrun.check.before")
+    stack.points.let_go("host_run.check.before")
     stack.await_ready()
     deploy = oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     assert stack.host_runs(deploy)[hosts[0].name]["attempt"] == 1
@@ -173,9 +173,9 @@ def test_the_worker_dies_while_it_reconciles(stack, hosts, name, second, first, 
 @pytest.mark.fault("sweep", "SIGKILL of the worker while it sweeps: {point}", "the next worker sweeps; no process is left over")
 @pytest.mark.parametrize("point", ["before", "between", "after"])
 def test_the_worker_dies_in_a_sweep(stack, hosts, name, second, first, point):
-    stack.points.arm("hostrun.ship.before", "wait")
+    stack.points.arm("host_run.ship.before", "wait")
     deploy_id = stack.ask(name, second)
-    stack.points.await_reached("hostrun.ship.before")
+    stack.points.await_reached("host_run.ship.before")
     stack.points.arm(f"sweep.{point}")
     stack.points.await_reached(f"sweep.{point}")
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))

@@ -54,5 +54,5 @@ def test_the_page_lists_the_points():
     for path in ROOT.glob("controllers/**/*.py"):
         for point in POINT.findall(path.read_text(encoding="utf-8")):
             area, _, moment = point.replace("{name}", "<step>").replace("{why}", "<why>").rpartition(".")
-            area = area.replace("{what}", "hostrun")
+            area = area.replace("{what}", "host_run")
             assert f"`{area}." in page and (f".{moment}`" in page), f"{path.name}: {point}"

@@ -63,20 +63,20 @@ def refused(stack):
 @pytest.mark.fault("postgresql", "stopped at once before {step}, started again", "the rollout goes on from the rows")
 @pytest.mark.parametrize("step", ["ship", "switch"])
 def test_postgresql_is_stopped_and_started(stack, hosts, name, second, first, server, step):
-    deploy_id = hold_at(stack, f"hostrun.{step}.before", name, second)
+    deploy_id = hold_at(stack, f"host_run.{step}.before", name, second)
     server.stop(signal.SIGQUIT)
     refused(stack)
     server.start()
-    stack.points.let_go(f"hostrun.{step}.before")
+    stack.points.let_go(f"host_run.{step}.before")
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
 @pytest.mark.fault("postgresql", "stopped at once, away while the host ends", "the end is written, or found, when it is back")
 def test_postgresql_is_away_while_a_host_ends(stack, hosts, name, second, first, server):
     workers = stack.workers()
-    deploy_id = hold_at(stack, "hostrun.check.before", name, second)
+    deploy_id = hold_at(stack, "host_run.check.before", name, second)
     server.stop(signal.SIGQUIT)
-    stack.points.let_go("hostrun.check.before")
+    stack.points.let_go("host_run.check.before")
     first.await_version("two")
     server.start()
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
@@ -86,10 +86,10 @@ def test_postgresql_is_away_while_a_host_ends(stack, hosts, name, second, first,
 @pytest.mark.fault("postgresql", "away for 60 s", "503 meanwhile, the application serves; then the rollout goes on")
 def test_postgresql_is_away_for_a_minute(stack, hosts, name, second, first, server):
     workers = stack.workers()
-    deploy_id = hold_at(stack, "hostrun.configure.before", name, second)
+    deploy_id = hold_at(stack, "host_run.configure.before", name, second)
     server.stop(signal.SIGQUIT)
     back_at = time.monotonic() + OUTAGE_S
-    stack.points.let_go("hostrun.configure.before")
+    stack.points.let_go("host_run.configure.before")
     while time.monotonic() < back_at:
         refused(stack)
         assert stack.request("GET", "/ready").status_code == 503
@@ -101,11 +101,11 @@ def test_postgresql_is_away_for_a_minute(stack, hosts, name, second, first, serv
 
 @pytest.mark.fault("postgresql", "hangs for longer than a lease", "the rollout goes on")
 def test_postgresql_hangs(stack, hosts, name, second, first, server):
-    deploy_id = hold_at(stack, "hostrun.check.before", name, second)
+    deploy_id = hold_at(stack, "host_run.check.before", name, second)
     frozen = [server.process.pid, *descendants(server.process.pid)]
     for pid in frozen:
         send(pid, signal.SIGSTOP)
-    stack.points.let_go("hostrun.check.before")
+    stack.points.let_go("host_run.check.before")
     time.sleep(HANG_S)
     for pid in frozen:
         send(pid, signal.SIGCONT)
@@ -114,7 +114,7 @@ def test_postgresql_hangs(stack, hosts, name, second, first, server):
 
 @pytest.mark.fault("postgresql", "every session terminated, again and again", "the rollout goes on")
 def test_every_session_is_terminated_again_and_again(stack, hosts, name, second, first, server):
-    deploy_id = hold_at(stack, "hostrun.preflight.before", name, second)
+    deploy_id = hold_at(stack, "host_run.preflight.before", name, second)
     with psycopg.connect(server.url, autocommit=True) as ours:
         ended, deadline = 0, time.monotonic() + ENDED_WITHIN_S
         while ended < ENDED_SESSIONS:
@@ -122,6 +122,6 @@ def test_every_session_is_terminated_again_and_again(stack, hosts, name, second,
             found = len(ours.execute(OTHERS).fetchall())
             ended += found
             if ended > found:  # The second time, in the middle of it.
-                stack.points.let_go("hostrun.preflight.before")
+                stack.points.let_go("host_run.preflight.before")
             time.sleep(0.2)
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))

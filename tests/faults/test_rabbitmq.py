@@ -57,11 +57,11 @@ def channel(server):
 )
 def test_rabbitmq_is_killed(stack, hosts, name, second, first, server):
     workers = stack.workers()
-    stack.points.arm("hostrun.check.before", "wait")
+    stack.points.arm("host_run.check.before", "wait")
     deploy_id = stack.ask(name, second, strategy=ONE_BY_ONE)
-    stack.points.await_reached("hostrun.check.before")
+    stack.points.await_reached("host_run.check.before")
     server.stop(signal.SIGKILL)
-    stack.points.let_go("hostrun.check.before")
+    stack.points.let_go("host_run.check.before")
     stack.wait(f"/deploys/{deploy_id}", lambda deploy: deploy["progress"]["done"] == 1)
     following = stack.ask(name, second)
     server.start()
@@ -72,12 +72,12 @@ def test_rabbitmq_is_killed(stack, hosts, name, second, first, server):
 
 @pytest.mark.fault("rabbitmq", "restarted in the middle", "the rollout goes on")
 def test_rabbitmq_is_restarted(stack, hosts, name, second, first, server):
-    stack.points.arm("hostrun.ship.before", "wait")
+    stack.points.arm("host_run.ship.before", "wait")
     deploy_id = stack.ask(name, second, strategy=ONE_BY_ONE)
-    stack.points.await_reached("hostrun.ship.before")
+    stack.points.await_reached("host_run.ship.before")
     server.stop(signal.SIGTERM)
     server.start()
-    stack.points.let_go("hostrun.ship.before")
+    stack.points.let_go("host_run.ship.before")
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
@@ -88,14 +88,14 @@ def times_lost(stack):
 
 @pytest.mark.fault("rabbitmq", "SIGKILL while a task runs on, then many messages", "the worker takes them all and goes on")
 def test_a_task_runs_on_while_rabbitmq_is_killed(stack, hosts, name, second, first, server):
-    stack.points.arm("hostrun.ship.before", "wait")
+    stack.points.arm("host_run.ship.before", "wait")
     deploy_id = stack.ask(name, second, strategy=ONE_BY_ONE)
-    stack.points.await_reached("hostrun.ship.before")
+    stack.points.await_reached("host_run.ship.before")
     lost_before = times_lost(stack)
     server.stop(signal.SIGKILL)
     server.start()
     stack.enqueue("windlass.reconcile", [deploy_id] * WAITING)
-    stack.points.let_go("hostrun.ship.before")
+    stack.points.let_go("host_run.ship.before")
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
     assert times_lost(stack) == lost_before + 1, "two threads spoke over the one connection"
 
@@ -138,4 +138,4 @@ def test_two_reconcilers_at_once(stack, hosts, name, second, other):
     "another attempt goes on from what the host is like",
 )
 def test_the_worker_dies_at_the_switch(stack, hosts, name, second):
-    cases.worker_dies(stack, hosts, name, second, "hostrun.switch.before")
+    cases.worker_dies(stack, hosts, name, second, "host_run.switch.before")

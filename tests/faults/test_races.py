@@ -100,14 +100,14 @@ def test_eight_deploys(stack, hosts, name, second, first):
 @pytest.mark.parametrize("step", STEPS)
 def test_cancel_at_a_step(stack, hosts, name, second, first, step):
     points = stack.points
-    points.arm(f"hostrun.{step}.before", "wait")
+    points.arm(f"host_run.{step}.before", "wait")
     deploy_id = stack.ask(name, second)
-    points.await_reached(f"hostrun.{step}.before")
-    points.arm("hostrun.stop.cancelled", "wait")
+    points.await_reached(f"host_run.{step}.before")
+    points.arm("host_run.stop.cancelled", "wait")
     stack.call("POST", f"/deploys/{deploy_id}/cancel")
-    points.await_reached("hostrun.stop.cancelled")
-    points.let_go("hostrun.stop.cancelled")
-    points.let_go(f"hostrun.{step}.before")
+    points.await_reached("host_run.stop.cancelled")
+    points.let_go("host_run.stop.cancelled")
+    points.let_go(f"host_run.{step}.before")
     deploy = oracle.await_rest(stack, deploy_id, ("cancelled",))
     run = stack.host_runs(deploy)[hosts[0].name]
     served = hosts[0].get(server_name=f"{name}.example.com")
@@ -118,14 +118,14 @@ def test_cancel_at_a_step(stack, hosts, name, second, first, step):
 
 @pytest.mark.fault("cancel", "Cancel while the deploy waits in the queue", "cancelled before it touched a host")
 def test_cancel_in_the_queue(stack, hosts, repository, name, second, first):
-    stack.points.arm("hostrun.check.before", "wait")
+    stack.points.arm("host_run.check.before", "wait")
     running = stack.ask(name, second)
-    stack.points.await_reached("hostrun.check.before")
+    stack.points.await_reached("host_run.check.before")
     waiting = stack.ask(name, "v1")
     stack.call("POST", f"/deploys/{waiting}/cancel")
     ended = oracle.await_rest(stack, waiting, ("cancelled",))
     assert stack.host_runs(ended)[hosts[0].name]["state"] == "skipped"
-    stack.points.let_go("hostrun.check.before")
+    stack.points.let_go("host_run.check.before")
     oracle.check(stack, hosts, name, running, states=("succeeded",))
 
 

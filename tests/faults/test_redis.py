@@ -66,9 +66,9 @@ def hold_at(stack, point, name, release):
 
 @pytest.mark.fault("redis", "SIGKILL, away while a host ends", "that host ends; the next one begins when Redis is back")
 def test_redis_is_killed(stack, hosts, name, second, first, server):
-    deploy_id = hold_at(stack, "hostrun.check.before", name, second)
+    deploy_id = hold_at(stack, "host_run.check.before", name, second)
     server.stop(signal.SIGKILL)
-    stack.points.let_go("hostrun.check.before")
+    stack.points.let_go("host_run.check.before")
     stack.wait(f"/deploys/{deploy_id}", lambda deploy: deploy["progress"]["done"] == 1)
     server.start()
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
@@ -76,10 +76,10 @@ def test_redis_is_killed(stack, hosts, name, second, first, server):
 
 @pytest.mark.fault("redis", "restarted in the middle", "the rollout goes on")
 def test_redis_is_restarted(stack, hosts, name, second, first, server):
-    deploy_id = hold_at(stack, "hostrun.ship.before", name, second)
+    deploy_id = hold_at(stack, "host_run.ship.before", name, second)
     server.stop()
     server.start()
-    stack.points.let_go("hostrun.ship.before")
+    stack.points.let_go("host_run.ship.before")
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
 
@@ -99,13 +99,13 @@ def test_redis_forgets_everything(stack, hosts, name, second, first, server):
 
 @pytest.mark.fault("redis", "five flaps in 3 s", "the rollout goes on")
 def test_redis_flaps(stack, hosts, name, second, first, server):
-    deploy_id = hold_at(stack, "hostrun.configure.before", name, second)
+    deploy_id = hold_at(stack, "host_run.configure.before", name, second)
     begun = time.monotonic()
     for number in range(1, FLAPS + 1):
         server.stop(signal.SIGKILL)
         server.start()
         if number == 2:
-            stack.points.let_go("hostrun.configure.before")
+            stack.points.let_go("host_run.configure.before")
         time.sleep(max(0, begun + number * FLAPPING_S / FLAPS - time.monotonic()))
     oracle.check(stack, hosts, name, deploy_id, states=("succeeded",))
 
@@ -114,9 +114,9 @@ def test_redis_flaps(stack, hosts, name, second, first, server):
 @pytest.mark.parametrize("why", REFUSING)
 def test_redis_refuses_writes(stack, hosts, name, second, first, server, why):
     workers = stack.workers()
-    deploy_id = hold_at(stack, "hostrun.check.before", name, second)
+    deploy_id = hold_at(stack, "host_run.check.before", name, second)
     run(server, REFUSING[why][0])
-    stack.points.let_go("hostrun.check.before")
+    stack.points.let_go("host_run.check.before")
     stack.wait(f"/deploys/{deploy_id}", lambda deploy: deploy["progress"]["done"] == 1)
     queued = stack.ask(name, second)
     run(server, REFUSING[why][1])
@@ -154,4 +154,4 @@ def test_two_reconcilers_at_once(stack, hosts, name, second, other):
     "worker", "SIGKILL before step switch on PostgreSQL and Redis", "another attempt goes on from what the host is like"
 )
 def test_the_worker_dies_at_the_switch(stack, hosts, name, second):
-    cases.worker_dies(stack, hosts, name, second, "hostrun.switch.before")
+    cases.worker_dies(stack, hosts, name, second, "host_run.switch.before")

@@ -73,13 +73,13 @@ def memory_of(pids):
 def test_fifty_slow_clients(stack, hosts, repository, name, first):
     repository.commit(applications.plain("two", processes={"release": TALKS}))
     version = stack.release(name)["version"]
-    stack.points.arm("hostrun.preflight.before", "wait")
+    stack.points.arm("host_run.preflight.before", "wait")
     deploy_id = stack.ask(name, version)
-    stack.points.await_reached("hostrun.preflight.before")
+    stack.points.await_reached("host_run.preflight.before")
     web = stack.processes("gunicorn")
     before = memory_of(web)
     with slow_readers(stack, f"/deploys/{deploy_id}/stream") as readers:
-        stack.points.let_go("hostrun.preflight.before")
+        stack.points.let_go("host_run.preflight.before")
         while stack.call("GET", f"/deploys/{deploy_id}")["state"] not in oracle.RESTING:
             assert stack.request("GET", "/applications").status_code == 200
             assert memory_of(web) - before < MOST_GROWTH

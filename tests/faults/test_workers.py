@@ -119,9 +119,9 @@ def replace_at(stack, worker, point, noticed):
 
 @pytest.mark.fault("worker", "SIGTERM before step ship", HANDED_OVER)
 def test_a_worker_hands_over_before_it_ships(stack, hosts, name, second, worker):
-    stack.points.arm("hostrun.ship.before", "wait")
+    stack.points.arm("host_run.ship.before", "wait")
     deploy_id = stack.ask(name, second)
-    replace_at(stack, worker, "hostrun.ship.before", "hostrun.stop.handed-over")
+    replace_at(stack, worker, "host_run.ship.before", "host_run.stop.handed-over")
     check_handed_over(stack, hosts, name, deploy_id)
 
 
@@ -163,7 +163,7 @@ def test_a_worker_hands_a_build_over(stack, hosts, repository, name, first, unhu
     "the sleeper is fenced and does nothing more",
 )
 @pytest.mark.parametrize(
-    "point", ["hostrun.connect.after", "hostrun.ship.before", "hostrun.check.before", "hostrun.switch.after"]
+    "point", ["host_run.connect.after", "host_run.ship.before", "host_run.check.before", "host_run.switch.after"]
 )
 def test_a_worker_sleeps_through_its_lease(stack, hosts, name, second, worker, other, point):
     stack.points.arm(point, "wait")
@@ -187,7 +187,7 @@ def test_a_worker_sleeps_through_its_lease(stack, hosts, name, second, worker, o
     "worker", "SIGSTOP, then SIGCONT while another worker is at work", "the sleeper is refused; the other one goes on"
 )
 def test_a_sleeper_wakes_while_another_worker_is_at_work(stack, hosts, name, second, worker, other):
-    asleep, at_work, refused = "hostrun.ship.before", "hostrun.check.before", "hostrun.stop.fenced"
+    asleep, at_work, refused = "host_run.ship.before", "host_run.check.before", "host_run.stop.fenced"
     stack.points.arm(asleep, "wait")
     deploy_id = stack.ask(name, second)
     stack.points.await_reached(asleep)
@@ -221,7 +221,7 @@ def test_two_reconcilers_at_once(stack, hosts, name, second, other):
     "locks", "The agent that holds the host's lock is frozen, its worker dead", "the next attempt ends it and goes on"
 )
 def test_a_dead_holder_of_the_hosts_lock(stack, hosts, name, second, worker):
-    stack.points.arm("hostrun.ship.before", "stop")
+    stack.points.arm("host_run.ship.before", "stop")
     deploy_id = stack.ask(name, second)
     await_stopped(worker.pid)
     holder = int(oracle.holder(hosts[0], name)["pid"])

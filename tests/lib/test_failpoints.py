@@ -11,7 +11,7 @@ import pytest
 
 import failpoints
 
-POINT = "hostrun.ship.before"
+POINT = "host_run.ship.before"
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import egress
 import scratch
 import subprocesses
 from config import settings
-from controllers.build_work import BuildFailed, Work
+from controllers.build_work import Work
+from controllers.errors import BuildFailed
 from controllers.foreign import Check, DriverSettings, ForeignError, Proof, attempt
 from controllers.foreign import credentials as kinds
 from controllers.foreign.credentials import BASIC, SSH_KEY, TOKEN, USER_TOKEN, one_of

@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 import scratch
-from controllers.build_work import BuildFailed
+from controllers.errors import BuildFailed
 from controllers.releases.dependencies import platforms, requirements, uv
 from controllers.releases.project import kind_of
 

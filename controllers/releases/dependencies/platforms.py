@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 
 import subprocesses
-from controllers.build_work import BuildFailed
+from controllers.errors import BuildFailed
 
 PROBE_TIMEOUT_S = 10
 

@@ -14,7 +14,7 @@ from packaging.requirements import InvalidRequirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from controllers.build_work import BuildFailed
+from controllers.errors import BuildFailed
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 REQUIREMENT = re.compile(rf"(?P<name>{NAME.pattern})\s*(?P<extras>\[[^\]]*\])?\s*(?P<rest>.*)", re.S)

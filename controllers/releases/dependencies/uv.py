@@ -11,7 +11,8 @@ from pathlib import Path
 
 import subprocesses
 from config import data_path
-from controllers.build_work import BuildFailed, Interrupted
+from controllers.build_work import Interrupted
+from controllers.errors import BuildFailed
 from controllers.foreign.errors import UNAVAILABLE, ForeignError
 from egress_proxy import EgressProxy
 

@@ -8,8 +8,8 @@ import scratch
 import store
 from config import settings
 from controllers import foreign
-from controllers.build_work import BuildFailed, Work
-from controllers.errors import WindlassError
+from controllers.build_work import Work
+from controllers.errors import BuildFailed, WindlassError
 from controllers.foreign.artifacts.package_index import default_index
 from controllers.releases import trees
 from controllers.releases.dependencies import lockfiles, platforms, relocatable, uv

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import store
-from controllers.build_work import BuildFailed
+from controllers.errors import BuildFailed
 from controllers.releases import project
 
 

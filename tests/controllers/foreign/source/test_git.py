@@ -11,7 +11,8 @@ import pytest
 
 import store
 import subprocesses
-from controllers.build_work import BuildFailed, Interrupted, Work
+from controllers.build_work import Interrupted, Work
+from controllers.errors import BuildFailed
 from controllers.foreign import Access, ForeignError
 from controllers.foreign.source.git import Git, Mirror
 from controllers.foreign.source.git_commands import mirror_folder

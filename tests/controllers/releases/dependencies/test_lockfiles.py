@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from controllers.build_work import BuildFailed
+from controllers.errors import BuildFailed
 from controllers.foreign import ForeignError
 from controllers.foreign.artifacts.base import Index
 from controllers.releases import project

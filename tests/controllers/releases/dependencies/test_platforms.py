@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from controllers.build_work import BuildFailed
+from controllers.errors import BuildFailed
 from controllers.releases.dependencies import platforms
 
 FACTS = {

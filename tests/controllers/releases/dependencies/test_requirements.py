@@ -2,7 +2,7 @@
 
 import pytest
 
-from controllers.build_work import BuildFailed
+from controllers.errors import BuildFailed
 from controllers.releases.dependencies import requirements
 
 ONE = "sha256:" + "1" * 64

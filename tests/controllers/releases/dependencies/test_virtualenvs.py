@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import store
-from controllers.build_work import BuildFailed, Interrupted, Work
+from controllers.build_work import Interrupted, Work
+from controllers.errors import BuildFailed
 from controllers.foreign.artifacts.base import Index
 from controllers.releases.dependencies import bytecode, lockfiles, platforms, uv, virtualenvs
 from models import BuiltEnvironment, db
