@@ -282,7 +282,7 @@ def test_what_the_database_does_not_take_again_and_again_is_given_up_like_anythi
 
     webhook()
     moved(deploy, "running")
-    monkeypatch.setattr(actions, "say", fail)
+    monkeypatch.setattr(actions, "deliver", fail)
     carry_out_due()
     (row,) = waiting()
     assert "OperationalError: too many SQL variables" in row.error and row.due_at > clock()
