@@ -1,9 +1,7 @@
-"""The first schema of the database."""
-
+"""The first schema."""
 from peewee import *
-
-from models.fields import JSONField, TimeField
-
+from models.fields import JSONField
+from models.fields import TimeField
 
 def up(migrator, db):
     class Application(Model):
@@ -16,29 +14,25 @@ def up(migrator, db):
         tracker = JSONField(null=True)
         created_at = TimeField()
         updated_at = TimeField()
-
         class Meta:
             database = db
-            table_name = "application"
-
+            table_name = 'application'
     db.create_tables([Application])
 
     class Environment(Model):
         name = CharField(unique=True)
         position = IntegerField(default=0)
         approvals = IntegerField(default=0)
-        promote_from = ForeignKeyField("self", null=True, on_delete="RESTRICT")
+        promote_from = ForeignKeyField('self', null=True, on_delete='RESTRICT')
         created_at = TimeField()
         updated_at = TimeField()
-
         class Meta:
             database = db
-            table_name = "environment"
-
+            table_name = 'environment'
     db.create_tables([Environment])
 
     class Release(Model):
-        application = ForeignKeyField(Application, on_delete="CASCADE")
+        application = ForeignKeyField(Application, on_delete='CASCADE')
         number = IntegerField()
         version = CharField()
         ref = CharField(null=True)
@@ -68,38 +62,34 @@ def up(migrator, db):
         lease_owner = CharField(null=True)
         lease_expires_at = TimeField(null=True)
         epoch = IntegerField(default=0)
-
         class Meta:
             database = db
-            table_name = "release"
-            indexes = ((("application", "number"), True), (("application", "version"), True), (("state",), False))
-
+            table_name = 'release'
+            indexes = ((('application', 'number'), True), (('application', 'version'), True), (('state',), False))
     db.create_tables([Release])
 
     class Plan(Model):
-        application = ForeignKeyField(Application, on_delete="CASCADE")
-        environment = ForeignKeyField(Environment, on_delete="CASCADE")
-        release = ForeignKeyField(Release, on_delete="CASCADE")
+        application = ForeignKeyField(Application, on_delete='CASCADE')
+        environment = ForeignKeyField(Environment, on_delete='CASCADE')
+        release = ForeignKeyField(Release, on_delete='CASCADE')
         strategy = JSONField()
         snapshot = JSONField()
         skipped = JSONField(default=list)
         is_kept = BooleanField(default=False)
         requested_by = CharField()
         created_at = TimeField()
-
         class Meta:
             database = db
-            table_name = "plan"
-
+            table_name = 'plan'
     db.create_tables([Plan])
 
     class Deploy(Model):
-        application = ForeignKeyField(Application, on_delete="CASCADE")
-        environment = ForeignKeyField(Environment, on_delete="RESTRICT")
-        release = ForeignKeyField(Release, on_delete="CASCADE")
-        previous_release = ForeignKeyField(Release, null=True, on_delete="SET NULL")
-        rollback_of = ForeignKeyField("self", null=True, on_delete="SET NULL")
-        plan = ForeignKeyField(Plan, null=True, on_delete="SET NULL")
+        application = ForeignKeyField(Application, on_delete='CASCADE')
+        environment = ForeignKeyField(Environment, on_delete='RESTRICT')
+        release = ForeignKeyField(Release, on_delete='CASCADE')
+        previous_release = ForeignKeyField(Release, null=True, on_delete='SET NULL')
+        rollback_of = ForeignKeyField('self', null=True, on_delete='SET NULL')
+        plan = ForeignKeyField(Plan, null=True, on_delete='SET NULL')
         state = CharField()
         strategy = JSONField()
         snapshot = JSONField()
@@ -118,26 +108,22 @@ def up(migrator, db):
         created_at = TimeField()
         started_at = TimeField(null=True)
         ended_at = TimeField(null=True)
-
         class Meta:
             database = db
-            table_name = "deploy"
-            indexes = ((("state",), False), (("application", "environment", "id"), False))
-
+            table_name = 'deploy'
+            indexes = ((('state',), False), (('application', 'environment', 'id'), False))
     db.create_tables([Deploy])
 
     class Approval(Model):
-        deploy = ForeignKeyField(Deploy, on_delete="CASCADE")
+        deploy = ForeignKeyField(Deploy, on_delete='CASCADE')
         approved_by = CharField()
         comment = TextField(null=True)
         digest = CharField()
         created_at = TimeField()
-
         class Meta:
             database = db
-            table_name = "approval"
-            indexes = ((("deploy", "approved_by"), True),)
-
+            table_name = 'approval'
+            indexes = ((('deploy', 'approved_by'), True),)
     db.create_tables([Approval])
 
     class AuditEntry(Model):
@@ -150,27 +136,23 @@ def up(migrator, db):
         address = CharField(null=True)
         request_id = CharField(null=True)
         seal = CharField()
-
         class Meta:
             database = db
-            table_name = "audit_entry"
-            indexes = ((("actor", "number"), False), (("action", "number"), False))
-
+            table_name = 'audit_entry'
+            indexes = ((('actor', 'number'), False), (('action', 'number'), False))
     db.create_tables([AuditEntry])
 
     class AuditHead(Model):
         number = IntegerField(default=0)
-        seal = CharField(default="")
-
+        seal = CharField(default='')
         class Meta:
             database = db
-            table_name = "audit_head"
-
+            table_name = 'audit_head'
     db.create_tables([AuditHead])
 
     class Target(Model):
-        application = ForeignKeyField(Application, on_delete="CASCADE")
-        environment = ForeignKeyField(Environment, on_delete="RESTRICT")
+        application = ForeignKeyField(Application, on_delete='CASCADE')
+        environment = ForeignKeyField(Environment, on_delete='RESTRICT')
         hosts = JSONField()
         strategy = JSONField()
         health = JSONField()
@@ -182,18 +164,16 @@ def up(migrator, db):
         keep_warm = BooleanField(default=True)
         created_at = TimeField()
         updated_at = TimeField()
-
         class Meta:
             database = db
-            table_name = "target"
-            indexes = ((("application", "environment"), True),)
-
+            table_name = 'target'
+            indexes = ((('application', 'environment'), True),)
     db.create_tables([Target])
 
     class Automation(Model):
-        target = ForeignKeyField(Target, on_delete="CASCADE")
-        release = ForeignKeyField(Release, on_delete="CASCADE")
-        deploy = ForeignKeyField(Deploy, null=True, on_delete="SET NULL")
+        target = ForeignKeyField(Target, on_delete='CASCADE')
+        release = ForeignKeyField(Release, on_delete='CASCADE')
+        deploy = ForeignKeyField(Deploy, null=True, on_delete='SET NULL')
         rule = JSONField()
         reason = CharField()
         state = CharField()
@@ -205,12 +185,10 @@ def up(migrator, db):
         lease_owner = CharField(null=True)
         lease_expires_at = TimeField(null=True)
         epoch = IntegerField(default=0)
-
         class Meta:
             database = db
-            table_name = "automation"
-            indexes = ((("target", "release"), True), (("state", "due_at"), False))
-
+            table_name = 'automation'
+            indexes = ((('target', 'release'), True), (('state', 'due_at'), False))
     db.create_tables([Automation])
 
     class BuiltEnvironment(Model):
@@ -220,15 +198,13 @@ def up(migrator, db):
         digest = CharField()
         size_bytes = BigIntegerField()
         created_at = TimeField()
-
         class Meta:
             database = db
-            table_name = "built_environment"
-
+            table_name = 'built_environment'
     db.create_tables([BuiltEnvironment])
 
     class Maintenance(Model):
-        target = ForeignKeyField(Target, unique=True, on_delete="CASCADE")
+        target = ForeignKeyField(Target, unique=True, on_delete='CASCADE')
         is_on = BooleanField()
         number = IntegerField()
         holder = CharField()
@@ -236,11 +212,9 @@ def up(migrator, db):
         message = TextField(null=True)
         retry_after_s = IntegerField(null=True)
         since = TimeField()
-
         class Meta:
             database = db
-            table_name = "maintenance"
-
+            table_name = 'maintenance'
     db.create_tables([Maintenance])
 
     class Zone(Model):
@@ -248,20 +222,18 @@ def up(migrator, db):
         public_key = TextField(null=True)
         created_at = TimeField()
         updated_at = TimeField()
-
         class Meta:
             database = db
-            table_name = "zone"
-
+            table_name = 'zone'
     db.create_tables([Zone])
 
     class Host(Model):
         name = CharField(unique=True)
-        zone = ForeignKeyField(Zone, on_delete="RESTRICT")
+        zone = ForeignKeyField(Zone, on_delete='RESTRICT')
         address = CharField()
         port = IntegerField(default=22)
         user = CharField()
-        transport = CharField(default="ssh")
+        transport = CharField(default='ssh')
         root = CharField()
         tags = JSONField(default=list)
         settings = JSONField(default=dict)
@@ -275,16 +247,14 @@ def up(migrator, db):
         look_rung_at = TimeField(null=True)
         created_at = TimeField()
         updated_at = TimeField()
-
         class Meta:
             database = db
-            table_name = "host"
-
+            table_name = 'host'
     db.create_tables([Host])
 
     class Closure(Model):
-        maintenance = ForeignKeyField(Maintenance, on_delete="CASCADE")
-        host = ForeignKeyField(Host, on_delete="CASCADE")
+        maintenance = ForeignKeyField(Maintenance, on_delete='CASCADE')
+        host = ForeignKeyField(Host, on_delete='CASCADE')
         number = IntegerField(default=0)
         attempt = IntegerField(default=0)
         has_failed = BooleanField(default=False)
@@ -295,12 +265,10 @@ def up(migrator, db):
         lease_owner = CharField(null=True)
         lease_expires_at = TimeField(null=True)
         epoch = IntegerField(default=0)
-
         class Meta:
             database = db
-            table_name = "closure"
-            indexes = ((("maintenance", "host"), True),)
-
+            table_name = 'closure'
+            indexes = ((('maintenance', 'host'), True),)
     db.create_tables([Closure])
 
     class Command(Model):
@@ -315,17 +283,15 @@ def up(migrator, db):
         requested_by = CharField()
         created_at = TimeField()
         ended_at = TimeField(null=True)
-
         class Meta:
             database = db
-            table_name = "command"
-            indexes = ((("state",), False), (("application", "environment", "id"), False))
-
+            table_name = 'command'
+            indexes = ((('state',), False), (('application', 'environment', 'id'), False))
     db.create_tables([Command])
 
     class CommandRun(Model):
-        command = ForeignKeyField(Command, on_delete="CASCADE")
-        host = ForeignKeyField(Host, null=True, on_delete="SET NULL")
+        command = ForeignKeyField(Command, on_delete='CASCADE')
+        host = ForeignKeyField(Host, null=True, on_delete='SET NULL')
         host_name = CharField()
         state = CharField()
         exit_code = IntegerField(null=True)
@@ -339,18 +305,16 @@ def up(migrator, db):
         lease_owner = CharField(null=True)
         lease_expires_at = TimeField(null=True)
         epoch = IntegerField(default=0)
-
         class Meta:
             database = db
-            table_name = "command_run"
-            indexes = ((("command", "host_name"), True), (("state",), False))
-
+            table_name = 'command_run'
+            indexes = ((('command', 'host_name'), True), (('state',), False))
     db.create_tables([CommandRun])
 
     class Delivery(Model):
         key = CharField(unique=True)
-        deploy = ForeignKeyField(Deploy, null=True, on_delete="CASCADE")
-        release = ForeignKeyField(Release, null=True, on_delete="CASCADE")
+        deploy = ForeignKeyField(Deploy, null=True, on_delete='CASCADE')
+        release = ForeignKeyField(Release, null=True, on_delete='CASCADE')
         integration = CharField(null=True)
         action = CharField()
         subject = CharField(null=True)
@@ -365,12 +329,10 @@ def up(migrator, db):
         lease_owner = CharField(null=True)
         lease_expires_at = TimeField(null=True)
         epoch = IntegerField(default=0)
-
         class Meta:
             database = db
-            table_name = "delivery"
-            indexes = ((("state", "due_at"), False), (("deploy",), False), (("integration", "id"), False))
-
+            table_name = 'delivery'
+            indexes = ((('state', 'due_at'), False), (('deploy',), False), (('integration', 'id'), False))
     db.create_tables([Delivery])
 
     class Integration(Model):
@@ -383,26 +345,22 @@ def up(migrator, db):
         circuit = JSONField(null=True)
         created_at = TimeField()
         updated_at = TimeField()
-
         class Meta:
             database = db
-            table_name = "integration"
-
+            table_name = 'integration'
     db.create_tables([Integration])
 
     class Errand(Model):
         zone = CharField()
-        host = ForeignKeyField(Host, null=True, on_delete="CASCADE")
-        integration = ForeignKeyField(Integration, null=True, on_delete="CASCADE")
+        host = ForeignKeyField(Host, null=True, on_delete='CASCADE')
+        integration = ForeignKeyField(Integration, null=True, on_delete='CASCADE')
         request = JSONField(null=True)
         worker = CharField(null=True)
         answer = JSONField(null=True)
         created_at = TimeField()
-
         class Meta:
             database = db
-            table_name = "errand"
-
+            table_name = 'errand'
     db.create_tables([Errand])
 
     class Event(Model):
@@ -414,24 +372,20 @@ def up(migrator, db):
         step = CharField(null=True)
         text = TextField(null=True)
         data = JSONField(null=True)
-
         class Meta:
             database = db
-            table_name = "event"
-            indexes = ((("topic", "number"), True),)
-
+            table_name = 'event'
+            indexes = ((('topic', 'number'), True),)
     db.create_tables([Event])
 
     class Fence(Model):
-        application = ForeignKeyField(Application, on_delete="CASCADE")
-        host = ForeignKeyField(Host, on_delete="CASCADE")
+        application = ForeignKeyField(Application, on_delete='CASCADE')
+        host = ForeignKeyField(Host, on_delete='CASCADE')
         epoch = IntegerField(default=0)
-
         class Meta:
             database = db
-            table_name = "fence"
-            indexes = ((("application", "host"), True),)
-
+            table_name = 'fence'
+            indexes = ((('application', 'host'), True),)
     db.create_tables([Fence])
 
     class Freeze(Model):
@@ -445,15 +399,13 @@ def up(migrator, db):
         created_by = CharField()
         created_at = TimeField()
         updated_at = TimeField()
-
         class Meta:
             database = db
-            table_name = "freeze"
-
+            table_name = 'freeze'
     db.create_tables([Freeze])
 
     class Hook(Model):
-        integration = ForeignKeyField(Integration, on_delete="CASCADE")
+        integration = ForeignKeyField(Integration, on_delete='CASCADE')
         delivery = CharField()
         event = CharField()
         news = JSONField()
@@ -465,20 +417,18 @@ def up(migrator, db):
         lease_owner = CharField(null=True)
         lease_expires_at = TimeField(null=True)
         epoch = IntegerField(default=0)
-
         class Meta:
             database = db
-            table_name = "hook"
-            indexes = ((("integration", "delivery"), True), (("state",), False))
-
+            table_name = 'hook'
+            indexes = ((('integration', 'delivery'), True), (('state',), False))
     db.create_tables([Hook])
 
     class HostRun(Model):
-        deploy = ForeignKeyField(Deploy, on_delete="CASCADE")
-        host = ForeignKeyField(Host, null=True, on_delete="SET NULL")
+        deploy = ForeignKeyField(Deploy, on_delete='CASCADE')
+        host = ForeignKeyField(Host, null=True, on_delete='SET NULL')
         host_name = CharField(null=True)
         state = CharField()
-        goal = CharField(default="deploy")
+        goal = CharField(default='deploy')
         wave = IntegerField()
         attempt = IntegerField(default=0)
         before = JSONField(null=True)
@@ -497,17 +447,10 @@ def up(migrator, db):
         looked_at = TimeField(null=True)
         tried_at = TimeField(null=True)
         watched = JSONField(null=True)
-
         class Meta:
             database = db
-            table_name = "host_run"
-            indexes = (
-                (("deploy", "host"), True),
-                (("state",), False),
-                (("deploy", "state", "wave"), False),
-                (("deploy", "rung_at"), False),
-            )
-
+            table_name = 'host_run'
+            indexes = ((('deploy', 'host'), True), (('state',), False), (('deploy', 'state', 'wave'), False), (('deploy', 'rung_at'), False))
     db.create_tables([HostRun])
 
     class User(Model):
@@ -515,48 +458,42 @@ def up(migrator, db):
         password_hash = CharField(null=True)
         is_administrator = BooleanField(default=False)
         created_at = TimeField()
-
         class Meta:
             database = db
-            table_name = "user"
-
+            table_name = 'user'
     db.create_tables([User])
 
     class IdempotencyKey(Model):
-        user = ForeignKeyField(User, on_delete="CASCADE")
+        user = ForeignKeyField(User, on_delete='CASCADE')
         key = CharField()
         request_hash = CharField()
         status = IntegerField(null=True)
         response = TextField(null=True)
         made = JSONField(null=True)
         created_at = TimeField(index=True)
-
         class Meta:
             database = db
-            table_name = "idempotency_key"
-            indexes = ((("user", "key"), True),)
-
+            table_name = 'idempotency_key'
+            indexes = ((('user', 'key'), True),)
     db.create_tables([IdempotencyKey])
 
     class Lock(Model):
-        target = ForeignKeyField(Target, unique=True, on_delete="CASCADE")
+        target = ForeignKeyField(Target, unique=True, on_delete='CASCADE')
         holder = CharField()
         reason = TextField()
         created_at = TimeField()
         expires_at = TimeField(null=True)
-
         class Meta:
             database = db
-            table_name = "lock"
-
+            table_name = 'lock'
     db.create_tables([Lock])
 
     class Placement(Model):
-        application = ForeignKeyField(Application, on_delete="CASCADE")
-        environment = ForeignKeyField(Environment, on_delete="CASCADE")
-        host = ForeignKeyField(Host, on_delete="CASCADE")
+        application = ForeignKeyField(Application, on_delete='CASCADE')
+        environment = ForeignKeyField(Environment, on_delete='CASCADE')
+        host = ForeignKeyField(Host, on_delete='CASCADE')
         digest = CharField(null=True)
-        release = ForeignKeyField(Release, null=True, on_delete="SET NULL")
+        release = ForeignKeyField(Release, null=True, on_delete='SET NULL')
         is_healthy = BooleanField(null=True)
         address = CharField(null=True)
         detail = JSONField(null=True)
@@ -565,34 +502,30 @@ def up(migrator, db):
         drifted_since = TimeField(null=True)
         verified_at = TimeField(null=True)
         observed_at = TimeField()
-
         class Meta:
             database = db
-            table_name = "placement"
-            indexes = ((("application", "host"), True),)
-
+            table_name = 'placement'
+            indexes = ((('application', 'host'), True),)
     db.create_tables([Placement])
 
     class PlanHost(Model):
-        plan = ForeignKeyField(Plan, on_delete="CASCADE")
-        host = ForeignKeyField(Host, null=True, on_delete="SET NULL")
+        plan = ForeignKeyField(Plan, on_delete='CASCADE')
+        host = ForeignKeyField(Host, null=True, on_delete='SET NULL')
         host_name = CharField()
-        state = CharField(default="observing")
+        state = CharField(default='observing')
         changes = JSONField(null=True)
         digest = CharField(null=True)
         texts = JSONField(null=True)
         error = JSONField(null=True)
         rung_at = TimeField(null=True)
-
         class Meta:
             database = db
-            table_name = "plan_host"
-            indexes = ((("plan", "host"), True), (("state",), False))
-
+            table_name = 'plan_host'
+            indexes = ((('plan', 'host'), True), (('state',), False))
     db.create_tables([PlanHost])
 
     class Preparation(Model):
-        host = ForeignKeyField(Host, null=True, on_delete="SET NULL")
+        host = ForeignKeyField(Host, null=True, on_delete='SET NULL')
         host_name = CharField()
         login_user = CharField()
         is_check = BooleanField()
@@ -610,29 +543,25 @@ def up(migrator, db):
         lease_owner = CharField(null=True)
         lease_expires_at = TimeField(null=True)
         epoch = IntegerField(default=0)
-
         class Meta:
             database = db
-            table_name = "preparation"
-            indexes = ((("host_name", "id"), False), (("state",), False))
-
+            table_name = 'preparation'
+            indexes = ((('host_name', 'id'), False), (('state',), False))
     db.create_tables([Preparation])
 
     class Session(Model):
-        user = ForeignKeyField(User, on_delete="CASCADE")
+        user = ForeignKeyField(User, on_delete='CASCADE')
         secret_hash = CharField(unique=True)
         csrf_token = CharField()
         created_at = TimeField()
         expires_at = TimeField(index=True)
-
         class Meta:
             database = db
-            table_name = "session"
-
+            table_name = 'session'
     db.create_tables([Session])
 
     class Step(Model):
-        host_run = ForeignKeyField(HostRun, on_delete="CASCADE")
+        host_run = ForeignKeyField(HostRun, on_delete='CASCADE')
         attempt = IntegerField()
         position = IntegerField()
         name = CharField()
@@ -640,60 +569,50 @@ def up(migrator, db):
         message = TextField(null=True)
         started_at = TimeField()
         ended_at = TimeField(null=True)
-
         class Meta:
             database = db
-            table_name = "step"
-            indexes = ((("host_run", "attempt", "name"), True),)
-
+            table_name = 'step'
+            indexes = ((('host_run', 'attempt', 'name'), True),)
     db.create_tables([Step])
 
     class Token(Model):
-        user = ForeignKeyField(User, on_delete="CASCADE")
+        user = ForeignKeyField(User, on_delete='CASCADE')
         name = CharField()
         secret_hash = CharField(unique=True)
         created_at = TimeField()
         expires_at = TimeField(null=True)
         last_used_at = TimeField(null=True)
-
         class Meta:
             database = db
-            table_name = "token"
-
+            table_name = 'token'
     db.create_tables([Token])
 
     class Topic(Model):
         name = CharField(unique=True)
         newest = IntegerField(default=0)
-
         class Meta:
             database = db
-            table_name = "topic"
-
+            table_name = 'topic'
     db.create_tables([Topic])
 
     class Tree(Model):
         digest = CharField(unique=True)
         entries = BlobField()
-
         class Meta:
             database = db
-            table_name = "tree"
-
+            table_name = 'tree'
     db.create_tables([Tree])
 
     class Variable(Model):
-        target = ForeignKeyField(Target, on_delete="CASCADE")
+        target = ForeignKeyField(Target, on_delete='CASCADE')
         name = CharField()
         value = TextField()
         is_secret = BooleanField(default=False)
         updated_at = TimeField()
-
         class Meta:
             database = db
-            table_name = "variable"
-            indexes = ((("target", "name"), True),)
-
+            table_name = 'variable'
+            indexes = ((('target', 'name'), True),)
     db.create_tables([Variable])
 
     class Worker(Model):
@@ -701,50 +620,48 @@ def up(migrator, db):
         zones = JSONField()
         version = CharField()
         seen_at = TimeField()
-
         class Meta:
             database = db
-            table_name = "worker"
-
+            table_name = 'worker'
     db.create_tables([Worker])
 
 
 def down(migrator, db):
-    migrator.migrate(migrator.drop_table("worker"))
-    migrator.migrate(migrator.drop_table("variable"))
-    migrator.migrate(migrator.drop_table("tree"))
-    migrator.migrate(migrator.drop_table("topic"))
-    migrator.migrate(migrator.drop_table("token"))
-    migrator.migrate(migrator.drop_table("step"))
-    migrator.migrate(migrator.drop_table("session"))
-    migrator.migrate(migrator.drop_table("preparation"))
-    migrator.migrate(migrator.drop_table("plan_host"))
-    migrator.migrate(migrator.drop_table("placement"))
-    migrator.migrate(migrator.drop_table("lock"))
-    migrator.migrate(migrator.drop_table("idempotency_key"))
-    migrator.migrate(migrator.drop_table("user"))
-    migrator.migrate(migrator.drop_table("host_run"))
-    migrator.migrate(migrator.drop_table("hook"))
-    migrator.migrate(migrator.drop_table("freeze"))
-    migrator.migrate(migrator.drop_table("fence"))
-    migrator.migrate(migrator.drop_table("event"))
-    migrator.migrate(migrator.drop_table("errand"))
-    migrator.migrate(migrator.drop_table("integration"))
-    migrator.migrate(migrator.drop_table("delivery"))
-    migrator.migrate(migrator.drop_table("command_run"))
-    migrator.migrate(migrator.drop_table("command"))
-    migrator.migrate(migrator.drop_table("closure"))
-    migrator.migrate(migrator.drop_table("host"))
-    migrator.migrate(migrator.drop_table("zone"))
-    migrator.migrate(migrator.drop_table("maintenance"))
-    migrator.migrate(migrator.drop_table("built_environment"))
-    migrator.migrate(migrator.drop_table("automation"))
-    migrator.migrate(migrator.drop_table("target"))
-    migrator.migrate(migrator.drop_table("audit_head"))
-    migrator.migrate(migrator.drop_table("audit_entry"))
-    migrator.migrate(migrator.drop_table("approval"))
-    migrator.migrate(migrator.drop_table("deploy"))
-    migrator.migrate(migrator.drop_table("plan"))
-    migrator.migrate(migrator.drop_table("release"))
-    migrator.migrate(migrator.drop_table("environment"))
-    migrator.migrate(migrator.drop_table("application"))
+    migrator.migrate(migrator.drop_table('worker'))
+    migrator.migrate(migrator.drop_table('variable'))
+    migrator.migrate(migrator.drop_table('tree'))
+    migrator.migrate(migrator.drop_table('topic'))
+    migrator.migrate(migrator.drop_table('token'))
+    migrator.migrate(migrator.drop_table('step'))
+    migrator.migrate(migrator.drop_table('session'))
+    migrator.migrate(migrator.drop_table('preparation'))
+    migrator.migrate(migrator.drop_table('plan_host'))
+    migrator.migrate(migrator.drop_table('placement'))
+    migrator.migrate(migrator.drop_table('lock'))
+    migrator.migrate(migrator.drop_table('idempotency_key'))
+    migrator.migrate(migrator.drop_table('user'))
+    migrator.migrate(migrator.drop_table('host_run'))
+    migrator.migrate(migrator.drop_table('hook'))
+    migrator.migrate(migrator.drop_table('freeze'))
+    migrator.migrate(migrator.drop_table('fence'))
+    migrator.migrate(migrator.drop_table('event'))
+    migrator.migrate(migrator.drop_table('errand'))
+    migrator.migrate(migrator.drop_table('integration'))
+    migrator.migrate(migrator.drop_table('delivery'))
+    migrator.migrate(migrator.drop_table('command_run'))
+    migrator.migrate(migrator.drop_table('command'))
+    migrator.migrate(migrator.drop_table('closure'))
+    migrator.migrate(migrator.drop_table('host'))
+    migrator.migrate(migrator.drop_table('zone'))
+    migrator.migrate(migrator.drop_table('maintenance'))
+    migrator.migrate(migrator.drop_table('built_environment'))
+    migrator.migrate(migrator.drop_table('automation'))
+    migrator.migrate(migrator.drop_table('target'))
+    migrator.migrate(migrator.drop_table('audit_head'))
+    migrator.migrate(migrator.drop_table('audit_entry'))
+    migrator.migrate(migrator.drop_table('approval'))
+    migrator.migrate(migrator.drop_table('deploy'))
+    migrator.migrate(migrator.drop_table('plan'))
+    migrator.migrate(migrator.drop_table('release'))
+    migrator.migrate(migrator.drop_table('environment'))
+    migrator.migrate(migrator.drop_table('application'))
