@@ -45,7 +45,8 @@ class BakeAttempt(Attempt):
     def work(self):
         """Look, and write down what was found."""
         if self.row.deploy.state == "running":
-            note(self.row, *find_out(self.row))
+            watch = watch_of(self.row)
+            note(self.row, watch, *find_out(self.row, watch))
         self.has_looked = True
         leases.release(self.row)
 
@@ -69,21 +70,21 @@ def look(host_run_id):
         reconcile.reconcile(run.deploy_id)
 
 
-def find_out(run):
+def find_out(run, watch):
     """Return (what the host is like, when the look at it began); {"missed": why} when it could not be looked at."""
     began_at = clock()
     try:
         with contextlib.closing(transports.open_host(run.host)) as session:
-            seen = examine(session, run)
+            seen = examine(session, run, watch)
             if seen.get("fault"):
                 time.sleep(CONFIRM_AFTER_S)
-                seen = examine(session, run)
+                seen = examine(session, run, watch)
     except (Unreachable, ConnectionLost, AgentError) as error:
         seen = {"missed": str(error)}
     return seen, began_at
 
 
-def examine(session, run):
+def examine(session, run, watch):
     """Return {"pids"} of a host's processes, with "fault" when it is not as the deploy left it."""
     answer = session.request(
         "observe",
@@ -97,11 +98,11 @@ def examine(session, run):
     slot = application["slots"].get(application["active"]) if application["active"] else None
     processes = slot["processes"] if slot else {}
     pids = {name: process["pid"] for name, process in processes.items()}
-    fault = fault_of(run, application, processes, pids, answer["probe"])
+    fault = fault_of(run, watch, application, processes, pids, answer["probe"])
     return {"pids": pids, "fault": fault} if fault else {"pids": pids}
 
 
-def fault_of(run, application, processes, pids, probe):
+def fault_of(run, watch, application, processes, pids, probe):
     """Return what is wrong with a host under watch, as people read it, or None.
 
     `pids` are those of its processes now; `probe` is what its health check gave: {"healthy", "said"}.
@@ -113,7 +114,7 @@ def fault_of(run, application, processes, pids, probe):
         return f"not all processes are up: {', '.join(down) or 'there are none'}"
     if not probe["healthy"]:
         return f"the health check fails: {probe['said']}"
-    before = watch_of(run).pids or pids
+    before = watch.pids or pids
     restarted = sorted(name for name, pid in pids.items() if before.get(name, pid) != pid)
     return f"restarted by itself: {', '.join(restarted)}" if restarted else None
 
@@ -123,9 +124,8 @@ def watch_of(run):
     return HostWatch.get_or_none(HostWatch.host_run == run) or HostWatch(host_run=run)
 
 
-def note(run, seen, began_at):
+def note(run, watch, seen, began_at):
     """Write down what a look found; a fault, or too many looks in a row that found nobody, ends the watch."""
-    watch = watch_of(run)
     missed = watch.missed + 1 if "missed" in seen else 0
     if seen.get("fault"):
         fail(run, seen["fault"])
